@@ -1,0 +1,138 @@
+#include "guard_engine.h"
+
+#include "safety/log_likelihood.h"
+#include "safety/token_costs.h"
+
+#include <chrono>
+
+namespace ig {
+
+guard_engine::guard_engine(guard_spec given, const cancel_flag & cancel, const std::function<void(float)> & progress)
+    : spec(std::move(given)) {
+    for (size_t i = 0; i < spec.constraints.size(); ++i) {
+        const constraint_spec & c = spec.constraints[i];
+        constraint made;
+        made.terms = c.terms;
+        switch (c.kind) {
+            case COST_LEXICON:
+                made.per_token = std::make_unique<lexicon>(c.lexicon);
+                break;
+            case COST_TOKENS:
+                made.per_token = std::make_unique<token_costs>(c.token_costs);
+                break;
+            case COST_FUNCTION:
+                made.whole_text = std::make_unique<function_cost>(function_of("cost", i));
+                break;
+        }
+        constraints.push_back(std::move(made));
+    }
+    switch (spec.reward) {
+        case REWARD_LOG_LIKELIHOOD:
+            reward = std::make_unique<log_likelihood_reward>();
+            break;
+        case REWARD_LEXICON:
+            reward = std::make_unique<lexicon>(spec.reward_lexicon);
+            break;
+        case REWARD_FUNCTION:
+            reward = std::make_unique<function_reward>(function_of("reward", 0));
+            break;
+    }
+    if (spec.tabular) {
+        steps = std::make_unique<tabular_decoder>(*spec.tabular);
+        progress(1);
+        return;
+    }
+    model = std::make_unique<loaded_model>(spec.model, cancel, progress);
+    steps = std::make_unique<llama_decoder>(*model, spec.decoder);
+}
+
+score_function guard_engine::function_of(const char * kind, size_t index) {
+    return [this, kind, index](const std::vector<text_view> & texts) { return (*current_ask)(kind, index, texts); };
+}
+
+int64_t guard_engine::context_size() const {
+    const int64_t trained = model ? llama_model_n_ctx_train(model->get()) : 1 << 20;
+    return spec.context_size > 0 ? std::min(spec.context_size, trained) : trained;
+}
+
+guard_info guard_engine::info() const {
+    guard_info info;
+    info.context_size = context_size();
+    info.n_vocab = steps->n_vocab();
+    info.has_critic = spec.oracle;
+    info.backend = model ? model->backend() : "tabular";
+    if (model) {
+        info.chat_template = model->chat_template();
+        info.bos_text = model->token_text(llama_vocab_bos(model->vocabulary()));
+        info.eos_text = model->token_text(llama_vocab_eos(model->vocabulary()));
+        info.control_texts = model->control_texts();
+    }
+    return info;
+}
+
+std::vector<token_id> guard_engine::prompt_tokens(const generation_request & request) const {
+    std::vector<token_id> tokens = request.tokens;
+    if (request.is_text) {
+        if (!model) {
+            throw error("INVALID_PROMPT", "expected token ids as the prompt of a tabular model, got text");
+        }
+        const std::string bos = model->token_text(llama_vocab_bos(model->vocabulary()));
+        const bool template_wrote_bos = request.special && !bos.empty() && request.text.compare(0, bos.size(), bos) == 0;
+        tokens = model->tokenize(request.text, !template_wrote_bos, request.special);
+    }
+    if (tokens.empty()) {
+        throw error("INVALID_PROMPT", "expected a prompt of at least one token, got none");
+    }
+    for (token_id token : tokens) {
+        if (token < 0 || token >= steps->n_vocab()) {
+            throw error("INVALID_PROMPT", format("expected token ids from 0 to %d, got %d", steps->n_vocab() - 1, token));
+        }
+    }
+    if (int64_t(tokens.size()) >= context_size()) {
+        throw error("PROMPT_TOO_LONG", format("expected a prompt that leaves room for a response within the context of %lld "
+                                              "tokens, got %zu tokens; shorten the prompt",
+                                              (long long) context_size(), tokens.size()));
+    }
+    return tokens;
+}
+
+generation_result guard_engine::generate(const generation_request & request, const ask_function & ask,
+                                         const cancel_flag & cancel, const commit_function & commit) {
+    cancel.check();
+    const std::vector<token_id> prompt = prompt_tokens(request);
+    search_options options = request.search;
+    options.max_tokens = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
+    options.block_length = std::min(options.block_length, options.max_tokens);
+    current_ask = &ask;
+
+    std::unique_ptr<tabular_oracle> oracle;
+    if (options.estimator == ESTIMATOR_CRITIC) {
+        std::vector<oracle_constraint> limits;
+        for (const constraint_spec & c : spec.constraints) {
+            limits.push_back({ c.terms, c.token_costs });
+        }
+        oracle = std::make_unique<tabular_oracle>(*spec.tabular, limits, options.max_tokens);
+    }
+    const search_models models = { *steps, constraints, *reward, oracle.get() };
+    return { search(models, prompt, options, cancel, commit), int64_t(prompt.size()) };
+}
+
+double guard_engine::bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t n_tokens, const cancel_flag & cancel) {
+    const std::vector<token_id> prompt(n_prompt, 1);
+    steps->reserve(n_sequences + 1, n_prompt + int64_t(n_sequences) * n_tokens);
+    const auto begin = std::chrono::steady_clock::now();
+    steps->prefill(prompt, cancel);
+    for (seq_id seq = 1; seq <= n_sequences; ++seq) {
+        steps->fork(0, seq);
+    }
+    for (int32_t t = 0; t < n_tokens; ++t) {
+        std::vector<decode_item> items;
+        for (seq_id seq = 1; seq <= n_sequences; ++seq) {
+            items.push_back({ seq, n_prompt + t, 1 + (seq * 31 + t * 17) % (steps->n_vocab() - 1) });
+        }
+        steps->step(items, cancel);
+    }
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+}

@@ -1,0 +1,89 @@
+// guard_engine.h owns everything native that one guard holds: model, decoder, cost models, reward model and critic. It
+// lives on the guard's thread.
+#pragma once
+
+#include "critic/tabular_oracle.h"
+#include "engine/llama_decoder.h"
+#include "safety/function_model.h"
+#include "safety/lexicon.h"
+#include "search/search.h"
+
+#include <memory>
+
+namespace ig {
+
+enum cost_kind { COST_LEXICON, COST_TOKENS, COST_FUNCTION };
+
+struct constraint_spec {
+    cost_kind                 kind;
+    budget_terms              terms;
+    std::vector<lexicon_term> lexicon;
+    std::vector<double>       token_costs;
+};
+
+enum reward_kind { REWARD_LOG_LIKELIHOOD, REWARD_LEXICON, REWARD_FUNCTION };
+
+struct guard_spec {
+    model_options                  model;
+    std::unique_ptr<tabular_model> tabular; // instead of a model file
+    bool                           oracle = false; // the exact critic of a tabular model
+    decoder_options                decoder;
+    int64_t                        context_size = 0; // 0: what the model was trained with
+    std::vector<constraint_spec>   constraints;
+    reward_kind                    reward = REWARD_LOG_LIKELIHOOD;
+    std::vector<lexicon_term>      reward_lexicon;
+};
+
+struct guard_info {
+    std::string              backend;
+    std::string              chat_template;
+    std::string              bos_text;
+    std::string              eos_text;
+    std::vector<std::string> control_texts;
+    int64_t                  context_size;
+    int32_t                  n_vocab;
+    bool                     has_critic;
+};
+
+struct generation_request {
+    std::vector<token_id> tokens; // the prompt, or:
+    std::string           text;
+    bool                  is_text = false;
+    bool                  special = false; // the text is a rendered chat template, which writes special tokens itself
+    search_options        search;
+};
+
+struct generation_result {
+    search_result search;
+    int64_t       n_prompt;
+};
+
+// asks a JavaScript function: which ("cost" or "reward"), its index, all candidates
+using ask_function = std::function<std::vector<float>(const char *, size_t, const std::vector<text_view> &)>;
+
+class guard_engine {
+  public:
+    guard_engine(guard_spec spec, const cancel_flag & cancel, const std::function<void(float)> & progress);
+
+    guard_info        info() const;
+    generation_result generate(const generation_request & request, const ask_function & ask, const cancel_flag & cancel,
+                               const commit_function & commit);
+
+    // Seconds for decoding n_tokens steps of n_sequences that share a prompt, with nothing else done: what the search
+    // is measured against.
+    double bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t n_tokens, const cancel_flag & cancel);
+
+  private:
+    guard_spec                    spec;
+    std::unique_ptr<loaded_model> model;
+    std::unique_ptr<decoder>      steps;
+    std::vector<constraint>       constraints;
+    std::unique_ptr<reward_model> reward;
+    const ask_function *          current_ask = nullptr;
+
+    std::vector<token_id> prompt_tokens(const generation_request & request) const;
+    int64_t               context_size() const;
+    score_function        function_of(const char * kind, size_t index);
+};
+
+}

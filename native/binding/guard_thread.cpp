@@ -1,0 +1,235 @@
+#include "guard_thread.h"
+
+#include "marshal.h"
+
+#include <cassert>
+
+namespace ig {
+
+namespace {
+
+struct delivery {
+    uint32_t     id;
+    const char * kind;
+    bool         last; // the job is over
+    event        payload;
+};
+
+}
+
+guard_thread::guard_thread(Napi::Env env, Napi::Function dispatch) : env(env) {
+    napi_create_threadsafe_function(env, dispatch, nullptr, Napi::String::New(env, "inferenceguard"), 0, 1, nullptr,
+                                    nullptr, this, deliver, &events);
+    napi_unref_threadsafe_function(env, events);
+    napi_add_env_cleanup_hook(env, on_env_exit, this); // runs before the hook of the thread-safe function
+    worker = std::thread([this] { run(); });
+}
+
+guard_thread::~guard_thread() {
+    napi_remove_env_cleanup_hook(env, on_env_exit, this);
+    stop();
+}
+
+void guard_thread::on_env_exit(void * self) {
+    static_cast<guard_thread *>(self)->stop();
+}
+
+void guard_thread::stop() {
+    {
+        std::lock_guard<std::mutex> guard(lock);
+        stopping = true;
+        for (auto & [id, j] : jobs) {
+            j->cancel.requested = true;
+            std::lock_guard<std::mutex> answer_guard(j->answer_lock);
+            j->answered.notify_all();
+        }
+        wake.notify_all();
+    }
+    if (worker.joinable()) {
+        worker.join();
+    }
+    if (events != nullptr) {
+        napi_release_threadsafe_function(events, napi_tsfn_abort);
+        events = nullptr;
+    }
+}
+
+void guard_thread::push(uint32_t id, std::function<void(job &)> work) {
+    auto j = std::make_shared<job>();
+    j->id = id;
+    j->work = std::move(work);
+    hold_process(true);
+    std::lock_guard<std::mutex> guard(lock);
+    jobs[id] = j;
+    queue.push_back(j);
+    wake.notify_all();
+}
+
+void guard_thread::hold_process(bool hold) {
+    if (hold && n_pending++ == 0) {
+        napi_ref_threadsafe_function(env, events);
+    }
+    if (!hold && --n_pending == 0) {
+        napi_unref_threadsafe_function(env, events);
+    }
+}
+
+void guard_thread::run() {
+    for (;;) {
+        std::shared_ptr<job> j;
+        {
+            std::unique_lock<std::mutex> guard(lock);
+            wake.wait(guard, [this] { return stopping || !queue.empty(); });
+            if (stopping) {
+                break;
+            }
+            j = queue.front();
+            queue.pop_front();
+        }
+        try {
+            j->work(*j);
+        } catch (const error & e) {
+            send_failure(j->id, e.code, e.what());
+        } catch (const std::bad_alloc &) {
+            send_failure(j->id, "OUT_OF_MEMORY", "there is not enough memory for this generation; lower candidates or maxTokens");
+        } catch (const std::exception & e) {
+            send_failure(j->id, "INTERNAL", e.what());
+        }
+        std::lock_guard<std::mutex> guard(lock);
+        jobs.erase(j->id);
+    }
+    engine.reset();
+}
+
+void guard_thread::open(uint32_t id, guard_spec spec) {
+    auto shared = std::make_shared<guard_spec>(std::move(spec));
+    push(id, [this, shared](job & j) {
+        int last_percent = -1;
+        engine = std::make_unique<guard_engine>(std::move(*shared), j.cancel, [&](float share) {
+            const int percent = int(share * 100);
+            if (percent != last_percent) {
+                last_percent = percent;
+                send(j.id, "progress", false, [share](Napi::Env env) { return Napi::Number::New(env, share); });
+            }
+        });
+        const guard_info info = engine->info();
+        send(j.id, "done", true, [info](Napi::Env env) { return to_js(env, info); });
+    });
+}
+
+void guard_thread::generate(uint32_t id, generation_request request) {
+    auto shared = std::make_shared<generation_request>(std::move(request));
+    push(id, [this, shared](job & j) {
+        const auto on_commit = [&](const std::string & text) {
+            send(j.id, "piece", false, [text](Napi::Env env) { return Napi::String::New(env, text); });
+        };
+        const auto on_ask = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
+            return ask(j, kind, index, texts);
+        };
+        auto result = std::make_shared<generation_result>(engine->generate(*shared, on_ask, j.cancel, on_commit));
+        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
+    });
+}
+
+void guard_thread::bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens) {
+    push(id, [=](job & j) {
+        const double seconds = engine->bare_decode(n_prompt, n_sequences, n_tokens, j.cancel);
+        send(j.id, "done", true, [seconds](Napi::Env env) { return Napi::Number::New(env, seconds); });
+    });
+}
+
+void guard_thread::close(uint32_t id) {
+    push(id, [this](job & j) {
+        engine.reset();
+        send(j.id, "done", true, [](Napi::Env env) { return env.Undefined(); });
+    });
+}
+
+void guard_thread::cancel(uint32_t id) {
+    std::lock_guard<std::mutex> guard(lock);
+    const auto found = jobs.find(id);
+    if (found == jobs.end()) {
+        return;
+    }
+    const std::shared_ptr<job> j = found->second;
+    j->cancel.requested = true;
+    {
+        std::lock_guard<std::mutex> answer_guard(j->answer_lock);
+        j->answered.notify_all();
+    }
+    const auto waiting = std::find(queue.begin(), queue.end(), j);
+    if (waiting != queue.end()) {
+        queue.erase(waiting);
+        jobs.erase(found);
+        send_failure(id, "ABORTED", "the operation was aborted");
+    }
+}
+
+std::vector<float> guard_thread::ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts) {
+    {
+        std::lock_guard<std::mutex> guard(j.answer_lock);
+        j.has_answer = false;
+    }
+    auto question = std::make_shared<std::vector<asked_candidate>>();
+    for (const text_view & view : texts) {
+        question->push_back({ *view.text, *view.tokens, view.finished });
+    }
+    send(j.id, kind, false, [question, index](Napi::Env env) { return to_js(env, index, *question); });
+    std::unique_lock<std::mutex> guard(j.answer_lock);
+    j.answered.wait(guard, [&] { return j.has_answer || j.cancel.requested; });
+    if (!j.has_answer) {
+        j.cancel.check();
+    }
+    if (j.failed) {
+        throw error("CALLBACK_FAILED", std::string("the ") + kind + " function failed");
+    }
+    return std::move(j.answer);
+}
+
+void guard_thread::answer(uint32_t id, std::vector<float> values, bool failed) {
+    std::lock_guard<std::mutex> guard(lock);
+    const auto found = jobs.find(id);
+    if (found == jobs.end()) {
+        return;
+    }
+    job & j = *found->second;
+    std::lock_guard<std::mutex> answer_guard(j.answer_lock);
+    j.answer = std::move(values);
+    j.failed = failed;
+    j.has_answer = true;
+    j.answered.notify_all();
+}
+
+void guard_thread::send(uint32_t id, const char * kind, bool last, event payload) {
+    delivery * d = new delivery{ id, kind, last, std::move(payload) };
+    if (napi_call_threadsafe_function(events, d, napi_tsfn_nonblocking) != napi_ok) {
+        delete d;
+    }
+}
+
+void guard_thread::send_failure(uint32_t id, const std::string & code, const std::string & message) {
+    send(id, "failed", true, [code, message](Napi::Env env) {
+        Napi::Object failure = Napi::Object::New(env);
+        failure.Set("code", code);
+        failure.Set("message", message);
+        return failure;
+    });
+}
+
+// on the JavaScript thread; without an environment while it is being torn down
+void guard_thread::deliver(napi_env raw_env, napi_value dispatch, void * context, void * data) {
+    const std::unique_ptr<delivery> d(static_cast<delivery *>(data));
+    if (raw_env == nullptr) {
+        return;
+    }
+    guard_thread * self = static_cast<guard_thread *>(context);
+    Napi::Env env(raw_env);
+    Napi::HandleScope scope(env);
+    if (d->last) {
+        self->hold_process(false);
+    }
+    const napi_value arguments[] = { Napi::Number::New(env, d->id), Napi::String::New(env, d->kind), d->payload(env) };
+    napi_call_function(env, env.Undefined(), dispatch, 3, arguments, nullptr);
+}
+
+}

@@ -1,0 +1,78 @@
+// guard_thread.h owns the one native thread of a guard and the queue to it. Jobs run in the order they came. Everything
+// that happened goes back to JavaScript through one thread-safe function as events; it keeps the process alive only
+// while jobs are pending. Stopping is possible at any time, also while the environment is being torn down: running work
+// is cancelled, the thread joined and the engine freed.
+#pragma once
+
+#include "guard_engine.h"
+#include "node_api.h"
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+
+namespace ig {
+
+// turns itself into the JavaScript arguments (kind, payload) of an event
+using event = std::function<Napi::Value(Napi::Env)>;
+
+// one queued or running job
+struct job {
+    uint32_t    id;
+    cancel_flag cancel;
+    std::function<void(job &)> work;
+
+    // the answer to a question to a JavaScript function
+    std::mutex              answer_lock;
+    std::condition_variable answered;
+    bool                    has_answer = false;
+    bool                    failed = false;
+    std::vector<float>      answer;
+};
+
+class guard_thread {
+  public:
+    guard_thread(Napi::Env env, Napi::Function dispatch);
+    ~guard_thread();
+
+    void open(uint32_t id, guard_spec spec);
+    void generate(uint32_t id, generation_request request);
+    void bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens);
+
+    void cancel(uint32_t id);
+    void answer(uint32_t id, std::vector<float> values, bool failed);
+
+    // Frees the engine after everything that was queued before.
+    void close(uint32_t id);
+
+    // Cancels everything, joins the thread and frees the engine. Idempotent; JavaScript thread only.
+    void stop();
+
+    // JavaScript thread: an event of the last job was delivered, or a job was queued.
+    void hold_process(bool hold);
+
+  private:
+    Napi::Env                     env;
+    napi_threadsafe_function      events = nullptr;
+    std::thread                   worker;
+    std::mutex                    lock;
+    std::condition_variable       wake;
+    std::deque<std::shared_ptr<job>> queue;
+    std::map<uint32_t, std::shared_ptr<job>> jobs; // queued or running
+    bool                          stopping = false;
+    std::unique_ptr<guard_engine> engine; // the worker's
+    uint32_t                      n_pending = 0; // the JavaScript thread's
+
+    void push(uint32_t id, std::function<void(job &)> work);
+    void run();
+    void send(uint32_t id, const char * kind, bool last, event payload);
+    void send_failure(uint32_t id, const std::string & code, const std::string & message);
+    std::vector<float> ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts);
+
+    static void deliver(napi_env env, napi_value dispatch, void * context, void * data);
+    static void on_env_exit(void * self);
+};
+
+}

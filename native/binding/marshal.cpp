@@ -1,0 +1,264 @@
+#include "marshal.h"
+
+#include <cstring>
+
+namespace ig {
+
+namespace {
+
+std::string string_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::String>().Utf8Value(); }
+double      number_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Number>().DoubleValue(); }
+int32_t     int_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Number>().Int32Value(); }
+int64_t     int64_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Number>().Int64Value(); }
+bool        bool_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Boolean>().Value(); }
+
+template <typename T, typename A> std::vector<T> numbers_of(const Napi::Object & o, const char * key) {
+    const A array = o.Get(key).As<A>();
+    return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
+}
+
+template <typename A, typename T> A typed_array(Napi::Env env, const std::vector<T> & values) {
+    A array = A::New(env, values.size());
+    if (!values.empty()) {
+        std::memcpy(array.Data(), values.data(), values.size() * sizeof(T));
+    }
+    return array;
+}
+
+template <typename T> T choice_of(const Napi::Object & o, const char * key, const std::vector<std::pair<const char *, T>> & known) {
+    const std::string name = string_of(o, key);
+    for (const auto & [text, value] : known) {
+        if (name == text) {
+            return value;
+        }
+    }
+    throw error("INTERNAL", std::string("unknown ") + key + ": " + name);
+}
+
+std::vector<lexicon_term> lexicon_of(const Napi::Object & o, const char * key) {
+    const Napi::Array terms = o.Get(key).As<Napi::Array>();
+    std::vector<lexicon_term> lexicon;
+    for (uint32_t i = 0; i < terms.Length(); ++i) {
+        const Napi::Object term = terms.Get(i).As<Napi::Object>();
+        lexicon.push_back({ string_of(term, "term"), number_of(term, "weight") });
+    }
+    return lexicon;
+}
+
+constraint_spec constraint_from(const Napi::Object & o) {
+    constraint_spec spec;
+    spec.kind = choice_of<cost_kind>(
+        o, "kind", { { "lexicon", COST_LEXICON }, { "tokenCosts", COST_TOKENS }, { "function", COST_FUNCTION } });
+    spec.terms.budget = number_of(o, "budget");
+    spec.terms.discount = number_of(o, "discount");
+    spec.terms.anytime = string_of(o, "criterion") == "anytime";
+    spec.terms.floored = bool_of(o, "floored");
+    if (spec.kind == COST_LEXICON) {
+        spec.lexicon = lexicon_of(o, "lexicon");
+    }
+    if (spec.kind == COST_TOKENS) {
+        spec.token_costs = numbers_of<double, Napi::Float64Array>(o, "tokenCosts");
+    }
+    return spec;
+}
+
+std::unique_ptr<tabular_model> tabular_from(const Napi::Object & o) {
+    auto model = std::make_unique<tabular_model>();
+    const Napi::Array pieces = o.Get("pieces").As<Napi::Array>();
+    for (uint32_t i = 0; i < pieces.Length(); ++i) {
+        model->pieces.push_back(pieces.Get(i).As<Napi::String>().Utf8Value());
+    }
+    model->logits = numbers_of<float, Napi::Float32Array>(o, "logits");
+    model->ends.resize(model->pieces.size(), false);
+    for (int32_t end : numbers_of<int32_t, Napi::Int32Array>(o, "ends")) {
+        model->ends[end] = true;
+    }
+    model->max_sequences = int_of(o, "maxSequences");
+    return model;
+}
+
+const char * outcome_name(search_outcome outcome) {
+    switch (outcome) {
+        case OUTCOME_SAFE:      return "safe";
+        case OUTCOME_STEERED:   return "steered";
+        case OUTCOME_TRUNCATED: return "truncated";
+        case OUTCOME_REFUSED:   return "refused";
+        case OUTCOME_UNGUARDED: return "unguarded";
+    }
+    return "";
+}
+
+const char * finish_name(const search_result & result) {
+    if (result.outcome == OUTCOME_TRUNCATED || result.outcome == OUTCOME_REFUSED) {
+        return "safety";
+    }
+    return result.finish == FINISH_STOP ? "stop" : "length";
+}
+
+}
+
+guard_spec guard_spec_from(const Napi::Object & o) {
+    guard_spec spec;
+    if (o.Has("tabular")) {
+        spec.tabular = tabular_from(o.Get("tabular").As<Napi::Object>());
+        spec.oracle = bool_of(o, "oracle");
+    } else {
+        spec.model.path = string_of(o, "path");
+        spec.model.device = string_of(o, "device");
+        spec.model.n_gpu_layers = int_of(o, "gpuLayers");
+        spec.decoder.n_threads = int_of(o, "threads");
+        spec.decoder.max_cells = int64_of(o, "kvCells");
+        spec.context_size = int64_of(o, "contextSize");
+    }
+    const Napi::Array constraints = o.Get("constraints").As<Napi::Array>();
+    for (uint32_t i = 0; i < constraints.Length(); ++i) {
+        spec.constraints.push_back(constraint_from(constraints.Get(i).As<Napi::Object>()));
+    }
+    spec.reward = choice_of<reward_kind>(o, "reward", { { "logLikelihood", REWARD_LOG_LIKELIHOOD },
+                                                        { "lexicon", REWARD_LEXICON },
+                                                        { "function", REWARD_FUNCTION } });
+    if (spec.reward == REWARD_LEXICON) {
+        spec.reward_lexicon = lexicon_of(o, "rewardLexicon");
+    }
+    return spec;
+}
+
+generation_request request_from(const Napi::Object & o) {
+    generation_request request;
+    request.is_text = o.Has("text");
+    if (request.is_text) {
+        request.text = string_of(o, "text");
+        request.special = bool_of(o, "special");
+    } else {
+        request.tokens = numbers_of<token_id, Napi::Int32Array>(o, "tokens");
+    }
+    search_options & s = request.search;
+    s.expansion = choice_of<expansion_kind>(o, "expansion", { { "sample", EXPANSION_SAMPLE }, { "token", EXPANSION_TOKEN } });
+    s.estimator = choice_of<estimator_kind>(o, "estimator", { { "models", ESTIMATOR_MODELS },
+                                                              { "critic", ESTIMATOR_CRITIC },
+                                                              { "logLikelihood", ESTIMATOR_LOG_LIKELIHOOD } });
+    s.objective = choice_of<objective_kind>(o, "objective", { { "augmented", OBJECTIVE_AUGMENTED },
+                                                              { "reward", OBJECTIVE_REWARD },
+                                                              { "lagrangian", OBJECTIVE_LAGRANGIAN },
+                                                              { "cost", OBJECTIVE_COST } });
+    s.sampling.temperature = number_of(o, "temperature");
+    s.sampling.top_k = int_of(o, "topK");
+    s.sampling.top_p = number_of(o, "topP");
+    s.sampling.min_p = number_of(o, "minP");
+    s.max_tokens = int_of(o, "maxTokens");
+    s.block_length = int_of(o, "blockLength");
+    s.n_candidates = int_of(o, "candidates");
+    s.n_beams = int_of(o, "beams");
+    s.n_retries = int_of(o, "retries");
+    s.diversity_penalty = number_of(o, "diversityPenalty");
+    s.lambda = number_of(o, "lambda");
+    s.p_safe_threshold = number_of(o, "pSafeThreshold");
+    s.uncertainty_penalty = number_of(o, "uncertaintyPenalty");
+    s.max_generated_tokens = int64_of(o, "maxGeneratedTokens");
+    s.seed = uint64_t(int64_of(o, "seed"));
+    s.stream = bool_of(o, "stream");
+    return request;
+}
+
+Napi::Value to_js(Napi::Env env, const guard_info & info) {
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("backend", info.backend);
+    o.Set("chatTemplate", info.chat_template);
+    o.Set("bosText", info.bos_text);
+    o.Set("eosText", info.eos_text);
+    Napi::Array control_texts = Napi::Array::New(env, info.control_texts.size());
+    for (size_t i = 0; i < info.control_texts.size(); ++i) {
+        control_texts.Set(uint32_t(i), info.control_texts[i]);
+    }
+    o.Set("controlTexts", control_texts);
+    o.Set("contextSize", double(info.context_size));
+    o.Set("vocabularySize", info.n_vocab);
+    o.Set("hasCritic", info.has_critic);
+    return o;
+}
+
+Napi::Value to_js(Napi::Env env, const generation_result & result) {
+    const search_result & s = result.search;
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("outcome", outcome_name(s.outcome));
+    o.Set("finishReason", finish_name(s));
+    o.Set("text", s.text);
+    o.Set("tokens", typed_array<Napi::Int32Array>(env, s.tokens));
+    o.Set("cost", typed_array<Napi::Float64Array>(env, s.cost));
+    Napi::Array z = Napi::Array::New(env, s.z.size());
+    for (size_t i = 0; i < s.z.size(); ++i) {
+        z.Set(uint32_t(i), typed_array<Napi::Float64Array>(env, s.z[i]));
+    }
+    o.Set("z", z);
+    Napi::Array notes = Napi::Array::New(env, s.notes.size());
+    for (size_t i = 0; i < s.notes.size(); ++i) {
+        Napi::Object note = Napi::Object::New(env);
+        note.Set("position", double(s.notes[i].n_tokens));
+        note.Set("pSafe", s.notes[i].p_safe);
+        note.Set("std", s.notes[i].p_safe_std);
+        note.Set("value", s.notes[i].value);
+        notes.Set(uint32_t(i), note);
+    }
+    o.Set("pSafe", notes);
+    o.Set("reward", s.has_reward ? Napi::Number::New(env, s.reward) : env.Null());
+    o.Set("logLikelihood", s.mean_log_likelihood);
+    o.Set("promptTokens", double(result.n_prompt));
+    o.Set("generatedTokens", double(s.n_generated));
+    o.Set("rounds", double(s.n_rounds));
+    o.Set("backtracks", double(s.n_backtracks));
+    Napi::Object timings = Napi::Object::New(env);
+    timings.Set("prefill", s.timings.prefill);
+    timings.Set("decode", s.timings.decode);
+    timings.Set("cost", s.timings.cost);
+    timings.Set("critic", s.timings.critic);
+    timings.Set("total", s.timings.total);
+    o.Set("timings", timings);
+    return o;
+}
+
+Napi::Value to_js(Napi::Env env, size_t index, const std::vector<asked_candidate> & question) {
+    Napi::Object o = Napi::Object::New(env);
+    Napi::Array candidates = Napi::Array::New(env, question.size());
+    for (size_t i = 0; i < question.size(); ++i) {
+        Napi::Object candidate = Napi::Object::New(env);
+        candidate.Set("text", question[i].text);
+        candidate.Set("tokens", typed_array<Napi::Int32Array>(env, question[i].tokens));
+        candidate.Set("finished", question[i].finished);
+        candidates.Set(uint32_t(i), candidate);
+    }
+    o.Set("index", double(index));
+    o.Set("candidates", candidates);
+    return o;
+}
+
+Napi::Value to_js(Napi::Env env, const model_file & file) {
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("version", file.version);
+    o.Set("dataOffset", double(file.data_offset));
+    o.Set("bytes", double(file.n_bytes));
+    Napi::Array entries = Napi::Array::New(env, file.entries.size());
+    for (size_t i = 0; i < file.entries.size(); ++i) {
+        Napi::Object entry = Napi::Object::New(env);
+        entry.Set("key", file.entries[i].key);
+        entry.Set("type", file.entries[i].type);
+        entry.Set("value", file.entries[i].value);
+        entries.Set(uint32_t(i), entry);
+    }
+    o.Set("metadata", entries);
+    Napi::Array tensors = Napi::Array::New(env, file.tensors.size());
+    for (size_t i = 0; i < file.tensors.size(); ++i) {
+        Napi::Object tensor = Napi::Object::New(env);
+        tensor.Set("name", file.tensors[i].name);
+        tensor.Set("type", file.tensors[i].type);
+        Napi::Array shape = Napi::Array::New(env, file.tensors[i].shape.size());
+        for (size_t d = 0; d < file.tensors[i].shape.size(); ++d) {
+            shape.Set(uint32_t(d), double(file.tensors[i].shape[d]));
+        }
+        tensor.Set("shape", shape);
+        tensors.Set(uint32_t(i), tensor);
+    }
+    o.Set("tensors", tensors);
+    return o;
+}
+
+}

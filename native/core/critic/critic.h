@@ -1,0 +1,29 @@
+// critic.h owns what the search asks of a critic: for each latent state the probability that the base model's
+// continuation ends within every budget, with its spread, and the expected discounted reward.
+#pragma once
+
+#include "safety/cost_model.h"
+
+namespace ig {
+
+struct critic_input {
+    const float *               hidden; // [n_embd] final-norm hidden state
+    const float *               logits; // [n_vocab]
+    const std::vector<double> * z; // safety state, one per constraint
+    text_view                   text;
+};
+
+struct critic_output {
+    float p_safe;
+    float p_safe_std;
+    float value;
+};
+
+class critic {
+  public:
+    virtual ~critic() = default;
+
+    virtual std::vector<critic_output> judge(const std::vector<critic_input> & inputs) = 0;
+};
+
+}

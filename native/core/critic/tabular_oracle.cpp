@@ -1,0 +1,70 @@
+#include "critic/tabular_oracle.h"
+
+#include "support/numeric.h"
+
+#include <cmath>
+
+namespace ig {
+
+tabular_oracle::tabular_oracle(const tabular_model & model, std::vector<oracle_constraint> constraints, int32_t max_tokens)
+    : model(model), constraints(std::move(constraints)), max_tokens(max_tokens) {
+    const size_t n = model.pieces.size();
+    std::vector<float> scratch(n);
+    for (size_t last = 0; last < n; ++last) {
+        const float * row = &model.logits[last * n];
+        const double total = log_sum_exp(row, n, scratch.data());
+        for (size_t next = 0; next < n; ++next) {
+            log_p.push_back(row[next] - total);
+        }
+    }
+}
+
+tabular_oracle::outlook tabular_oracle::look_ahead(token_id last, std::vector<safety_state> states, int32_t n_tokens,
+                                                   double log_likelihood) const {
+    if (n_tokens > 0 && (model.ends[last] || n_tokens == max_tokens)) {
+        outlook end;
+        end.p_safe = 1;
+        for (size_t i = 0; i < states.size(); ++i) {
+            const budget_terms & terms = constraints[i].terms;
+            if (states[i].cost > terms.budget || !states[i].may_continue(terms)) {
+                end.p_safe = 0;
+            }
+        }
+        const double discount = constraints.empty() ? 1 : constraints[0].terms.discount;
+        end.value = std::pow(discount, n_tokens) * log_likelihood / n_tokens;
+        return end;
+    }
+    outlook mean;
+    const size_t n = model.pieces.size();
+    for (size_t next = 0; next < n; ++next) {
+        const double p = std::exp(log_p[last * n + next]);
+        std::vector<safety_state> after = states;
+        for (size_t i = 0; i < after.size(); ++i) {
+            after[i].charge(constraints[i].terms, constraints[i].costs[next]);
+        }
+        const outlook there =
+            look_ahead(token_id(next), after, n_tokens + 1, log_likelihood + log_p[last * n + next]);
+        mean.p_safe += p * there.p_safe;
+        mean.value += p * there.value;
+    }
+    return mean;
+}
+
+std::vector<critic_output> tabular_oracle::judge(const std::vector<critic_input> & inputs) {
+    std::vector<critic_output> outputs;
+    for (const critic_input & input : inputs) {
+        const token_id last = token_id(argmax(input.hidden, model.pieces.size()));
+        std::vector<safety_state> states(constraints.size());
+        const std::vector<token_id> & tokens = *input.text.tokens;
+        for (size_t i = 0; i < states.size(); ++i) {
+            for (token_id token : tokens) {
+                states[i].charge(constraints[i].terms, constraints[i].costs[token]);
+            }
+        }
+        const outlook ahead = look_ahead(last, states, int32_t(tokens.size()), input.text.log_likelihood);
+        outputs.push_back({ float(ahead.p_safe), 0, float(ahead.value) });
+    }
+    return outputs;
+}
+
+}

@@ -1,0 +1,207 @@
+#include "engine/llama_decoder.h"
+
+#include "engine/llama_backend.h"
+
+#include "ggml-cpu.h"
+
+#include <algorithm>
+
+namespace ig {
+
+namespace {
+
+const int32_t chunk = 512; // tokens per llama_decode
+const int64_t cell_padding = 256;
+
+int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+}
+
+void llama_decoder::pool_deleter::operator()(ggml_threadpool * p) const { ggml_threadpool_free(p); }
+
+llama_decoder::llama_decoder(loaded_model & model, const decoder_options & options)
+    : model(model), options(options),
+      with_hidden(!llama_model_is_recurrent(model.get()) && !llama_model_is_hybrid(model.get())),
+      batch(llama_batch_init(chunk, 0, 1)) {
+    ggml_threadpool_params params = ggml_threadpool_params_default(options.n_threads);
+    threads.reset(ggml_threadpool_new(&params));
+}
+
+llama_decoder::~llama_decoder() {
+    llama_batch_free(batch);
+}
+
+bool llama_decoder::should_abort(void * self) {
+    const cancel_flag * cancel = static_cast<llama_decoder *>(self)->current_cancel;
+    return cancel != nullptr && cancel->requested.load(std::memory_order_relaxed);
+}
+
+// keys and values in half precision
+uint64_t llama_decoder::bytes_per_cell() const {
+    const llama_model * m = model.get();
+    const uint64_t n_head = std::max(1, llama_model_n_head(m));
+    return 2 * sizeof(uint16_t) * uint64_t(llama_model_n_layer(m)) * llama_model_n_embd(m) * llama_model_n_head_kv(m) / n_head;
+}
+
+void llama_decoder::check_capacity(int64_t cells) const {
+    if (options.max_cells > 0 && cells > options.max_cells) {
+        throw error("KV_CAPACITY",
+                    format("this generation needs %lld KV cells (prompt + live beams and candidates), but kvCells allows "
+                           "%lld; raise kvCells or lower candidates, beams, blockLength or maxTokens",
+                           (long long) cells, (long long) options.max_cells));
+    }
+    uint64_t free = 0;
+    for (const device_info & device : list_devices()) {
+        free = std::max(free, device.free_bytes);
+    }
+    const uint64_t needed = uint64_t(cells) * bytes_per_cell();
+    if (free > 0 && needed > free) {
+        throw error("KV_CAPACITY", format("this generation needs %.1f GiB of KV cache, but %.1f GiB of memory are free; lower "
+                                          "candidates, beams, blockLength or maxTokens",
+                                          double(needed) / (1 << 30), double(free) / (1 << 30)));
+    }
+}
+
+void llama_decoder::reserve(int32_t sequences, int64_t cells) {
+    check_capacity(cells);
+    if (!context || sequences > n_sequences || cells > n_cells) {
+        const int32_t wanted_sequences = std::max(sequences, n_sequences);
+        const int64_t wanted_cells = std::max(cells, n_cells);
+        context.reset();
+        n_sequences = 0;
+        n_cells = 0;
+
+        llama_context_params params = llama_context_default_params();
+        params.n_ctx = uint32_t(std::max<int64_t>(round_up(wanted_cells, cell_padding), chunk));
+        params.n_batch = chunk;
+        params.n_ubatch = chunk;
+        params.n_seq_max = wanted_sequences;
+        params.n_outputs_max = wanted_sequences;
+        params.n_threads = options.n_threads;
+        params.n_threads_batch = options.n_threads;
+        params.kv_unified = true;
+        params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+        params.embeddings = false;
+        params.abort_callback = should_abort;
+        params.abort_callback_data = this;
+        clear_llama_errors();
+        try {
+            context.reset(llama_init_from_model(model.get(), params));
+        } catch (const std::exception &) {
+            context.reset();
+        }
+        if (!context) {
+            throw error("KV_CAPACITY", format("llama.cpp could not create a context of %lld KV cells and %d sequences: %s",
+                                              (long long) wanted_cells, wanted_sequences, llama_errors().c_str()));
+        }
+        llama_attach_threadpool(context.get(), threads.get(), threads.get());
+        n_sequences = wanted_sequences;
+        n_cells = wanted_cells;
+    }
+    llama_memory_clear(llama_get_memory(context.get()), false);
+    lengths.assign(n_sequences, 0);
+}
+
+void llama_decoder::prefill(const std::vector<token_id> & prompt, const cancel_flag & cancel) {
+    llama_memory_clear(llama_get_memory(context.get()), false);
+    lengths.assign(n_sequences, 0);
+    std::vector<decode_item> items;
+    for (size_t i = 0; i + 1 < prompt.size(); ++i) {
+        items.push_back({ 0, int32_t(i), prompt[i] });
+    }
+    extend(items, cancel);
+    step({ { 0, int32_t(prompt.size()) - 1, prompt.back() } }, cancel);
+}
+
+void llama_decoder::fork(seq_id from, seq_id to) {
+    llama_memory_t memory = llama_get_memory(context.get());
+    llama_memory_seq_rm(memory, to, -1, -1);
+    llama_memory_seq_cp(memory, from, to, -1, -1);
+    lengths[to] = lengths[from];
+}
+
+void llama_decoder::drop(seq_id seq) {
+    llama_memory_seq_rm(llama_get_memory(context.get()), seq, -1, -1);
+    lengths[seq] = 0;
+}
+
+void llama_decoder::extend(const std::vector<decode_item> & items, const cancel_flag & cancel) {
+    if (items.empty()) {
+        return;
+    }
+    llama_set_embeddings(context.get(), false);
+    for (size_t begin = 0; begin < items.size(); begin += chunk) {
+        decode(&items[begin], std::min<size_t>(chunk, items.size() - begin), false, cancel);
+    }
+}
+
+void llama_decoder::step(const std::vector<decode_item> & items, const cancel_flag & cancel) {
+    llama_set_embeddings(context.get(), with_hidden);
+    decode(items.data(), items.size(), true, cancel);
+}
+
+void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, const cancel_flag & cancel) {
+    cancel.check();
+    if (n == 0 || n > size_t(chunk) || (outputs && n > size_t(n_sequences))) {
+        throw error("INTERNAL", format("a step of %zu tokens was asked of a context for %d sequences", n, n_sequences));
+    }
+    batch.n_tokens = int32_t(n);
+    for (size_t i = 0; i < n; ++i) {
+        if (items[i].seq < 0 || items[i].seq >= n_sequences || items[i].token < 0 || items[i].token >= n_vocab()) {
+            throw error("INTERNAL", format("token %d of sequence %d is out of range", items[i].token, items[i].seq));
+        }
+        batch.token[i] = items[i].token;
+        batch.pos[i] = items[i].position;
+        batch.n_seq_id[i] = 1;
+        batch.seq_id[i][0] = items[i].seq;
+        batch.logits[i] = outputs;
+    }
+    int32_t status;
+    current_cancel = &cancel;
+    clear_llama_errors();
+    try {
+        status = llama_decode(context.get(), batch);
+        llama_synchronize(context.get());
+    } catch (const std::exception &) {
+        status = -3;
+    }
+    current_cancel = nullptr;
+    if (status == 0) {
+        for (size_t i = 0; i < n; ++i) {
+            lengths[items[i].seq] = items[i].position + 1;
+        }
+        return;
+    }
+    repair();
+    cancel.check();
+    switch (status) {
+        case 1:
+            throw error("KV_CAPACITY", "the KV cache is full; lower candidates, beams, blockLength or maxTokens");
+        case -1:
+            throw error("INTERNAL", "llama.cpp rejected a batch: " + llama_errors());
+        case -2:
+            throw error("OUT_OF_MEMORY", "llama.cpp could not allocate memory for a step; lower candidates");
+        default:
+            throw error("DECODE_FAILED", format("llama.cpp failed to compute a step (%d): %s", status, llama_errors().c_str()));
+    }
+}
+
+void llama_decoder::repair() {
+    llama_memory_t memory = llama_get_memory(context.get());
+    for (seq_id seq = 0; seq < n_sequences; ++seq) {
+        if (llama_memory_seq_pos_max(memory, seq) >= lengths[seq] && !llama_memory_seq_rm(memory, seq, lengths[seq], -1)) {
+            llama_memory_seq_rm(memory, seq, -1, -1); // recurrent memory cannot be cut: the sequence is gone
+            lengths[seq] = 0;
+        }
+    }
+}
+
+const float * llama_decoder::logits(size_t row) const {
+    return llama_get_logits(context.get()) + row * n_vocab();
+}
+
+const float * llama_decoder::hidden(size_t row) const {
+    return with_hidden ? llama_get_embeddings(context.get()) + row * n_embd() : nullptr;
+}
+
+}

@@ -1,0 +1,62 @@
+// llama_decoder.h owns the decoder on llama.cpp: one context with a unified KV cache in which all sequences share the
+// prompt, and the thread pool that computes. Every condition on which llama.cpp would abort is checked before the call.
+// After a failed or aborted decode each sequence is cut back to what it held before.
+#pragma once
+
+#include "engine/llama_model.h"
+
+namespace ig {
+
+struct decoder_options {
+    int32_t n_threads = 1;
+    int64_t max_cells = 0; // KV cells; 0: as many as fit into the device's free memory
+};
+
+class llama_decoder : public decoder {
+  public:
+    llama_decoder(loaded_model & model, const decoder_options & options);
+    ~llama_decoder() override;
+
+    int32_t             n_vocab() const override { return model.n_vocab(); }
+    int32_t             n_embd() const override { return with_hidden ? llama_model_n_embd_out(model.get()) : 0; }
+    bool                is_end(token_id token) const override { return model.is_end(token); }
+    const std::string & piece(token_id token) override { return model.piece(token); }
+    int32_t             max_sequences() const override { return int32_t(llama_max_parallel_sequences()); }
+
+    void reserve(int32_t n_sequences, int64_t n_cells) override;
+    void prefill(const std::vector<token_id> & prompt, const cancel_flag & cancel) override;
+    void fork(seq_id from, seq_id to) override;
+    void drop(seq_id seq) override;
+    void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
+    void step(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
+
+    const float * logits(size_t row) const override;
+    const float * hidden(size_t row) const override;
+
+  private:
+    struct context_deleter {
+        void operator()(llama_context * c) const { llama_free(c); }
+    };
+    struct pool_deleter {
+        void operator()(ggml_threadpool * p) const;
+    };
+
+    loaded_model &                                  model;
+    decoder_options                                 options;
+    bool                                            with_hidden; // recurrent models would decode one sequence at a time
+    std::unique_ptr<ggml_threadpool, pool_deleter>  threads; // outlives the context
+    std::unique_ptr<llama_context, context_deleter> context;
+    int32_t                                         n_sequences = 0;
+    int64_t                                         n_cells = 0;
+    llama_batch                                     batch;
+    std::vector<int32_t>                            lengths; // tokens per sequence
+    const cancel_flag *                             current_cancel = nullptr;
+
+    uint64_t bytes_per_cell() const;
+    void     check_capacity(int64_t cells) const;
+    void     decode(const decode_item * items, size_t n, bool outputs, const cancel_flag & cancel);
+    void     repair();
+    static bool should_abort(void * self);
+};
+
+}

@@ -1,0 +1,159 @@
+#include "engine/llama_model.h"
+
+#include "engine/llama_backend.h"
+#include "support/error.h"
+
+namespace ig {
+
+namespace {
+
+struct load_watch {
+    const cancel_flag &                cancel;
+    const std::function<void(float)> & progress;
+};
+
+bool on_progress(float share, void * data) {
+    const load_watch & watch = *static_cast<load_watch *>(data);
+    watch.progress(share);
+    return !watch.cancel.requested;
+}
+
+std::vector<ggml_backend_dev_t> gpu_devices() {
+    std::vector<ggml_backend_dev_t> found;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        const enum ggml_backend_dev_type type = ggml_backend_dev_type(device);
+        if (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) {
+            found.push_back(device);
+        }
+    }
+    return found;
+}
+
+// the GPU devices to use; none for the CPU
+std::vector<ggml_backend_dev_t> chosen_devices(const model_options & options) {
+    if (options.device == "cpu" || options.n_gpu_layers == 0) {
+        return {};
+    }
+    const std::vector<ggml_backend_dev_t> gpus = gpu_devices();
+    if (options.device == "auto") {
+        if (gpus.empty() && options.n_gpu_layers > 0) {
+            throw error("DEVICE_NOT_FOUND", format("expected a GPU for gpuLayers: %d, but this build and machine have none; "
+                                                   "leave gpuLayers out or use a build with a GPU backend",
+                                                   options.n_gpu_layers));
+        }
+        return gpus;
+    }
+    std::string known = "cpu";
+    for (ggml_backend_dev_t device : gpus) {
+        if (options.device == ggml_backend_dev_name(device)) {
+            return { device };
+        }
+        known += std::string(", ") + ggml_backend_dev_name(device);
+    }
+    throw error("DEVICE_NOT_FOUND", "expected one of the devices auto, " + known + ", got \"" + options.device + "\"");
+}
+
+}
+
+loaded_model::loaded_model(const model_options & options, const cancel_flag & cancel,
+                           const std::function<void(float)> & progress) {
+    init_llama_backend();
+    check_generative_model(options.path);
+    std::vector<ggml_backend_dev_t> devices = chosen_devices(options);
+    backend_name = devices.empty() ? "CPU" : "";
+    for (ggml_backend_dev_t device : devices) {
+        backend_name += (backend_name.empty() ? "" : ", ") + std::string(ggml_backend_dev_name(device));
+    }
+    devices.push_back(nullptr);
+
+    load_watch watch = { cancel, progress };
+    llama_model_params params = llama_model_default_params();
+    params.devices = devices.data();
+    params.n_gpu_layers = devices.size() == 1 ? 0 : options.n_gpu_layers;
+    params.progress_callback = on_progress;
+    params.progress_callback_user_data = &watch;
+    clear_llama_errors();
+    try {
+        model.reset(llama_model_load_from_file(options.path.c_str(), params));
+    } catch (const std::exception & e) {
+        throw error("INVALID_MODEL", "llama.cpp could not load " + options.path + ": " + e.what());
+    }
+    cancel.check();
+    if (!model) {
+        const std::string why = llama_errors();
+        const bool unknown = why.find("unknown model architecture") != std::string::npos;
+        throw error(unknown ? "UNSUPPORTED_MODEL" : "INVALID_MODEL", "llama.cpp could not load " + options.path + ": " + why);
+    }
+    if (!llama_model_has_decoder(model.get()) || llama_model_has_encoder(model.get()) ||
+        llama_model_is_diffusion(model.get()) || llama_model_n_cls_out(model.get()) > 1) {
+        throw error("UNSUPPORTED_MODEL", "expected a model that generates text left to right, but " + options.path +
+                                             " is an encoder, embedding or diffusion model");
+    }
+    vocab = llama_model_get_vocab(model.get());
+    const int32_t n = llama_vocab_n_tokens(vocab);
+    for (token_id token = 0; token < n; ++token) {
+        ends.push_back(llama_vocab_is_eog(vocab, token));
+    }
+    pieces.resize(n);
+    if (n == 0) {
+        throw error("UNSUPPORTED_MODEL", "expected a model with a tokenizer, but " + options.path + " has none");
+    }
+}
+
+std::vector<token_id> loaded_model::tokenize(const std::string & text, bool add_bos, bool special) const {
+    std::vector<token_id> tokens(text.size() + 8);
+    try {
+        int32_t n = llama_tokenize(vocab, text.data(), int32_t(text.size()), tokens.data(), int32_t(tokens.size()), add_bos,
+                                   special);
+        if (n < 0) {
+            tokens.resize(-n);
+            n = llama_tokenize(vocab, text.data(), int32_t(text.size()), tokens.data(), -n, add_bos, special);
+        }
+        tokens.resize(n);
+    } catch (const std::exception & e) {
+        throw error("INVALID_PROMPT", std::string("the model's tokenizer rejected the prompt: ") + e.what());
+    }
+    return tokens;
+}
+
+const std::string & loaded_model::piece(token_id token) {
+    std::unique_ptr<std::string> & known = pieces[token];
+    if (!known) {
+        std::string bytes(64, '\0');
+        int32_t n = llama_token_to_piece(vocab, token, &bytes[0], int32_t(bytes.size()), 0, false);
+        if (n < 0) {
+            bytes.resize(-n);
+            n = llama_token_to_piece(vocab, token, &bytes[0], int32_t(bytes.size()), 0, false);
+        }
+        bytes.resize(n);
+        known = std::make_unique<std::string>(bytes);
+    }
+    return *known;
+}
+
+std::string loaded_model::token_text(token_id token) const {
+    return token >= 0 && token < n_vocab() ? llama_vocab_get_text(vocab, token) : "";
+}
+
+std::vector<std::string> loaded_model::control_texts() const {
+    std::vector<std::string> texts;
+    for (token_id token = 0; token < n_vocab(); ++token) {
+        if (llama_vocab_is_control(vocab, token)) {
+            texts.push_back(token_text(token));
+        }
+    }
+    return texts;
+}
+
+std::string loaded_model::chat_template() const {
+    const char * text = llama_model_chat_template(model.get(), nullptr);
+    return text != nullptr ? text : "";
+}
+
+std::string loaded_model::metadata(const char * key) const {
+    char value[256];
+    return llama_model_meta_val_str(model.get(), key, value, sizeof(value)) >= 0 ? value : "";
+}
+
+}

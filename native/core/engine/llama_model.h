@@ -1,0 +1,55 @@
+// llama_model.h owns one loaded model: its weights, its tokenizer and the names of what it runs on. It outlives every
+// decoder made on it.
+#pragma once
+
+#include "engine/decoder.h"
+#include "engine/model_file.h"
+
+#include "llama.h"
+
+#include <functional>
+#include <memory>
+
+namespace ig {
+
+struct model_options {
+    std::string path;
+    std::string device; // "auto", "cpu" or a device's name
+    int32_t     n_gpu_layers = -1; // -1: all that the device takes
+};
+
+class loaded_model {
+  public:
+    // Throws MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL, DEVICE_NOT_FOUND or ABORTED. `progress` gets 0..1.
+    loaded_model(const model_options & options, const cancel_flag & cancel, const std::function<void(float)> & progress);
+
+    // With the model's own beginning-of-sequence token. Special tokens are read where `special` is true, otherwise
+    // their names are plain text.
+    std::vector<token_id> tokenize(const std::string & text, bool add_bos, bool special) const;
+
+    bool                is_end(token_id token) const { return ends[token]; }
+    const std::string & piece(token_id token);
+    std::string         token_text(token_id token) const;
+
+    std::vector<std::string> control_texts() const; // of tokens that no prompt may spell out
+    std::string              chat_template() const; // empty: none
+    std::string              metadata(const char * key) const; // empty: none
+
+    llama_model *       get() const { return model.get(); }
+    const llama_vocab * vocabulary() const { return vocab; }
+    int32_t             n_vocab() const { return int32_t(ends.size()); }
+    const std::string & backend() const { return backend_name; }
+
+  private:
+    struct deleter {
+        void operator()(llama_model * m) const { llama_model_free(m); }
+    };
+
+    std::unique_ptr<llama_model, deleter>     model;
+    const llama_vocab *                       vocab = nullptr;
+    std::vector<bool>                         ends;
+    std::vector<std::unique_ptr<std::string>> pieces; // filled on demand
+    std::string                               backend_name;
+};
+
+}

@@ -1,0 +1,202 @@
+#include "engine/model_file.h"
+
+#include "support/error.h"
+
+#include "gguf.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+namespace ig {
+
+namespace {
+
+const size_t   shown_elements = 8;
+// llama.cpp asserts on these (LLAMA_MAX_LAYERS, LLAMA_MAX_EXPERTS)
+const uint32_t max_layers = 512;
+const uint32_t max_experts = 1024;
+
+struct gguf_deleter {
+    void operator()(gguf_context * ctx) const { gguf_free(ctx); }
+};
+
+struct opened_file {
+    std::unique_ptr<gguf_context, gguf_deleter> gguf;
+    uint64_t                                    n_bytes = 0;
+};
+
+[[noreturn]] void invalid(const std::string & path, const std::string & what) {
+    throw error("INVALID_MODEL", "expected a GGUF model, but " + path + " " + what +
+                                     "; download the file again or choose another model");
+}
+
+opened_file open_file(const std::string & path) {
+    namespace fs = std::filesystem;
+    std::error_code failure;
+    const fs::path file = fs::u8path(path);
+    const fs::file_status status = fs::status(file, failure);
+    if (failure || !fs::exists(status)) {
+        throw error("MODEL_NOT_FOUND", "expected a model file, but there is no file at " + path + "; check the path");
+    }
+    if (!fs::is_regular_file(status)) {
+        throw error("MODEL_NOT_FOUND", "expected a model file, but " + path + " is not a file; check the path");
+    }
+    opened_file opened;
+    opened.n_bytes = fs::file_size(file, failure);
+    char magic[4] = { 0 };
+    std::ifstream(file, std::ios::binary).read(magic, sizeof(magic));
+    if (failure || std::string(magic, sizeof(magic)) != GGUF_MAGIC) {
+        invalid(path, opened.n_bytes == 0 ? "is empty" : "does not start with the GGUF magic");
+    }
+    opened.gguf.reset(gguf_init_from_file(path.c_str(), { /*no_alloc =*/true, /*ctx =*/nullptr }));
+    if (!opened.gguf) {
+        invalid(path, "has a damaged header");
+    }
+    return opened;
+}
+
+template <typename T> std::string number(T value) { return std::to_string(value); }
+
+std::string element(gguf_type type, const void * data, size_t i) {
+    switch (type) {
+        case GGUF_TYPE_UINT8:   return number(static_cast<const uint8_t *>(data)[i]);
+        case GGUF_TYPE_INT8:    return number(static_cast<const int8_t *>(data)[i]);
+        case GGUF_TYPE_UINT16:  return number(static_cast<const uint16_t *>(data)[i]);
+        case GGUF_TYPE_INT16:   return number(static_cast<const int16_t *>(data)[i]);
+        case GGUF_TYPE_UINT32:  return number(static_cast<const uint32_t *>(data)[i]);
+        case GGUF_TYPE_INT32:   return number(static_cast<const int32_t *>(data)[i]);
+        case GGUF_TYPE_UINT64:  return number(static_cast<const uint64_t *>(data)[i]);
+        case GGUF_TYPE_INT64:   return number(static_cast<const int64_t *>(data)[i]);
+        case GGUF_TYPE_FLOAT32: return format("%g", double(static_cast<const float *>(data)[i]));
+        case GGUF_TYPE_FLOAT64: return format("%g", static_cast<const double *>(data)[i]);
+        case GGUF_TYPE_BOOL:    return static_cast<const int8_t *>(data)[i] ? "true" : "false";
+        default:                return "";
+    }
+}
+
+file_entry entry_at(const gguf_context * gguf, int64_t i) {
+    file_entry entry;
+    entry.key = gguf_get_key(gguf, i);
+    const gguf_type type = gguf_get_kv_type(gguf, i);
+    entry.type = gguf_type_name(type);
+    if (type == GGUF_TYPE_STRING) {
+        entry.value = gguf_get_val_str(gguf, i);
+        return entry;
+    }
+    if (type != GGUF_TYPE_ARRAY) {
+        entry.value = element(type, gguf_get_val_data(gguf, i), 0);
+        return entry;
+    }
+    const gguf_type of = gguf_get_arr_type(gguf, i);
+    const size_t n = gguf_get_arr_n(gguf, i);
+    entry.type = format("%s[%zu]", gguf_type_name(of), n);
+    for (size_t k = 0; k < n && k < shown_elements; ++k) {
+        entry.value += k == 0 ? "" : ", ";
+        entry.value += of == GGUF_TYPE_STRING ? gguf_get_arr_str(gguf, i, k) : element(of, gguf_get_arr_data(gguf, i), k);
+    }
+    entry.value += n > shown_elements ? ", …" : "";
+    return entry;
+}
+
+std::string string_value(const gguf_context * gguf, const std::string & key) {
+    const int64_t id = gguf_find_key(gguf, key.c_str());
+    return id >= 0 && gguf_get_kv_type(gguf, id) == GGUF_TYPE_STRING ? gguf_get_val_str(gguf, id) : "";
+}
+
+// the value of a 32-bit key, the largest one of an array; `absent` where there is none
+uint32_t count_value(const gguf_context * gguf, const std::string & path, const std::string & key, uint32_t absent) {
+    const int64_t id = gguf_find_key(gguf, key.c_str());
+    if (id < 0) {
+        return absent;
+    }
+    const bool array = gguf_get_kv_type(gguf, id) == GGUF_TYPE_ARRAY;
+    const gguf_type type = array ? gguf_get_arr_type(gguf, id) : gguf_get_kv_type(gguf, id);
+    if (type != GGUF_TYPE_UINT32 && type != GGUF_TYPE_INT32) {
+        invalid(path, "has no valid " + key);
+    }
+    const uint32_t * values = static_cast<const uint32_t *>(array ? gguf_get_arr_data(gguf, id) : gguf_get_val_data(gguf, id));
+    const size_t n = array ? gguf_get_arr_n(gguf, id) : 1;
+    uint32_t largest = 0;
+    for (size_t i = 0; i < n; ++i) {
+        largest = std::max(largest, values[i]);
+    }
+    return largest;
+}
+
+void expect(bool valid, const std::string & path, const std::string & key) {
+    if (!valid) {
+        invalid(path, "has no valid " + key);
+    }
+}
+
+// the conditions that llama.cpp asserts on while it reads the hyperparameters
+void check_hyperparameters(const gguf_context * gguf, const std::string & path, const std::string & arch) {
+    const auto count = [&](const char * name) { return count_value(gguf, path, arch + name, 0); };
+    const uint32_t n_layer = count(".block_count");
+    const uint32_t n_expert = count(".expert_count");
+    const uint32_t n_used = count(".expert_used_count");
+    const uint32_t n_groups = count(".expert_group_count");
+    const uint32_t n_groups_used = count(".expert_group_used_count");
+    expect(n_layer > 0 && n_layer <= max_layers, path, arch + ".block_count");
+    expect(count(".nextn_predict_layers") <= n_layer, path, arch + ".nextn_predict_layers");
+    expect(n_expert <= max_experts, path, arch + ".expert_count");
+    expect(n_expert == 0 ? n_used == 0 : n_used > 0 && n_used <= n_expert, path, arch + ".expert_used_count");
+    expect(n_groups == 0 || n_groups < n_expert, path, arch + ".expert_group_count");
+    const bool grouped = n_groups > 1;
+    expect(!grouped || (n_expert % n_groups == 0 && n_groups_used > 0 && n_groups_used < n_groups), path,
+           arch + ".expert_group_used_count");
+}
+
+}
+
+model_file read_model_file(const std::string & path) {
+    const opened_file opened = open_file(path);
+    const gguf_context * gguf = opened.gguf.get();
+    model_file file;
+    file.version = gguf_get_version(gguf);
+    file.data_offset = gguf_get_data_offset(gguf);
+    file.n_bytes = opened.n_bytes;
+    for (int64_t i = 0; i < gguf_get_n_kv(gguf); ++i) {
+        file.entries.push_back(entry_at(gguf, i));
+    }
+    for (int64_t i = 0; i < gguf_get_n_tensors(gguf); ++i) {
+        file_tensor tensor;
+        tensor.name = gguf_get_tensor_name(gguf, i);
+        tensor.type = ggml_type_name(gguf_get_tensor_type(gguf, i));
+        const int64_t * ne = gguf_get_tensor_ne(gguf, i);
+        tensor.shape.assign(ne, ne + GGML_MAX_DIMS);
+        while (tensor.shape.size() > 1 && tensor.shape.back() == 1) {
+            tensor.shape.pop_back();
+        }
+        file.tensors.push_back(tensor);
+    }
+    return file;
+}
+
+void check_generative_model(const std::string & path) {
+    const opened_file opened = open_file(path);
+    const gguf_context * gguf = opened.gguf.get();
+    const std::string arch = string_value(gguf, "general.architecture");
+    if (arch.empty()) {
+        invalid(path, "names no general.architecture");
+    }
+    if (arch == "clip" || arch == "mmproj") {
+        throw error("UNSUPPORTED_MODEL", "expected a language model, but " + path + " has the architecture " + arch);
+    }
+    if (gguf_get_n_tensors(gguf) == 0) {
+        throw error("UNSUPPORTED_MODEL", "expected a model with weights, but " + path +
+                                             " holds a vocabulary only; choose the full model file");
+    }
+    check_hyperparameters(gguf, path, arch);
+    for (int64_t i = 0; i < gguf_get_n_tensors(gguf); ++i) {
+        const uint64_t end = gguf_get_data_offset(gguf) + gguf_get_tensor_offset(gguf, i) + gguf_get_tensor_size(gguf, i);
+        if (end > opened.n_bytes) {
+            invalid(path, format("is truncated: it should hold at least %llu bytes, but has %llu", (unsigned long long) end,
+                                 (unsigned long long) opened.n_bytes));
+        }
+    }
+}
+
+}

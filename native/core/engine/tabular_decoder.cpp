@@ -1,0 +1,68 @@
+#include "engine/tabular_decoder.h"
+
+namespace ig {
+
+void tabular_decoder::reserve(int32_t n_sequences, int64_t n_cells) {
+    sequences.assign(n_sequences, {});
+    capacity = n_cells;
+}
+
+void tabular_decoder::prefill(const std::vector<token_id> & prompt, const cancel_flag & cancel) {
+    cancel.check();
+    sequences.assign(sequences.size(), {});
+    sequences[0] = prompt;
+    set_rows({ prompt.back() });
+}
+
+void tabular_decoder::fork(seq_id from, seq_id to) {
+    sequences.at(to) = sequences.at(from);
+}
+
+void tabular_decoder::drop(seq_id seq) {
+    sequences.at(seq).clear();
+}
+
+// Misuse of the interface is an error here, so that the tests of the search notice it.
+void tabular_decoder::append(const std::vector<decode_item> & items) {
+    int64_t cells = 0;
+    for (const decode_item & item : items) {
+        std::vector<token_id> & sequence = sequences.at(item.seq);
+        if (item.position != int32_t(sequence.size())) {
+            throw error("INTERNAL", format("sequence %d is %zu tokens long, but position %d was decoded", item.seq,
+                                           sequence.size(), item.position));
+        }
+        sequence.push_back(item.token);
+    }
+    const size_t n_prompt = sequences[0].size();
+    for (const std::vector<token_id> & sequence : sequences) {
+        cells += sequence.empty() ? 0 : int64_t(sequence.size() - n_prompt);
+    }
+    if (int64_t(n_prompt) + cells > capacity) {
+        throw error("INTERNAL", "the search holds more tokens than it reserved");
+    }
+}
+
+void tabular_decoder::extend(const std::vector<decode_item> & items, const cancel_flag & cancel) {
+    cancel.check();
+    append(items);
+}
+
+void tabular_decoder::step(const std::vector<decode_item> & items, const cancel_flag & cancel) {
+    cancel.check();
+    append(items);
+    std::vector<token_id> last_tokens;
+    for (const decode_item & item : items) {
+        last_tokens.push_back(item.token);
+    }
+    set_rows(last_tokens);
+}
+
+void tabular_decoder::set_rows(const std::vector<token_id> & last_tokens) {
+    rows = last_tokens;
+    hidden_rows.assign(rows.size() * model.pieces.size(), 0);
+    for (size_t i = 0; i < rows.size(); ++i) {
+        hidden_rows[i * model.pieces.size() + rows[i]] = 1;
+    }
+}
+
+}

@@ -1,0 +1,47 @@
+// tabular_decoder.h owns a model given as a transition table: the logits of the next token depend on the last token
+// alone, and the hidden state is that token, one-hot. It is the ground truth of the search's tests.
+#pragma once
+
+#include "engine/decoder.h"
+
+namespace ig {
+
+struct tabular_model {
+    std::vector<std::string> pieces; // [n_vocab]
+    std::vector<float>       logits; // [n_vocab, n_vocab], row = last token
+    std::vector<bool>        ends; // [n_vocab]
+    int32_t                  max_sequences = 256;
+};
+
+class tabular_decoder : public decoder {
+  public:
+    explicit tabular_decoder(const tabular_model & model) : model(model) {}
+
+    int32_t             n_vocab() const override { return int32_t(model.pieces.size()); }
+    int32_t             n_embd() const override { return n_vocab(); }
+    bool                is_end(token_id token) const override { return model.ends[token]; }
+    const std::string & piece(token_id token) override { return model.pieces[token]; }
+    int32_t             max_sequences() const override { return model.max_sequences; }
+
+    void reserve(int32_t n_sequences, int64_t n_cells) override;
+    void prefill(const std::vector<token_id> & prompt, const cancel_flag & cancel) override;
+    void fork(seq_id from, seq_id to) override;
+    void drop(seq_id seq) override;
+    void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
+    void step(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
+
+    const float * logits(size_t row) const override { return &model.logits[size_t(rows[row]) * model.pieces.size()]; }
+    const float * hidden(size_t row) const override { return &hidden_rows[row * model.pieces.size()]; }
+
+  private:
+    const tabular_model &              model;
+    std::vector<std::vector<token_id>> sequences;
+    std::vector<token_id>              rows; // last token of each output row
+    std::vector<float>                 hidden_rows;
+    int64_t                            capacity = 0;
+
+    void append(const std::vector<decode_item> & items);
+    void set_rows(const std::vector<token_id> & last_tokens);
+};
+
+}

@@ -1,0 +1,65 @@
+// cost_model.h owns what the search asks of a cost model and of a reward model. A token cost model charges while the
+// text grows and keeps a small state that is copied with a candidate; a sequence cost model judges whole texts, many at
+// once. Texts hold complete characters only.
+#pragma once
+
+#include "safety/safety_state.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ig {
+
+using token_id = int32_t;
+
+struct text_view {
+    const std::string *           text;
+    const std::vector<token_id> * tokens;
+    bool                          finished;
+    double                        log_likelihood; // sum over the tokens, under the base model
+};
+
+// where a token cost model stands in a text
+struct cost_state {
+    int32_t node = 0;
+    bool    in_word = false;
+    bool    in_space = false;
+};
+
+class token_cost_model {
+  public:
+    virtual ~token_cost_model() = default;
+
+    // the cost of a token that adds `text`
+    virtual double charge(cost_state & state, token_id token, std::string_view text) const = 0;
+
+    // the cost that ending the text here would add: what is still undecided
+    virtual double charge_end(const cost_state & state) const = 0;
+};
+
+class sequence_cost_model {
+  public:
+    virtual ~sequence_cost_model() = default;
+
+    // one cost per text; an estimate where the text is not finished
+    virtual std::vector<float> costs(const std::vector<text_view> & texts) = 0;
+};
+
+class reward_model {
+  public:
+    virtual ~reward_model() = default;
+
+    virtual std::vector<float> rewards(const std::vector<text_view> & texts) = 0;
+};
+
+// one cost model with its budget; exactly one of the two models is set
+struct constraint {
+    budget_terms                         terms;
+    std::unique_ptr<token_cost_model>    per_token;
+    std::unique_ptr<sequence_cost_model> whole_text;
+};
+
+}

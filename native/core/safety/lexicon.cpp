@@ -1,0 +1,171 @@
+#include "safety/lexicon.h"
+
+#include "support/error.h"
+#include "support/unicode.h"
+#include "support/utf8.h"
+
+#include <deque>
+
+namespace ig {
+
+namespace {
+
+const uint32_t border = 0x110000; // behind the last code point
+
+// the symbols of a term without its asterisks: folded characters, with a border wherever a word begins or ends inside
+std::vector<uint32_t> term_symbols(std::string_view text, bool open_start, bool open_end) {
+    std::vector<uint32_t> folded;
+    size_t at = 0;
+    while (at < text.size()) {
+        folded_character character;
+        fold_character(next_character(text, at), character);
+        for (int i = 0; i < character.n; ++i) {
+            const uint32_t c = is_space(character.begin[i]) ? ' ' : character.begin[i];
+            if (c != ' ' || folded.empty() || folded.back() != ' ') {
+                folded.push_back(c);
+            }
+        }
+    }
+    std::vector<uint32_t> symbols;
+    bool in_word = false;
+    for (size_t i = 0; i < folded.size(); ++i) {
+        const bool word = is_word_character(folded[i]);
+        const bool at_open_start = i == 0 && open_start;
+        if (word != in_word && !at_open_start) {
+            symbols.push_back(border);
+        }
+        symbols.push_back(folded[i]);
+        in_word = word;
+    }
+    if (in_word && !open_end) {
+        symbols.push_back(border);
+    }
+    return symbols;
+}
+
+}
+
+lexicon::lexicon(const std::vector<lexicon_term> & terms) : nodes(1) {
+    for (const lexicon_term & term : terms) {
+        add(term);
+    }
+    link();
+}
+
+void lexicon::add(const lexicon_term & term) {
+    std::string_view text = term.text;
+    const bool open_start = !text.empty() && text.front() == '*';
+    if (open_start) {
+        text.remove_prefix(1);
+    }
+    const bool open_end = !text.empty() && text.back() == '*';
+    if (open_end) {
+        text.remove_suffix(1);
+    }
+    const std::vector<uint32_t> symbols = term_symbols(text, open_start, open_end);
+    bool has_text = false;
+    for (uint32_t symbol : symbols) {
+        has_text = has_text || (symbol != border && symbol != ' ');
+    }
+    if (!has_text) {
+        throw error("INVALID_LEXICON", "expected a lexicon term with at least one visible character, got \"" + term.text +
+                                           "\"; remove it from the lexicon");
+    }
+    int32_t at = 0;
+    for (uint32_t symbol : symbols) {
+        const auto known = nodes[at].next.find(symbol);
+        if (known != nodes[at].next.end()) {
+            at = known->second;
+            continue;
+        }
+        const int32_t fresh = int32_t(nodes.size());
+        nodes[at].next[symbol] = fresh;
+        nodes.emplace_back();
+        at = fresh;
+    }
+    if (nodes[at].weight != 0) {
+        throw error("INVALID_LEXICON", "expected every lexicon term once, but \"" + term.text +
+                                           "\" stands there twice (after case folding); remove one of them");
+    }
+    nodes[at].weight = term.weight;
+}
+
+void lexicon::link() {
+    std::deque<int32_t> queue;
+    for (const auto & [symbol, child] : nodes[0].next) {
+        queue.push_back(child);
+    }
+    while (!queue.empty()) {
+        const int32_t at = queue.front();
+        queue.pop_front();
+        nodes[at].weight += nodes[nodes[at].fallback].weight;
+        for (const auto & [symbol, child] : nodes[at].next) {
+            nodes[child].fallback = follow(nodes[at].fallback, symbol);
+            queue.push_back(child);
+        }
+    }
+}
+
+int32_t lexicon::follow(int32_t from, uint32_t symbol) const {
+    for (;;) {
+        const auto next = nodes[from].next.find(symbol);
+        if (next != nodes[from].next.end()) {
+            return next->second;
+        }
+        if (from == 0) {
+            return 0;
+        }
+        from = nodes[from].fallback;
+    }
+}
+
+double lexicon::advance(cost_state & state, uint32_t symbol) const {
+    state.node = follow(state.node, symbol);
+    return nodes[state.node].weight;
+}
+
+double lexicon::read(cost_state & state, uint32_t character) const {
+    folded_character folded;
+    fold_character(character, folded);
+    double cost = 0;
+    for (int i = 0; i < folded.n; ++i) {
+        const bool space = is_space(folded.begin[i]);
+        if (space && state.in_space) {
+            continue;
+        }
+        const bool word = is_word_character(folded.begin[i]);
+        if (word != state.in_word) {
+            cost += advance(state, border);
+        }
+        cost += advance(state, space ? ' ' : folded.begin[i]);
+        state.in_word = word;
+        state.in_space = space;
+    }
+    return cost;
+}
+
+double lexicon::charge(cost_state & state, token_id, std::string_view text) const {
+    double cost = 0;
+    size_t at = 0;
+    while (at < text.size()) {
+        cost += read(state, next_character(text, at));
+    }
+    return cost;
+}
+
+double lexicon::charge_end(const cost_state & state) const {
+    cost_state end = state;
+    return end.in_word ? advance(end, border) : 0;
+}
+
+std::vector<float> lexicon::rewards(const std::vector<text_view> & texts) {
+    std::vector<float> sums;
+    for (const text_view & view : texts) {
+        cost_state state;
+        const double charged = charge(state, 0, *view.text);
+        sums.push_back(float(charged + charge_end(state)));
+    }
+    return sums;
+}
+
+}

@@ -1,0 +1,23 @@
+// log_likelihood.h owns the built-in reward: the mean log-likelihood of the response tokens under the base model.
+#pragma once
+
+#include "safety/cost_model.h"
+
+namespace ig {
+
+inline double mean_log_likelihood(const text_view & view) {
+    return view.tokens->empty() ? 0 : view.log_likelihood / double(view.tokens->size());
+}
+
+class log_likelihood_reward : public reward_model {
+  public:
+    std::vector<float> rewards(const std::vector<text_view> & texts) override {
+        std::vector<float> means;
+        for (const text_view & view : texts) {
+            means.push_back(float(mean_log_likelihood(view)));
+        }
+        return means;
+    }
+};
+
+}

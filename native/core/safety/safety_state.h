@@ -1,0 +1,49 @@
+// safety_state.h owns the budget arithmetic: z_0 = B, z_{t+1} = (z_t - c_t) / gamma, kept in the closed form
+// z_t = gamma^-t (B - sum_{k<t} gamma^k c_k), so that z_t >= 0 holds exactly when the cost is at most B.
+#pragma once
+
+#include <vector>
+
+namespace ig {
+
+struct budget_terms {
+    double budget = 0;
+    double discount = 1; // gamma, in (0, 1]
+    bool   anytime = true; // z >= 0 at every step; otherwise at the end only
+    bool   floored = true; // costs below 0 count as 0
+};
+
+struct safety_state {
+    double cost = 0; // sum of gamma^k c_k so far
+    double weight = 1; // gamma^t
+    bool   exceeded = false; // z was below 0 at some step
+
+    void charge(const budget_terms & terms, double c) {
+        cost += weight * floored(terms, c);
+        weight *= terms.discount;
+        exceeded = exceeded || cost > terms.budget;
+    }
+
+    // the cost if `c` were added to the last token and the text ended there
+    double cost_with(const budget_terms & terms, double c) const {
+        return cost + weight / terms.discount * floored(terms, c);
+    }
+
+    // may a text in this state still be continued, as far as the costs charged so far tell?
+    bool may_continue(const budget_terms & terms) const { return terms.anytime ? !exceeded : true; }
+
+    static double floored(const budget_terms & terms, double c) { return terms.floored && c < 0 ? 0 : c; }
+};
+
+// z_0 .. z_T for the costs of T tokens
+inline std::vector<double> safety_states(const budget_terms & terms, const std::vector<double> & costs) {
+    std::vector<double> z = { terms.budget };
+    safety_state state;
+    for (double c : costs) {
+        state.charge(terms, c);
+        z.push_back((terms.budget - state.cost) / state.weight);
+    }
+    return z;
+}
+
+}

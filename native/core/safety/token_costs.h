@@ -1,0 +1,22 @@
+// token_costs.h owns the plainest token cost model: a table with one cost per token id.
+#pragma once
+
+#include "safety/cost_model.h"
+
+namespace ig {
+
+class token_costs : public token_cost_model {
+  public:
+    explicit token_costs(std::vector<double> costs) : costs(std::move(costs)) {}
+
+    double charge(cost_state &, token_id token, std::string_view) const override {
+        return size_t(token) < costs.size() ? costs[token] : 0;
+    }
+
+    double charge_end(const cost_state &) const override { return 0; }
+
+  private:
+    std::vector<double> costs;
+};
+
+}

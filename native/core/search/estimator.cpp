@@ -1,0 +1,221 @@
+#include "search/estimator.h"
+
+#include "safety/log_likelihood.h"
+#include "search/objective.h"
+
+#include <chrono>
+#include <cmath>
+
+namespace ig {
+
+namespace {
+
+class stopwatch {
+  public:
+    explicit stopwatch(double & milliseconds) : milliseconds(milliseconds), start(std::chrono::steady_clock::now()) {}
+    ~stopwatch() {
+        milliseconds += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    }
+
+  private:
+    double &                              milliseconds;
+    std::chrono::steady_clock::time_point start;
+};
+
+void expect_count(size_t expected, size_t got, const char * what) {
+    if (expected != got) {
+        throw error("INTERNAL", format("expected %zu %s, got %zu", expected, what, got));
+    }
+}
+
+}
+
+// The cost of a finished text is charged to its last token; that of a partial text is an estimate that only guides.
+void estimator::charge_whole_texts(std::vector<path> & candidates) {
+    std::vector<path *> open;
+    std::vector<text_view> texts;
+    const bool cost_counts = options.objective != OBJECTIVE_REWARD;
+    for (path & p : candidates) {
+        const bool asked = p.finished() || cost_counts;
+        if (asked && (p.feasible || !options.enforces_budget())) {
+            open.push_back(&p);
+            texts.push_back(p.view());
+        }
+    }
+    std::vector<std::vector<double>> estimates(open.size(), std::vector<double>(models.constraints.size(), 0));
+    std::vector<bool> accepted(open.size(), true);
+    bool any = false;
+    for (size_t c = 0; c < models.constraints.size() && !open.empty(); ++c) {
+        const constraint & limit = models.constraints[c];
+        if (!limit.whole_text) {
+            continue;
+        }
+        any = true;
+        const std::vector<float> costs = limit.whole_text->costs(texts);
+        expect_count(texts.size(), costs.size(), "costs");
+        for (size_t i = 0; i < open.size(); ++i) {
+            path & p = *open[i];
+            if (p.finished()) {
+                p.safety[c].charge(limit.terms, costs[i]);
+                p.costs[c].push_back(costs[i]);
+                p.feasible = p.feasible && p.safety[c].cost <= limit.terms.budget;
+                continue;
+            }
+            estimates[i][c] = costs[i];
+            const bool within = p.safety[c].cost_with(limit.terms, costs[i]) <= limit.terms.budget;
+            accepted[i] = accepted[i] && within;
+            const bool decides = options.estimator == ESTIMATOR_MODELS || options.estimator == ESTIMATOR_LOG_LIKELIHOOD;
+            p.feasible = p.feasible && (within || !decides);
+        }
+    }
+    for (size_t i = 0; i < open.size() && any; ++i) {
+        if (!open[i]->finished() && accepted[i]) {
+            open[i]->checkpoints.push_back({ open[i]->tokens.size(), estimates[i] });
+        }
+    }
+}
+
+void estimator::ask_critic(std::vector<path> & candidates) {
+    std::vector<path *> open;
+    std::vector<std::vector<double>> z;
+    for (path & p : candidates) {
+        if (p.finished() || !p.feasible) {
+            continue;
+        }
+        open.push_back(&p);
+        std::vector<double> left;
+        for (size_t c = 0; c < models.constraints.size(); ++c) {
+            left.push_back((models.constraints[c].terms.budget - p.safety[c].cost) / p.safety[c].weight);
+        }
+        z.push_back(left);
+    }
+    std::vector<critic_input> inputs;
+    for (size_t i = 0; i < open.size(); ++i) {
+        inputs.push_back({ open[i]->hidden.data(), open[i]->logits.data(), &z[i], open[i]->view() });
+    }
+    if (inputs.empty()) {
+        return;
+    }
+    const std::vector<critic_output> outputs = models.judge->judge(inputs);
+    expect_count(inputs.size(), outputs.size(), "critic outputs");
+    for (size_t i = 0; i < open.size(); ++i) {
+        const critic_output & out = outputs[i];
+        open[i]->notes.push_back({ open[i]->tokens.size(), out.p_safe, out.p_safe_std, out.value });
+    }
+}
+
+bool estimator::needs_reward(const path & p) const {
+    if (options.enforces_budget() && !p.feasible) {
+        return false;
+    }
+    return p.finished() || (options.estimator == ESTIMATOR_MODELS && options.n_candidates > 1);
+}
+
+void estimator::set_rewards(std::vector<path> & candidates) {
+    std::vector<path *> asked;
+    std::vector<text_view> texts;
+    for (path & p : candidates) {
+        if (needs_reward(p)) {
+            asked.push_back(&p);
+            texts.push_back(p.view());
+        }
+    }
+    if (texts.empty()) {
+        return;
+    }
+    const std::vector<float> rewards = models.reward.rewards(texts);
+    expect_count(texts.size(), rewards.size(), "rewards");
+    for (size_t i = 0; i < asked.size(); ++i) {
+        asked[i]->reward = rewards[i];
+    }
+}
+
+void estimator::judge(std::vector<path> & candidates) {
+    {
+        stopwatch watch(timings.cost);
+        charge_whole_texts(candidates);
+        set_rewards(candidates);
+    }
+    if (options.estimator == ESTIMATOR_CRITIC) {
+        stopwatch watch(timings.critic);
+        ask_critic(candidates);
+    }
+    const double discount = models.constraints.empty() ? 1 : models.constraints[0].terms.discount;
+    for (path & p : candidates) {
+        double cost = 0;
+        for (size_t c = 0; c < models.constraints.size(); ++c) {
+            cost += p.safety[c].cost;
+            if (!p.finished() && !p.checkpoints.empty() && p.checkpoints.back().n_tokens == p.tokens.size()) {
+                cost += p.checkpoints.back().estimates[c];
+            }
+        }
+        double worth = p.reward;
+        bool promising = p.feasible;
+        if (p.finished()) {
+            worth *= std::pow(discount, double(p.tokens.size()));
+        } else if (options.estimator == ESTIMATOR_LOG_LIKELIHOOD) {
+            worth = mean_log_likelihood(p.view());
+        } else if (options.estimator == ESTIMATOR_CRITIC && p.feasible) {
+            const critic_note & note = p.notes.back();
+            worth = note.value;
+            promising = note.p_safe - options.uncertainty_penalty * note.p_safe_std > options.p_safe_threshold;
+        }
+        p.score = objective(options, worth, cost, promising);
+    }
+}
+
+measurement estimator::measure(const std::vector<token_id> & tokens, const whole_text_cost & judge_whole) {
+    response whole;
+    for (token_id token : tokens) {
+        if (!models.model.is_end(token)) {
+            whole.bytes.push(models.model.piece(token), whole.text);
+        }
+        whole.ends.push_back({ whole.text.size(), 0, true });
+    }
+    whole.tokens = tokens;
+
+    measurement result;
+    result.text = whole.text;
+    for (size_t c = 0; c < models.constraints.size(); ++c) {
+        const constraint & limit = models.constraints[c];
+        std::vector<double> costs(tokens.size(), 0);
+        if (limit.per_token) {
+            cost_state state;
+            size_t begin = 0;
+            for (size_t t = 0; t < tokens.size(); ++t) {
+                const size_t end = whole.ends[t].n_text;
+                costs[t] = limit.per_token->charge(state, tokens[t], std::string_view(whole.text).substr(begin, end - begin));
+                begin = end;
+            }
+            if (!costs.empty()) {
+                costs.back() += limit.per_token->charge_end(state);
+            }
+        } else if (!costs.empty()) {
+            costs.back() = judge_whole(c, whole);
+        }
+        safety_state state;
+        for (double cost : costs) {
+            state.charge(limit.terms, cost);
+        }
+        result.cost.push_back(state.cost);
+        result.z.push_back(safety_states(limit.terms, costs));
+        result.within_budget = result.within_budget && state.cost <= limit.terms.budget && state.may_continue(limit.terms);
+    }
+    return result;
+}
+
+measurement estimator::measure_finished(const path & finished) {
+    stopwatch watch(timings.cost);
+    return measure(finished.tokens, [&](size_t c, const response & whole) {
+        const text_view view = { &whole.text, &whole.tokens, true, finished.log_likelihood };
+        const std::vector<float> costs = models.constraints[c].whole_text->costs({ view });
+        expect_count(1, costs.size(), "costs");
+        return double(costs[0]);
+    });
+}
+
+measurement estimator::measure_prefix(const std::vector<token_id> & tokens, const std::vector<double> & whole_text_costs) {
+    return measure(tokens, [&](size_t c, const response &) { return whole_text_costs.at(c); });
+}
+
+}

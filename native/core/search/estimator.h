@@ -1,0 +1,45 @@
+// estimator.h owns the judgement of candidates: which are feasible and what each is worth. Finished ones are judged by
+// the true cost and reward models; unfinished ones by the models on the partial text, by the critic, or by the base
+// model's log-likelihood.
+#pragma once
+
+#include "search/search.h"
+
+namespace ig {
+
+struct measurement {
+    std::string                      text;
+    std::vector<double>              cost; // [constraint]
+    std::vector<std::vector<double>> z; // [constraint][token + 1]
+    bool                             within_budget = true;
+};
+
+class estimator {
+  public:
+    estimator(const search_models & models, const search_options & options, search_timings & timings)
+        : models(models), options(options), timings(timings) {}
+
+    // Sets feasible, reward and score of every candidate. The score is -infinity for those that may not be continued.
+    void judge(std::vector<path> & candidates);
+
+    // Judges a text once more from its tokens alone.
+    measurement measure_finished(const path & finished);
+
+    // The same for a committed prefix, whose whole-text costs are known.
+    measurement measure_prefix(const std::vector<token_id> & tokens, const std::vector<double> & whole_text_costs);
+
+  private:
+    const search_models &  models;
+    const search_options & options;
+    search_timings &       timings;
+
+    void charge_whole_texts(std::vector<path> & candidates);
+    void ask_critic(std::vector<path> & candidates);
+    void set_rewards(std::vector<path> & candidates);
+    bool needs_reward(const path & candidate) const;
+
+    using whole_text_cost = std::function<double(size_t constraint, const response & whole)>;
+    measurement measure(const std::vector<token_id> & tokens, const whole_text_cost & judge_whole);
+};
+
+}

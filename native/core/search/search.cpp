@@ -1,0 +1,268 @@
+#include "search/search.h"
+
+#include "safety/log_likelihood.h"
+#include "search/estimator.h"
+#include "search/expansion.h"
+#include "search/frontier.h"
+#include "search/selection.h"
+
+#include <chrono>
+#include <cmath>
+
+namespace ig {
+
+namespace {
+
+const size_t max_reserves = 1024;
+
+// candidates that were good enough but not chosen, by depth
+class reserve_store {
+  public:
+    void keep(std::vector<path> paths) {
+        for (path & p : paths) {
+            by_length[p.finished() ? finished_depth : p.tokens.size()].push_back(std::move(p));
+            ++n;
+        }
+        while (n > max_reserves) { // the shallowest go first
+            std::vector<path> & shallowest = by_length.begin()->second;
+            shallowest.pop_back();
+            --n;
+            drop_if_empty(by_length.begin());
+        }
+    }
+
+    // The k best of the deepest block; a finished response comes before any other.
+    std::vector<path> take_deepest(size_t k) {
+        if (by_length.empty()) {
+            return {};
+        }
+        const auto deepest = std::prev(by_length.end());
+        std::vector<path> best = std::move(deepest->second);
+        deepest->second = select_top(best, deepest->first == finished_depth ? 1 : k);
+        n -= best.size();
+        drop_if_empty(deepest);
+        return best;
+    }
+
+    void keep_only(const std::vector<token_id> & prefix) {
+        for (auto at = by_length.begin(); at != by_length.end();) {
+            std::vector<path> & paths = at->second;
+            const auto other = [&](const path & p) { return !p.starts_with(prefix); };
+            const auto gone = std::remove_if(paths.begin(), paths.end(), other);
+            n -= paths.end() - gone;
+            paths.erase(gone, paths.end());
+            at = paths.empty() ? by_length.erase(at) : std::next(at);
+        }
+    }
+
+  private:
+    static constexpr size_t finished_depth = std::numeric_limits<size_t>::max();
+
+    std::map<size_t, std::vector<path>> by_length;
+    size_t                              n = 0;
+
+    void drop_if_empty(std::map<size_t, std::vector<path>>::iterator at) {
+        if (at->second.empty()) {
+            by_length.erase(at);
+        }
+    }
+};
+
+bool is_better(const path & a, const path & b) { return a.score > b.score; }
+
+class search_run {
+  public:
+    search_run(const search_models & models, const search_options & options, const cancel_flag & cancel,
+               const commit_function & commit)
+        : options(options), models(models), expand(models, options, cancel, result.timings),
+          judge(models, options, result.timings), edge(models, options, commit) {}
+
+    search_result run(const std::vector<token_id> & prompt) {
+        const auto begin = std::chrono::steady_clock::now();
+        root = expand.start(prompt);
+        beams.push_back(path(static_cast<const response &>(root)));
+        while (!answered && !expand.exhausted()) {
+            if (beams.empty() && !backtrack()) {
+                break;
+            }
+            if (std::all_of(beams.begin(), beams.end(), [](const path & beam) { return beam.finished(); })) {
+                settle();
+                continue;
+            }
+            next_block();
+            if (options.stream && !beams.empty()) {
+                edge.advance(beams);
+                reserves.keep_only(edge.committed());
+            }
+        }
+        if (!answered) {
+            settle_out_of_compute();
+        }
+        if (!answered) {
+            stop_short();
+        }
+        result.n_generated = expand.n_generated();
+        result.timings.total =
+            std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+        return std::move(result);
+    }
+
+  private:
+    const search_options & options;
+    const search_models &  models;
+    search_result          result;
+    expander               expand;
+    estimator              judge;
+    frontier               edge;
+    reserve_store          reserves;
+    path                   root;
+    std::vector<path>      beams;
+    bool                   steered = false;
+    bool                   answered = false;
+
+    // Replaces the beams by the best continuations of the next block, or by nothing where there are none.
+    void next_block() {
+        std::vector<path *> growing;
+        for (path & beam : beams) {
+            if (!beam.finished()) {
+                growing.push_back(beam.tokens.empty() ? &root : &beam);
+            }
+        }
+        std::vector<path> accepted = sample_rounds(growing);
+        if (accepted.empty() && expand.exhausted() && !options.enforces_budget()) {
+            return; // the beams as they are will be the answer
+        }
+        for (path & beam : beams) {
+            if (beam.finished()) {
+                accepted.push_back(std::move(beam));
+            } else {
+                expand.release(beam);
+            }
+        }
+        std::vector<path> rest = select_top(accepted, options.n_beams);
+        for (path & p : rest) {
+            expand.release(p);
+        }
+        reserves.keep(std::move(rest));
+        beams = std::move(accepted);
+    }
+
+    // Rounds of candidates until at least one may be continued.
+    std::vector<path> sample_rounds(const std::vector<path *> & growing) {
+        tried_tokens tried;
+        const size_t depth = growing[0]->tokens.size();
+        for (int32_t round = 0; round <= options.n_retries && !expand.exhausted(); ++round) {
+            ++result.n_rounds;
+            std::vector<path> candidates = expand.expand(growing, tried);
+            judge.judge(candidates);
+            std::vector<path> accepted;
+            for (path & p : candidates) {
+                if (p.score > -std::numeric_limits<double>::infinity()) {
+                    accepted.push_back(std::move(p));
+                    continue;
+                }
+                steered = true;
+                expand.release(p);
+                for (size_t t = depth; t < p.tokens.size(); ++t) {
+                    tried.resize(std::max(tried.size(), t - depth + 1));
+                    ++tried[t - depth][p.tokens[t]];
+                }
+            }
+            if (!accepted.empty()) {
+                return accepted;
+            }
+        }
+        return {};
+    }
+
+    // Returns to the best reserve, or to the committed prefix where fresh random numbers can lead elsewhere.
+    bool backtrack() {
+        beams = reserves.take_deepest(options.n_beams);
+        if (beams.empty()) {
+            const bool random = options.expansion == EXPANSION_SAMPLE && options.sampling.temperature > 0;
+            if (!random) {
+                return false;
+            }
+            path prefix(static_cast<const response &>(root));
+            for (size_t t = 0; t < edge.committed().size(); ++t) {
+                expand.append(prefix, edge.committed()[t], edge.log_likelihood(t) - prefix.log_likelihood);
+            }
+            beams.push_back(std::move(prefix));
+        }
+        ++result.n_backtracks;
+        return true;
+    }
+
+    // All beams are finished: the best that passes the true cost model once more is the answer.
+    void settle() {
+        std::stable_sort(beams.begin(), beams.end(), is_better);
+        for (path & beam : beams) {
+            if (!answered) {
+                answer_with(beam);
+            }
+            expand.release(beam);
+        }
+        beams.clear();
+    }
+
+    void settle_out_of_compute() {
+        std::vector<path> finished;
+        for (path & p : reserves.take_deepest(1)) {
+            beams.push_back(std::move(p));
+        }
+        for (path & beam : beams) {
+            if (beam.finished() || !options.enforces_budget()) {
+                finished.push_back(std::move(beam));
+            }
+        }
+        beams = std::move(finished);
+        settle();
+    }
+
+    void answer_with(const path & p) {
+        measurement measured = judge.measure_finished(p);
+        if (options.enforces_budget() && (!measured.within_budget || measured.text != p.text)) {
+            steered = true;
+            return;
+        }
+        answered = true;
+        result.outcome = !options.enforces_budget() ? OUTCOME_UNGUARDED : steered ? OUTCOME_STEERED : OUTCOME_SAFE;
+        result.finish = p.finished() ? p.finish : FINISH_LENGTH;
+        result.notes = p.notes;
+        result.reward = p.reward;
+        result.has_reward = p.finished();
+        result.mean_log_likelihood = mean_log_likelihood(p.view());
+        result.tokens = p.tokens;
+        if (p.finish == FINISH_STOP) {
+            result.tokens.pop_back();
+        }
+        if (options.stream) {
+            edge.finish(measured.text);
+        }
+        report(std::move(measured));
+    }
+
+    // Nothing acceptable was found: what is committed stays, and is safe as it stands.
+    void stop_short() {
+        result.tokens = edge.committed();
+        result.outcome = !options.enforces_budget()  ? OUTCOME_UNGUARDED
+                         : result.tokens.empty()     ? OUTCOME_REFUSED
+                                                     : OUTCOME_TRUNCATED;
+        report(judge.measure_prefix(result.tokens, edge.estimates()));
+    }
+
+    void report(measurement measured) {
+        result.text = std::move(measured.text);
+        result.cost = std::move(measured.cost);
+        result.z = std::move(measured.z);
+    }
+};
+
+}
+
+search_result search(const search_models & models, const std::vector<token_id> & prompt, const search_options & options,
+                     const cancel_flag & cancel, const commit_function & commit) {
+    return search_run(models, options, cancel, commit).run(prompt);
+}
+
+}

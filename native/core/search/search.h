@@ -1,0 +1,104 @@
+// search.h owns the search loop and everything that goes into and comes out of it. It sees a model, cost models, reward
+// model and critic only through their interfaces. One search runs at a time on a decoder.
+#pragma once
+
+#include "critic/critic.h"
+#include "engine/decoder.h"
+#include "search/tree.h"
+
+#include <functional>
+
+namespace ig {
+
+enum expansion_kind {
+    EXPANSION_SAMPLE, // blocks of sampled tokens
+    EXPANSION_TOKEN, // the most probable next tokens, one each
+};
+
+enum estimator_kind {
+    ESTIMATOR_MODELS, // cost and reward model on the partial text
+    ESTIMATOR_CRITIC,
+    ESTIMATOR_LOG_LIKELIHOOD,
+};
+
+enum objective_kind {
+    OBJECTIVE_AUGMENTED, // reward where within budget, otherwise -infinity: the only one that enforces the budget
+    OBJECTIVE_REWARD,
+    OBJECTIVE_LAGRANGIAN, // reward - lambda cost
+    OBJECTIVE_COST, // -cost
+};
+
+struct sampling_options {
+    double  temperature = 1;
+    int32_t top_k = 0; // 0: all
+    double  top_p = 1;
+    double  min_p = 0;
+};
+
+struct search_options {
+    expansion_kind   expansion = EXPANSION_SAMPLE;
+    estimator_kind   estimator = ESTIMATOR_MODELS;
+    objective_kind   objective = OBJECTIVE_AUGMENTED;
+    sampling_options sampling;
+    int32_t          max_tokens = 128; // T
+    int32_t          block_length = 32; // d
+    int32_t          n_candidates = 16; // N
+    int32_t          n_beams = 4; // K
+    int32_t          n_retries = 2; // M
+    double           diversity_penalty = 0; // beta
+    double           lambda = 0;
+    double           p_safe_threshold = 0.5; // eta
+    double           uncertainty_penalty = 0; // kappa
+    int64_t          max_generated_tokens = 0;
+    uint64_t         seed = 0;
+    bool             stream = false; // commit while searching
+
+    bool enforces_budget() const { return objective == OBJECTIVE_AUGMENTED; }
+};
+
+struct search_models {
+    decoder &                       model;
+    const std::vector<constraint> & constraints;
+    reward_model &                  reward;
+    critic *                        judge; // null: none
+};
+
+enum search_outcome {
+    OUTCOME_SAFE,
+    OUTCOME_STEERED,
+    OUTCOME_TRUNCATED,
+    OUTCOME_REFUSED,
+    OUTCOME_UNGUARDED,
+};
+
+struct search_timings { // milliseconds
+    double prefill = 0;
+    double decode = 0;
+    double cost = 0; // cost and reward models
+    double critic = 0;
+    double total = 0;
+};
+
+struct search_result {
+    search_outcome                   outcome = OUTCOME_REFUSED;
+    std::string                      text;
+    std::vector<token_id>            tokens; // without the end-of-generation token
+    finish_reason                    finish = FINISH_NONE;
+    std::vector<double>              cost; // [constraint]
+    std::vector<std::vector<double>> z; // [constraint][token + 1]
+    std::vector<critic_note>         notes;
+    double                           reward = 0;
+    bool                             has_reward = false;
+    double                           mean_log_likelihood = 0;
+    int64_t                          n_generated = 0;
+    int64_t                          n_rounds = 0;
+    int64_t                          n_backtracks = 0;
+    search_timings                   timings;
+};
+
+using commit_function = std::function<void(const std::string & text)>;
+
+search_result search(const search_models & models, const std::vector<token_id> & prompt, const search_options & options,
+                     const cancel_flag & cancel, const commit_function & commit);
+
+}

@@ -1,0 +1,102 @@
+// tree.h owns the paths of a search (beams, candidates, reserves) and which decoder sequence holds which. A path stands
+// for itself: it keeps its tokens, its text and every running sum, so that dropping its sequence loses nothing but time
+// to decode it again.
+#pragma once
+
+#include "engine/decoder.h"
+#include "safety/cost_model.h"
+#include "support/utf8.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+namespace ig {
+
+enum finish_reason {
+    FINISH_NONE, // still growing
+    FINISH_STOP, // the model ended its turn
+    FINISH_LENGTH, // the longest allowed response
+};
+
+// the end of one token of a path
+struct token_end {
+    size_t n_text; // bytes of text
+    double log_likelihood; // of all tokens so far
+    bool   stoppable; // every token cost model accepts the text so far as a text of its own
+};
+
+// the end of a block that every sequence cost model accepts as it stands
+struct checkpoint {
+    size_t              n_tokens;
+    std::vector<double> estimates; // one per constraint; 0 for token cost models
+};
+
+struct critic_note {
+    size_t n_tokens;
+    float  p_safe;
+    float  p_safe_std;
+    float  value;
+};
+
+// a response, or the beginning of one
+struct response {
+    std::vector<token_id>  tokens;
+    std::string            text; // complete characters
+    utf8_stream            bytes;
+    std::vector<token_end> ends; // [tokens]
+    double                 log_likelihood = 0; // sum, under the base model
+    finish_reason          finish = FINISH_NONE;
+
+    // per constraint
+    std::vector<cost_state>          cost_states;
+    std::vector<safety_state>        safety;
+    std::vector<std::vector<double>> costs; // [constraint][token]
+
+    std::vector<checkpoint>  checkpoints;
+    std::vector<critic_note> notes;
+
+    bool   feasible = true;
+    double reward = 0;
+    double score = -std::numeric_limits<double>::infinity();
+
+    bool      finished() const { return finish != FINISH_NONE; }
+    text_view view() const { return { &text, &tokens, finished(), log_likelihood }; }
+
+    bool starts_with(const std::vector<token_id> & prefix) const {
+        return prefix.size() <= tokens.size() && std::equal(prefix.begin(), prefix.end(), tokens.begin());
+    }
+};
+
+// a response with its place in the decoder
+struct path : response {
+    seq_id             seq = -1; // -1: none
+    size_t             n_decoded = 0; // how many of the tokens the sequence holds
+    std::vector<float> logits; // output at the last token, empty until it is decoded
+    std::vector<float> hidden;
+
+    path() = default;
+    explicit path(const response & r) : response(r) {}
+};
+
+// hands out sequence ids, the lowest first; 0 stays with the prompt
+class sequence_pool {
+  public:
+    explicit sequence_pool(int32_t n_sequences) : taken(n_sequences, false) { taken[0] = true; }
+
+    seq_id take() {
+        const auto free = std::find(taken.begin(), taken.end(), false);
+        if (free == taken.end()) {
+            throw error("INTERNAL", "the search needs more sequences than it planned");
+        }
+        *free = true;
+        return seq_id(free - taken.begin());
+    }
+
+    void give_back(seq_id seq) { taken[seq] = false; }
+
+  private:
+    std::vector<bool> taken;
+};
+
+}

@@ -1,0 +1,28 @@
+// numeric.h owns the arithmetic on rows of logits: plain loops that compilers vectorise, in single precision with
+// relative errors below 1e-6.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace ig {
+
+float max_of(const float * x, size_t n);
+
+// out[i] = exp(x[i] * scale - shift); returns the sum. `out` may be `x`.
+double exp_and_sum(const float * x, size_t n, float scale, float shift, float * out);
+
+// log sum exp(x[i])
+double log_sum_exp(const float * x, size_t n, float * scratch);
+
+// index of the largest value; the first one on ties
+size_t argmax(const float * x, size_t n);
+
+// indices of the k largest values in descending order; the lower index first on ties
+std::vector<int32_t> top_k(const float * x, size_t n, size_t k);
+
+// index i drawn with probability weights[i] / total, for u in [0, 1)
+size_t draw(const float * weights, size_t n, double total, double u);
+
+}

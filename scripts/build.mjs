@@ -1,0 +1,38 @@
+// Builds the addon with cmake-js: `node scripts/build.mjs [--prebuilt] [--sanitize]`, or `build()` from another script.
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { llamaSource } from "./llama-source.mjs";
+import { hasTool, main, projectRoot, requireCompiler, requireTool, step } from "./tools.mjs";
+
+const gpuBackends = ["INFERENCEGUARD_CUDA", "INFERENCEGUARD_METAL", "INFERENCEGUARD_VULKAN"];
+
+/** Compiles into `out` (default `build`); GPU backends are taken from the environment (`INFERENCEGUARD_CUDA=1`). */
+export function build({ out = "build", prebuilt = false, sanitize = false } = {}) {
+	requireTool("cmake", "to build the native addon");
+	requireCompiler("to build the native addon");
+	const source = llamaSource();
+	const { version } = JSON.parse(readFileSync(join(projectRoot, "llama.cpp.json"), "utf8"));
+	const definitions = {
+		LLAMA_CPP_DIR: source,
+		LLAMA_CPP_VERSION: process.env.LLAMA_CPP_DIR ? `custom (pinned: ${version})` : version,
+		INFERENCEGUARD_PREBUILT: prebuilt ? "ON" : "OFF",
+		INFERENCEGUARD_SANITIZE: sanitize ? "ON" : "OFF",
+		NODE_EXECUTABLE: process.execPath,
+	};
+	for (const backend of gpuBackends) definitions[backend] = process.env[backend] ? "ON" : "OFF";
+	step(`Building the native addon into ${out}/ (a few minutes the first time)`);
+	const cmakeJs = join(projectRoot, "node_modules", "cmake-js", "bin", "cmake-js");
+	const generator = hasTool("ninja") ? ["--generator", "Ninja"] : [];
+	const defined = Object.entries(definitions).map(([name, value]) => `--CD${name}=${value}`);
+	execFileSync(process.execPath, [cmakeJs, "compile", "--out", out, "--target", "inferenceguard", ...generator, ...defined], {
+		cwd: projectRoot,
+		stdio: ["ignore", 2, 2],
+	});
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+	const sanitize = process.argv.includes("--sanitize");
+	await main(() => build({ out: sanitize ? "build-sanitize" : "build", sanitize, prebuilt: process.argv.includes("--prebuilt") }));
+}

@@ -1,0 +1,62 @@
+// What every script shares: where the project is, how progress is told, and what to install when a tool is missing.
+import { execFileSync } from "node:child_process";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const projectRoot = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const howToInstall = {
+	git: { linux: "apt-get install git", darwin: "xcode-select --install", win32: "winget install Git.Git" },
+	tar: { linux: "apt-get install tar", darwin: "xcode-select --install", win32: "part of Windows 10 and later" },
+	cmake: { linux: "apt-get install cmake", darwin: "brew install cmake", win32: "winget install Kitware.CMake" },
+	"a C++17 compiler": {
+		linux: "apt-get install g++",
+		darwin: "xcode-select --install",
+		win32: "winget install Microsoft.VisualStudio.2022.BuildTools",
+	},
+};
+
+export class MissingTool extends Error {}
+
+function runs(command, args = ["--version"]) {
+	try {
+		execFileSync(command, args, { stdio: "ignore" });
+		return true;
+	} catch {
+		return false;
+	}
+}
+
+function missing(tool, purpose) {
+	const hint = howToInstall[tool][process.platform] ?? `install ${tool} with your system's package manager`;
+	return new MissingTool(`${tool} is needed ${purpose}, and was not found on PATH.\n  Install it with: ${hint}`);
+}
+
+export function requireTool(tool, purpose) {
+	if (!runs(tool)) throw missing(tool, purpose);
+}
+
+/** Visual Studio is found by CMake itself, so only Unix compilers are looked for here. */
+export function requireCompiler(purpose) {
+	if (process.platform === "win32") return;
+	const candidates = process.env.CXX ? [process.env.CXX] : ["c++", "g++", "clang++"];
+	if (!candidates.some((compiler) => runs(compiler))) throw missing("a C++17 compiler", purpose);
+}
+
+export function hasTool(tool) {
+	return runs(tool);
+}
+
+export function step(text) {
+	console.error(`» ${text}`);
+}
+
+/** Runs a script's main function; a missing tool is told plainly, without a stack. */
+export async function main(run) {
+	try {
+		await run();
+	} catch (error) {
+		console.error(error instanceof MissingTool ? `\n${error.message}` : error);
+		process.exitCode = 1;
+	}
+}
