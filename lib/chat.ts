@@ -1,0 +1,68 @@
+import { Template } from "@huggingface/jinja";
+import { ChatTemplateError, InvalidPromptError, SpecialTokenTextError } from "./errors.js";
+import type { NativeInfo, NativePrompt } from "./native.js";
+
+/** One turn of a conversation. */
+export interface ChatMessage {
+	/** `system`, `user`, `assistant`, or whatever else the model's template knows. */
+	role: string;
+	content: string;
+}
+
+/** What the model continues: raw text, token ids as they are, or a conversation. */
+export type Prompt = { prompt: string | readonly number[] | Int32Array } | { messages: readonly ChatMessage[] };
+
+function checkText(text: string, what: string, info: NativeInfo): void {
+	if (text === "") throw new InvalidPromptError(`expected ${what} to hold text, got an empty string`);
+	if (!text.isWellFormed()) {
+		throw new InvalidPromptError(`expected ${what} to be well-formed Unicode, got a lone surrogate; try text.toWellFormed()`);
+	}
+	const spelled = info.controlTexts.find((control) => control !== "" && text.includes(control));
+	if (spelled !== undefined) {
+		throw new SpecialTokenTextError(
+			`expected ${what} to be plain text, but it spells out the model's control token ${JSON.stringify(spelled)}; ` +
+				"remove it, or give token ids as the prompt where you mean it",
+		);
+	}
+}
+
+function render(messages: readonly ChatMessage[], info: NativeInfo): string {
+	if (info.chatTemplate === "") {
+		throw new ChatTemplateError("expected a model with a chat template for messages, but this one has none; use prompt instead");
+	}
+	try {
+		return new Template(info.chatTemplate).render({
+			messages: messages.map(({ role, content }) => ({ role, content })),
+			add_generation_prompt: true,
+			bos_token: info.bosText,
+			eos_token: info.eosText,
+		});
+	} catch (cause) {
+		const reason = cause instanceof Error ? cause.message : String(cause);
+		throw new ChatTemplateError(`the model's chat template rejected the messages: ${reason}`, { cause });
+	}
+}
+
+/** Checks a prompt and brings it into the form the addon takes. */
+export function nativePrompt(given: Prompt, info: NativeInfo): NativePrompt {
+	if ("messages" in given) {
+		if (given.messages.length === 0) throw new InvalidPromptError("expected at least one message, got none");
+		given.messages.forEach(({ content }, i) => {
+			checkText(content, `the content of message ${i}`, info);
+		});
+		return { text: render(given.messages, info), special: true };
+	}
+	const { prompt } = given;
+	if (typeof prompt !== "string") {
+		if (prompt.length === 0) throw new InvalidPromptError("expected a prompt of at least one token, got none");
+		const largest = info.vocabularySize - 1;
+		for (const token of prompt) {
+			if (!Number.isInteger(token) || token < 0 || token > largest) {
+				throw new InvalidPromptError(`expected token ids from 0 to ${largest}, got ${token}`);
+			}
+		}
+		return { tokens: Int32Array.from(prompt) };
+	}
+	checkText(prompt, "the prompt", info);
+	return { text: prompt, special: false };
+}

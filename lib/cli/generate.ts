@@ -1,0 +1,65 @@
+import type { Reply } from "../reply.js";
+import type { GenerateOptions } from "../types.js";
+import { loadWithProgress, numeric } from "./loading.js";
+
+interface GenerateFlags {
+	model: string;
+	cost?: string;
+	budget: string;
+	prompt: string;
+	chat?: boolean;
+	strategy: "guard" | "beam" | "best-of-n" | "sample";
+	candidates?: string;
+	beams?: string;
+	blockLength?: string;
+	maxTokens?: string;
+	temperature?: string;
+	seed?: string;
+	threads?: string;
+	device?: string;
+	json?: boolean;
+}
+
+function defined<T extends object>(options: T): T {
+	return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
+
+/** One line: outcome, cost / budget, rounds, tokens, seconds. */
+export function summary({ outcome, safety, usage, timings }: Reply): string {
+	const rounds = `${safety.rounds} ${safety.rounds === 1 ? "round" : "rounds"}`;
+	const tokens = `${usage.emittedTokens} tokens (${usage.generatedTokens} generated)`;
+	return `${outcome} · cost ${safety.cost} / budget ${safety.budget} · ${rounds} · ${tokens} · ${(timings.total / 1000).toFixed(2)} s`;
+}
+
+export async function generate(flags: GenerateFlags): Promise<Reply> {
+	await using guard = await loadWithProgress(
+		defined({
+			model: flags.model,
+			cost: flags.cost === undefined ? undefined : { lexicon: flags.cost },
+			budget: numeric(flags.budget),
+			threads: numeric(flags.threads),
+			device: flags.device,
+		}),
+	);
+	const options: GenerateOptions = defined({
+		...(flags.chat ? { messages: [{ role: "user", content: flags.prompt }] } : { prompt: flags.prompt }),
+		strategy: flags.strategy === "best-of-n" ? ("bestOfN" as const) : flags.strategy,
+		candidates: numeric(flags.candidates),
+		beams: numeric(flags.beams),
+		blockLength: numeric(flags.blockLength),
+		maxTokens: numeric(flags.maxTokens),
+		temperature: numeric(flags.temperature),
+		seed: numeric(flags.seed),
+	});
+	if (flags.json) {
+		const reply = await guard.generate(options);
+		console.log(JSON.stringify(reply));
+		return reply;
+	}
+	const stream = guard.stream(options);
+	for await (const piece of stream) process.stdout.write(piece.text);
+	const reply = await stream.reply;
+	process.stdout.write("\n");
+	console.error(summary(reply));
+	return reply;
+}

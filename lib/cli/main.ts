@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+import { createRequire } from "node:module";
+import { Command, CommanderError, Option } from "commander";
+import { InferenceGuardError, InvalidLexiconError, InvalidOptionError } from "../errors.js";
+import { demo } from "./demo.js";
+import { devices } from "./devices.js";
+import { generate } from "./generate.js";
+import { inspect } from "./inspect.js";
+
+const exitCodes = { answered: 0, failure: 1, usage: 2, refused: 3 };
+
+const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
+
+const strategy = new Option("--strategy <name>", "how to search").choices(["guard", "beam", "best-of-n", "sample"]).default("guard");
+
+const program = new Command("inferenceguard")
+	.description("Answers from a local language model within a safety budget, under the cost model you choose.")
+	.version(version)
+	.exitOverride()
+	.configureHelp({ showGlobalOptions: true })
+	.showHelpAfterError("(add --help for the options)");
+
+program
+	.command("generate")
+	.description("generate one response and stream it; exit code 0 answered, 3 refused, 2 wrong usage, 1 failure")
+	.requiredOption("-m, --model <file>", "GGUF model")
+	.option("-c, --cost <file>", "lexicon of what costs: one term per line, or JSON; needed by the strategy guard")
+	.option("-b, --budget <number>", "largest cumulative cost of the response", "0")
+	.requiredOption("-p, --prompt <text>", "what to answer or continue")
+	.option("--chat", "put the prompt through the model's chat template as a user message")
+	.addOption(strategy)
+	.option("-n, --candidates <n>", "candidates per round (N)")
+	.option("-k, --beams <n>", "beams kept per block (K)")
+	.option("-d, --block-length <n>", "tokens per block (d)")
+	.option("-t, --max-tokens <n>", "longest response in tokens (T)")
+	.option("--temperature <number>", "sampling temperature")
+	.option("--seed <n>", "repeats a generation")
+	.option("--threads <n>", "CPU threads")
+	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
+	.option("--json", "print the whole reply as one JSON line instead of text")
+	.action(async (options) => {
+		process.exitCode = (await generate(options)).outcome === "refused" ? exitCodes.refused : exitCodes.answered;
+	});
+
+program
+	.command("demo")
+	.description("tell a story unguarded and guarded, and show what was avoided")
+	.requiredOption("-m, --model <file>", "GGUF story model")
+	.option("-p, --prompt <text>", "how the story begins")
+	.option("--seed <n>", "repeats a story")
+	.action(demo);
+
+program.command("devices").description("list the devices a model can run on").option("--json", "as JSON").action(devices);
+
+program
+	.command("inspect")
+	.description("show what a GGUF file holds, without loading it")
+	.argument("<file>", "GGUF file")
+	.option("--json", "as JSON")
+	.action(inspect);
+
+try {
+	await program.parseAsync();
+} catch (error) {
+	process.exitCode = exitCodes.failure;
+	if (error instanceof CommanderError) {
+		process.exitCode = error.exitCode === 0 ? exitCodes.answered : exitCodes.usage;
+	} else if (InferenceGuardError.isInstance(error)) {
+		console.error(`inferenceguard: ${error.message} [${error.code}]`);
+		if (error instanceof InvalidOptionError || error instanceof InvalidLexiconError) process.exitCode = exitCodes.usage;
+	} else {
+		throw error;
+	}
+}

@@ -1,0 +1,71 @@
+const marker = Symbol.for("inferenceguard.error");
+
+/** Base class of every error this package throws. `code` is stable; messages may change. */
+export class InferenceGuardError extends Error {
+	/** Stable identifier of the failure. */
+	readonly code: string;
+	readonly [marker] = true;
+
+	constructor(code: string, message: string, options?: ErrorOptions) {
+		super(message, options);
+		this.code = code;
+		this.name = new.target.name;
+	}
+
+	/** Like `instanceof`, but also true for errors of another copy or version of this package. */
+	static isInstance(value: unknown): value is InferenceGuardError {
+		return typeof value === "object" && value !== null && marker in value;
+	}
+}
+
+function failure(code: string) {
+	return class extends InferenceGuardError {
+		static readonly code = code;
+
+		constructor(message: string, options?: ErrorOptions) {
+			super(code, message, options);
+		}
+	};
+}
+
+/** An option has the wrong type, is out of its limits, unknown, or contradicts another. */
+export class InvalidOptionError extends failure("INVALID_OPTION") {}
+/** The prompt is empty, not valid Unicode, or not tokens of this model. */
+export class InvalidPromptError extends failure("INVALID_PROMPT") {}
+/** The prompt or a message spells out one of the model's control tokens. */
+export class SpecialTokenTextError extends failure("SPECIAL_TOKEN_TEXT") {}
+/** The prompt leaves no room for a response in the context. */
+export class PromptTooLongError extends failure("PROMPT_TOO_LONG") {}
+/** `messages` were given, but the model has no chat template, or the template rejected them. */
+export class ChatTemplateError extends failure("CHAT_TEMPLATE") {}
+/** The lexicon file cannot be read, or has empty or duplicate terms. */
+export class InvalidLexiconError extends failure("INVALID_LEXICON") {}
+/** There is no file at the model's path. */
+export class ModelNotFoundError extends failure("MODEL_NOT_FOUND") {}
+/** The model file is empty, damaged, truncated or no GGUF. */
+export class InvalidModelError extends failure("INVALID_MODEL") {}
+/** The model file is sound, but no model that generates text: an embedding model, a vocabulary, an unknown architecture. */
+export class UnsupportedModelError extends failure("UNSUPPORTED_MODEL") {}
+/** The requested device or GPU does not exist in this build or on this machine. */
+export class DeviceNotFoundError extends failure("DEVICE_NOT_FOUND") {}
+/** The KV cache for prompt and live tree does not fit. */
+export class KvCapacityError extends failure("KV_CAPACITY") {}
+/** Memory ran out during a generation. */
+export class OutOfMemoryError extends failure("OUT_OF_MEMORY") {}
+/** The engine failed to compute a step. */
+export class DecodeError extends failure("DECODE_FAILED") {}
+/** A cost or reward function threw, or returned something other than one finite number per candidate; see `cause`. */
+export class CallbackError extends failure("CALLBACK_FAILED") {}
+/** The guard was disposed. */
+export class DisposedError extends failure("DISPOSED") {}
+/** No native binary for this platform could be loaded. */
+export class AddonNotFoundError extends failure("ADDON_NOT_FOUND") {}
+/** The native binary needs CPU features that this machine lacks. */
+export class CpuUnsupportedError extends failure("CPU_UNSUPPORTED") {}
+/** A defect of this package: please report it. */
+export class InternalError extends failure("INTERNAL") {}
+
+/** The operation was aborted; `cause` is the signal's reason. */
+export class AbortedError extends failure("ABORTED") {
+	override readonly name = "AbortError";
+}

@@ -1,0 +1,370 @@
+import { type Prompt, nativePrompt } from "./chat.js";
+import {
+	AbortedError,
+	CallbackError,
+	DisposedError,
+	type InferenceGuardError,
+	InvalidOptionError,
+} from "./errors.js";
+import { readLexicon } from "./lexicon.js";
+import { modelHash } from "./model-hash.js";
+import {
+	type GuardHandle,
+	type NativeConstraint,
+	type NativeEvent,
+	type NativeInfo,
+	type NativeQuestion,
+	type NativeRequest,
+	type NativeResult,
+	type NativeSpec,
+	callAddon,
+	errorFromNative,
+} from "./native.js";
+import {
+	type CheckedCostModel,
+	type CheckedGenerateOptions,
+	type CheckedLoadOptions,
+	type ScoreFunction,
+	checkGenerateOptions,
+	checkLoadOptions,
+} from "./options.js";
+import { RefusalError, type Reply } from "./reply.js";
+import { GuardStream } from "./stream.js";
+import { strategies } from "./strategies.js";
+import type { GenerateOptions, LoadOptions } from "./types.js";
+
+/** What happens to a native job, seen from JavaScript. */
+interface Job {
+	done(result: unknown): void;
+	failed(error: InferenceGuardError): void;
+	progress?(share: number): void;
+	piece?(text: string): void;
+	ask?(kind: "cost" | "reward", question: NativeQuestion): void;
+	/** Keeps the native guard alive while the job runs. */
+	handle?: GuardHandle;
+}
+
+/** The native half of a guard and the jobs it runs. It must not refer to the guard, so that a forgotten guard is collected. */
+class NativeGuard {
+	readonly #jobs = new Map<number, Job>();
+	readonly #handle: GuardHandle;
+	readonly opened: Promise<NativeInfo>;
+	#lastId = 0;
+
+	constructor(spec: NativeSpec, signal: AbortSignal | undefined, onProgress: ((share: number) => void) | undefined) {
+		const jobs = this.#jobs;
+		const dispatch = (id: number, ...[kind, payload]: NativeEvent) => {
+			const job = jobs.get(id);
+			if (kind === "done" || kind === "failed") jobs.delete(id);
+			if (kind === "done") job?.done(payload);
+			else if (kind === "failed") job?.failed(errorFromNative(payload.code, payload.message));
+			else if (kind === "progress") job?.progress?.(payload);
+			else if (kind === "piece") job?.piece?.(payload);
+			else job?.ask?.(kind, payload);
+		};
+		const id = ++this.#lastId;
+		const handle = callAddon((native) => native.open(id, spec, dispatch));
+		this.#handle = handle;
+		this.opened = this.#run<NativeInfo>(id, signal, { progress: onProgress });
+	}
+
+	#run<T>(id: number, signal: AbortSignal | undefined, events: Pick<Job, "progress" | "piece" | "ask">): Promise<T> {
+		const handle = this.#handle;
+		const result = new Promise<T>((resolve, reject) => {
+			this.#jobs.set(id, { ...events, handle, done: (value) => resolve(value as T), failed: reject });
+		});
+		if (!signal) return result;
+		const abort = () => callAddon((native) => native.cancel(handle, id));
+		signal.addEventListener("abort", abort, { once: true });
+		if (signal.aborted) abort();
+		return result
+			.catch((error) => {
+				throw error instanceof AbortedError && signal.aborted ? abortedBy(signal) : error;
+			})
+			.finally(() => signal.removeEventListener("abort", abort));
+	}
+
+	generate(request: NativeRequest, signal: AbortSignal | undefined, events: { piece(text: string): void; ask: AskFunction }) {
+		const id = ++this.#lastId;
+		const handle = this.#handle;
+		callAddon((native) => native.generate(handle, id, request));
+		let failure: CallbackError | undefined;
+		const ask = async (kind: "cost" | "reward", question: NativeQuestion) => {
+			let answer: Float32Array | null = null;
+			try {
+				answer = await events.ask(kind, question);
+			} catch (error) {
+				failure = error as CallbackError;
+			}
+			callAddon((native) => native.answer(handle, id, answer));
+		};
+		return this.#run<NativeResult>(id, signal, { piece: events.piece, ask }).catch((error) => {
+			throw error instanceof CallbackError && failure ? failure : error;
+		});
+	}
+
+	bareDecode(promptTokens: number, sequences: number, tokens: number): Promise<number> {
+		const id = ++this.#lastId;
+		callAddon((native) => native.bareDecode(this.#handle, id, promptTokens, sequences, tokens));
+		return this.#run<number>(id, undefined, {});
+	}
+
+	cancelAll(): void {
+		for (const id of this.#jobs.keys()) callAddon((native) => native.cancel(this.#handle, id));
+	}
+
+	close(): Promise<void> {
+		const id = ++this.#lastId;
+		callAddon((native) => native.close(this.#handle, id));
+		return this.#run<void>(id, undefined, {});
+	}
+}
+
+type AskFunction = (kind: "cost" | "reward", question: NativeQuestion) => Promise<Float32Array>;
+
+function abortedBy(signal: AbortSignal): AbortedError {
+	return new AbortedError("the operation was aborted", { cause: signal.reason });
+}
+
+async function callScoreFunction(score: ScoreFunction, kind: "cost" | "reward", { candidates }: NativeQuestion): Promise<Float32Array> {
+	let values: ArrayLike<number>;
+	try {
+		values = await score(candidates);
+	} catch (cause) {
+		const reason = cause instanceof Error ? cause.message : String(cause);
+		throw new CallbackError(`the ${kind} function threw: ${reason}`, { cause });
+	}
+	const expectation = `the ${kind} function to return ${candidates.length} finite numbers, one per candidate`;
+	if (typeof values !== "object" || values === null || typeof values.length !== "number") {
+		throw new CallbackError(`expected ${expectation}, got ${values === null ? "null" : typeof values}`);
+	}
+	if (values.length !== candidates.length) throw new CallbackError(`expected ${expectation}, got ${values.length}`);
+	const numbers = Float32Array.from(values);
+	const bad = numbers.findIndex((value) => !Number.isFinite(value));
+	if (bad >= 0) throw new CallbackError(`expected ${expectation}, got ${values[bad]} for candidate ${bad}`);
+	return numbers;
+}
+
+async function nativeCost(cost: CheckedCostModel): Promise<Pick<NativeConstraint, "kind" | "lexicon" | "tokenCosts">> {
+	if (typeof cost === "function") return { kind: "function" };
+	if ("tokenCosts" in cost) return { kind: "tokenCosts", tokenCosts: Float64Array.from(cost.tokenCosts) };
+	const lexicon = await readLexicon(cost.lexicon);
+	const negative = lexicon.find(({ weight }) => weight < 0);
+	if (negative) throw new InvalidOptionError(`expected positive weights in a cost lexicon, got ${negative.weight} for "${negative.term}"`);
+	return { kind: "lexicon", lexicon };
+}
+
+async function nativeSpec(options: CheckedLoadOptions): Promise<{ spec: NativeSpec; costs: CheckedCostModel[] }> {
+	const { cost, budget, discount, costFloor, criterion } = options;
+	const given = options.constraints ?? (cost ? [{ cost, budget, discount, costFloor, criterion }] : []);
+	const constraints = await Promise.all(
+		given.map(async (c) => ({
+			...(await nativeCost(c.cost)),
+			budget: c.budget,
+			discount: c.discount,
+			criterion: c.criterion,
+			floored: c.costFloor === 0,
+		})),
+	);
+	const { model, reward } = options;
+	const isLexicon = typeof reward === "object";
+	const shared = {
+		constraints,
+		reward: typeof reward === "function" ? ("function" as const) : isLexicon ? ("lexicon" as const) : reward,
+		...(isLexicon && { rewardLexicon: await readLexicon(reward.lexicon) }),
+	};
+	const costs = given.map((c) => c.cost);
+	if (typeof model === "string") {
+		const { device, gpuLayers, threads, kvCells = 0, contextSize = 0 } = options;
+		return { spec: { ...shared, path: model, device, gpuLayers: gpuLayers === "all" ? -1 : gpuLayers, threads, kvCells, contextSize }, costs };
+	}
+	if (model.oracle && costs.some((c) => typeof c === "function" || !("tokenCosts" in c))) {
+		throw new InvalidOptionError("model.oracle: expected every cost to be { tokenCosts } for the exact critic, got another cost model");
+	}
+	const { pieces, logits, ends, maxSequences, oracle } = model;
+	const tabular = { pieces, logits: Float32Array.from(logits.flat()), ends: Int32Array.from(ends), maxSequences };
+	return { spec: { ...shared, tabular, oracle }, costs };
+}
+
+/**
+ * A loaded model with its cost models and budgets: every generation with an enforcing strategy stays within budget under
+ * those cost models (InferenceGuard, arXiv 2502.01208).
+ *
+ * Generations of one guard run one after the other, in the order they were asked for, on a thread of its own.
+ */
+export class InferenceGuard {
+	readonly #native: NativeGuard;
+	readonly #info: NativeInfo;
+	readonly #options: CheckedLoadOptions;
+	readonly #costs: CheckedCostModel[];
+	readonly #modelHash: string;
+	#disposed: Promise<void> | undefined;
+
+	private constructor(native: NativeGuard, info: NativeInfo, options: CheckedLoadOptions, costs: CheckedCostModel[], hash: string) {
+		this.#native = native;
+		this.#info = info;
+		this.#options = options;
+		this.#costs = costs;
+		this.#modelHash = hash;
+	}
+
+	/**
+	 * Loads a model. See {@link LoadOptions} for every option.
+	 *
+	 * Errors: INVALID_OPTION, INVALID_LEXICON, MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL, DEVICE_NOT_FOUND, ABORTED,
+	 * ADDON_NOT_FOUND, CPU_UNSUPPORTED.
+	 */
+	static async load(options: LoadOptions): Promise<InferenceGuard> {
+		const checked = checkLoadOptions(options);
+		if (checked.signal?.aborted) throw abortedBy(checked.signal);
+		const { spec, costs } = await nativeSpec(checked);
+		const native = new NativeGuard(spec, checked.signal, checked.onLoadProgress);
+		const info = await native.opened;
+		const hash = typeof checked.model === "string" ? await modelHash(checked.model) : "";
+		return new InferenceGuard(native, info, checked, costs, hash);
+	}
+
+	/** Longest prompt and response together, in tokens. */
+	get contextSize(): number {
+		return this.#info.contextSize;
+	}
+
+	/**
+	 * Generates one response. See {@link GenerateOptions} for every option.
+	 *
+	 * Errors: INVALID_OPTION, INVALID_PROMPT, SPECIAL_TOKEN_TEXT, PROMPT_TOO_LONG, CHAT_TEMPLATE, KV_CAPACITY, OUT_OF_MEMORY,
+	 * CALLBACK_FAILED, DECODE_FAILED, ABORTED, DISPOSED, and REFUSED with `onRefusal: "throw"`.
+	 */
+	async generate(options: GenerateOptions): Promise<Reply> {
+		return this.#generate(checkGenerateOptions(options), undefined);
+	}
+
+	/**
+	 * Generates one response and yields its text as it is committed: what was yielded never changes, is a prefix of the final
+	 * text, and is within budget as it stands. Iterate once; `reply` has the whole result. Leaving the loop early aborts.
+	 *
+	 * Errors: as for {@link generate}, thrown by the iteration and by `reply`.
+	 */
+	stream(options: GenerateOptions): GuardStream {
+		return new GuardStream(options?.signal, (signal, onPiece) => {
+			return this.#generate(checkGenerateOptions({ ...options, signal }), onPiece);
+		});
+	}
+
+	async #generate(options: CheckedGenerateOptions, onPiece: ((text: string) => void) | undefined): Promise<Reply> {
+		this.#assertUsable();
+		const { signal, onRefusal } = options;
+		if (signal?.aborted) throw abortedBy(signal);
+		const { request, enforces } = this.#request(options, onPiece !== undefined);
+		if (enforces && this.#costs.length === 0) {
+			throw new InvalidOptionError(
+				`strategy: expected a cost model for ${options.strategy} with the augmented objective, got none; ` +
+					'give load a cost, or choose the strategy "sample", "beam" or "bestOfN"',
+			);
+		}
+		const events = {
+			piece: (text: string) => onPiece?.(text),
+			ask: (kind: "cost" | "reward", question: NativeQuestion) => {
+				const score = kind === "cost" ? this.#costs[question.index] : this.#options.reward;
+				return callScoreFunction(score as ScoreFunction, kind, question);
+			},
+		};
+		const result = await this.#native.generate(request, signal, events).catch((error) => {
+			throw this.#disposed && error instanceof AbortedError && !signal?.aborted ? disposedError() : error;
+		});
+		const reply = this.#reply(result, request.seed);
+		if (reply.outcome !== "refused" || onRefusal === "return") return reply;
+		if (onRefusal === "throw") throw new RefusalError(reply);
+		onPiece?.(onRefusal.text);
+		return { ...reply, text: onRefusal.text };
+	}
+
+	#request(options: CheckedGenerateOptions, stream: boolean): { request: NativeRequest; enforces: boolean } {
+		const { prompt, messages, strategy, onRefusal, signal, ...given } = options;
+		const { beamShare, blockLength, ...row } = strategies[strategy];
+		const settings = { ...row, ...given };
+		const candidates = settings.candidates;
+		const beams = given.beams ?? Math.max(1, Math.floor(candidates * beamShare));
+		if (beams > candidates) {
+			throw new InvalidOptionError(`beams: expected at most as many beams as candidates (${candidates}), got ${beams}`);
+		}
+		const wantsCritic = settings.objective === "augmented" && this.#info.hasCritic;
+		const estimator = given.estimator ?? (wantsCritic ? "critic" : "models");
+		if (estimator === "critic" && !this.#info.hasCritic) {
+			throw new InvalidOptionError('estimator: expected a guard loaded with a critic for "critic", got one without');
+		}
+		const wholeResponse = blockLength === "response" ? options.maxTokens : blockLength;
+		const request: NativeRequest = {
+			...nativePrompt(messages ? { messages } : { prompt: prompt ?? "" }, this.#info),
+			...settings,
+			beams,
+			estimator,
+			blockLength: settings.expansion === "token" ? 1 : (given.blockLength ?? wholeResponse),
+			maxGeneratedTokens: given.maxGeneratedTokens ?? 4 * candidates * options.maxTokens,
+			seed: given.seed ?? Math.floor(Math.random() * 2 ** 32),
+			stream,
+		};
+		return { request, enforces: settings.objective === "augmented" };
+	}
+
+	#reply(result: NativeResult, seed: number): Reply {
+		const constraints = result.z.map((z, i) => ({
+			cost: result.cost[i] ?? 0,
+			budget: z[0] ?? 0, // z_0 = B
+			z: Array.from(z),
+		}));
+		const [first = { cost: 0, budget: this.#options.budget, z: [] }] = constraints;
+		return {
+			text: result.text,
+			tokens: Array.from(result.tokens),
+			outcome: result.outcome,
+			finishReason: result.finishReason,
+			safety: { ...first, constraints, pSafe: result.pSafe, rounds: result.rounds, backtracks: result.backtracks },
+			reward: result.reward,
+			logLikelihood: result.logLikelihood,
+			usage: {
+				promptTokens: result.promptTokens,
+				emittedTokens: result.tokens.length,
+				generatedTokens: result.generatedTokens,
+			},
+			timings: result.timings,
+			engine: { llamaCpp: callAddon((native) => native.llamaCppVersion), backend: this.#info.backend, modelHash: this.#modelHash },
+			seed,
+		};
+	}
+
+	/**
+	 * Seconds of a bare loop over the decoder (sequences that share a prompt, one step per token, nothing else): the ceiling
+	 * that the search is measured against.
+	 * @internal
+	 */
+	async bareDecode(promptTokens: number, sequences: number, tokens: number): Promise<number> {
+		this.#assertUsable();
+		return this.#native.bareDecode(promptTokens, sequences, tokens);
+	}
+
+	/**
+	 * Frees the model. Running and queued generations are cancelled and reject with DISPOSED, as every later call does.
+	 * Calling it again waits for the same end.
+	 */
+	dispose(): Promise<void> {
+		this.#disposed ??= (async () => {
+			this.#native.cancelAll();
+			await this.#native.close();
+		})();
+		return this.#disposed;
+	}
+
+	/** `await using guard = …` disposes at the end of the block. */
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.dispose();
+	}
+
+	#assertUsable(): void {
+		if (this.#disposed) throw disposedError();
+	}
+}
+
+function disposedError(): DisposedError {
+	return new DisposedError("expected a live guard, but it was disposed; load a new one");
+}

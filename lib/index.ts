@@ -1,0 +1,10 @@
+export type { ChatMessage, Prompt } from "./chat.js";
+export { type Device, listDevices } from "./devices.js";
+export * from "./errors.js";
+export { InferenceGuard } from "./guard.js";
+export type { LexiconTerm } from "./lexicon.js";
+export type { Candidate, ScoreFunction } from "./options.js";
+export { type ConstraintReport, type CriticReport, type Outcome, RefusalError, type Reply } from "./reply.js";
+export type { StrategyName } from "./strategies.js";
+export { GuardStream, type StreamPiece } from "./stream.js";
+export type { ConstraintOptions, CostModel, GenerateOptions, LoadOptions, RewardModel, SearchOptions, TabularModel } from "./types.js";

@@ -1,0 +1,203 @@
+// The typed mirror of the addon, and its loader.
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import * as errors from "./errors.js";
+
+/** A guard's native half. It is freed when this object is garbage collected. */
+export type GuardHandle = { readonly __guard: unique symbol };
+
+export interface NativeLexiconTerm {
+	term: string;
+	weight: number;
+}
+
+export interface NativeConstraint {
+	kind: "lexicon" | "tokenCosts" | "function";
+	budget: number;
+	discount: number;
+	criterion: "anytime" | "terminal";
+	floored: boolean;
+	lexicon?: NativeLexiconTerm[];
+	tokenCosts?: Float64Array;
+}
+
+export interface NativeTabularModel {
+	pieces: string[];
+	logits: Float32Array;
+	ends: Int32Array;
+	maxSequences: number;
+}
+
+export interface NativeModelFile {
+	path: string;
+	device: string;
+	gpuLayers: number;
+	threads: number;
+	kvCells: number;
+	contextSize: number;
+}
+
+export type NativeSpec = (NativeModelFile | { tabular: NativeTabularModel; oracle: boolean }) & {
+	constraints: NativeConstraint[];
+	reward: "logLikelihood" | "lexicon" | "function";
+	rewardLexicon?: NativeLexiconTerm[];
+};
+
+export type NativePrompt = { tokens: Int32Array } | { text: string; special: boolean };
+
+export interface SearchSettings {
+	expansion: "sample" | "token";
+	estimator: "models" | "critic" | "logLikelihood";
+	objective: "augmented" | "reward" | "lagrangian" | "cost";
+	temperature: number;
+	topK: number;
+	topP: number;
+	minP: number;
+	maxTokens: number;
+	blockLength: number;
+	candidates: number;
+	beams: number;
+	retries: number;
+	diversityPenalty: number;
+	lambda: number;
+	pSafeThreshold: number;
+	uncertaintyPenalty: number;
+	maxGeneratedTokens: number;
+	seed: number;
+}
+
+export type NativeRequest = NativePrompt & SearchSettings & { stream: boolean };
+
+export interface NativeInfo {
+	backend: string;
+	chatTemplate: string;
+	bosText: string;
+	eosText: string;
+	controlTexts: string[];
+	contextSize: number;
+	vocabularySize: number;
+	hasCritic: boolean;
+}
+
+export interface NativeResult {
+	outcome: "safe" | "steered" | "truncated" | "refused" | "unguarded";
+	finishReason: "stop" | "length" | "safety";
+	text: string;
+	tokens: Int32Array;
+	cost: Float64Array;
+	z: Float64Array[];
+	pSafe: { position: number; pSafe: number; std: number; value: number }[];
+	reward: number | null;
+	logLikelihood: number;
+	promptTokens: number;
+	generatedTokens: number;
+	rounds: number;
+	backtracks: number;
+	timings: { prefill: number; decode: number; cost: number; critic: number; total: number };
+}
+
+export interface NativeQuestion {
+	index: number;
+	candidates: { text: string; tokens: Int32Array; finished: boolean }[];
+}
+
+/** Events of a job: `done` and `failed` are its last. */
+export type NativeEvent =
+	| [kind: "progress", share: number]
+	| [kind: "piece", text: string]
+	| [kind: "cost" | "reward", question: NativeQuestion]
+	| [kind: "failed", failure: { code: string; message: string }]
+	| [kind: "done", result: unknown];
+
+export interface NativeModelDescription {
+	version: number;
+	dataOffset: number;
+	bytes: number;
+	metadata: { key: string; type: string; value: string }[];
+	tensors: { name: string; type: string; shape: number[] }[];
+}
+
+export interface NativeDevice {
+	name: string;
+	description: string;
+	type: string;
+	freeBytes: number;
+	totalBytes: number;
+}
+
+interface Addon {
+	llamaCppVersion: string;
+	open(id: number, spec: NativeSpec, dispatch: (id: number, ...event: NativeEvent) => void): GuardHandle;
+	generate(handle: GuardHandle, id: number, request: NativeRequest): void;
+	bareDecode(handle: GuardHandle, id: number, promptTokens: number, sequences: number, tokens: number): void;
+	answer(handle: GuardHandle, id: number, values: Float32Array | null): void;
+	cancel(handle: GuardHandle, id: number): void;
+	close(handle: GuardHandle, id: number): void;
+	inspect(path: string): NativeModelDescription;
+	devices(): NativeDevice[];
+}
+
+function isCoded(error: unknown): error is { code: string; message: string } {
+	return error instanceof Error && "code" in error && typeof error.code === "string";
+}
+
+const reportedByAddon = [
+	errors.InvalidPromptError,
+	errors.PromptTooLongError,
+	errors.InvalidLexiconError,
+	errors.ModelNotFoundError,
+	errors.InvalidModelError,
+	errors.UnsupportedModelError,
+	errors.DeviceNotFoundError,
+	errors.KvCapacityError,
+	errors.OutOfMemoryError,
+	errors.DecodeError,
+	errors.CallbackError,
+	errors.AbortedError,
+	errors.CpuUnsupportedError,
+];
+
+/** Turns what the addon reports into the error class of its code. */
+export function errorFromNative(code: string, message: string): errors.InferenceGuardError {
+	const Known = reportedByAddon.find((candidate) => candidate.code === code) ?? errors.InternalError;
+	return new Known(message);
+}
+
+function load(): Addon {
+	const require = createRequire(import.meta.url);
+	try {
+		const chosen = process.env.INFERENCEGUARD_ADDON;
+		if (chosen) return require(chosen) as Addon;
+		const packageRoot = fileURLToPath(new URL("..", import.meta.url));
+		return (require("node-gyp-build") as (root: string) => Addon)(packageRoot);
+	} catch (cause) {
+		if (isCoded(cause) && cause.code === "CPU_UNSUPPORTED") throw errorFromNative(cause.code, cause.message);
+		const platform = `${process.platform}-${process.arch}`;
+		throw new errors.AddonNotFoundError(
+			`inferenceguard found no native binary that loads on ${platform} with Node ${process.version}.\n` +
+				"- Was the package installed completely? Reinstall it without --omit or --ignore-files flags.\n" +
+				"- In Electron, keep the package outside the asar archive (asarUnpack).\n" +
+				"- On a platform without a prebuilt binary, build from source: clone the repository and run `npm run build`.\n" +
+				`Cause: ${cause instanceof Error ? cause.message : String(cause)}`,
+			{ cause },
+		);
+	}
+}
+
+let loaded: Addon | undefined;
+
+/** The addon, loaded at first use. Errors: ADDON_NOT_FOUND, CPU_UNSUPPORTED. */
+export function addon(): Addon {
+	loaded ??= load();
+	return loaded;
+}
+
+/** Calls a synchronous function of the addon; its failures become this package's errors. */
+export function callAddon<T>(call: (native: Addon) => T): T {
+	try {
+		return call(addon());
+	} catch (error) {
+		if (isCoded(error) && !(error instanceof errors.AddonNotFoundError)) throw errorFromNative(error.code, error.message);
+		throw error;
+	}
+}

@@ -1,0 +1,163 @@
+// Every option with its default, its limits and the message for a wrong one. Nothing else validates options.
+import { availableParallelism } from "node:os";
+import { z } from "zod";
+import { InvalidOptionError } from "./errors.js";
+
+function show(value: unknown): string {
+	if (typeof value === "function") return "a function";
+	if (typeof value === "bigint" || typeof value === "number" || value === undefined) return String(value);
+	const text = JSON.stringify(value) ?? String(value);
+	return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+const expected = (what: string) => ({ error: (issue: { input?: unknown }) => `expected ${what}, got ${show(issue.input)}` });
+
+function integer(min: number, max: number) {
+	const message = expected(`an integer from ${min} to ${max}`);
+	return z.number(message).int(message).min(min, message).max(max, message);
+}
+
+function real(min: number, max = Number.MAX_VALUE) {
+	const message = expected(max === Number.MAX_VALUE ? `a number of at least ${min}` : `a number from ${min} to ${max}`);
+	return z.number(message).min(min, message).max(max, message);
+}
+
+const text = (what: string) => z.string(expected(what)).min(1, expected(what));
+const callback = <F>(what: string) => z.custom<F>((value) => typeof value === "function", expected(what));
+const choice = <const T extends readonly [string, ...string[]]>(values: T) => z.enum(values, expected(`one of ${values.join(", ")}`));
+const abortSignal = z.instanceof(AbortSignal, expected("an AbortSignal"));
+
+/** A candidate that a cost or reward function judges. */
+export interface Candidate {
+	/** The response so far: complete characters only. */
+	readonly text: string;
+	/** Its token ids. */
+	readonly tokens: Int32Array;
+	/** Whether the response is complete; otherwise the value is an estimate that guides the search. */
+	readonly finished: boolean;
+}
+
+/** Judges all candidates of a block in one call: one finite number per candidate, in order. */
+export type ScoreFunction = (candidates: readonly Candidate[]) => ArrayLike<number> | Promise<ArrayLike<number>>;
+
+const lexiconTerm = z.union(
+	[z.string(), z.strictObject({ term: z.string(), weight: z.number().optional() })],
+	expected("a term or { term, weight }"),
+);
+const lexiconSource = z.union([text("a path"), z.array(lexiconTerm)], expected("the path of a lexicon file or an array of terms"));
+const tokenCosts = z.union([z.array(z.number()), z.instanceof(Float64Array)], expected("an array of costs, one per token id"));
+
+const costModel = z.union(
+	[
+		z.strictObject({ lexicon: lexiconSource }),
+		z.strictObject({ tokenCosts }),
+		callback<ScoreFunction>("a function of candidates"),
+	],
+	expected("a cost model: { lexicon }, { tokenCosts } or a function"),
+);
+
+const rewardModel = z.union(
+	[z.literal("logLikelihood"), z.strictObject({ lexicon: lexiconSource }), callback<ScoreFunction>("a function of candidates")],
+	expected('a reward: "logLikelihood", { lexicon } or a function'),
+);
+
+const constraintFields = {
+	budget: real(0).default(0),
+	discount: real(Number.MIN_VALUE, 1).default(1),
+	costFloor: z.union([z.literal(0), z.null()], expected("0 or null")).default(0),
+	criterion: choice(["anytime", "terminal"]).default("anytime"),
+};
+
+const tabularModel = z.strictObject({
+	pieces: z.array(z.string(), expected("an array of token texts")).min(2, expected("at least two token texts")),
+	logits: z.array(z.array(z.number()), expected("one row of logits per last token")),
+	ends: z.array(integer(0, 65535)).default([]),
+	oracle: z.boolean().default(false),
+	maxSequences: integer(3, 4096).default(256),
+});
+
+const loadSchema = z
+	.strictObject({
+		model: z.union([text("a path"), tabularModel], expected("the path of a GGUF file or a tabular model")),
+		cost: costModel.optional(),
+		...constraintFields,
+		constraints: z
+			.array(z.strictObject({ cost: costModel, ...constraintFields }), expected("an array of { cost, budget }"))
+			.optional(),
+		reward: rewardModel.default("logLikelihood"),
+		device: text("auto, cpu or the name of a device").default("auto"),
+		gpuLayers: z.union([z.literal("all"), integer(0, 10000)], expected('"all" or an integer from 0 to 10000')).default("all"),
+		threads: integer(1, 512).default(() => availableParallelism()),
+		contextSize: integer(2, 2 ** 31 - 1).optional(),
+		kvCells: integer(1, 2 ** 31 - 1).optional(),
+		onLoadProgress: callback<(share: number) => void>("a function of the share loaded").optional(),
+		signal: abortSignal.optional(),
+	})
+	.check((context) => {
+		const { model, cost, constraints, budget } = context.value;
+		const reject = (message: string, path: string) => context.issues.push({ code: "custom", message, path: [path], input: context.value });
+		if (cost && constraints) reject("expected either cost with budget or constraints, got both", "constraints");
+		if (constraints && budget !== 0) reject("expected each constraint to carry its own budget, got a budget beside constraints", "budget");
+		if (typeof model === "string") return;
+		const size = model.pieces.length;
+		if (model.logits.length !== size || model.logits.some((row) => row.length !== size)) {
+			reject(`expected ${size} rows of ${size} logits, one per token`, "model.logits");
+		}
+	});
+
+const messageSchema = z.object({ role: text("a role"), content: z.string(expected("text as content")) });
+
+const generateSchema = z
+	.strictObject({
+		prompt: z
+			.union([z.string(), z.array(z.number()), z.instanceof(Int32Array)], expected("text or an array of token ids"))
+			.optional(),
+		messages: z.array(messageSchema, expected("an array of { role, content }")).optional(),
+		strategy: choice(["guard", "beam", "bestOfN", "sample"]).default("guard"),
+		maxTokens: integer(1, 1_048_576).default(128),
+		blockLength: integer(1, 1_048_576).optional(),
+		candidates: integer(1, 1024).optional(),
+		beams: integer(1, 1024).optional(),
+		retries: integer(0, 100).optional(),
+		expansion: choice(["sample", "token"]).optional(),
+		estimator: choice(["models", "critic", "logLikelihood"]).optional(),
+		objective: choice(["augmented", "reward", "lagrangian", "cost"]).optional(),
+		temperature: real(0, 100).optional(),
+		topK: integer(0, 2 ** 31 - 1).optional(),
+		topP: real(Number.MIN_VALUE, 1).optional(),
+		minP: real(0, 1).optional(),
+		diversityPenalty: real(0, 1e6).optional(),
+		lambda: real(0, 1e9).optional(),
+		pSafeThreshold: real(0, 1).optional(),
+		uncertaintyPenalty: real(0, 1e6).optional(),
+		maxGeneratedTokens: integer(1, Number.MAX_SAFE_INTEGER).optional(),
+		seed: integer(0, Number.MAX_SAFE_INTEGER).optional(),
+		onRefusal: z
+			.union([choice(["return", "throw"]), z.strictObject({ text: z.string() })], expected('"return", "throw" or { text }'))
+			.default("return"),
+		signal: abortSignal.optional(),
+	})
+	.check((context) => {
+		const { prompt, messages } = context.value;
+		if ((prompt === undefined) === (messages === undefined)) {
+			const got = prompt === undefined ? "neither" : "both";
+			context.issues.push({ code: "custom", message: `expected either prompt or messages, got ${got}`, path: ["prompt"], input: context.value });
+		}
+	});
+
+export type CheckedLoadOptions = z.output<typeof loadSchema>;
+export type CheckedGenerateOptions = z.output<typeof generateSchema>;
+export type CheckedCostModel = z.output<typeof costModel>;
+
+function check<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
+	const result = schema.safeParse(given);
+	if (result.success) return result.data;
+	const problems = result.error.issues.map((issue) => {
+		if (issue.code === "unrecognized_keys") return `${issue.keys.join(", ")}: there is no such option; check the spelling`;
+		return `${issue.path.join(".") || "options"}: ${issue.message}`;
+	});
+	throw new InvalidOptionError(problems.join("\n"));
+}
+
+export const checkLoadOptions = (given: unknown) => check(loadSchema, given);
+export const checkGenerateOptions = (given: unknown) => check(generateSchema, given);

@@ -1,0 +1,94 @@
+import { InferenceGuardError } from "./errors.js";
+
+/**
+ * How a generation ended.
+ *
+ * - `safe`: nothing had to be steered.
+ * - `steered`: candidates were rejected on the way; the response is within budget.
+ * - `truncated`: a committed prefix within budget, then stopped.
+ * - `refused`: nothing left the search.
+ * - `unguarded`: the strategy does not enforce the budget; see the cost.
+ */
+export type Outcome = "safe" | "steered" | "truncated" | "refused" | "unguarded";
+
+/** A budget and what was spent of it. */
+export interface ConstraintReport {
+	/** Discounted cost of the whole response under this cost model. */
+	cost: number;
+	budget: number;
+	/** Safety state before the first token and after each token: `z[t]` = what is left of the budget (Sauté RL). */
+	z: number[];
+}
+
+/** What the critic said at the end of a block. */
+export interface CriticReport {
+	/** Response tokens so far. */
+	position: number;
+	/** Probability that the base model's continuation ends within every budget. */
+	pSafe: number;
+	/** Standard deviation of pSafe over the critic's members. */
+	std: number;
+	/** Expected discounted reward. */
+	value: number;
+}
+
+/** The result of a generation. */
+export interface Reply {
+	/** The response. Its claim is: within budget under the cost models given to `load`. */
+	text: string;
+	/** Token ids of the response, without the end-of-generation token. */
+	tokens: number[];
+	outcome: Outcome;
+	/** `stop`: the model ended its turn. `length`: maxTokens or the token limit was reached. `safety`: nothing within budget was found. */
+	finishReason: "stop" | "length" | "safety";
+	/** Cost, budget and z of the first constraint; `constraints` has all of them. */
+	safety: ConstraintReport & {
+		constraints: ConstraintReport[];
+		/** One entry per block; empty without a critic. */
+		pSafe: CriticReport[];
+		/** Samplings of candidates, retries included. */
+		rounds: number;
+		/** Returns to a reserve or to the beginning. */
+		backtracks: number;
+	};
+	/** Reward of the finished response; null where it was not finished. */
+	reward: number | null;
+	/** Mean log-likelihood of the response tokens under the base model, in nats. */
+	logLikelihood: number;
+	usage: {
+		promptTokens: number;
+		/** Tokens of the response. */
+		emittedTokens: number;
+		/** Tokens sampled in the whole search. */
+		generatedTokens: number;
+	};
+	/** Milliseconds. `cost` is the time in cost and reward models that judge whole texts. */
+	timings: { prefill: number; decode: number; cost: number; critic: number; total: number };
+	engine: {
+		/** Version of llama.cpp. */
+		llamaCpp: string;
+		/** Devices that ran the model. */
+		backend: string;
+		/** Fingerprint of the model file; empty for a tabular model. */
+		modelHash: string;
+	};
+	/** Repeats the generation together with the same options and build. */
+	seed: number;
+}
+
+/** Thrown for a refusal with `onRefusal: "throw"`. */
+export class RefusalError extends InferenceGuardError {
+	static readonly code = "REFUSED";
+	/** The refused generation. */
+	readonly reply: Reply;
+
+	constructor(reply: Reply) {
+		const { budget } = reply.safety;
+		super(
+			RefusalError.code,
+			`no response within budget ${budget} was found in ${reply.usage.generatedTokens} generated tokens; ` +
+				"raise maxGeneratedTokens or candidates, or rephrase the prompt",
+		);
+		this.reply = reply;
+	}
+}

@@ -1,0 +1,122 @@
+import type { Prompt } from "./chat.js";
+import type { LexiconTerm } from "./lexicon.js";
+import type { ScoreFunction } from "./options.js";
+import type { StrategyName } from "./strategies.js";
+
+/**
+ * What charges cost.
+ *
+ * - `{ lexicon }`: terms with weights (default 1) from a file or an array. Whole words, with `*` at either end for any
+ *   continuation; letter case, accents' encoding, compatibility forms and runs of white space do not matter. Each hit is
+ *   charged to the token with which it is decided: for a whole word the one that brings the next character, or the last.
+ * - `{ tokenCosts }`: one cost per token id; ids beyond the array cost 0.
+ * - a function: judges all candidates of a block in one call. Its value for a finished response is the cost of the whole
+ *   text, charged at the last token; for an unfinished one an estimate that guides the search and limits what is streamed.
+ */
+export type CostModel = { lexicon: string | readonly LexiconTerm[] } | { tokenCosts: readonly number[] | Float64Array } | ScoreFunction;
+
+/** What ranks the responses that are within budget: mean log-likelihood under the base model, a lexicon's weights, or a function. */
+export type RewardModel = "logLikelihood" | { lexicon: string | readonly LexiconTerm[] } | ScoreFunction;
+
+/** How a cost model is held to a budget. */
+export interface ConstraintOptions {
+	/** B, the largest cumulative cost of a response; at least 0, default 0: with a lexicon, not one hit. */
+	budget?: number;
+	/** γ in z_{t+1} = (z_t − c_t) / γ; in (0, 1], default 1. The paper uses 0.999. */
+	discount?: number;
+	/** Costs below the floor count as 0 (default 0); `null` lets signed costs refill the budget. */
+	costFloor?: 0 | null;
+	/** With signed costs: the budget must hold at every token (`anytime`, default) or at the end (`terminal`). */
+	criterion?: "anytime" | "terminal";
+}
+
+/** A model given as a table, for tests of one's own cost functions without a model file. Prompts are token ids. */
+export interface TabularModel {
+	/** Text of each token. */
+	pieces: string[];
+	/** `logits[last][next]`. */
+	logits: number[][];
+	/** Token ids that end the response; default none. */
+	ends?: number[];
+	/** Use the exact critic, by enumeration; every cost must then be `{ tokenCosts }`. Default false. */
+	oracle?: boolean;
+	/** Sequences decoded at once, 3..4096; default 256. */
+	maxSequences?: number;
+}
+
+/** Options of {@link InferenceGuard.load}. */
+export interface LoadOptions extends ConstraintOptions {
+	/** Path of a GGUF file, or a tabular model. */
+	model: string | TabularModel;
+	/** The cost model that `budget` applies to. Needed by strategies that enforce the budget. */
+	cost?: CostModel;
+	/** Several cost models, each with its own budget, instead of `cost` and `budget`: all of them must hold. */
+	constraints?: readonly (ConstraintOptions & { cost: CostModel })[];
+	/** Default `"logLikelihood"`. */
+	reward?: RewardModel;
+	/** `"auto"` (default: every GPU of the build, otherwise the CPU), `"cpu"`, or a name from {@link listDevices}. */
+	device?: string;
+	/** Layers on the GPU: `"all"` (default) or a number; a number above 0 without a GPU is an error. */
+	gpuLayers?: "all" | number;
+	/** CPU threads, 1..512; default: the cores this process may use. */
+	threads?: number;
+	/** Longest prompt and response together, in tokens; default and at most: what the model was trained with. */
+	contextSize?: number;
+	/** Most KV cells (prompt + live tree, in tokens) a generation may hold; default: what fits into free memory. */
+	kvCells?: number;
+	/** Called with the share loaded, 0..1. */
+	onLoadProgress?: (share: number) => void;
+	/** Aborts loading. */
+	signal?: AbortSignal;
+}
+
+/** How a generation searches. Defaults come with the strategy. */
+export interface SearchOptions {
+	/** Named settings; default `"guard"`. */
+	strategy?: StrategyName;
+	/** T, the longest response in tokens, 1..1048576, within the context; default 128. */
+	maxTokens?: number;
+	/** d, tokens per block, at least 1; default 32 (`bestOfN`: the whole response, `sample`: 1). */
+	blockLength?: number;
+	/** N, candidates per round, 1..1024; default 16 (`sample`: 1). More than the engine has sequences are served in waves. */
+	candidates?: number;
+	/** K, beams kept per block, 1..N; default N / 4, at least 1 (`bestOfN`: 1). */
+	beams?: number;
+	/** M, extra rounds for a block without an acceptable candidate, 0..100; default 2 for `guard`, otherwise 0. */
+	retries?: number;
+	/** `"sample"` (default): blocks of sampled tokens. `"token"`: the most probable next tokens, blocks of one. */
+	expansion?: "sample" | "token";
+	/** What judges unfinished candidates: the cost and reward models on the partial text, the critic (default where there is one), or log-likelihood. */
+	estimator?: "models" | "critic" | "logLikelihood";
+	/** `"augmented"` (default of `guard`) enforces the budget; `"reward"`, `"lagrangian"` and `"cost"` do not. */
+	objective?: "augmented" | "reward" | "lagrangian" | "cost";
+	/** τ, at least 0; default 1. 0 is greedy. */
+	temperature?: number;
+	/** Keep the k most probable tokens; 0 (default) keeps all. */
+	topK?: number;
+	/** Keep the most probable tokens up to this mass, in (0, 1]; default 1. */
+	topP?: number;
+	/** Keep tokens of at least this share of the most probable one's probability, 0..1; default 0. */
+	minP?: number;
+	/** β, subtracted in retries from a token's logit per failed candidate that drew it at the same position; at least 0, default 0.5. */
+	diversityPenalty?: number;
+	/** λ of the Lagrangian objective reward − λ·cost; at least 0, default 5. */
+	lambda?: number;
+	/** η: with a critic, unfinished candidates need a pSafe above it; 0..1, default 0.5. */
+	pSafeThreshold?: number;
+	/** κ: pSafe counts as mean − κ·std over the critic's members; at least 0, default 0. */
+	uncertaintyPenalty?: number;
+	/** Most tokens sampled in the whole search; default 4·N·T. A refusal is a statement about this limit. */
+	maxGeneratedTokens?: number;
+	/** 0..2^53−1; default random, reported in the reply. */
+	seed?: number;
+}
+
+/** Options of {@link InferenceGuard.generate} and {@link InferenceGuard.stream}: exactly one of `prompt` and `messages`, and how to search. */
+export type GenerateOptions = Prompt &
+	SearchOptions & {
+		/** On a refusal: `"return"` the reply with empty text (default), `"throw"` a {@link RefusalError}, or return this text instead. */
+		onRefusal?: "return" | "throw" | { text: string };
+		/** Stops within one decode step. */
+		signal?: AbortSignal;
+	};
