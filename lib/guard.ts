@@ -103,6 +103,12 @@ class NativeGuard {
 		});
 	}
 
+	logLikelihoods(prompt: Int32Array, tokens: Int32Array): Promise<Float64Array> {
+		const id = ++this.#lastId;
+		callAddon((native) => native.logLikelihoods(this.#handle, id, prompt, tokens));
+		return this.#run<Float64Array>(id, undefined, {});
+	}
+
 	bareDecode(promptTokens: number, sequences: number, tokens: number): Promise<number> {
 		const id = ++this.#lastId;
 		callAddon((native) => native.bareDecode(this.#handle, id, promptTokens, sequences, tokens));
@@ -331,6 +337,15 @@ export class InferenceGuard {
 			engine: { llamaCpp: callAddon((native) => native.llamaCppVersion), backend: this.#info.backend, modelHash: this.#modelHash },
 			seed,
 		};
+	}
+
+	/**
+	 * Log-likelihood of each token behind a prompt, decoded afresh one by one: what the search's own sums are checked against.
+	 * @internal
+	 */
+	async logLikelihoods(prompt: readonly number[], tokens: readonly number[]): Promise<number[]> {
+		this.#assertUsable();
+		return Array.from(await this.#native.logLikelihoods(Int32Array.from(prompt), Int32Array.from(tokens)));
 	}
 
 	/**

@@ -129,6 +129,7 @@ interface Addon {
 	llamaCppVersion: string;
 	open(id: number, spec: NativeSpec, dispatch: (id: number, ...event: NativeEvent) => void): GuardHandle;
 	generate(handle: GuardHandle, id: number, request: NativeRequest): void;
+	logLikelihoods(handle: GuardHandle, id: number, prompt: Int32Array, tokens: Int32Array): void;
 	bareDecode(handle: GuardHandle, id: number, promptTokens: number, sequences: number, tokens: number): void;
 	answer(handle: GuardHandle, id: number, values: Float32Array | null): void;
 	cancel(handle: GuardHandle, id: number): void;

@@ -61,6 +61,18 @@ Napi::Value generate(const Napi::CallbackInfo & info) {
     });
 }
 
+// logLikelihoods(handle, id, prompt, tokens)
+Napi::Value log_likelihoods(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&] {
+        const auto tokens = [&](size_t i) {
+            const Napi::Int32Array array = info[i].As<Napi::Int32Array>();
+            return std::vector<token_id>(array.Data(), array.Data() + array.ElementLength());
+        };
+        guard_of(info).log_likelihoods(id_of(info), tokens(2), tokens(3));
+        return info.Env().Undefined();
+    });
+}
+
 // bareDecode(handle, id, promptTokens, sequences, tokens)
 Napi::Value bare_decode(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
@@ -131,6 +143,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("llamaCppVersion", llama_cpp_version());
     exports.Set("open", Napi::Function::New(env, open));
     exports.Set("generate", Napi::Function::New(env, generate));
+    exports.Set("logLikelihoods", Napi::Function::New(env, log_likelihoods));
     exports.Set("bareDecode", Napi::Function::New(env, bare_decode));
     exports.Set("answer", Napi::Function::New(env, answer));
     exports.Set("cancel", Napi::Function::New(env, cancel));

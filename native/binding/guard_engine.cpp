@@ -2,6 +2,7 @@
 
 #include "safety/log_likelihood.h"
 #include "safety/token_costs.h"
+#include "support/numeric.h"
 
 #include <chrono>
 
@@ -115,6 +116,21 @@ generation_result guard_engine::generate(const generation_request & request, con
     }
     const search_models models = { *steps, constraints, *reward, oracle.get() };
     return { search(models, prompt, options, cancel, commit), int64_t(prompt.size()) };
+}
+
+std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & prompt, const std::vector<token_id> & tokens,
+                                                  const cancel_flag & cancel) {
+    steps->reserve(1, int64_t(prompt.size() + tokens.size()));
+    steps->prefill(prompt, cancel);
+    std::vector<float> scratch(steps->n_vocab());
+    std::vector<double> result;
+    int32_t position = int32_t(prompt.size());
+    for (token_id token : tokens) {
+        const float * logits = steps->logits(0);
+        result.push_back(logits[token] - log_sum_exp(logits, scratch.size(), scratch.data()));
+        steps->step({ { 0, position++, token } }, cancel);
+    }
+    return result;
 }
 
 double guard_engine::bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t n_tokens, const cancel_flag & cancel) {

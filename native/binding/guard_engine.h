@@ -69,6 +69,10 @@ class guard_engine {
     generation_result generate(const generation_request & request, const ask_function & ask, const cancel_flag & cancel,
                                const commit_function & commit);
 
+    // Log-likelihood of each token of `tokens` behind the prompt, decoded afresh one by one.
+    std::vector<double> log_likelihoods(const std::vector<token_id> & prompt, const std::vector<token_id> & tokens,
+                                        const cancel_flag & cancel);
+
     // Seconds for decoding n_tokens steps of n_sequences that share a prompt, with nothing else done: what the search
     // is measured against.
     double bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t n_tokens, const cancel_flag & cancel);

@@ -131,6 +131,13 @@ void guard_thread::generate(uint32_t id, generation_request request) {
     });
 }
 
+void guard_thread::log_likelihoods(uint32_t id, std::vector<token_id> prompt, std::vector<token_id> tokens) {
+    push(id, [=](job & j) {
+        const std::vector<double> values = engine->log_likelihoods(prompt, tokens, j.cancel);
+        send(j.id, "done", true, [values](Napi::Env env) { return to_js(env, values); });
+    });
+}
+
 void guard_thread::bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens) {
     push(id, [=](job & j) {
         const double seconds = engine->bare_decode(n_prompt, n_sequences, n_tokens, j.cancel);

@@ -39,6 +39,7 @@ class guard_thread {
 
     void open(uint32_t id, guard_spec spec);
     void generate(uint32_t id, generation_request request);
+    void log_likelihoods(uint32_t id, std::vector<token_id> prompt, std::vector<token_id> tokens);
     void bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens);
 
     void cancel(uint32_t id);

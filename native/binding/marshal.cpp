@@ -160,6 +160,8 @@ generation_request request_from(const Napi::Object & o) {
     return request;
 }
 
+Napi::Value to_js(Napi::Env env, const std::vector<double> & values) { return typed_array<Napi::Float64Array>(env, values); }
+
 Napi::Value to_js(Napi::Env env, const guard_info & info) {
     Napi::Object o = Napi::Object::New(env);
     o.Set("backend", info.backend);

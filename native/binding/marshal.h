@@ -16,6 +16,7 @@ struct asked_candidate {
 guard_spec         guard_spec_from(const Napi::Object & o);
 generation_request request_from(const Napi::Object & o);
 
+Napi::Value to_js(Napi::Env env, const std::vector<double> & values);
 Napi::Value to_js(Napi::Env env, const guard_info & info);
 Napi::Value to_js(Napi::Env env, const generation_result & result);
 Napi::Value to_js(Napi::Env env, size_t index, const std::vector<asked_candidate> & question);

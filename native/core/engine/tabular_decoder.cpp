@@ -1,5 +1,7 @@
 #include "engine/tabular_decoder.h"
 
+#include <set>
+
 namespace ig {
 
 void tabular_decoder::reserve(int32_t n_sequences, int64_t n_cells) {
@@ -10,7 +12,9 @@ void tabular_decoder::reserve(int32_t n_sequences, int64_t n_cells) {
 void tabular_decoder::prefill(const std::vector<token_id> & prompt, const cancel_flag & cancel) {
     cancel.check();
     sequences.assign(sequences.size(), {});
-    sequences[0] = prompt;
+    for (token_id token : prompt) {
+        sequences[0].push_back(std::make_shared<token_id>(token));
+    }
     set_rows({ prompt.back() });
 }
 
@@ -22,23 +26,23 @@ void tabular_decoder::drop(seq_id seq) {
     sequences.at(seq).clear();
 }
 
-// Misuse of the interface is an error here, so that the tests of the search notice it.
 void tabular_decoder::append(const std::vector<decode_item> & items) {
-    int64_t cells = 0;
     for (const decode_item & item : items) {
-        std::vector<token_id> & sequence = sequences.at(item.seq);
+        std::vector<cell> & sequence = sequences.at(item.seq);
         if (item.position != int32_t(sequence.size())) {
             throw error("INTERNAL", format("sequence %d is %zu tokens long, but position %d was decoded", item.seq,
                                            sequence.size(), item.position));
         }
-        sequence.push_back(item.token);
+        sequence.push_back(std::make_shared<token_id>(item.token));
     }
-    const size_t n_prompt = sequences[0].size();
-    for (const std::vector<token_id> & sequence : sequences) {
-        cells += sequence.empty() ? 0 : int64_t(sequence.size() - n_prompt);
+    std::set<token_id *> cells;
+    for (const std::vector<cell> & sequence : sequences) {
+        for (const cell & c : sequence) {
+            cells.insert(c.get());
+        }
     }
-    if (int64_t(n_prompt) + cells > capacity) {
-        throw error("INTERNAL", "the search holds more tokens than it reserved");
+    if (int64_t(cells.size()) > capacity) {
+        throw error("INTERNAL", format("the search holds %zu cells, but reserved %lld", cells.size(), (long long) capacity));
     }
 }
 

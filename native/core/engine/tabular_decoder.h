@@ -1,5 +1,6 @@
 // tabular_decoder.h owns a model given as a transition table: the logits of the next token depend on the last token
-// alone, and the hidden state is that token, one-hot. It is the ground truth of the search's tests.
+// alone, and the hidden state is that token, one-hot. It is the ground truth of the search's tests, so it counts KV cells
+// as a real cache does (forked sequences share theirs) and treats misuse of the interface as an error.
 #pragma once
 
 #include "engine/decoder.h"
@@ -34,11 +35,13 @@ class tabular_decoder : public decoder {
     const float * hidden(size_t row) const override { return &hidden_rows[row * model.pieces.size()]; }
 
   private:
-    const tabular_model &              model;
-    std::vector<std::vector<token_id>> sequences;
-    std::vector<token_id>              rows; // last token of each output row
-    std::vector<float>                 hidden_rows;
-    int64_t                            capacity = 0;
+    using cell = std::shared_ptr<token_id>; // shared by the sequences that hold it
+
+    const tabular_model &          model;
+    std::vector<std::vector<cell>> sequences;
+    std::vector<token_id>          rows; // last token of each output row
+    std::vector<float>             hidden_rows;
+    int64_t                        capacity = 0;
 
     void append(const std::vector<decode_item> & items);
     void set_rows(const std::vector<token_id> & last_tokens);

@@ -285,7 +285,7 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, const trie
         }
         materialise(parents);
         grow(wave, tried);
-        if (models.judge != nullptr) {
+        if (models.judge != nullptr && !out_of_tokens) {
             std::vector<path *> growing;
             for (offspring * o : wave) {
                 if (may_grow(o->child)) {

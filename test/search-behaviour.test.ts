@@ -1,0 +1,169 @@
+import { describe, expect, test } from "vitest";
+import { type GenerateOptions, InferenceGuard, type LoadOptions, type TabularModel } from "../lib/index.js";
+import { logProbabilities } from "./tabular.js";
+
+/** A model over letters whose next-token probabilities are given as a table. */
+function letters(table: Record<string, Record<string, number>>, extra: Partial<TabularModel> = {}): TabularModel & { ends: number[] } {
+	const pieces = Object.keys(table);
+	const logits = pieces.map((last) => pieces.map((next) => Math.log(table[last]?.[next] ?? 1e-9)));
+	return { pieces, logits, ends: [], ...extra };
+}
+
+const costOf = (model: TabularModel, costs: Record<string, number>) => ({ tokenCosts: model.pieces.map((piece) => costs[piece] ?? 0) });
+
+async function generate(load: LoadOptions, options: GenerateOptions) {
+	await using guard = await InferenceGuard.load(load);
+	return await guard.generate(options);
+}
+
+const prompt = [0];
+
+describe("sampling", () => {
+	const model = letters({ a: { a: 0.5, b: 0.3, c: 0.15, d: 0.05 }, b: {}, c: {}, d: {} });
+	const draws = 4000;
+
+	/** Pearson's chi-square statistic of the first token against expected probabilities. */
+	async function chiSquare(options: Partial<GenerateOptions>, expected: number[]) {
+		await using guard = await InferenceGuard.load({ model });
+		const counts = expected.map(() => 0);
+		for (let seed = 0; seed < draws; seed++) {
+			const { tokens } = await guard.generate({ prompt, strategy: "sample", maxTokens: 1, seed, ...options } as GenerateOptions);
+			counts[tokens[0] as number]!++;
+		}
+		return expected.reduce((sum, p, i) => {
+			if (p === 0) expect(counts[i]).toBe(0);
+			return p === 0 ? sum : sum + ((counts[i] as number) - draws * p) ** 2 / (draws * p);
+		}, 0);
+	}
+
+	const critical = 16.27; // 3 degrees of freedom, p = 0.001; the seeds are fixed
+
+	test("follows softmax(logits / temperature)", async () => {
+		expect(await chiSquare({}, [0.5, 0.3, 0.15, 0.05])).toBeLessThan(critical);
+		const heated = [0.5, 0.3, 0.15, 0.05].map((p) => p ** 0.5);
+		const total = heated.reduce((a, b) => a + b);
+		const expected = heated.map((p) => p / total);
+		expect(await chiSquare({ temperature: 2 }, expected)).toBeLessThan(critical);
+	});
+
+	test("top-k, top-p and min-p keep what they say", async () => {
+		expect(await chiSquare({ topK: 2 }, [0.5 / 0.8, 0.3 / 0.8, 0, 0])).toBeLessThan(critical);
+		expect(await chiSquare({ topP: 0.7 }, [0.5 / 0.8, 0.3 / 0.8, 0, 0])).toBeLessThan(critical);
+		expect(await chiSquare({ minP: 0.2 }, [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0])).toBeLessThan(critical);
+	});
+
+	test("temperature 0 is greedy", async () => {
+		const { text } = await generate({ model }, { prompt, strategy: "sample", temperature: 0, maxTokens: 3 });
+		expect(text).toBe("aaa");
+	});
+});
+
+describe("steering", () => {
+	test("retries with a diversity penalty find what plain retries miss", async () => {
+		const model = letters({ a: { a: 1e-4, b: 1, c: 1e-4 }, b: {}, c: {} });
+		const load = { model, cost: costOf(model, { b: 1 }), budget: 0 };
+		const options = { prompt, maxTokens: 1, candidates: 8, seed: 3, maxGeneratedTokens: 24 };
+		expect((await generate(load, { ...options, diversityPenalty: 0 })).outcome).toBe("refused");
+		const steered = await generate(load, { ...options, diversityPenalty: 2 });
+		expect(steered.outcome).toBe("steered");
+		expect(steered.safety.rounds).toBeGreaterThan(1);
+		expect(steered.safety.cost).toBe(0);
+	});
+
+	test("a dead end is left by backtracking to a reserve", async () => {
+		// both ways on from b are over budget, but b looks better than c
+		const model = letters({ a: { b: 0.7, c: 0.3 }, b: { d: 1 }, c: { c: 1 }, d: { d: 1 } });
+		const reply = await generate(
+			{ model, cost: costOf(model, { a: 1, d: 1 }), budget: 0 },
+			{ prompt, maxTokens: 3, candidates: 2, beams: 1, retries: 0, expansion: "token" },
+		);
+		expect(reply.text).toBe("ccc");
+		expect(reply.safety.backtracks).toBeGreaterThan(0);
+		expect(reply.outcome).toBe("steered");
+	});
+
+	test("the exact critic avoids the dead end without backtracking", async () => {
+		const model = letters({ a: { b: 0.7, c: 0.3 }, b: { d: 1 }, c: { c: 1 }, d: { d: 1 } }, { oracle: true });
+		const reply = await generate(
+			{ model, cost: costOf(model, { d: 1 }), budget: 0 },
+			{ prompt, maxTokens: 3, candidates: 8, beams: 1, blockLength: 1, retries: 0, seed: 1 },
+		);
+		expect(reply.text).toBe("ccc");
+		expect(reply.safety.backtracks).toBe(0);
+		expect(reply.safety.pSafe.map(({ position }) => position)).toEqual([1, 2]);
+		expect(reply.safety.pSafe[0]?.pSafe).toBeCloseTo(1, 4);
+	});
+
+	test("nothing to steer is reported as safe, on one round per block", async () => {
+		const model = letters({ a: { a: 1 }, b: {} });
+		const reply = await generate({ model, cost: costOf(model, { b: 1 }) }, { prompt, maxTokens: 4, blockLength: 2, candidates: 4 });
+		expect(reply).toMatchObject({ outcome: "safe", finishReason: "length", text: "aaaa" });
+		expect(reply.safety).toMatchObject({ cost: 0, budget: 0, z: [0, 0, 0, 0, 0], rounds: 2, backtracks: 0 });
+		expect(reply.usage).toEqual({ promptTokens: 1, emittedTokens: 4, generatedTokens: 16 });
+	});
+
+	test("an end-of-generation token ends the response and is no part of its text", async () => {
+		const model = letters({ a: { b: 1 }, b: { "": 1 }, "": {} }, { ends: [2] });
+		const reply = await generate({ model, cost: costOf(model, {}) }, { prompt, maxTokens: 8, candidates: 2 });
+		expect(reply).toMatchObject({ text: "b", finishReason: "stop", tokens: [1] });
+	});
+});
+
+describe("objectives", () => {
+	const model = letters({ a: { b: 0.8, c: 0.2 }, b: { b: 1 }, c: { c: 1 } });
+	const load = { model, cost: costOf(model, { b: 1 }), budget: 0 };
+	const options = { prompt, maxTokens: 1, candidates: 16, beams: 1, strategy: "beam" as const, seed: 5 };
+
+	test("reward ignores the cost, and says unguarded", async () => {
+		expect(await generate(load, options)).toMatchObject({ text: "b", outcome: "unguarded", safety: { cost: 1 } });
+	});
+	test("lagrangian trades cost against reward", async () => {
+		expect((await generate(load, { ...options, objective: "lagrangian", lambda: 10 })).text).toBe("c");
+		expect((await generate(load, { ...options, objective: "lagrangian", lambda: 0.1 })).text).toBe("b");
+	});
+	test("cost alone takes the cheapest", async () => {
+		expect((await generate(load, { ...options, objective: "cost" })).text).toBe("c");
+	});
+	test("augmented stays within budget", async () => {
+		expect(await generate(load, { ...options, objective: "augmented" })).toMatchObject({ text: "c", outcome: "steered" });
+	});
+});
+
+describe("constraints", () => {
+	const model = letters({ a: { b: 0.4, c: 0.4, d: 0.2 }, b: { b: 1 }, c: { c: 1 }, d: { d: 1 } });
+
+	test("several cost models must all hold, each with its own budget", async () => {
+		const constraints = [{ cost: costOf(model, { b: 1 }) }, { cost: costOf(model, { c: 1, d: 0.5 }), budget: 1 }];
+		const reply = await generate({ model, constraints }, { prompt, maxTokens: 2, candidates: 32, seed: 1 });
+		expect(reply.text).toBe("dd");
+		expect(reply.safety.constraints).toEqual([
+			{ cost: 0, budget: 0, z: [0, 0, 0] },
+			{ cost: 1, budget: 1, z: [1, 0.5, 0] },
+		]);
+	});
+
+	test("signed costs refill the budget where the floor is lifted and the end decides", async () => {
+		const swing = letters({ a: { b: 1 }, b: { c: 1 }, c: { c: 1 } });
+		const load = { model: swing, cost: costOf(swing, { b: 1, c: -1 }), budget: 0 };
+		const options = { prompt, maxTokens: 2, candidates: 2, maxGeneratedTokens: 40 };
+		expect((await generate(load, options)).outcome).toBe("refused");
+		expect((await generate({ ...load, costFloor: null }, options)).outcome).toBe("refused");
+		const settled = await generate({ ...load, costFloor: null, criterion: "terminal" }, options);
+		expect(settled).toMatchObject({ text: "bc", safety: { cost: 0, z: [0, -1, 0] } });
+	});
+
+	test("a lexicon as reward prefers its words", async () => {
+		const reply = await generate(
+			{ model, cost: costOf(model, {}), reward: { lexicon: [{ term: "*d*", weight: 2 }] } },
+			{ prompt, maxTokens: 1, candidates: 32, seed: 1 },
+		);
+		expect(reply).toMatchObject({ text: "d", reward: 2 });
+	});
+});
+
+test("more candidates than sequences are served in waves", async () => {
+	const model = letters({ a: { a: 0.5, b: 0.5 }, b: { a: 0.5, b: 0.5 } });
+	const reply = await generate({ model, cost: costOf(model, { b: 1 }) }, { prompt, maxTokens: 8, blockLength: 4, candidates: 1024, seed: 1 });
+	expect(reply.text).toBe("aaaaaaaa");
+	expect(logProbabilities(model.logits)[0]?.[0]).toBeCloseTo(reply.logLikelihood, 5);
+});

@@ -1,0 +1,82 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type CostModel, InferenceGuard } from "../lib/index.js";
+import { type Problem, constrainedOptimum, problems, promptToken } from "./tabular.js";
+
+const runs = { numRuns: 500 };
+
+async function searchEverything(problem: Problem, cost: CostModel) {
+	const { model, budget, discount, maxTokens } = problem;
+	await using guard = await InferenceGuard.load({ model, cost, budget, discount });
+	const everything = model.pieces.length ** maxTokens;
+	return await guard.generate({ prompt: [promptToken], maxTokens, expansion: "token", candidates: everything, beams: everything, retries: 0 });
+}
+
+async function expectOptimum(problem: Problem, cost: CostModel) {
+	const optimum = constrainedOptimum(problem);
+	const reply = await searchEverything(problem, cost);
+	if (optimum === undefined) {
+		expect(reply.outcome).toBe("refused");
+		expect(reply.text).toBe("");
+		return;
+	}
+	expect(["safe", "steered"]).toContain(reply.outcome);
+	expect(reply.safety.cost).toBeLessThanOrEqual(problem.budget);
+	const length = reply.safety.z.length - 1;
+	expect(problem.discount ** length * (reply.reward as number)).toBeCloseTo(optimum, 4);
+}
+
+describe("with exhaustive width the search returns the constrained optimum, and refuses exactly when nothing is feasible", () => {
+	test("token costs", async () => {
+		await fc.assert(
+			fc.asyncProperty(problems(), (problem) => expectOptimum(problem, { tokenCosts: problem.tokenCosts })),
+			runs,
+		);
+	});
+
+	test("a lexicon", async () => {
+		const weighted = (problem: Problem) =>
+			problem.model.pieces.map((piece, i) => ({ term: `*${piece}*`, weight: problem.tokenCosts[i] as number })).filter(({ weight }) => weight > 0);
+		const ends = (problem: Problem) => problem.model.ends.every((end) => problem.tokenCosts[end] === 0); // an end has no text to find
+		await fc.assert(
+			fc.asyncProperty(
+				problems().filter((problem) => weighted(problem).length > 0 && ends(problem)),
+				(problem) => expectOptimum(problem, { lexicon: weighted(problem) }),
+			),
+			runs,
+		);
+	});
+
+	test("a function of the whole text", async () => {
+		await fc.assert(
+			fc.asyncProperty(
+				problems().map((problem) => ({ ...problem, discount: 1 })),
+				(problem) => expectOptimum(problem, (all) => all.map(({ tokens }) => tokens.reduce((sum, token) => sum + (problem.tokenCosts[token] as number), 0))),
+			),
+			runs,
+		);
+	});
+});
+
+test("the exact critic makes the search as good with one token of lookahead less", async () => {
+	await fc.assert(
+		fc.asyncProperty(problems(), async (problem) => {
+			const { model, tokenCosts, budget, discount, maxTokens } = problem;
+			await using guard = await InferenceGuard.load({ model: { ...model, oracle: true }, cost: { tokenCosts }, budget, discount });
+			const everything = model.pieces.length ** maxTokens;
+			const reply = await guard.generate({
+				prompt: [promptToken],
+				maxTokens,
+				expansion: "token",
+				candidates: everything,
+				beams: everything,
+				retries: 0,
+				pSafeThreshold: 0,
+			});
+			const optimum = constrainedOptimum(problem);
+			expect(reply.outcome === "refused").toBe(optimum === undefined);
+			if (optimum !== undefined) expect(discount ** (reply.safety.z.length - 1) * (reply.reward as number)).toBeCloseTo(optimum, 4);
+		}),
+		runs,
+	);
+});

@@ -1,0 +1,76 @@
+// Random tabular models and the exact answers to them, computed by brute force.
+import fc from "fast-check";
+import type { TabularModel } from "../lib/index.js";
+
+export const promptToken = 0;
+
+export interface Problem {
+	model: TabularModel & { ends: number[] };
+	tokenCosts: number[];
+	budget: number;
+	discount: number;
+	maxTokens: number;
+}
+
+/** Texts of tokens: one letter each, so that a text can be read back. */
+const letters = "abcdefgh";
+
+export function problems({ maxVocabulary = 3, maxLength = 4 } = {}): fc.Arbitrary<Problem> {
+	return fc.integer({ min: 2, max: maxVocabulary }).chain((size) =>
+		fc.record({
+			model: fc.record({
+				pieces: fc.constant([...letters].slice(0, size)),
+				logits: fc.array(fc.array(fc.double({ min: -3, max: 3, noNaN: true }), { minLength: size, maxLength: size }), {
+					minLength: size,
+					maxLength: size,
+				}),
+				ends: fc.constantFrom([], [size - 1]),
+			}),
+			tokenCosts: fc.array(fc.constantFrom(0, 0, 0.5, 1, 2), { minLength: size, maxLength: size }),
+			budget: fc.constantFrom(0, 0.5, 1, 1.5, 2, 3),
+			discount: fc.constantFrom(1, 0.999, 0.9),
+			maxTokens: fc.integer({ min: 1, max: maxLength }),
+		}),
+	);
+}
+
+/** log softmax of each row */
+export function logProbabilities(logits: number[][]): number[][] {
+	return logits.map((row) => {
+		const total = Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0));
+		return row.map((logit) => logit - total);
+	});
+}
+
+export interface Outcome {
+	tokens: number[];
+	cost: number;
+	/** mean log-likelihood */
+	reward: number;
+}
+
+/** Every finished response with its discounted cost and reward. */
+export function responses({ model, tokenCosts, discount, maxTokens }: Problem): Outcome[] {
+	const logP = logProbabilities(model.logits);
+	const found: Outcome[] = [];
+	const extend = (tokens: number[], cost: number, logLikelihood: number) => {
+		const last = tokens.at(-1);
+		if (tokens.length > 0 && (tokens.length === maxTokens || model.ends.includes(last as number))) {
+			found.push({ tokens, cost, reward: logLikelihood / tokens.length });
+			return;
+		}
+		model.pieces.forEach((_, next) => {
+			const step = logP[last ?? promptToken]?.[next] as number;
+			extend([...tokens, next], cost + discount ** tokens.length * (tokenCosts[next] as number), logLikelihood + step);
+		});
+	};
+	extend([], 0, 0);
+	return found;
+}
+
+/** Largest γ^T · reward within budget; undefined where nothing is feasible. */
+export function constrainedOptimum(problem: Problem): number | undefined {
+	const feasible = responses(problem).filter(({ cost }) => cost <= problem.budget + 1e-12);
+	if (feasible.length === 0) return undefined;
+	return Math.max(...feasible.map(({ tokens, reward }) => problem.discount ** tokens.length * reward));
+}
