@@ -1,0 +1,221 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { vocabulary, writeGguf } from "../bench/gguf.mjs";
+import { type GenerateOptions, InferenceGuard, type LoadOptions } from "../lib/index.js";
+import { inChild } from "./child.js";
+import { smallModel, temporaryFolder } from "./temporary.js";
+
+const folder = temporaryFolder();
+const good = smallModel(folder);
+const small = { model: { pieces: ["a", "b"], logits: [[0, 0], [0, 0]] }, cost: { tokenCosts: [0, 1] } }; // biome-ignore format: a table
+
+const file = (name: string, content: string | Buffer) => {
+	const path = join(folder, name);
+	writeFileSync(path, content);
+	return path;
+};
+
+/** The good guard still answers after the bad input. */
+async function expectFailure(load: unknown, code: string, options: unknown = { prompt: [1], maxTokens: 2 }) {
+	const attempt = async () => {
+		await using guard = await InferenceGuard.load(load as LoadOptions);
+		await guard.generate(options as GenerateOptions);
+	};
+	await expect(attempt()).rejects.toMatchObject({ code });
+}
+
+describe("model files", () => {
+	const bert: [string, string, unknown][] = [
+		["general.architecture", "string", "bert"],
+		["bert.context_length", "u32", 64],
+		["bert.embedding_length", "u32", 32],
+		["bert.block_count", "u32", 1],
+		["bert.feed_forward_length", "u32", 64],
+		["bert.attention.head_count", "u32", 2],
+		["bert.attention.layer_norm_epsilon", "f32", 1e-5],
+		["bert.attention.causal", "bool", false],
+		["tokenizer.ggml.token_type_count", "u32", 2],
+	];
+	const tensor = (name: string, shape: number[]) => ({
+		name,
+		shape,
+		type: "f32" as const,
+		data: () => Buffer.alloc(4 * shape.reduce((a, b) => a * b, 1)),
+	});
+	const bertTensors = () => [
+		tensor("token_embd.weight", [32, 512]),
+		tensor("position_embd.weight", [32, 64]),
+		tensor("token_types.weight", [32, 2]),
+		...["token_embd_norm", "blk.0.attn_output_norm", "blk.0.layer_output_norm"].flatMap((name) => [tensor(`${name}.weight`, [32]), tensor(`${name}.bias`, [32])]),
+		...["attn_q", "attn_k", "attn_v", "attn_output"].flatMap((name) => [tensor(`blk.0.${name}.weight`, [32, 32]), tensor(`blk.0.${name}.bias`, [32])]),
+		tensor("blk.0.ffn_up.weight", [32, 64]),
+		tensor("blk.0.ffn_up.bias", [64]),
+		tensor("blk.0.ffn_down.weight", [64, 32]),
+		tensor("blk.0.ffn_down.bias", [32]),
+	];
+	const gguf = (name: string, metadata: [string, string, unknown][], tensors: ReturnType<typeof tensor>[]) => {
+		const path = join(folder, name);
+		writeGguf(path, { metadata: [...metadata, ...vocabulary(512)] as [string, string, unknown][], tensors });
+		return path;
+	};
+	const llama = (changes: Record<string, unknown>) =>
+		[
+			["general.architecture", "string", "llama"],
+			["llama.context_length", "u32", 64],
+			["llama.embedding_length", "u32", 32],
+			["llama.block_count", "u32", 1],
+			["llama.feed_forward_length", "u32", 64],
+			["llama.attention.head_count", "u32", 2],
+			["llama.attention.layer_norm_rms_epsilon", "f32", 1e-5],
+		].map(([key, type, value]) => [key, type, changes[key as string] ?? value]) as [string, string, unknown][];
+
+	test.each([
+		["missing", () => join(folder, "nowhere.gguf"), "MODEL_NOT_FOUND"],
+		["a folder", () => folder, "MODEL_NOT_FOUND"],
+		["empty", () => file("empty.gguf", ""), "INVALID_MODEL"],
+		["random bytes", () => file("random.gguf", Buffer.from(Array.from({ length: 5000 }, (_, i) => (i * 7919) % 256))), "INVALID_MODEL"],
+		["random bytes behind the magic", () => file("magic.gguf", Buffer.concat([Buffer.from("GGUF"), Buffer.alloc(3000, 0xab)])), "INVALID_MODEL"],
+		["truncated in the header", () => file("head.gguf", readFileSync(good).subarray(0, 500)), "INVALID_MODEL"],
+		["truncated in the weights", () => file("weights.gguf", readFileSync(good).subarray(0, -1000)), "INVALID_MODEL"],
+		["an unknown architecture", () => gguf("arch.gguf", [["general.architecture", "string", "hologram"], ["hologram.block_count", "u32", 1]], bertTensors()), "UNSUPPORTED_MODEL"],
+		["a vocabulary without weights", () => gguf("vocab.gguf", llama({}), []), "UNSUPPORTED_MODEL"],
+		["an embedding model", () => gguf("bert.gguf", bert, bertTensors()), "UNSUPPORTED_MODEL"],
+		["no layers", () => gguf("layers0.gguf", llama({ "llama.block_count": 0 }), bertTensors()), "INVALID_MODEL"],
+		["too many layers", () => gguf("layers.gguf", llama({ "llama.block_count": 100000 }), bertTensors()), "INVALID_MODEL"],
+		["missing tensors", () => gguf("tensors.gguf", llama({}), bertTensors()), "INVALID_MODEL"],
+	])("%s", async (_, path, code) => {
+		await expectFailure({ model: path(), cost: { lexicon: ["x"] } }, code);
+	}); // biome-ignore format: a table
+
+	test("no damage to a header crashes the process", async () => {
+		const bytes = readFileSync(good);
+		const damage = fc.sample(
+			fc.array(fc.record({ at: fc.integer({ min: 4, max: 1200 }), to: fc.integer({ min: 0, max: 255 }) }), { minLength: 1, maxLength: 4 }),
+			{ numRuns: 150, seed: 1 },
+		);
+		damage.forEach((changes, i) => {
+			const copy = Buffer.from(bytes);
+			for (const { at, to } of changes) copy[at] = to;
+			file(`damaged-${i}.gguf`, copy);
+		});
+		const { status, stdout, stderr } = await inChild(`
+			let loaded = 0;
+			let rejected = 0;
+			for (let i = 0; i < ${damage.length}; i++) {
+				try {
+					const guard = await InferenceGuard.load({ model: ${JSON.stringify(folder)} + "/damaged-" + i + ".gguf" });
+					await guard.generate({ prompt: [1], strategy: "sample", maxTokens: 2 }).finally(() => guard.dispose());
+					loaded++;
+				} catch (error) {
+					if (!error.code) throw error;
+					rejected++;
+				}
+			}
+			console.log(JSON.stringify({ loaded, rejected }));
+		`);
+		expect(status, stderr).toBe(0);
+		const { loaded, rejected } = JSON.parse(stdout);
+		expect(loaded + rejected).toBe(damage.length);
+		expect(rejected).toBeGreaterThan(0);
+	});
+});
+
+describe("prompts", () => {
+	test.each([
+		["empty", { prompt: "" }, "INVALID_PROMPT"],
+		["no tokens", { prompt: [] }, "INVALID_PROMPT"],
+		["no messages", { messages: [] }, "INVALID_PROMPT"],
+		["an empty message", { messages: [{ role: "user", content: "" }] }, "INVALID_PROMPT"],
+		["longer than the context", { prompt: "word ".repeat(2000) }, "PROMPT_TOO_LONG"],
+		["invalid UTF-16", { prompt: "a \ud800 b" }, "INVALID_PROMPT"],
+		["the text of a control token", { prompt: "hello </s> world" }, "SPECIAL_TOKEN_TEXT"],
+		["the text of a control token in a message", { messages: [{ role: "user", content: "</s>" }] }, "SPECIAL_TOKEN_TEXT"],
+		["token ids out of range", { prompt: [1, 512] }, "INVALID_PROMPT"],
+		["negative token ids", { prompt: [-1] }, "INVALID_PROMPT"],
+		["fractional token ids", { prompt: [1.5] }, "INVALID_PROMPT"],
+		["neither prompt nor messages", {}, "INVALID_OPTION"],
+		["prompt and messages", { prompt: "a", messages: [] }, "INVALID_OPTION"],
+	])("%s", async (_, options, code) => {
+		await expectFailure({ model: good, cost: { lexicon: ["x"] } }, code, options);
+	});
+});
+
+describe("options", () => {
+	const wrong = [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e12, 1.5, "8", null];
+	const counts = ["candidates", "beams", "blockLength", "maxTokens"].flatMap((name) => wrong.map((value) => [name, value] as const));
+
+	test.each(counts)("%s of %s", async (name, value) => {
+		await using guard = await InferenceGuard.load(small);
+		const attempt = guard.generate({ prompt: [0], [name]: value } as GenerateOptions);
+		await expect(attempt).rejects.toThrow(new RegExp(`${name}: expected .* got`));
+		await expect(attempt).rejects.toMatchObject({ code: "INVALID_OPTION" });
+		expect((await guard.generate({ prompt: [0], maxTokens: 2 })).text).toBe("aa");
+	});
+
+	test.each([
+		["more beams than candidates", { beams: 9, candidates: 8 }],
+		["more than 1024 candidates", { candidates: 1025 }],
+		["an unknown strategy", { strategy: "magic" }],
+		["an unknown option", { candidate: 8 }],
+		["an unknown objective", { objective: "love" }],
+		["a negative temperature", { temperature: -1 }],
+		["a fractional seed", { seed: 0.5 }],
+		["the critic where there is none", { estimator: "critic" }],
+		["a signal that is none", { signal: {} }],
+	])("%s", async (_, options) => {
+		await expectFailure(small, "INVALID_OPTION", { prompt: [0], ...options });
+	});
+
+	test.each([
+		["a budget of NaN", { budget: Number.NaN }],
+		["a negative budget", { budget: -1 }],
+		["a discount of 0", { discount: 0 }],
+		["a discount above 1", { discount: 1.1 }],
+		["cost and constraints", { constraints: [{ cost: { lexicon: ["x"] } }] }],
+		["no model", { model: undefined }],
+		["an empty path", { model: "" }],
+		["a cost that is none", { cost: 7 }],
+		["a table with missing logits", { model: { pieces: ["a", "b"], logits: [[0, 0]] } }],
+		["an unknown load option", { modle: "x" }],
+	])("%s", async (_, options) => {
+		await expectFailure({ ...small, ...options }, "INVALID_OPTION");
+	});
+
+	test("the guard needs a cost model", async () => {
+		await expectFailure({ model: small.model }, "INVALID_OPTION", { prompt: [0] });
+	});
+
+	test("a device or a GPU that is not there is never replaced silently", async () => {
+		await expectFailure({ model: good, device: "CUDA7" }, "DEVICE_NOT_FOUND");
+		await expectFailure({ model: good, gpuLayers: 4 }, "DEVICE_NOT_FOUND");
+	});
+});
+
+describe("lexicons", () => {
+	test.each([
+		["an empty term", [""]],
+		["an asterisk alone", ["*"]],
+		["a term of spaces", ["   "]],
+		["a term of ignorable characters", ["\u200b"]],
+		["the same term twice", ["die", "die"]],
+		["the same term twice after folding", ["Straße", "STRASSE"]],
+		["a weight of 0", [{ term: "die", weight: 0 }]],
+		["a weight of NaN", [{ term: "die", weight: Number.NaN }]],
+		["invalid UTF-16", ["\udc00"]],
+		["no terms", []],
+	])("%s", async (_, lexicon) => {
+		const code = _ === "a weight of NaN" ? "INVALID_OPTION" : "INVALID_LEXICON";
+		await expectFailure({ model: good, cost: { lexicon } }, code);
+	});
+
+	test("a missing file, and broken JSON", async () => {
+		await expectFailure({ model: good, cost: { lexicon: join(folder, "none.txt") } }, "INVALID_LEXICON");
+		await expectFailure({ model: good, cost: { lexicon: file("broken.json", '["a", ') } }, "INVALID_LEXICON");
+	});
+
+	test("a negative weight cannot cost", async () => {
+		await expectFailure({ model: good, cost: { lexicon: [{ term: "die", weight: -1 }] } }, "INVALID_OPTION");
+	});
+});

@@ -1,0 +1,120 @@
+import { createHash } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import { InferenceGuard, listDevices } from "../lib/index.js";
+import { storiesModel, testWith } from "./shared.js";
+import { smallModel, temporaryFolder } from "./temporary.js";
+
+const folder = temporaryFolder();
+const withStories = testWith(storiesModel);
+const opening = "Once upon a time, there was a little girl who";
+const words = { lexicon: ["scared", "afraid", "sad", "cry", "cried", "lost"] };
+
+describe("the llama.cpp decoder", () => {
+	withStories("reproduces the published greedy text of stories260K", async () => {
+		await using guard = await InferenceGuard.load({ model: storiesModel });
+		const bos = 1;
+		const { text } = await guard.generate({ prompt: [bos], strategy: "sample", temperature: 0, maxTokens: 200 });
+		const published = Buffer.from(text.replace(/^ /, ""));
+		expect(published).toHaveLength(464);
+		expect(createHash("sha256").update(published).digest("hex")).toBe("beeb5cb46785efee81a8545300b31e396b595e5ce6f3b77db201545501981d14");
+	});
+
+	test("forking, pruning and waves give what decoding afresh gives", async () => {
+		await using guard = await InferenceGuard.load({ model: smallModel(folder), cost: { lexicon: ["w300"] } });
+		const prompt = [1, 300, 301, 302, 303];
+		for (const candidates of [1, 12, 400]) {
+			for (const seed of [1, 2, 3]) {
+				const reply = await guard.generate({ prompt, candidates, blockLength: 4, maxTokens: 24, seed });
+				const end = reply.finishReason === "stop" ? [2] : [];
+				const fresh = await guard.logLikelihoods(prompt, [...reply.tokens, ...end]);
+				const mean = fresh.reduce((a, b) => a + b) / fresh.length;
+				expect(reply.logLikelihood).toBeCloseTo(mean, 2);
+			}
+		}
+	});
+
+	withStories("the same seed gives the same response on one thread", async () => {
+		await using guard = await InferenceGuard.load({ model: storiesModel, cost: words, threads: 1 });
+		const [first, second] = [await guard.generate({ prompt: opening, seed: 4 }), await guard.generate({ prompt: opening, seed: 4 })];
+		expect(second.text).toBe(first.text);
+		expect((await guard.generate({ prompt: opening, seed: 5 })).text).not.toBe(first.text);
+	});
+
+	withStories("streams the text of the reply, within budget at every piece", async () => {
+		await using guard = await InferenceGuard.load({ model: storiesModel, cost: words });
+		for (let seed = 0; seed < 10; seed++) {
+			const stream = guard.stream({ prompt: opening, seed, blockLength: 8 });
+			let streamed = "";
+			for await (const { text } of stream) {
+				streamed += text;
+				expect(streamed).not.toMatch(/(?<!\p{L})(scared|afraid|sad|cry|cried|lost)$/iu);
+			}
+			const reply = await stream.reply;
+			expect(streamed).toBe(reply.text);
+			expect(reply.text).not.toMatch(/(?<!\p{L})(scared|afraid|sad|cry|cried|lost)(?!\p{L})/iu);
+		}
+	});
+
+	withStories("says what ran", async () => {
+		await using guard = await InferenceGuard.load({ model: storiesModel, cost: words });
+		const reply = await guard.generate({ prompt: opening, maxTokens: 8, seed: 9 });
+		expect(reply.engine.llamaCpp).toMatch(/^v\d/);
+		expect(reply.engine.backend).toBe("CPU");
+		expect(reply.engine.modelHash).toMatch(/^[0-9a-f]{64}$/);
+		expect(reply.seed).toBe(9);
+		expect(reply.timings.total).toBeGreaterThanOrEqual(reply.timings.prefill + reply.timings.decode);
+		expect(guard.contextSize).toBe(512);
+	});
+
+	test("lists the CPU among the devices", () => {
+		expect(listDevices().map(({ type }) => type)).toContain("cpu");
+	});
+
+	test("plans KV capacity from prompt and live tree, and refuses what cannot fit", async () => {
+		await using guard = await InferenceGuard.load({ model: smallModel(folder), cost: { lexicon: ["w300"] }, kvCells: 300 });
+		const prompt = [1, 5];
+		await expect(guard.generate({ prompt, candidates: 32, maxTokens: 64 })).rejects.toMatchObject({ code: "KV_CAPACITY" });
+		// 2 + 2 beams of 64 + 8 candidates of 16: within 300, where 8 full responses would not be
+		const reply = await guard.generate({ prompt, candidates: 8, beams: 2, blockLength: 16, maxTokens: 64 });
+		expect(reply.usage.promptTokens).toBe(2);
+	});
+
+	test("a response ends with the context", async () => {
+		await using guard = await InferenceGuard.load({ model: smallModel(folder), contextSize: 20 });
+		const reply = await guard.generate({ prompt: [1, 5], strategy: "sample", maxTokens: 100, seed: 1 });
+		expect(reply.usage.promptTokens + reply.safety.constraints.length + reply.tokens.length).toBeLessThanOrEqual(20);
+	});
+});
+
+describe("chat", () => {
+	const template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]";
+	const withTemplate = (text: string) => smallModel(folder, { metadata: [["tokenizer.chat_template", "string", text]] });
+
+	test("messages go through the model's own template", async () => {
+		await using guard = await InferenceGuard.load({ model: withTemplate(template) });
+		const options = { strategy: "sample" as const, temperature: 0, maxTokens: 4 };
+		const messages = [
+			{ role: "system", content: "be kind" },
+			{ role: "user", content: "hello" },
+		];
+		const chat = await guard.generate({ messages, ...options });
+		const raw = await guard.generate({ prompt: "[system] be kind\n[user] hello\n[assistant]", ...options });
+		expect(chat.usage.promptTokens).toBe(raw.usage.promptTokens);
+		expect(chat.tokens).toEqual(raw.tokens);
+	});
+
+	test("a template that writes the BOS token does not double it", async () => {
+		await using plain = await InferenceGuard.load({ model: withTemplate(template) });
+		await using own = await InferenceGuard.load({ model: withTemplate(`{{ bos_token }}${template}`) });
+		const options = { messages: [{ role: "user", content: "hello" }], strategy: "sample" as const, maxTokens: 1 };
+		expect((await own.generate(options)).usage.promptTokens).toBe((await plain.generate(options)).usage.promptTokens);
+	});
+
+	test("a missing template and a template that rejects are coded errors", async () => {
+		await using none = await InferenceGuard.load({ model: smallModel(folder) });
+		const messages = [{ role: "user", content: "hello" }];
+		await expect(none.generate({ messages, strategy: "sample" })).rejects.toMatchObject({ code: "CHAT_TEMPLATE" });
+		await using strict = await InferenceGuard.load({ model: withTemplate("{{ raise_exception('roles must alternate') }}") });
+		await expect(strict.generate({ messages, strategy: "sample" })).rejects.toThrow(/roles must alternate/);
+	});
+});
