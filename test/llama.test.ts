@@ -7,11 +7,12 @@ import { smallModel, temporaryFolder } from "./temporary.js";
 const folder = temporaryFolder();
 const withStories = testWith(storiesModel);
 const opening = "Once upon a time, there was a little girl who";
+const threads = 1; // tests run beside one another
 const words = { lexicon: ["scared", "afraid", "sad", "cry", "cried", "lost"] };
 
 describe("the llama.cpp decoder", () => {
 	withStories("reproduces the published greedy text of stories260K", async () => {
-		await using guard = await InferenceGuard.load({ model: storiesModel });
+		await using guard = await InferenceGuard.load({ threads, model: storiesModel });
 		const bos = 1;
 		const { text } = await guard.generate({ prompt: [bos], strategy: "sample", temperature: 0, maxTokens: 200 });
 		const published = Buffer.from(text.replace(/^ /, ""));
@@ -20,7 +21,7 @@ describe("the llama.cpp decoder", () => {
 	});
 
 	test("forking, pruning and waves give what decoding afresh gives", async () => {
-		await using guard = await InferenceGuard.load({ model: smallModel(folder), cost: { lexicon: ["w300"] } });
+		await using guard = await InferenceGuard.load({ threads, model: smallModel(folder), cost: { lexicon: ["w300"] } });
 		const prompt = [1, 300, 301, 302, 303];
 		for (const candidates of [1, 12, 400]) {
 			for (const seed of [1, 2, 3]) {
@@ -34,14 +35,14 @@ describe("the llama.cpp decoder", () => {
 	});
 
 	withStories("the same seed gives the same response on one thread", async () => {
-		await using guard = await InferenceGuard.load({ model: storiesModel, cost: words, threads: 1 });
+		await using guard = await InferenceGuard.load({ model: storiesModel, cost: words, threads });
 		const [first, second] = [await guard.generate({ prompt: opening, seed: 4 }), await guard.generate({ prompt: opening, seed: 4 })];
 		expect(second.text).toBe(first.text);
 		expect((await guard.generate({ prompt: opening, seed: 5 })).text).not.toBe(first.text);
 	});
 
 	withStories("streams the text of the reply, within budget at every piece", async () => {
-		await using guard = await InferenceGuard.load({ model: storiesModel, cost: words });
+		await using guard = await InferenceGuard.load({ threads, model: storiesModel, cost: words });
 		for (let seed = 0; seed < 10; seed++) {
 			const stream = guard.stream({ prompt: opening, seed, blockLength: 8 });
 			let streamed = "";
@@ -55,8 +56,22 @@ describe("the llama.cpp decoder", () => {
 		}
 	});
 
+	test("a character cut between tokens is held back until it is whole", async () => {
+		const firstByte = 3; // of a vocabulary of bytes
+		await using guard = await InferenceGuard.load({ model: smallModel(folder, { vocab: firstByte + 256 }) });
+		for (let seed = 0; seed < 20; seed++) {
+			const stream = guard.stream({ prompt: [1], strategy: "sample", maxTokens: 200, seed, temperature: 2 });
+			let streamed = "";
+			for await (const { text } of stream) streamed += text;
+			const { text, tokens } = await stream.reply;
+			const bytes = Uint8Array.from(tokens.filter((token) => token >= firstByte).map((token) => token - firstByte));
+			expect(text).toBe(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes, { stream: true }));
+			expect(streamed).toBe(text);
+		}
+	});
+
 	withStories("says what ran", async () => {
-		await using guard = await InferenceGuard.load({ model: storiesModel, cost: words });
+		await using guard = await InferenceGuard.load({ threads, model: storiesModel, cost: words });
 		const reply = await guard.generate({ prompt: opening, maxTokens: 8, seed: 9 });
 		expect(reply.engine.llamaCpp).toMatch(/^v\d/);
 		expect(reply.engine.backend).toBe("CPU");
@@ -71,7 +86,7 @@ describe("the llama.cpp decoder", () => {
 	});
 
 	test("plans KV capacity from prompt and live tree, and refuses what cannot fit", async () => {
-		await using guard = await InferenceGuard.load({ model: smallModel(folder), cost: { lexicon: ["w300"] }, kvCells: 300 });
+		await using guard = await InferenceGuard.load({ threads, model: smallModel(folder), cost: { lexicon: ["w300"] }, kvCells: 300 });
 		const prompt = [1, 5];
 		await expect(guard.generate({ prompt, candidates: 32, maxTokens: 64 })).rejects.toMatchObject({ code: "KV_CAPACITY" });
 		// 2 + 2 beams of 64 + 8 candidates of 16: within 300, where 8 full responses would not be
@@ -80,7 +95,7 @@ describe("the llama.cpp decoder", () => {
 	});
 
 	test("a response ends with the context", async () => {
-		await using guard = await InferenceGuard.load({ model: smallModel(folder), contextSize: 20 });
+		await using guard = await InferenceGuard.load({ threads, model: smallModel(folder), contextSize: 20 });
 		const reply = await guard.generate({ prompt: [1, 5], strategy: "sample", maxTokens: 100, seed: 1 });
 		expect(reply.usage.promptTokens + reply.safety.constraints.length + reply.tokens.length).toBeLessThanOrEqual(20);
 	});
@@ -91,7 +106,7 @@ describe("chat", () => {
 	const withTemplate = (text: string) => smallModel(folder, { metadata: [["tokenizer.chat_template", "string", text]] });
 
 	test("messages go through the model's own template", async () => {
-		await using guard = await InferenceGuard.load({ model: withTemplate(template) });
+		await using guard = await InferenceGuard.load({ threads, model: withTemplate(template) });
 		const options = { strategy: "sample" as const, temperature: 0, maxTokens: 4 };
 		const messages = [
 			{ role: "system", content: "be kind" },
@@ -104,17 +119,17 @@ describe("chat", () => {
 	});
 
 	test("a template that writes the BOS token does not double it", async () => {
-		await using plain = await InferenceGuard.load({ model: withTemplate(template) });
-		await using own = await InferenceGuard.load({ model: withTemplate(`{{ bos_token }}${template}`) });
+		await using plain = await InferenceGuard.load({ threads, model: withTemplate(template) });
+		await using own = await InferenceGuard.load({ threads, model: withTemplate(`{{ bos_token }}${template}`) });
 		const options = { messages: [{ role: "user", content: "hello" }], strategy: "sample" as const, maxTokens: 1 };
 		expect((await own.generate(options)).usage.promptTokens).toBe((await plain.generate(options)).usage.promptTokens);
 	});
 
 	test("a missing template and a template that rejects are coded errors", async () => {
-		await using none = await InferenceGuard.load({ model: smallModel(folder) });
+		await using none = await InferenceGuard.load({ threads, model: smallModel(folder) });
 		const messages = [{ role: "user", content: "hello" }];
 		await expect(none.generate({ messages, strategy: "sample" })).rejects.toMatchObject({ code: "CHAT_TEMPLATE" });
-		await using strict = await InferenceGuard.load({ model: withTemplate("{{ raise_exception('roles must alternate') }}") });
+		await using strict = await InferenceGuard.load({ threads, model: withTemplate("{{ raise_exception('roles must alternate') }}") });
 		await expect(strict.generate({ messages, strategy: "sample" })).rejects.toThrow(/roles must alternate/);
 	});
 });

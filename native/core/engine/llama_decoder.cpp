@@ -94,6 +94,11 @@ void llama_decoder::reserve(int32_t sequences, int64_t cells) {
             throw error("KV_CAPACITY", format("llama.cpp could not create a context of %lld KV cells and %d sequences: %s",
                                               (long long) wanted_cells, wanted_sequences, llama_errors().c_str()));
         }
+        if (llama_get_memory(context.get()) == nullptr) {
+            context.reset();
+            throw error("UNSUPPORTED_MODEL", "expected a model that generates text left to right, but this one keeps no memory "
+                                             "of what it has read: it is an encoder or embedding model");
+        }
         llama_attach_threadpool(context.get(), threads.get(), threads.get());
         n_sequences = wanted_sequences;
         n_cells = wanted_cells;

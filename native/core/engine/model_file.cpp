@@ -105,11 +105,11 @@ std::string string_value(const gguf_context * gguf, const std::string & key) {
     return id >= 0 && gguf_get_kv_type(gguf, id) == GGUF_TYPE_STRING ? gguf_get_val_str(gguf, id) : "";
 }
 
-// the value of a 32-bit key, the largest one of an array; `absent` where there is none
-uint32_t count_value(const gguf_context * gguf, const std::string & path, const std::string & key, uint32_t absent) {
+// the value of a 32-bit key, the largest one of an array; 0 where there is none
+uint32_t count_value(const gguf_context * gguf, const std::string & path, const std::string & key) {
     const int64_t id = gguf_find_key(gguf, key.c_str());
     if (id < 0) {
-        return absent;
+        return 0;
     }
     const bool array = gguf_get_kv_type(gguf, id) == GGUF_TYPE_ARRAY;
     const gguf_type type = array ? gguf_get_arr_type(gguf, id) : gguf_get_kv_type(gguf, id);
@@ -133,7 +133,7 @@ void expect(bool valid, const std::string & path, const std::string & key) {
 
 // the conditions that llama.cpp asserts on while it reads the hyperparameters
 void check_hyperparameters(const gguf_context * gguf, const std::string & path, const std::string & arch) {
-    const auto count = [&](const char * name) { return count_value(gguf, path, arch + name, 0); };
+    const auto count = [&](const char * name) { return count_value(gguf, path, arch + name); };
     const uint32_t n_layer = count(".block_count");
     const uint32_t n_expert = count(".expert_count");
     const uint32_t n_used = count(".expert_used_count");
@@ -190,6 +190,12 @@ void check_generative_model(const std::string & path) {
                                              " holds a vocabulary only; choose the full model file");
     }
     check_hyperparameters(gguf, path, arch);
+    const int64_t causal = gguf_find_key(gguf, (arch + ".attention.causal").c_str());
+    const bool bidirectional =
+        causal >= 0 && gguf_get_kv_type(gguf, causal) == GGUF_TYPE_BOOL && !gguf_get_val_bool(gguf, causal);
+    if (bidirectional || count_value(gguf, path, arch + ".pooling_type") > 0) {
+        throw error("UNSUPPORTED_MODEL", "expected a model that generates text, but " + path + " is an embedding model");
+    }
     for (int64_t i = 0; i < gguf_get_n_tensors(gguf); ++i) {
         const uint64_t end = gguf_get_data_offset(gguf) + gguf_get_tensor_offset(gguf, i) + gguf_get_tensor_size(gguf, i);
         if (end > opened.n_bytes) {

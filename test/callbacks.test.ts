@@ -1,0 +1,117 @@
+import { describe, expect, test } from "vitest";
+import { type Candidate, InferenceGuard, type LoadOptions, type ScoreFunction } from "../lib/index.js";
+
+const model = { pieces: ["a", "b"], logits: [[0, 0], [0, 0]] }; // biome-ignore format: a table
+const countB: ScoreFunction = (candidates) => candidates.map(({ text }) => text.split("b").length - 1);
+const prompt = [0];
+
+async function withGuard<T>(load: Partial<LoadOptions>, use: (guard: InferenceGuard) => Promise<T>): Promise<T> {
+	await using guard = await InferenceGuard.load({ model, ...load } as LoadOptions);
+	return await use(guard);
+}
+
+describe("a cost function", () => {
+	test("is called once per block with all candidates, and keeps the response within budget", async () => {
+		const calls: Candidate[][] = [];
+		const cost: ScoreFunction = (candidates) => {
+			calls.push([...candidates]);
+			return countB(candidates);
+		};
+		await withGuard({ cost }, async (guard) => {
+			const reply = await guard.generate({ prompt, candidates: 32, blockLength: 2, maxTokens: 4, seed: 1 });
+			expect(reply).toMatchObject({ text: "aaaa", outcome: "steered", safety: { cost: 0, rounds: 2 } });
+			expect(calls.map((call) => call.length)).toEqual([32, 32, 1]); // two blocks, and the answer once more
+			expect(calls[0]?.every(({ finished, tokens, text }) => !finished && tokens.length === 2 && text.length === 2)).toBe(true);
+			expect(calls[1]?.every(({ finished }) => finished)).toBe(true);
+		});
+	});
+
+	test("charges the whole text at the last token", async () => {
+		await withGuard({ cost: countB, budget: 4 }, async (guard) => {
+			const reply = await guard.generate({ prompt, strategy: "sample", maxTokens: 4, seed: 3 });
+			const cost = reply.text.split("b").length - 1;
+			expect(reply.safety.z).toEqual([4, 4, 4, 4, 4 - cost]);
+		});
+	});
+
+	test("may be asynchronous, and return any array of numbers", async () => {
+		for (const wrap of [Float32Array.from, Float64Array.from, Array.from] as ((values: ArrayLike<number>) => ArrayLike<number>)[]) {
+			const cost: ScoreFunction = async (candidates) => wrap.call(wrap === Array.from ? Array : wrap === Float32Array.from ? Float32Array : Float64Array, await countB(candidates));
+			const reply = await withGuard({ cost }, (guard) => guard.generate({ prompt, maxTokens: 4, seed: 1, candidates: 32 }));
+			expect(reply.text).toBe("aaaa");
+		}
+	});
+
+	test("limits what is streamed to texts it accepts as they stand", async () => {
+		const forbidden = (text: string) => text === "a" || text === "aa"; // accepted again once it is longer
+		const cost: ScoreFunction = (candidates) => candidates.map(({ text, finished }) => (!finished && forbidden(text) ? 0.5 : text.includes("b") ? 1 : 0));
+		await withGuard({ cost, budget: 0.4 }, async (guard) => {
+			const stream = guard.stream({ prompt, candidates: 1, beams: 1, blockLength: 3, maxTokens: 6, seed: 1, maxGeneratedTokens: 2000 });
+			const pieces: string[] = [];
+			for await (const { text } of stream) pieces.push(text);
+			expect(pieces).toEqual(["aaa", "aaa"]);
+		});
+	});
+});
+
+test("a reward function chooses among what is within budget", async () => {
+	const reward: ScoreFunction = (candidates) => candidates.map(({ text }) => (text.startsWith("b") ? 10 : 0) + text.split("a").length - 1);
+	const reply = await withGuard({ cost: { tokenCosts: [0, 1] }, budget: 1, reward }, (guard) =>
+		guard.generate({ prompt, maxTokens: 4, candidates: 64, seed: 1 }),
+	);
+	expect(reply).toMatchObject({ text: "baaa", reward: 13 });
+});
+
+describe("a function that misbehaves ends the generation with a coded error, and the guard lives on", () => {
+	const cause = new Error("out of order");
+	const broken: [string, unknown, RegExp][] = [
+		["throws", () => { throw cause; }, /out of order/],
+		["throws null", () => { throw null; }, /null/],
+		["throws undefined", () => { throw undefined; }, /undefined/],
+		["rejects", () => Promise.reject(cause), /out of order/],
+		["returns nothing", () => undefined, /undefined/],
+		["returns null", () => null, /null/],
+		["returns a number", () => 3, /number/],
+		["returns too few", () => [], /got 0/],
+		["returns too many", () => new Float32Array(99), /got 99/],
+		["returns NaN", (all: unknown[]) => all.map(() => Number.NaN), /NaN/],
+		["returns infinity", (all: unknown[]) => all.map(() => Number.POSITIVE_INFINITY), /Infinity/],
+		["returns strings", (all: unknown[]) => all.map(() => "x"), /x/],
+	]; // biome-ignore format: a table
+
+	test.each(broken.flatMap(([name, score, message]) => (["cost", "reward"] as const).map((kind) => [kind, name, score, message] as const)))(
+		"%s %s",
+		async (kind, _, score, message) => {
+			let misbehaves = true;
+			const sometimes: ScoreFunction = (all) => (misbehaves ? (score as ScoreFunction)(all) : all.map(() => 0));
+			const load = kind === "cost" ? { cost: sometimes } : { cost: { tokenCosts: [0, 0] }, reward: sometimes };
+			await withGuard(load, async (guard) => {
+				const attempt = guard.generate({ prompt, maxTokens: 4 });
+				await expect(attempt).rejects.toMatchObject({ code: "CALLBACK_FAILED" });
+				await expect(attempt).rejects.toThrow(message);
+				misbehaves = false;
+				expect((await guard.generate({ prompt, maxTokens: 4 })).text).toHaveLength(4);
+			});
+		},
+	);
+
+	test("the error carries the cause", async () => {
+		const cost: ScoreFunction = () => {
+			throw cause;
+		};
+		await withGuard({ cost }, async (guard) => {
+			await expect(guard.generate({ prompt })).rejects.toMatchObject({ cause });
+		});
+	});
+
+	test("never settles: it can be aborted, and dispose does not wait for it", async () => {
+		const cost: ScoreFunction = () => new Promise(() => {});
+		await withGuard({ cost }, async (guard) => {
+			await expect(guard.generate({ prompt, signal: AbortSignal.timeout(50) })).rejects.toMatchObject({ code: "ABORTED", name: "AbortError" });
+			const pending = guard.generate({ prompt });
+			pending.catch(() => {});
+			await guard.dispose();
+			await expect(pending).rejects.toMatchObject({ code: "DISPOSED" });
+		});
+	});
+});
