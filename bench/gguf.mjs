@@ -56,7 +56,13 @@ export function writeGguf(path, { metadata, tensors }) {
 	}
 	let offset = 0;
 	tensors.forEach(({ name, shape, type }, i) => {
-		header.push(encodeString(name), encodeNumber("u32", shape.length), ...shape.map(u64), encodeNumber("u32", tensorTypes[type]), u64(offset));
+		header.push(
+			encodeString(name),
+			encodeNumber("u32", shape.length),
+			...shape.map(u64),
+			encodeNumber("u32", tensorTypes[type]),
+			u64(offset),
+		);
 		offset += padded(sizes[i]);
 	});
 	const file = openSync(path, "w");

@@ -1,14 +1,10 @@
-import { type Prompt, nativePrompt } from "./chat.js";
-import {
-	AbortedError,
-	CallbackError,
-	DisposedError,
-	type InferenceGuardError,
-	InvalidOptionError,
-} from "./errors.js";
+import { nativePrompt } from "./chat.js";
+import { AbortedError, CallbackError, DisposedError, type InferenceGuardError, InvalidOptionError } from "./errors.js";
 import { readLexicon } from "./lexicon.js";
 import { modelHash } from "./model-hash.js";
 import {
+	callAddon,
+	errorFromNative,
 	type GuardHandle,
 	type NativeConstraint,
 	type NativeEvent,
@@ -17,20 +13,18 @@ import {
 	type NativeRequest,
 	type NativeResult,
 	type NativeSpec,
-	callAddon,
-	errorFromNative,
 } from "./native.js";
 import {
 	type CheckedCostModel,
 	type CheckedGenerateOptions,
 	type CheckedLoadOptions,
-	type ScoreFunction,
 	checkGenerateOptions,
 	checkLoadOptions,
+	type ScoreFunction,
 } from "./options.js";
 import { RefusalError, type Reply } from "./reply.js";
-import { GuardStream } from "./stream.js";
 import { strategies } from "./strategies.js";
+import { GuardStream } from "./stream.js";
 import type { GenerateOptions, LoadOptions } from "./types.js";
 
 /** What happens to a native job, seen from JavaScript. */
@@ -182,7 +176,10 @@ async function nativeSpec(options: CheckedLoadOptions): Promise<{ spec: NativeSp
 	const costs = given.map((c) => c.cost);
 	if (typeof model === "string") {
 		const { device, gpuLayers, threads, kvCells = 0, contextSize = 0 } = options;
-		return { spec: { ...shared, path: model, device, gpuLayers: gpuLayers === "all" ? -1 : gpuLayers, threads, kvCells, contextSize }, costs };
+		return {
+			spec: { ...shared, path: model, device, gpuLayers: gpuLayers === "all" ? -1 : gpuLayers, threads, kvCells, contextSize },
+			costs,
+		};
 	}
 	if (model.oracle && costs.some((c) => typeof c === "function" || !("tokenCosts" in c))) {
 		throw new InvalidOptionError("model.oracle: expected every cost to be { tokenCosts } for the exact critic, got another cost model");

@@ -134,6 +134,7 @@ interface Addon {
 	answer(handle: GuardHandle, id: number, values: Float32Array | null): void;
 	cancel(handle: GuardHandle, id: number): void;
 	close(handle: GuardHandle, id: number): void;
+	stopAll(): void;
 	inspect(path: string): NativeModelDescription;
 	devices(): NativeDevice[];
 }
@@ -189,7 +190,11 @@ let loaded: Addon | undefined;
 
 /** The addon, loaded at first use. Errors: ADDON_NOT_FOUND, CPU_UNSUPPORTED. */
 export function addon(): Addon {
-	loaded ??= load();
+	if (!loaded) {
+		const native = load();
+		process.on("exit", () => native.stopAll());
+		loaded = native;
+	}
 	return loaded;
 }
 

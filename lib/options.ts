@@ -48,11 +48,7 @@ const lexiconSource = z.union([text("a path"), z.array(lexiconTerm)], expected("
 const tokenCosts = z.union([z.array(z.number()), z.instanceof(Float64Array)], expected("an array of costs, one per token id"));
 
 const costModel = z.union(
-	[
-		z.strictObject({ lexicon: lexiconSource }),
-		z.strictObject({ tokenCosts }),
-		callback<ScoreFunction>("a function of candidates"),
-	],
+	[z.strictObject({ lexicon: lexiconSource }), z.strictObject({ tokenCosts }), callback<ScoreFunction>("a function of candidates")],
 	expected("a cost model: { lexicon }, { tokenCosts } or a function"),
 );
 
@@ -81,9 +77,7 @@ const loadSchema = z
 		model: z.union([text("a path"), tabularModel], expected("the path of a GGUF file or a tabular model")),
 		cost: costModel.optional(),
 		...constraintFields,
-		constraints: z
-			.array(z.strictObject({ cost: costModel, ...constraintFields }), expected("an array of { cost, budget }"))
-			.optional(),
+		constraints: z.array(z.strictObject({ cost: costModel, ...constraintFields }), expected("an array of { cost, budget }")).optional(),
 		reward: rewardModel.default("logLikelihood"),
 		device: text("auto, cpu or the name of a device").default("auto"),
 		gpuLayers: z.union([z.literal("all"), integer(0, 10000)], expected('"all" or an integer from 0 to 10000')).default("all"),
@@ -109,9 +103,7 @@ const messageSchema = z.object({ role: text("a role"), content: z.string(expecte
 
 const generateSchema = z
 	.strictObject({
-		prompt: z
-			.union([z.string(), z.array(z.number()), z.instanceof(Int32Array)], expected("text or an array of token ids"))
-			.optional(),
+		prompt: z.union([z.string(), z.array(z.number()), z.instanceof(Int32Array)], expected("text or an array of token ids")).optional(),
 		messages: z.array(messageSchema, expected("an array of { role, content }")).optional(),
 		strategy: choice(["guard", "beam", "bestOfN", "sample"]).default("guard"),
 		maxTokens: integer(1, 1_048_576).default(128),
@@ -141,7 +133,12 @@ const generateSchema = z
 		const { prompt, messages } = context.value;
 		if ((prompt === undefined) === (messages === undefined)) {
 			const got = prompt === undefined ? "neither" : "both";
-			context.issues.push({ code: "custom", message: `expected either prompt or messages, got ${got}`, path: ["prompt"], input: context.value });
+			context.issues.push({
+				code: "custom",
+				message: `expected either prompt or messages, got ${got}`,
+				path: ["prompt"],
+				input: context.value,
+			});
 		}
 	});
 

@@ -19,7 +19,11 @@ function isStale(output, inputs) {
 export function ensureDependencies() {
 	if (!isStale("node_modules/.package-lock.json", ["package-lock.json"])) return;
 	step("Installing dependencies");
-	execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: projectRoot, stdio: ["ignore", 2, 2], shell: process.platform === "win32" });
+	execFileSync("npm", ["ci", "--no-audit", "--no-fund"], {
+		cwd: projectRoot,
+		stdio: ["ignore", 2, 2],
+		shell: process.platform === "win32",
+	});
 }
 
 export async function ensureAddon() {

@@ -33,7 +33,9 @@ function fetchInto(target) {
 		const npm = { cwd: scratch, stdio: ["ignore", "ignore", "inherit"], shell: process.platform === "win32" };
 		execFileSync("npm", ["pack", pin.package, "--silent", "--loglevel=error"], npm);
 		const tarball = readdirSync(scratch).find((name) => name.endsWith(".tgz"));
-		const digest = createHash("sha512").update(readFileSync(join(scratch, tarball))).digest("base64");
+		const digest = createHash("sha512")
+			.update(readFileSync(join(scratch, tarball)))
+			.digest("base64");
 		if (`sha512-${digest}` !== pin.integrity) {
 			throw new Error(`${pin.package}: expected ${pin.integrity}, got sha512-${digest}. Nothing was unpacked.`);
 		}

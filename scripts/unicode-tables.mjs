@@ -18,7 +18,8 @@ for (let code = 0; code <= 0x10ffff; code++) {
 	}
 	if (isHangul(code)) continue; // decomposed by formula
 	const folded = ignorable.test(character) ? "" : character.normalize("NFKD").toLowerCase().toUpperCase().toLowerCase().normalize("NFKD");
-	if (folded !== character) foldings.push([code, [...folded].map((c) => c.codePointAt(0)).filter((c) => !ignorable.test(String.fromCodePoint(c)))]);
+	if (folded !== character)
+		foldings.push([code, [...folded].map((c) => c.codePointAt(0)).filter((c) => !ignorable.test(String.fromCodePoint(c)))]);
 }
 
 const targets = [];

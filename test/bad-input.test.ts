@@ -48,8 +48,14 @@ describe("model files", () => {
 		tensor("token_embd.weight", [32, 512]),
 		tensor("position_embd.weight", [32, 64]),
 		tensor("token_types.weight", [32, 2]),
-		...["token_embd_norm", "blk.0.attn_output_norm", "blk.0.layer_output_norm"].flatMap((name) => [tensor(`${name}.weight`, [32]), tensor(`${name}.bias`, [32])]),
-		...["attn_q", "attn_k", "attn_v", "attn_output"].flatMap((name) => [tensor(`blk.0.${name}.weight`, [32, 32]), tensor(`blk.0.${name}.bias`, [32])]),
+		...["token_embd_norm", "blk.0.attn_output_norm", "blk.0.layer_output_norm"].flatMap((name) => [
+			tensor(`${name}.weight`, [32]),
+			tensor(`${name}.bias`, [32]),
+		]),
+		...["attn_q", "attn_k", "attn_v", "attn_output"].flatMap((name) => [
+			tensor(`blk.0.${name}.weight`, [32, 32]),
+			tensor(`blk.0.${name}.bias`, [32]),
+		]),
 		tensor("blk.0.ffn_up.weight", [32, 64]),
 		tensor("blk.0.ffn_up.bias", [64]),
 		tensor("blk.0.ffn_down.weight", [64, 32]),

@@ -36,7 +36,8 @@ describe("a cost function", () => {
 
 	test("may be asynchronous, and return any array of numbers", async () => {
 		for (const wrap of [Float32Array.from, Float64Array.from, Array.from] as ((values: ArrayLike<number>) => ArrayLike<number>)[]) {
-			const cost: ScoreFunction = async (candidates) => wrap.call(wrap === Array.from ? Array : wrap === Float32Array.from ? Float32Array : Float64Array, await countB(candidates));
+			const cost: ScoreFunction = async (candidates) =>
+				wrap.call(wrap === Array.from ? Array : wrap === Float32Array.from ? Float32Array : Float64Array, await countB(candidates));
 			const reply = await withGuard({ cost }, (guard) => guard.generate({ prompt, maxTokens: 4, seed: 1, candidates: 32 }));
 			expect(reply.text).toBe("aaaa");
 		}
@@ -44,7 +45,8 @@ describe("a cost function", () => {
 
 	test("limits what is streamed to texts it accepts as they stand", async () => {
 		const forbidden = (text: string) => text === "a" || text === "aa"; // accepted again once it is longer
-		const cost: ScoreFunction = (candidates) => candidates.map(({ text, finished }) => (!finished && forbidden(text) ? 0.5 : text.includes("b") ? 1 : 0));
+		const cost: ScoreFunction = (candidates) =>
+			candidates.map(({ text, finished }) => (!finished && forbidden(text) ? 0.5 : text.includes("b") ? 1 : 0));
 		await withGuard({ cost, budget: 0.4 }, async (guard) => {
 			const stream = guard.stream({ prompt, candidates: 1, beams: 1, blockLength: 3, maxTokens: 6, seed: 1, maxGeneratedTokens: 2000 });
 			const pieces: string[] = [];
@@ -107,7 +109,10 @@ describe("a function that misbehaves ends the generation with a coded error, and
 	test("never settles: it can be aborted, and dispose does not wait for it", async () => {
 		const cost: ScoreFunction = () => new Promise(() => {});
 		await withGuard({ cost }, async (guard) => {
-			await expect(guard.generate({ prompt, signal: AbortSignal.timeout(50) })).rejects.toMatchObject({ code: "ABORTED", name: "AbortError" });
+			await expect(guard.generate({ prompt, signal: AbortSignal.timeout(50) })).rejects.toMatchObject({
+				code: "ABORTED",
+				name: "AbortError",
+			});
 			const pending = guard.generate({ prompt });
 			pending.catch(() => {});
 			await guard.dispose();

@@ -16,7 +16,14 @@ describe("refusals", () => {
 		await using guard = await InferenceGuard.load(impossible);
 		const options = { prompt: [0], maxTokens: 2, candidates: 2 };
 		const refused = await guard.generate(options);
-		expect(refused).toMatchObject({ outcome: "refused", finishReason: "safety", text: "", tokens: [], reward: null, safety: { cost: 0, z: [0] } });
+		expect(refused).toMatchObject({
+			outcome: "refused",
+			finishReason: "safety",
+			text: "",
+			tokens: [],
+			reward: null,
+			safety: { cost: 0, z: [0] },
+		});
 		expect(refused.usage.generatedTokens).toBe(16);
 		const thrown = await guard.generate({ ...options, onRefusal: "throw" }).catch((error) => error);
 		expect(thrown).toBeInstanceOf(RefusalError);
@@ -74,7 +81,9 @@ test("loading reports its progress up to 1", async () => {
 test("generations of one guard are served in the order they came", async () => {
 	await using guard = await InferenceGuard.load({ threads, model: path, cost });
 	const order: number[] = [];
-	await Promise.all([40, 4, 20, 1].map((maxTokens) => guard.generate({ prompt, maxTokens, candidates: 4 }).then(() => order.push(maxTokens))));
+	await Promise.all(
+		[40, 4, 20, 1].map((maxTokens) => guard.generate({ prompt, maxTokens, candidates: 4 }).then(() => order.push(maxTokens))),
+	);
 	expect(order).toEqual([40, 4, 20, 1]);
 });
 
@@ -101,7 +110,10 @@ describe("dispose", () => {
 	});
 
 	test("guards do not disturb one another", async () => {
-		const [first, second] = await Promise.all([InferenceGuard.load({ threads, model: path, cost }), InferenceGuard.load({ threads, model: path, cost })]);
+		const [first, second] = await Promise.all([
+			InferenceGuard.load({ threads, model: path, cost }),
+			InferenceGuard.load({ threads, model: path, cost }),
+		]);
 		const running = second.generate({ prompt, maxTokens: 64, candidates: 8 });
 		await first.dispose();
 		expect((await running).tokens.length).toBeGreaterThan(0);
@@ -116,7 +128,10 @@ describe("in a process of its own", () => {
 	test.each([
 		["exit without dispose", "await load();"],
 		["exit after a generation, without dispose", "const guard = await load(); await guard.generate({ ...long, maxTokens: 4 });"],
-		["process.exit() during a search", "const guard = await load(); guard.generate(long); setTimeout(() => process.exit(0), 20);"],
+		...[2, 10, 30].map((ms) => [
+			`process.exit() ${ms} ms into a search`,
+			`const guard = await load(); guard.generate(long); setTimeout(() => process.exit(0), ${ms});`,
+		]),
 		["process.exit() while loading", "load(); process.exit(0);"],
 		[
 			"process.exit() while a cost function never settles",

@@ -14,11 +14,23 @@ function saying(pieces: string[]) {
 	return { pieces: table, logits };
 }
 
-async function say(pieces: string[], lexicon: string | LexiconTerm[], options: { budget?: number; strategy?: "guard" | "sample"; blockLength?: number } = {}) {
+async function say(
+	pieces: string[],
+	lexicon: string | LexiconTerm[],
+	options: { budget?: number; strategy?: "guard" | "sample"; blockLength?: number } = {},
+) {
 	const { budget = 0, strategy = "sample", blockLength } = options;
 	const guard = await InferenceGuard.load({ model: saying(pieces), cost: { lexicon }, budget });
 	try {
-		const stream = guard.stream({ prompt: [0], strategy, maxTokens: pieces.length, candidates: 1, maxGeneratedTokens: pieces.length, retries: 0, blockLength });
+		const stream = guard.stream({
+			prompt: [0],
+			strategy,
+			maxTokens: pieces.length,
+			candidates: 1,
+			maxGeneratedTokens: pieces.length,
+			retries: 0,
+			blockLength,
+		});
 		const streamed: string[] = [];
 		for await (const { text } of stream) streamed.push(text);
 		return { streamed, reply: await stream.reply };
@@ -56,22 +68,30 @@ describe("what counts as a hit", () => {
 	});
 
 	test("overlapping terms all count, each with its weight", async () => {
-		const lexicon = [{ term: "she", weight: 1 }, { term: "*he*", weight: 0.5 }, { term: "hers", weight: 4 }];
+		const lexicon = [
+			{ term: "she", weight: 1 },
+			{ term: "*he*", weight: 0.5 },
+			{ term: "hers", weight: 4 },
+		];
 		expect(await costOf("she hers", lexicon)).toBe(1 + 0.5 + 4 + 0.5);
 	});
 
 	test("agrees with a regular expression on random texts, however they are cut into tokens", async () => {
 		const words = fc.constantFrom("die", "died", "indie", "the", " ", ", ", "Die", "é", "dié", "\n", "D");
 		await fc.assert(
-			fc.asyncProperty(fc.array(words, { minLength: 1, maxLength: 12 }), fc.constantFrom("die", "die*", "*die", "*die*"), async (pieces, term) => {
-				const before = term.startsWith("*") ? "" : "(?<![\\p{L}\\p{M}\\p{N}_])";
-				const after = term.endsWith("*") ? "" : "(?![\\p{L}\\p{M}\\p{N}_])";
-				const text = pieces.join("").normalize("NFKD");
-				const hits = text.match(new RegExp(`${before}die${after}`, "giu"))?.length ?? 0;
-				const { reply } = await say(pieces, [term]);
-				expect(reply.text).toBe(pieces.join(""));
-				expect(reply.safety.cost).toBe(hits);
-			}),
+			fc.asyncProperty(
+				fc.array(words, { minLength: 1, maxLength: 12 }),
+				fc.constantFrom("die", "die*", "*die", "*die*"),
+				async (pieces, term) => {
+					const before = term.startsWith("*") ? "" : "(?<![\\p{L}\\p{M}\\p{N}_])";
+					const after = term.endsWith("*") ? "" : "(?![\\p{L}\\p{M}\\p{N}_])";
+					const text = pieces.join("").normalize("NFKD");
+					const hits = text.match(new RegExp(`${before}die${after}`, "giu"))?.length ?? 0;
+					const { reply } = await say(pieces, [term]);
+					expect(reply.text).toBe(pieces.join(""));
+					expect(reply.safety.cost).toBe(hits);
+				},
+			),
 			{ numRuns: 500 },
 		);
 	});

@@ -163,7 +163,10 @@ describe("constraints", () => {
 
 test("more candidates than sequences are served in waves", async () => {
 	const model = letters({ a: { a: 0.5, b: 0.5 }, b: { a: 0.5, b: 0.5 } });
-	const reply = await generate({ model, cost: costOf(model, { b: 1 }) }, { prompt, maxTokens: 8, blockLength: 4, candidates: 1024, seed: 1 });
+	const reply = await generate(
+		{ model, cost: costOf(model, { b: 1 }) },
+		{ prompt, maxTokens: 8, blockLength: 4, candidates: 1024, seed: 1 },
+	);
 	expect(reply.text).toBe("aaaaaaaa");
 	expect(logProbabilities(model.logits)[0]?.[0]).toBeCloseTo(reply.logLikelihood, 5);
 });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type CostModel, InferenceGuard } from "../lib/index.js";
-import { type Problem, constrainedOptimum, problems, promptToken } from "./tabular.js";
+import { constrainedOptimum, type Problem, problems, promptToken } from "./tabular.js";
 
 const runs = { numRuns: 500 };
 
@@ -9,7 +9,14 @@ async function searchEverything(problem: Problem, cost: CostModel) {
 	const { model, budget, discount, maxTokens } = problem;
 	await using guard = await InferenceGuard.load({ model, cost, budget, discount });
 	const everything = model.pieces.length ** maxTokens;
-	return await guard.generate({ prompt: [promptToken], maxTokens, expansion: "token", candidates: everything, beams: everything, retries: 0 });
+	return await guard.generate({
+		prompt: [promptToken],
+		maxTokens,
+		expansion: "token",
+		candidates: everything,
+		beams: everything,
+		retries: 0,
+	});
 }
 
 async function expectOptimum(problem: Problem, cost: CostModel) {
@@ -36,7 +43,9 @@ describe("with exhaustive width the search returns the constrained optimum, and 
 
 	test("a lexicon", async () => {
 		const weighted = (problem: Problem) =>
-			problem.model.pieces.map((piece, i) => ({ term: `*${piece}*`, weight: problem.tokenCosts[i] as number })).filter(({ weight }) => weight > 0);
+			problem.model.pieces
+				.map((piece, i) => ({ term: `*${piece}*`, weight: problem.tokenCosts[i] as number }))
+				.filter(({ weight }) => weight > 0);
 		const ends = (problem: Problem) => problem.model.ends.every((end) => problem.tokenCosts[end] === 0); // an end has no text to find
 		await fc.assert(
 			fc.asyncProperty(
@@ -51,7 +60,10 @@ describe("with exhaustive width the search returns the constrained optimum, and 
 		await fc.assert(
 			fc.asyncProperty(
 				problems().map((problem) => ({ ...problem, discount: 1 })),
-				(problem) => expectOptimum(problem, (all) => all.map(({ tokens }) => tokens.reduce((sum, token) => sum + (problem.tokenCosts[token] as number), 0))),
+				(problem) =>
+					expectOptimum(problem, (all) =>
+						all.map(({ tokens }) => tokens.reduce((sum, token) => sum + (problem.tokenCosts[token] as number), 0)),
+					),
 			),
 			runs,
 		);

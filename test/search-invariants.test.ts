@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type GenerateOptions, InferenceGuard, type Reply } from "../lib/index.js";
-import { type Problem, logProbabilities, problems, promptToken } from "./tabular.js";
+import { logProbabilities, type Problem, problems, promptToken } from "./tabular.js";
 
 const runs = { numRuns: 500 };
 
@@ -129,10 +129,19 @@ test("rewards and log-likelihoods of unguarded strategies are those of the respo
 		fc.asyncProperty(problems({ maxVocabulary: 5, maxLength: 8 }), strategy, fc.nat(), async (problem, name, seed) => {
 			const { model, tokenCosts, budget, discount, maxTokens } = problem;
 			await using guard = await InferenceGuard.load({ model, cost: { tokenCosts }, budget, discount });
-			const reply = await guard.generate({ prompt: [promptToken], strategy: name, maxTokens, seed, blockLength: name === "beam" ? 2 : undefined });
+			const reply = await guard.generate({
+				prompt: [promptToken],
+				strategy: name,
+				maxTokens,
+				seed,
+				blockLength: name === "beam" ? 2 : undefined,
+			});
 			const tokens = decidedTokens(problem, reply);
 			const logP = logProbabilities(model.logits);
-			const sum = tokens.reduce((total, token, t) => total + (logP[t === 0 ? promptToken : (tokens[t - 1] as number)]?.[token] as number), 0);
+			const sum = tokens.reduce(
+				(total, token, t) => total + (logP[t === 0 ? promptToken : (tokens[t - 1] as number)]?.[token] as number),
+				0,
+			);
 			expect(reply.outcome).toBe("unguarded");
 			expect(reply.logLikelihood).toBeCloseTo(sum / tokens.length, 4);
 			expect(reply.reward).toBeCloseTo(sum / tokens.length, 4);

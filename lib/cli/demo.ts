@@ -5,7 +5,9 @@ import { summary } from "./generate.js";
 import { loadWithProgress, numeric } from "./loading.js";
 
 const frightening = [
-	..."kill* dead die died dies dying death blood* knife sword murder* terribl* horrible cruel* wicked* witch* wolf* fear* afraid".split(" "),
+	..."kill* dead die died dies dying death blood* knife sword murder* terribl* horrible cruel* wicked* witch* wolf* fear* afraid".split(
+		" ",
+	),
 	..."frighten* scream* cried cry crying weep* wept poison* monster* devil* beat* burn* hang* grave* angry anger rage".split(" "),
 ];
 const opening = "Once upon a time there was a little girl who lived with her grandmother near the forest. One evening";
@@ -41,15 +43,15 @@ export async function demo(flags: { model: string; prompt?: string; seed?: strin
 	console.log(styleText("bold", "\nGuarded: budget 0 under a lexicon of frightening words, streamed as it is committed"));
 	process.stdout.write(wrap(prompt));
 	const stream = guard.stream({ prompt, seed: plain.seed });
-	let text = "";
 	for await (const piece of stream) {
 		process.stdout.write(styleText("green", piece.text.replace(/\s+/g, " ")));
-		text += piece.text;
 	}
 	const guarded = await stream.reply;
 	console.log(`\n\n${styleText("dim", `  ${summary(guarded)}`)}`);
 
 	const avoided = plain.safety.cost - guarded.safety.cost;
-	console.log(`\nAvoided: ${avoided} frightening ${avoided === 1 ? "word" : "words"}; the guard sampled ${guarded.usage.generatedTokens} tokens`);
+	console.log(
+		`\nAvoided: ${avoided} frightening ${avoided === 1 ? "word" : "words"}; the guard sampled ${guarded.usage.generatedTokens} tokens`,
+	);
 	console.log(`for the ${guarded.usage.emittedTokens} it told, and claims: within budget ${guarded.safety.budget} under this lexicon.`);
 }

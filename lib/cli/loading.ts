@@ -4,7 +4,12 @@ import type { LoadOptions } from "../types.js";
 
 /** Loads a guard with a progress bar on a terminal. */
 export async function loadWithProgress(options: LoadOptions): Promise<InferenceGuard> {
-	const bar = new SingleBar({ format: "loading model [{bar}] {percentage}%", clearOnComplete: true, noTTYOutput: false, stream: process.stderr });
+	const bar = new SingleBar({
+		format: "loading model [{bar}] {percentage}%",
+		clearOnComplete: true,
+		noTTYOutput: false,
+		stream: process.stderr,
+	});
 	if (process.stderr.isTTY) bar.start(100, 0);
 	try {
 		return await InferenceGuard.load({ ...options, onLoadProgress: (share) => bar.update(Math.round(share * 100)) });

@@ -45,7 +45,8 @@ Napi::Value open(const Napi::CallbackInfo & info) {
     const Napi::Env env = info.Env();
     return guarded(env, [&]() -> Napi::Value {
         guard_spec spec = guard_spec_from(info[1].As<Napi::Object>());
-        guard_thread * thread = new guard_thread(env, info[2].As<Napi::Function>());
+        const std::shared_ptr<guard_list> siblings = *env.GetInstanceData<std::shared_ptr<guard_list>>();
+        guard_thread * thread = new guard_thread(env, info[2].As<Napi::Function>(), siblings);
         guard_handle handle = guard_handle::New(env, thread, [](Napi::BasicEnv, guard_thread * t) { delete t; });
         handle.TypeTag(&guard_tag);
         thread->open(info[0].As<Napi::Number>().Uint32Value(), std::move(spec));
@@ -111,6 +112,14 @@ Napi::Value close(const Napi::CallbackInfo & info) {
     });
 }
 
+// stopAll(): before the process exits
+Napi::Value stop_all_guards(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&] {
+        stop_all(**info.Env().GetInstanceData<std::shared_ptr<guard_list>>());
+        return info.Env().Undefined();
+    });
+}
+
 Napi::Value inspect(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] { return to_js(info.Env(), read_model_file(info[0].As<Napi::String>().Utf8Value())); });
 }
@@ -140,6 +149,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
                                              "; build from source on this machine (node-gyp rebuild)");
         return exports;
     }
+    env.SetInstanceData(new std::shared_ptr<guard_list>(std::make_shared<guard_list>()));
+    exports.Set("stopAll", Napi::Function::New(env, stop_all_guards));
     exports.Set("llamaCppVersion", llama_cpp_version());
     exports.Set("open", Napi::Function::New(env, open));
     exports.Set("generate", Napi::Function::New(env, generate));

@@ -17,7 +17,18 @@ struct delivery {
 
 }
 
-guard_thread::guard_thread(Napi::Env env, Napi::Function dispatch) : env(env) {
+void stop_all(const guard_list & guards) {
+    for (guard_thread * guard : guards) {
+        guard->cancel_everything();
+    }
+    for (guard_thread * guard : guards) {
+        guard->stop();
+    }
+}
+
+guard_thread::guard_thread(Napi::Env env, Napi::Function dispatch, std::shared_ptr<guard_list> list)
+    : env(env), siblings(std::move(list)) {
+    siblings->insert(this);
     napi_create_threadsafe_function(env, dispatch, nullptr, Napi::String::New(env, "inferenceguard"), 0, 1, nullptr,
                                     nullptr, this, deliver, &events);
     napi_unref_threadsafe_function(env, events);
@@ -28,23 +39,26 @@ guard_thread::guard_thread(Napi::Env env, Napi::Function dispatch) : env(env) {
 guard_thread::~guard_thread() {
     napi_remove_env_cleanup_hook(env, on_env_exit, this);
     stop();
+    siblings->erase(this);
 }
 
 void guard_thread::on_env_exit(void * self) {
     static_cast<guard_thread *>(self)->stop();
 }
 
-void guard_thread::stop() {
-    {
-        std::lock_guard<std::mutex> guard(lock);
-        stopping = true;
-        for (auto & [id, j] : jobs) {
-            j->cancel.requested = true;
-            std::lock_guard<std::mutex> answer_guard(j->answer_lock);
-            j->answered.notify_all();
-        }
-        wake.notify_all();
+void guard_thread::cancel_everything() {
+    std::lock_guard<std::mutex> guard(lock);
+    stopping = true;
+    for (auto & [id, j] : jobs) {
+        j->cancel.requested = true;
+        std::lock_guard<std::mutex> answer_guard(j->answer_lock);
+        j->answered.notify_all();
     }
+    wake.notify_all();
+}
+
+void guard_thread::stop() {
+    cancel_everything();
     if (worker.joinable()) {
         worker.join();
     }
@@ -55,6 +69,9 @@ void guard_thread::stop() {
 }
 
 void guard_thread::push(uint32_t id, std::function<void(job &)> work) {
+    if (events == nullptr) {
+        return; // stopped: the process is about to exit
+    }
     auto j = std::make_shared<job>();
     j->id = id;
     j->work = std::move(work);

@@ -1,7 +1,8 @@
 // guard_thread.h owns the one native thread of a guard and the queue to it. Jobs run in the order they came. Everything
 // that happened goes back to JavaScript through one thread-safe function as events; it keeps the process alive only
 // while jobs are pending. Stopping is possible at any time, also while the environment is being torn down: running work
-// is cancelled, the thread joined and the engine freed.
+// is cancelled, the thread joined and the engine freed. The guards of an environment know one another, so that all can
+// be stopped before the process exits: process.exit() runs no cleanup hooks, and destroys what a decode needs.
 #pragma once
 
 #include "guard_engine.h"
@@ -11,6 +12,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 namespace ig {
@@ -32,9 +34,16 @@ struct job {
     std::vector<float>      answer;
 };
 
+class guard_thread;
+
+// the live guards of one environment
+using guard_list = std::set<guard_thread *>;
+
+void stop_all(const guard_list & guards);
+
 class guard_thread {
   public:
-    guard_thread(Napi::Env env, Napi::Function dispatch);
+    guard_thread(Napi::Env env, Napi::Function dispatch, std::shared_ptr<guard_list> siblings);
     ~guard_thread();
 
     void open(uint32_t id, guard_spec spec);
@@ -48,6 +57,8 @@ class guard_thread {
     // Frees the engine after everything that was queued before.
     void close(uint32_t id);
 
+    void cancel_everything();
+
     // Cancels everything, joins the thread and frees the engine. Idempotent; JavaScript thread only.
     void stop();
 
@@ -56,6 +67,7 @@ class guard_thread {
 
   private:
     Napi::Env                     env;
+    std::shared_ptr<guard_list>   siblings;
     napi_threadsafe_function      events = nullptr;
     std::thread                   worker;
     std::mutex                    lock;

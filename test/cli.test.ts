@@ -1,0 +1,95 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { cli } from "./child.js";
+import { smallModel, temporaryFolder } from "./temporary.js";
+
+const folder = temporaryFolder();
+const model = smallModel(folder);
+const lexicon = join(folder, "words.txt");
+writeFileSync(lexicon, "w300\n");
+
+const generate = (...more: string[]) =>
+	cli("generate", "--model", model, "--prompt", "w7 w8", "--max-tokens", "8", "--candidates", "4", "--threads", "1", ...more);
+
+describe("inferenceguard generate", () => {
+	test("streams the text, then one line with outcome, cost / budget, rounds, tokens and seconds", async () => {
+		const { status, stdout, stderr } = await generate("--cost", lexicon, "--seed", "1");
+		expect(status).toBe(0);
+		expect(stdout.trim().length).toBeGreaterThan(0);
+		expect(stderr).toMatch(/^(safe|steered) · cost 0 \/ budget 0 · \d+ rounds? · \d+ tokens \(\d+ generated\) · \d+\.\d\d s\n$/);
+	});
+
+	test("--json prints the whole reply", async () => {
+		const { status, stdout } = await generate("--cost", lexicon, "--seed", "1", "--json");
+		expect(status).toBe(0);
+		expect(JSON.parse(stdout)).toMatchObject({ seed: 1, safety: { cost: 0, budget: 0 }, finishReason: expect.any(String) });
+	});
+
+	test.each(["sample", "beam", "best-of-n"])("--strategy %s is unguarded", async (strategy) => {
+		const { status, stdout } = await generate("--strategy", strategy, "--json");
+		expect(status).toBe(0);
+		expect(JSON.parse(stdout).outcome).toBe("unguarded");
+	});
+
+	test("a refusal exits with 3", async () => {
+		const wordy = smallModel(folder, { vocab: 20000 }); // nearly every token is a word that begins with w
+		writeFileSync(join(folder, "w.json"), '["w*"]');
+		const { status, stdout, stderr } = await generate("--model", wordy, "--cost", join(folder, "w.json"));
+		expect(status).toBe(3);
+		expect(stdout.trim()).toBe("");
+		expect(stderr).toMatch(/^refused · cost 0 \/ budget 0/);
+	});
+});
+
+describe("wrong usage exits with 2 and says what was expected", () => {
+	test.each<[string, string[], RegExp]>([
+		["no command", [], /Usage: inferenceguard/],
+		["an unknown command", ["conjure"], /unknown command/],
+		["no model", ["generate", "--prompt", "x"], /--model/],
+		["an unknown strategy", ["generate", "--model", model, "--prompt", "x", "--strategy", "magic"], /guard, beam, best-of-n, sample/],
+		["a budget that is no number", ["generate", "--model", model, "--prompt", "x", "--budget", "much"], /budget: expected a number/],
+		[
+			"no candidates",
+			["generate", "--model", model, "--prompt", "x", "--cost", lexicon, "--candidates", "0"],
+			/candidates: expected an integer from 1 to 1024, got 0/,
+		],
+		["a guard without cost", ["generate", "--model", model, "--prompt", "x"], /expected a cost model/],
+		["a lexicon that is not there", ["generate", "--model", model, "--prompt", "x", "--cost", "/nowhere.txt"], /expected a lexicon file/],
+	])("%s", async (_, args, message) => {
+		const { status, stderr } = await cli(...args);
+		expect(status).toBe(2);
+		expect(stderr).toMatch(message);
+	});
+});
+
+test("a failure exits with 1, one line and a code", async () => {
+	const { status, stderr } = await cli("generate", "--model", join(folder, "none.gguf"), "--prompt", "x", "--cost", lexicon);
+	expect(status).toBe(1);
+	expect(stderr).toMatch(/^inferenceguard: .*no file at.*\[MODEL_NOT_FOUND\]\n$/);
+});
+
+test("inferenceguard devices lists the CPU", async () => {
+	const [text, json] = [await cli("devices"), await cli("devices", "--json")];
+	expect(text.stdout).toMatch(/^CPU\tcpu\t/m);
+	expect(JSON.parse(json.stdout)).toContainEqual(expect.objectContaining({ name: "CPU", type: "cpu" }));
+});
+
+test("inferenceguard inspect shows metadata, tensors and the hash", async () => {
+	const { status, stdout } = await cli("inspect", model);
+	expect(status).toBe(0);
+	expect(stdout).toMatch(/^GGUF version 3, \d+ bytes, 20 tensors/);
+	expect(stdout).toMatch(/^hash [0-9a-f]{64}$/m);
+	expect(stdout).toMatch(/^llama\.block_count \(u32\): 2$/m);
+	expect(stdout).toMatch(/^blk\.1\.ffn_down\.weight\tf32\t\[128, 64\]$/m);
+	expect(JSON.parse((await cli("inspect", model, "--json")).stdout).metadata).toContainEqual({
+		key: "llama.block_count",
+		type: "u32",
+		value: "2",
+	});
+});
+
+test("--help and --version exit with 0", async () => {
+	expect((await cli("--help")).stdout).toMatch(/generate.*\n[\s\S]*devices[\s\S]*inspect/);
+	expect(await cli("--version")).toMatchObject({ status: 0, stdout: "0.1.0\n" });
+});

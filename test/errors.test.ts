@@ -1,0 +1,62 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import * as api from "../lib/index.js";
+
+/** The contract: every code, and what it means to a caller. */
+const codes = {
+	ABORTED: "the signal was aborted",
+	ADDON_NOT_FOUND: "no native binary loads here",
+	CALLBACK_FAILED: "a cost or reward function misbehaved",
+	CHAT_TEMPLATE: "no chat template, or it rejected the messages",
+	CPU_UNSUPPORTED: "the CPU lacks what the binary needs",
+	DECODE_FAILED: "the engine failed to compute",
+	DEVICE_NOT_FOUND: "the device or GPU is not there",
+	DISPOSED: "the guard was disposed",
+	INTERNAL: "a defect of this package",
+	INVALID_LEXICON: "the lexicon cannot be read or used",
+	INVALID_MODEL: "the model file is damaged",
+	INVALID_OPTION: "an option is wrong",
+	INVALID_PROMPT: "the prompt is empty or malformed",
+	KV_CAPACITY: "the KV cache does not fit",
+	MODEL_NOT_FOUND: "there is no model file",
+	OUT_OF_MEMORY: "memory ran out",
+	PROMPT_TOO_LONG: "the prompt leaves no room",
+	REFUSED: "nothing within budget was found",
+	SPECIAL_TOKEN_TEXT: "the prompt spells out a control token",
+	UNSUPPORTED_MODEL: "the model does not generate text",
+};
+
+type ErrorClass = { new (message: string): api.InferenceGuardError; code: string };
+
+const classes = Object.values(api).filter(
+	(value): value is ErrorClass & typeof value => typeof value === "function" && "code" in value && typeof value.code === "string",
+);
+
+describe("error codes", () => {
+	test("one class per failure, each with its code", () => {
+		expect(classes.map(({ code }) => code).sort()).toEqual(Object.keys(codes).sort());
+	});
+
+	test("every code that the native side uses is known", () => {
+		const native = new URL("../native/", import.meta.url);
+		const sources = readdirSync(native, { recursive: true, encoding: "utf8" }).filter((name) => /\.(cpp|h)$/.test(name));
+		const used = new Set<string>();
+		for (const name of sources) {
+			const text = readFileSync(new URL(name, native), "utf8");
+			for (const [, code] of text.matchAll(/(?:\berror\(|throw_js\(env, |send_failure\([\w>-]+, )(?:\w+ \? )?"([A-Z_]+)"/g))
+				used.add(code as string);
+		}
+		expect(used.size).toBeGreaterThan(10);
+		for (const code of used) expect(Object.keys(codes)).toContain(code);
+	});
+
+	test("errors are recognised across copies of the package, and keep their cause", () => {
+		const cause = new Error("why");
+		const error = new api.InvalidPromptError("expected something else", { cause });
+		expect(api.InferenceGuardError.isInstance(error)).toBe(true);
+		expect(api.InferenceGuardError.isInstance({ [Symbol.for("inferenceguard.error")]: true })).toBe(true);
+		expect(api.InferenceGuardError.isInstance(cause)).toBe(false);
+		expect(error).toMatchObject({ name: "InvalidPromptError", code: "INVALID_PROMPT", cause });
+		expect(error).toBeInstanceOf(Error);
+	});
+});
