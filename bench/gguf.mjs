@@ -115,6 +115,12 @@ function randomWeights(shape, type, next) {
 	return bytes;
 }
 
+/** A tensor of random single-precision weights, the same for the same name. */
+export function randomTensor(name, shape) {
+	const next = random([...name].reduce((seed, character) => (seed * 31 + character.charCodeAt(0)) | 0, 7));
+	return { name, shape, type: /** @type {const} */ ("f32"), data: () => randomWeights(shape, "f32", next) };
+}
+
 /** SentencePiece-style vocabulary: unknown, BOS, EOS, bytes, then made-up words. */
 export function vocabulary(size) {
 	const tokens = ["<unk>", "<s>", "</s>"];

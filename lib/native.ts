@@ -179,7 +179,7 @@ function load(): Addon {
 			`inferenceguard found no native binary that loads on ${platform} with Node ${process.version}.\n` +
 				"- Was the package installed completely? Reinstall it without --omit or --ignore-files flags.\n" +
 				"- In Electron, keep the package outside the asar archive (asarUnpack).\n" +
-				"- On a platform without a prebuilt binary, build from source: clone the repository and run `npm run build`.\n" +
+				"- On a platform without a prebuilt binary, build from source: clone the repository and run `npm run compile`.\n" +
 				`Cause: ${cause instanceof Error ? cause.message : String(cause)}`,
 			{ cause },
 		);

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { InferenceGuard, listDevices } from "../lib/index.js";
 import { storiesModel, testWith } from "./shared.js";
-import { smallModel, temporaryFolder } from "./temporary.js";
+import { smallModel, smallRecurrentModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
 const withStories = testWith(storiesModel);
@@ -20,8 +20,11 @@ describe("the llama.cpp decoder", () => {
 		expect(createHash("sha256").update(published).digest("hex")).toBe("beeb5cb46785efee81a8545300b31e396b595e5ce6f3b77db201545501981d14");
 	});
 
-	test("forking, pruning and waves give what decoding afresh gives", async () => {
-		await using guard = await InferenceGuard.load({ threads, model: smallModel(folder), cost: { lexicon: ["w300"] } });
+	test.each([
+		["an attention", smallModel],
+		["a recurrent", smallRecurrentModel],
+	])("with %s model forking, pruning and waves give what decoding afresh gives", async (_, model) => {
+		await using guard = await InferenceGuard.load({ threads, model: model(folder), cost: { lexicon: ["w300"] } });
 		const prompt = [1, 300, 301, 302, 303];
 		for (const candidates of [1, 12, 400]) {
 			for (const seed of [1, 2, 3]) {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { writeRandomLlama } from "../bench/gguf.mjs";
+import { randomTensor, vocabulary, writeGguf, writeRandomLlama } from "../bench/gguf.mjs";
 
 /** A folder that is removed after the tests of the file. */
 export function temporaryFolder(): string {
@@ -15,5 +15,47 @@ export function temporaryFolder(): string {
 export function smallModel(folder: string, options: Parameters<typeof writeRandomLlama>[1] = {}): string {
 	const path = join(folder, `model-${Math.random().toString(36).slice(2)}.gguf`);
 	writeRandomLlama(path, { dim: 64, layers: 2, heads: 4, ffn: 128, vocab: 512, context: 256, type: "f32", ...options });
+	return path;
+}
+
+/** A Mamba model of random weights: recurrent, so that its sequences can be forked but not cut back. */
+export function smallRecurrentModel(folder: string): string {
+	const path = join(folder, "mamba.gguf");
+	const [dim, inner, state, rank, kernel, vocab] = [32, 64, 8, 4, 4, 512];
+	const constant = (name: string, shape: number[], value: number) => ({
+		name,
+		shape,
+		type: "f32" as const,
+		data: () => Buffer.from(new Float32Array(shape.reduce((a, b) => a * b)).fill(value).buffer),
+	});
+	const layer = (i: number) => [
+		constant(`blk.${i}.attn_norm.weight`, [dim], 1),
+		randomTensor(`blk.${i}.ssm_in.weight`, [dim, 2 * inner]),
+		randomTensor(`blk.${i}.ssm_conv1d.weight`, [kernel, inner]),
+		constant(`blk.${i}.ssm_conv1d.bias`, [inner], 0),
+		randomTensor(`blk.${i}.ssm_x.weight`, [inner, rank + 2 * state]),
+		randomTensor(`blk.${i}.ssm_dt.weight`, [rank, inner]),
+		constant(`blk.${i}.ssm_dt.bias`, [inner], 0.1),
+		constant(`blk.${i}.ssm_a`, [state, inner], -0.5),
+		constant(`blk.${i}.ssm_d`, [inner], 1),
+		randomTensor(`blk.${i}.ssm_out.weight`, [inner, dim]),
+	];
+	writeGguf(path, {
+		metadata: [
+			["general.architecture", "string", "mamba"],
+			["mamba.context_length", "u32", 256],
+			["mamba.embedding_length", "u32", dim],
+			["mamba.feed_forward_length", "u32", 0],
+			["mamba.attention.head_count", "u32", 0],
+			["mamba.block_count", "u32", 2],
+			["mamba.ssm.conv_kernel", "u32", kernel],
+			["mamba.ssm.inner_size", "u32", inner],
+			["mamba.ssm.state_size", "u32", state],
+			["mamba.ssm.time_step_rank", "u32", rank],
+			["mamba.attention.layer_norm_rms_epsilon", "f32", 1e-5],
+			...vocabulary(vocab),
+		] as [string, string, unknown][],
+		tensors: [randomTensor("token_embd.weight", [dim, vocab]), constant("output_norm.weight", [dim], 1), ...layer(0), ...layer(1)],
+	});
 	return path;
 }

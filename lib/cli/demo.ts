@@ -8,17 +8,42 @@ const frightening = [
 	..."kill* dead die died dies dying death blood* knife sword murder* terribl* horrible cruel* wicked* witch* wolf* fear* afraid".split(
 		" ",
 	),
-	..."frighten* scream* cried cry crying weep* wept poison* monster* devil* beat* burn* hang* grave* angry anger rage".split(" "),
+	..."frighten* scream* cried cry crying weep* wept poison* monster* devil* beat* burn* grave* angry anger rage".split(" "),
 ];
 const opening = "Once upon a time there was a little girl who lived with her grandmother near the forest. One evening";
 const seedsTried = 200;
+const lineWidth = 92;
 
-const wrap = (text: string) => text.replace(/\s+/g, " ").replace(/(.{1,90})(\s|$)/g, "  $1\n");
+const color: typeof styleText = (style, text) => (process.stdout.isTTY ? styleText(style, text) : text);
 
-function marked(text: string): string {
-	const stems = frightening.map((term) => term.replace("*", "[\\p{L}]*"));
-	const pattern = new RegExp(`(?<!\\p{L})(${stems.join("|")})(?!\\p{L})`, "giu");
-	return wrap(text).replace(pattern, (hit) => styleText(["red", "bold"], hit));
+const wanted = new RegExp(`(?<!\\p{L})(${frightening.map((term) => term.replace("*", "\\p{L}*")).join("|")})(?!\\p{L})`, "giu");
+
+/** Writes running text, broken into lines between words; frightening words are marked. */
+class Page {
+	#column = 0;
+	#word = "";
+
+	write(text: string): void {
+		for (const character of text) {
+			if (/\s/.test(character)) this.#flush();
+			else this.#word += character;
+		}
+	}
+
+	end(): void {
+		this.#flush();
+		process.stdout.write("\n\n");
+		this.#column = 0;
+	}
+
+	#flush(): void {
+		if (this.#word === "") return;
+		if (this.#column + this.#word.length > lineWidth) this.#column = 0;
+		process.stdout.write(this.#column === 0 ? "\n  " : " ");
+		process.stdout.write(this.#word.replace(wanted, (hit) => color(["red", "bold"], hit)));
+		this.#column += this.#word.length + 1;
+		this.#word = "";
+	}
 }
 
 /** A plain sample that goes over budget, so that there is something to avoid. */
@@ -34,24 +59,28 @@ export async function demo(flags: { model: string; prompt?: string; seed?: strin
 	const prompt = flags.prompt ?? opening;
 	const seed = numeric(flags.seed) ?? 1;
 	await using guard = await loadWithProgress({ model: flags.model, cost: { lexicon: frightening }, budget: 0 });
+	const page = new Page();
 
-	console.log(styleText("bold", "\nThe same model, unguarded (plain sampling)"));
+	console.log(color("bold", "Unguarded: plain sampling"));
 	const plain = await unguardedStory(guard, prompt, seed);
-	console.log(marked(prompt + plain.text));
-	console.log(styleText("dim", `  ${summary(plain)}`));
+	page.write(prompt + plain.text);
+	page.end();
+	console.log(`${summary(plain)}\n`);
 
-	console.log(styleText("bold", "\nGuarded: budget 0 under a lexicon of frightening words, streamed as it is committed"));
-	process.stdout.write(wrap(prompt));
+	console.log(color("bold", "Guarded: budget 0 under a lexicon of frightening words, told as it is committed"));
+	page.write(prompt);
 	const stream = guard.stream({ prompt, seed: plain.seed });
-	for await (const piece of stream) {
-		process.stdout.write(styleText("green", piece.text.replace(/\s+/g, " ")));
-	}
+	for await (const { text } of stream) page.write(text);
+	page.end();
 	const guarded = await stream.reply;
-	console.log(`\n\n${styleText("dim", `  ${summary(guarded)}`)}`);
+	console.log(`${summary(guarded)}\n`);
 
-	const avoided = plain.safety.cost - guarded.safety.cost;
+	const avoided = plain.text.match(wanted) ?? [];
 	console.log(
-		`\nAvoided: ${avoided} frightening ${avoided === 1 ? "word" : "words"}; the guard sampled ${guarded.usage.generatedTokens} tokens`,
+		`Avoided: ${avoided.length > 0 ? avoided.map((word) => word.toLowerCase()).join(", ") : "nothing; the plain story was within budget too"}`,
 	);
-	console.log(`for the ${guarded.usage.emittedTokens} it told, and claims: within budget ${guarded.safety.budget} under this lexicon.`);
+	console.log(`The guard sampled ${guarded.usage.generatedTokens} tokens for the ${guarded.usage.emittedTokens} it told.`);
+	console.log(
+		`Its claim: cost ${guarded.safety.cost}, within budget ${guarded.safety.budget} under this lexicon. It knows these words, not what a text means.`,
+	);
 }
