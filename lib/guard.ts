@@ -126,23 +126,24 @@ function abortedBy(signal: AbortSignal): AbortedError {
 	return new AbortedError("the operation was aborted", { cause: signal.reason });
 }
 
-async function callScoreFunction(score: ScoreFunction, kind: "cost" | "reward", { candidates }: NativeQuestion): Promise<Float32Array> {
-	let values: ArrayLike<number>;
-	try {
-		values = await score(candidates);
-	} catch (cause) {
-		const reason = cause instanceof Error ? cause.message : String(cause);
-		throw new CallbackError(`the ${kind} function threw: ${reason}`, { cause });
-	}
-	const expectation = `the ${kind} function to return ${candidates.length} finite numbers, one per candidate`;
-	if (typeof values !== "object" || values === null || typeof values.length !== "number") {
-		throw new CallbackError(`expected ${expectation}, got ${values === null ? "null" : typeof values}`);
-	}
-	if (values.length !== candidates.length) throw new CallbackError(`expected ${expectation}, got ${values.length}`);
+function scoresOf(values: ArrayLike<number> | null | undefined, expected: number): Float32Array {
+	const reject = (got: unknown) => {
+		throw new Error(`expected it to return ${expected} finite numbers, one per candidate, got ${got}`);
+	};
+	if (typeof values !== "object" || values === null || typeof values.length !== "number")
+		return reject(values === null ? "null" : typeof values);
+	if (values.length !== expected) return reject(values.length);
 	const numbers = Float32Array.from(values);
 	const bad = numbers.findIndex((value) => !Number.isFinite(value));
-	if (bad >= 0) throw new CallbackError(`expected ${expectation}, got ${values[bad]} for candidate ${bad}`);
-	return numbers;
+	return bad < 0 ? numbers : reject(`${values[bad]} for candidate ${bad}`);
+}
+
+async function callScoreFunction(score: ScoreFunction, kind: "cost" | "reward", { candidates }: NativeQuestion): Promise<Float32Array> {
+	try {
+		return scoresOf(await score(candidates), candidates.length);
+	} catch (cause) {
+		throw new CallbackError(`the ${kind} function failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+	}
 }
 
 async function nativeCost(cost: CheckedCostModel): Promise<Pick<NativeConstraint, "kind" | "lexicon" | "tokenCosts">> {
@@ -249,7 +250,7 @@ export class InferenceGuard {
 	 * Errors: as for {@link generate}, thrown by the iteration and by `reply`.
 	 */
 	stream(options: GenerateOptions): GuardStream {
-		return new GuardStream(options?.signal, (signal, onPiece) => {
+		return new GuardStream(options?.signal, async (signal, onPiece) => {
 			return this.#generate(checkGenerateOptions({ ...options, signal }), onPiece);
 		});
 	}

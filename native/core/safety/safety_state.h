@@ -16,18 +16,18 @@ struct budget_terms {
 struct safety_state {
     double cost = 0; // sum of gamma^k c_k so far
     double weight = 1; // gamma^t
+    double last_weight = 1; // gamma^(t-1)
     bool   exceeded = false; // z was below 0 at some step
 
     void charge(const budget_terms & terms, double c) {
         cost += weight * floored(terms, c);
+        last_weight = weight;
         weight *= terms.discount;
         exceeded = exceeded || cost > terms.budget;
     }
 
-    // the cost if `c` were added to the last token and the text ended there
-    double cost_with(const budget_terms & terms, double c) const {
-        return cost + weight / terms.discount * floored(terms, c);
-    }
+    // the cost if the last token, charged with nothing so far, were charged with c
+    double cost_with(const budget_terms & terms, double c) const { return cost + last_weight * floored(terms, c); }
 
     // may a text in this state still be continued, as far as the costs charged so far tell?
     bool may_continue(const budget_terms & terms) const { return terms.anytime ? !exceeded : true; }

@@ -57,7 +57,6 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
             path & p = *open[i];
             if (p.finished()) {
                 p.safety[c].charge(limit.terms, costs[i]);
-                p.costs[c].push_back(costs[i]);
                 p.feasible = p.feasible && p.safety[c].cost <= limit.terms.budget;
                 continue;
             }

@@ -127,7 +127,6 @@ path expander::start(const std::vector<token_id> & prompt) {
     root.seq = 0;
     root.cost_states.resize(models.constraints.size());
     root.safety.resize(models.constraints.size());
-    root.costs.resize(models.constraints.size());
     hold_output(root, 0);
     timings.prefill += milliseconds_since(begin);
     return root;
@@ -155,15 +154,12 @@ void expander::append(path & p, token_id token, double log_likelihood) const {
         } else if (p.finished()) {
             continue; // a sequence cost model charges the last token once it has read the whole text
         }
-        if (p.finished()) {
-            cost += undecided;
-            undecided = 0;
-        }
-        p.safety[i].charge(c.terms, cost);
-        p.costs[i].push_back(cost);
-        const bool within = p.safety[i].cost_with(c.terms, undecided) <= c.terms.budget;
-        stoppable = stoppable && within && p.safety[i].may_continue(c.terms);
-        p.feasible = p.feasible && p.safety[i].may_continue(c.terms) && (!p.finished() || within);
+        safety_state ended = p.safety[i];
+        ended.charge(c.terms, cost + undecided);
+        p.safety[i].charge(c.terms, p.finished() ? cost + undecided : cost);
+        const bool may_end = ended.cost <= c.terms.budget && ended.may_continue(c.terms);
+        stoppable = stoppable && may_end;
+        p.feasible = p.feasible && (p.finished() ? may_end : p.safety[i].may_continue(c.terms));
     }
     p.ends.push_back({ p.text.size(), p.log_likelihood, stoppable });
 }

@@ -49,9 +49,8 @@ struct response {
     finish_reason          finish = FINISH_NONE;
 
     // per constraint
-    std::vector<cost_state>          cost_states;
-    std::vector<safety_state>        safety;
-    std::vector<std::vector<double>> costs; // [constraint][token]
+    std::vector<cost_state>   cost_states;
+    std::vector<safety_state> safety;
 
     std::vector<checkpoint>  checkpoints;
     std::vector<critic_note> notes;
