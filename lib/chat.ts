@@ -47,7 +47,8 @@ function render(messages: readonly ChatMessage[], info: NativeInfo): string {
 export function nativePrompt(given: Prompt, info: NativeInfo): NativePrompt {
 	if ("messages" in given) {
 		if (given.messages.length === 0) throw new InvalidPromptError("expected at least one message, got none");
-		given.messages.forEach(({ content }, i) => {
+		given.messages.forEach(({ role, content }, i) => {
+			checkText(role, `the role of message ${i}`, info);
 			checkText(content, `the content of message ${i}`, info);
 		});
 		return { text: render(given.messages, info), special: true };

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { nativePrompt } from "./chat.js";
 import { AbortedError, CallbackError, DisposedError, type InferenceGuardError, InvalidOptionError } from "./errors.js";
 import { readLexicon } from "./lexicon.js";
@@ -84,7 +85,7 @@ class NativeGuard {
 		callAddon((native) => native.generate(handle, id, request));
 		let failure: CallbackError | undefined;
 		const ask = async (kind: "cost" | "reward", question: NativeQuestion) => {
-			let answer: Float32Array | null = null;
+			let answer: Float64Array | null = null;
 			try {
 				answer = await events.ask(kind, question);
 			} catch (error) {
@@ -120,25 +121,51 @@ class NativeGuard {
 	}
 }
 
-type AskFunction = (kind: "cost" | "reward", question: NativeQuestion) => Promise<Float32Array>;
+/** The guard whose search waits for the cost or reward function that is being called. */
+const waitingGuards = new AsyncLocalStorage<InferenceGuard>();
+
+/** Passes progress on; a progress function that throws aborts the load. */
+class ProgressWatch {
+	readonly #abort = new AbortController();
+	readonly signal: AbortSignal;
+	readonly report: (share: number) => void;
+	failure: CallbackError | undefined;
+
+	constructor(onProgress: ((share: number) => void) | undefined, signal: AbortSignal | undefined) {
+		this.signal = signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal;
+		this.report = (share) => {
+			if (this.failure) return;
+			try {
+				onProgress?.(share);
+			} catch (cause) {
+				this.failure = new CallbackError(`the onLoadProgress function failed: ${cause instanceof Error ? cause.message : cause}`, {
+					cause,
+				});
+				this.#abort.abort();
+			}
+		};
+	}
+}
+
+type AskFunction = (kind: "cost" | "reward", question: NativeQuestion) => Promise<Float64Array>;
 
 function abortedBy(signal: AbortSignal): AbortedError {
 	return new AbortedError("the operation was aborted", { cause: signal.reason });
 }
 
-function scoresOf(values: ArrayLike<number> | null | undefined, expected: number): Float32Array {
+function scoresOf(values: ArrayLike<number> | null | undefined, expected: number): Float64Array {
 	const reject = (got: unknown) => {
 		throw new Error(`expected it to return ${expected} finite numbers, one per candidate, got ${got}`);
 	};
 	if (typeof values !== "object" || values === null || typeof values.length !== "number")
 		return reject(values === null ? "null" : typeof values);
 	if (values.length !== expected) return reject(values.length);
-	const numbers = Float32Array.from(values);
+	const numbers = Float64Array.from(values);
 	const bad = numbers.findIndex((value) => !Number.isFinite(value));
 	return bad < 0 ? numbers : reject(`${values[bad]} for candidate ${bad}`);
 }
 
-async function callScoreFunction(score: ScoreFunction, kind: "cost" | "reward", { candidates }: NativeQuestion): Promise<Float32Array> {
+async function callScoreFunction(score: ScoreFunction, kind: "cost" | "reward", { candidates }: NativeQuestion): Promise<Float64Array> {
 	try {
 		return scoresOf(await score(candidates), candidates.length);
 	} catch (cause) {
@@ -155,16 +182,14 @@ async function nativeCost(cost: CheckedCostModel): Promise<Pick<NativeConstraint
 	return { kind: "lexicon", lexicon };
 }
 
-async function nativeSpec(options: CheckedLoadOptions): Promise<{ spec: NativeSpec; costs: CheckedCostModel[] }> {
-	const { cost, budget, discount, costFloor, criterion } = options;
-	const given = options.constraints ?? (cost ? [{ cost, budget, discount, costFloor, criterion }] : []);
+async function nativeSpec(options: CheckedLoadOptions): Promise<NativeSpec> {
 	const constraints = await Promise.all(
-		given.map(async (c) => ({
-			...(await nativeCost(c.cost)),
-			budget: c.budget,
-			discount: c.discount,
-			criterion: c.criterion,
-			floored: c.costFloor === 0,
+		options.constraints.map(async ({ cost, budget, discount, criterion, costFloor }) => ({
+			...(await nativeCost(cost)),
+			budget,
+			discount,
+			criterion,
+			floored: costFloor === 0,
 		})),
 	);
 	const { model, reward } = options;
@@ -174,20 +199,16 @@ async function nativeSpec(options: CheckedLoadOptions): Promise<{ spec: NativeSp
 		reward: typeof reward === "function" ? ("function" as const) : isLexicon ? ("lexicon" as const) : reward,
 		...(isLexicon && { rewardLexicon: await readLexicon(reward.lexicon) }),
 	};
-	const costs = given.map((c) => c.cost);
 	if (typeof model === "string") {
 		const { device, gpuLayers, threads, kvCells = 0, contextSize = 0 } = options;
-		return {
-			spec: { ...shared, path: model, device, gpuLayers: gpuLayers === "all" ? -1 : gpuLayers, threads, kvCells, contextSize },
-			costs,
-		};
+		return { ...shared, path: model, device, gpuLayers: gpuLayers === "all" ? -1 : gpuLayers, threads, kvCells, contextSize };
 	}
-	if (model.oracle && costs.some((c) => typeof c === "function" || !("tokenCosts" in c))) {
+	if (model.oracle && constraints.some(({ kind }) => kind !== "tokenCosts")) {
 		throw new InvalidOptionError("model.oracle: expected every cost to be { tokenCosts } for the exact critic, got another cost model");
 	}
 	const { pieces, logits, ends, maxSequences, oracle } = model;
 	const tabular = { pieces, logits: Float32Array.from(logits.flat()), ends: Int32Array.from(ends), maxSequences };
-	return { spec: { ...shared, tabular, oracle }, costs };
+	return { ...shared, tabular, oracle };
 }
 
 /**
@@ -200,32 +221,37 @@ export class InferenceGuard {
 	readonly #native: NativeGuard;
 	readonly #info: NativeInfo;
 	readonly #options: CheckedLoadOptions;
-	readonly #costs: CheckedCostModel[];
 	readonly #modelHash: string;
 	#disposed: Promise<void> | undefined;
 
-	private constructor(native: NativeGuard, info: NativeInfo, options: CheckedLoadOptions, costs: CheckedCostModel[], hash: string) {
+	private constructor(native: NativeGuard, info: NativeInfo, options: CheckedLoadOptions, hash: string) {
 		this.#native = native;
 		this.#info = info;
 		this.#options = options;
-		this.#costs = costs;
 		this.#modelHash = hash;
 	}
 
 	/**
 	 * Loads a model. See {@link LoadOptions} for every option.
 	 *
-	 * Errors: INVALID_OPTION, INVALID_LEXICON, MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL, DEVICE_NOT_FOUND, ABORTED,
-	 * ADDON_NOT_FOUND, CPU_UNSUPPORTED.
+	 * Errors: INVALID_OPTION, INVALID_LEXICON, MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL, DEVICE_NOT_FOUND, OUT_OF_MEMORY,
+	 * CALLBACK_FAILED, ABORTED, ADDON_NOT_FOUND, CPU_UNSUPPORTED.
 	 */
 	static async load(options: LoadOptions): Promise<InferenceGuard> {
 		const checked = checkLoadOptions(options);
 		if (checked.signal?.aborted) throw abortedBy(checked.signal);
-		const { spec, costs } = await nativeSpec(checked);
-		const native = new NativeGuard(spec, checked.signal, checked.onLoadProgress);
-		const info = await native.opened;
+		const spec = await nativeSpec(checked);
 		const hash = typeof checked.model === "string" ? await modelHash(checked.model) : "";
-		return new InferenceGuard(native, info, checked, costs, hash);
+		const progress = new ProgressWatch(checked.onLoadProgress, checked.signal);
+		const native = new NativeGuard(spec, progress.signal, progress.report);
+		const info = await native.opened.catch((error) => {
+			throw progress.failure ?? error;
+		});
+		if (progress.failure) {
+			await native.close();
+			throw progress.failure;
+		}
+		return new InferenceGuard(native, info, checked, hash);
 	}
 
 	/** Longest prompt and response together, in tokens. */
@@ -250,17 +276,25 @@ export class InferenceGuard {
 	 * Errors: as for {@link generate}, thrown by the iteration and by `reply`.
 	 */
 	stream(options: GenerateOptions): GuardStream {
-		return new GuardStream(options?.signal, async (signal, onPiece) => {
+		const given = options?.signal;
+		const usable = given instanceof AbortSignal ? given : undefined;
+		return new GuardStream(usable, async (merged, onPiece) => {
+			const signal = given === undefined || usable ? merged : given; // what is no signal is left for the check to reject
 			return this.#generate(checkGenerateOptions({ ...options, signal }), onPiece);
 		});
 	}
 
 	async #generate(options: CheckedGenerateOptions, onPiece: ((text: string) => void) | undefined): Promise<Reply> {
 		this.#assertUsable();
+		if (waitingGuards.getStore() === this) {
+			throw new InvalidOptionError(
+				"expected a cost or reward function not to generate with the guard that waits for it; load a second guard for that",
+			);
+		}
 		const { signal, onRefusal } = options;
 		if (signal?.aborted) throw abortedBy(signal);
 		const { request, enforces } = this.#request(options, onPiece !== undefined);
-		if (enforces && this.#costs.length === 0) {
+		if (enforces && this.#options.constraints.length === 0) {
 			throw new InvalidOptionError(
 				`strategy: expected a cost model for ${options.strategy} with the augmented objective, got none; ` +
 					'give load a cost, or choose the strategy "sample", "beam" or "bestOfN"',
@@ -269,8 +303,8 @@ export class InferenceGuard {
 		const events = {
 			piece: (text: string) => onPiece?.(text),
 			ask: (kind: "cost" | "reward", question: NativeQuestion) => {
-				const score = kind === "cost" ? this.#costs[question.index] : this.#options.reward;
-				return callScoreFunction(score as ScoreFunction, kind, question);
+				const score = kind === "cost" ? this.#options.constraints[question.index]?.cost : this.#options.reward;
+				return waitingGuards.run(this, () => callScoreFunction(score as ScoreFunction, kind, question));
 			},
 		};
 		const result = await this.#native.generate(request, signal, events).catch((error) => {
@@ -307,6 +341,7 @@ export class InferenceGuard {
 			maxGeneratedTokens: given.maxGeneratedTokens ?? 4 * candidates * options.maxTokens,
 			seed: given.seed ?? Math.floor(Math.random() * 2 ** 32),
 			stream,
+			availableBytes: process.availableMemory(),
 		};
 		return { request, enforces: settings.objective === "augmented" };
 	}
@@ -317,7 +352,7 @@ export class InferenceGuard {
 			budget: z[0] ?? 0, // z_0 = B
 			z: Array.from(z),
 		}));
-		const [first = { cost: 0, budget: this.#options.budget, z: [] }] = constraints;
+		const [first = { cost: 0, budget: 0, z: [] }] = constraints;
 		return {
 			text: result.text,
 			tokens: Array.from(result.tokens),

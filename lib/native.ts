@@ -66,7 +66,7 @@ export interface SearchSettings {
 	seed: number;
 }
 
-export type NativeRequest = NativePrompt & SearchSettings & { stream: boolean };
+export type NativeRequest = NativePrompt & SearchSettings & { stream: boolean; availableBytes: number };
 
 export interface NativeInfo {
 	backend: string;
@@ -131,7 +131,7 @@ interface Addon {
 	generate(handle: GuardHandle, id: number, request: NativeRequest): void;
 	logLikelihoods(handle: GuardHandle, id: number, prompt: Int32Array, tokens: Int32Array): void;
 	bareDecode(handle: GuardHandle, id: number, promptTokens: number, sequences: number, tokens: number): void;
-	answer(handle: GuardHandle, id: number, values: Float32Array | null): void;
+	answer(handle: GuardHandle, id: number, values: Float64Array | null): void;
 	cancel(handle: GuardHandle, id: number): void;
 	close(handle: GuardHandle, id: number): void;
 	stopAll(): void;

@@ -1,12 +1,19 @@
-// Every option with its default, its limits and the message for a wrong one. Nothing else validates options.
+// Every option with its default, its limits and the message for a wrong one. What depends on the loaded guard (its critic, the
+// number of beams beside that of candidates) is checked in guard.ts.
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { InvalidOptionError } from "./errors.js";
+import { strategyNames } from "./strategies.js";
 
 function show(value: unknown): string {
 	if (typeof value === "function") return "a function";
 	if (typeof value === "bigint" || typeof value === "number" || value === undefined) return String(value);
-	const text = JSON.stringify(value) ?? String(value);
+	let text: string;
+	try {
+		text = JSON.stringify(value) ?? String(value);
+	} catch {
+		text = "a value that JSON cannot hold";
+	}
 	return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
@@ -37,7 +44,10 @@ export interface Candidate {
 	readonly finished: boolean;
 }
 
-/** Judges all candidates of a block in one call: one finite number per candidate, in order. */
+/**
+ * Judges all candidates of a block in one call: one finite number per candidate, in order. The search waits for it, so that it
+ * cannot wait for a generation of the same guard: such a call rejects with INVALID_OPTION.
+ */
 export type ScoreFunction = (candidates: readonly Candidate[]) => ArrayLike<number> | Promise<ArrayLike<number>>;
 
 const lexiconTerm = z.union(
@@ -45,7 +55,10 @@ const lexiconTerm = z.union(
 	expected("a term or { term, weight }"),
 );
 const lexiconSource = z.union([text("a path"), z.array(lexiconTerm)], expected("the path of a lexicon file or an array of terms"));
-const tokenCosts = z.union([z.array(z.number()), z.instanceof(Float64Array)], expected("an array of costs, one per token id"));
+const tokenCosts = z.union(
+	[z.array(z.number()), z.instanceof(Float64Array).refine((costs) => costs.every(Number.isFinite))],
+	expected("an array of finite costs, one per token id"),
+);
 
 const costModel = z.union(
 	[z.strictObject({ lexicon: lexiconSource }), z.strictObject({ tokenCosts }), callback<ScoreFunction>("a function of candidates")],
@@ -58,11 +71,16 @@ const rewardModel = z.union(
 );
 
 const constraintFields = {
-	budget: real(0).default(0),
-	discount: real(Number.MIN_VALUE, 1).default(1),
-	costFloor: z.union([z.literal(0), z.null()], expected("0 or null")).default(0),
-	criterion: choice(["anytime", "terminal"]).default("anytime"),
+	budget: real(0).optional(),
+	discount: real(Number.MIN_VALUE, 1).optional(),
+	costFloor: z.union([z.literal(0), z.null()], expected("0 or null")).optional(),
+	criterion: choice(["anytime", "terminal"]).optional(),
 };
+
+const constraint = z.strictObject({ cost: costModel, ...constraintFields }).transform((given) => {
+	const { cost, budget = 0, discount = 1, costFloor = 0, criterion = "anytime" } = given;
+	return { cost, budget, discount, costFloor, criterion };
+});
 
 const tabularModel = z.strictObject({
 	pieces: z.array(z.string(), expected("an array of token texts")).min(2, expected("at least two token texts")),
@@ -77,7 +95,7 @@ const loadSchema = z
 		model: z.union([text("a path"), tabularModel], expected("the path of a GGUF file or a tabular model")),
 		cost: costModel.optional(),
 		...constraintFields,
-		constraints: z.array(z.strictObject({ cost: costModel, ...constraintFields }), expected("an array of { cost, budget }")).optional(),
+		constraints: z.array(constraint, expected("an array of { cost, budget }")).optional(),
 		reward: rewardModel.default("logLikelihood"),
 		device: text("auto, cpu or the name of a device").default("auto"),
 		gpuLayers: z.union([z.literal("all"), integer(0, 10000)], expected('"all" or an integer from 0 to 10000')).default("all"),
@@ -88,16 +106,26 @@ const loadSchema = z
 		signal: abortSignal.optional(),
 	})
 	.check((context) => {
-		const { model, cost, constraints, budget } = context.value;
+		const { model, cost, constraints } = context.value;
 		const reject = (message: string, path: string) => context.issues.push({ code: "custom", message, path: [path], input: context.value });
 		if (cost && constraints) reject("expected either cost with budget or constraints, got both", "constraints");
-		if (constraints && budget !== 0) reject("expected each constraint to carry its own budget, got a budget beside constraints", "budget");
+		for (const name of ["budget", "discount", "costFloor", "criterion"] as const) {
+			if (constraints && context.value[name] !== undefined) {
+				reject(`expected each constraint to carry its own ${name}, got one beside constraints`, name);
+			}
+		}
 		if (typeof model === "string") return;
 		const size = model.pieces.length;
 		if (model.logits.length !== size || model.logits.some((row) => row.length !== size)) {
 			reject(`expected ${size} rows of ${size} logits, one per token`, "model.logits");
 		}
-	});
+		const outside = model.ends.find((end) => end >= size);
+		if (outside !== undefined) reject(`expected token ids below ${size}, got ${outside}`, "model.ends");
+	})
+	.transform(({ cost, budget, discount, costFloor, criterion, constraints, ...rest }) => ({
+		...rest,
+		constraints: constraints ?? (cost ? [constraint.parse({ cost, budget, discount, costFloor, criterion })] : []),
+	}));
 
 const messageSchema = z.object({ role: text("a role"), content: z.string(expected("text as content")) });
 
@@ -105,7 +133,7 @@ const generateSchema = z
 	.strictObject({
 		prompt: z.union([z.string(), z.array(z.number()), z.instanceof(Int32Array)], expected("text or an array of token ids")).optional(),
 		messages: z.array(messageSchema, expected("an array of { role, content }")).optional(),
-		strategy: choice(["guard", "beam", "bestOfN", "sample"]).default("guard"),
+		strategy: choice(strategyNames).default("guard"),
 		maxTokens: integer(1, 1_048_576).default(128),
 		blockLength: integer(1, 1_048_576).optional(),
 		candidates: integer(1, 1024).optional(),
@@ -114,7 +142,7 @@ const generateSchema = z
 		expansion: choice(["sample", "token"]).optional(),
 		estimator: choice(["models", "critic", "logLikelihood"]).optional(),
 		objective: choice(["augmented", "reward", "lagrangian", "cost"]).optional(),
-		temperature: real(0, 100).optional(),
+		temperature: z.union([z.literal(0), real(0.01, 100)], expected("0 or a number from 0.01 to 100")).optional(),
 		topK: integer(0, 2 ** 31 - 1).optional(),
 		topP: real(Number.MIN_VALUE, 1).optional(),
 		minP: real(0, 1).optional(),
@@ -146,9 +174,14 @@ export type CheckedLoadOptions = z.output<typeof loadSchema>;
 export type CheckedGenerateOptions = z.output<typeof generateSchema>;
 export type CheckedCostModel = z.output<typeof costModel>;
 
+/** An option given as undefined is not given. */
+function withoutUndefined(options: object): object {
+	return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
 function check<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
 	const result = schema.safeParse(given);
-	if (result.success) return result.data;
+	if (result.success) return withoutUndefined(result.data as object) as z.output<S>;
 	const problems = result.error.issues.map((issue) => {
 		if (issue.code === "unrecognized_keys") return `${issue.keys.join(", ")}: there is no such option; check the spelling`;
 		return `${issue.path.join(".") || "options"}: ${issue.message}`;

@@ -16,7 +16,10 @@ export interface ConstraintReport {
 	/** Discounted cost of the whole response under this cost model. */
 	cost: number;
 	budget: number;
-	/** Safety state before the first token and after each token: `z[t]` = what is left of the budget (Sauté RL). */
+	/**
+	 * Safety state before the first token and after each token, the one that ended the turn included: `z[t]` = what is left of the
+	 * budget (Sauté RL).
+	 */
 	z: number[];
 }
 
@@ -53,7 +56,7 @@ export interface Reply {
 	};
 	/** Reward of the finished response; null where it was not finished. */
 	reward: number | null;
-	/** Mean log-likelihood of the response tokens under the base model, in nats. */
+	/** Mean log-likelihood of the response tokens, the one that ended the turn included, under the base model, in nats. */
 	logLikelihood: number;
 	usage: {
 		promptTokens: number;

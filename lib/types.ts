@@ -11,7 +11,8 @@ import type { StrategyName } from "./strategies.js";
  *   charged to the token with which it is decided: for a whole word the one that brings the next character, or the last.
  * - `{ tokenCosts }`: one cost per token id; ids beyond the array cost 0.
  * - a function: judges all candidates of a block in one call. Its value for a finished response is the cost of the whole
- *   text, charged at the last token; for an unfinished one an estimate that guides the search and limits what is streamed.
+ *   text, charged at the last token; for an unfinished one an estimate that guides the search. A text that `stream` is about
+ *   to hand out is judged as a finished one.
  */
 export type CostModel = { lexicon: string | readonly LexiconTerm[] } | { tokenCosts: readonly number[] | Float64Array } | ScoreFunction;
 
@@ -90,7 +91,7 @@ export interface SearchOptions {
 	estimator?: "models" | "critic" | "logLikelihood";
 	/** `"augmented"` (default of `guard`) enforces the budget; `"reward"`, `"lagrangian"` and `"cost"` do not. */
 	objective?: "augmented" | "reward" | "lagrangian" | "cost";
-	/** τ, at least 0; default 1. 0 is greedy. */
+	/** τ, 0 (greedy) or 0.01..100; default 1. */
 	temperature?: number;
 	/** Keep the k most probable tokens; 0 (default) keeps all. */
 	topK?: number;

@@ -90,6 +90,7 @@ describe("model files", () => {
 		["an embedding model", () => gguf("bert.gguf", bert, bertTensors()), "UNSUPPORTED_MODEL"],
 		["no layers", () => gguf("layers0.gguf", llama({ "llama.block_count": 0 }), bertTensors()), "INVALID_MODEL"],
 		["too many layers", () => gguf("layers.gguf", llama({ "llama.block_count": 100000 }), bertTensors()), "INVALID_MODEL"],
+		["an unknown kind of rope scaling", () => gguf("rope.gguf", [...llama({}), ["llama.rope.scaling.type", "string", "dynamic"]], bertTensors()), "INVALID_MODEL"],
 		["missing tensors", () => gguf("tensors.gguf", llama({}), bertTensors()), "INVALID_MODEL"],
 	])("%s", async (_, path, code) => {
 		await expectFailure({ model: path(), cost: { lexicon: ["x"] } }, code);
@@ -137,6 +138,7 @@ describe("prompts", () => {
 		["longer than the context", { prompt: "word ".repeat(2000) }, "PROMPT_TOO_LONG"],
 		["invalid UTF-16", { prompt: "a \ud800 b" }, "INVALID_PROMPT"],
 		["the text of a control token", { prompt: "hello </s> world" }, "SPECIAL_TOKEN_TEXT"],
+		["the text of a control token in a role", { messages: [{ role: "user</s>", content: "hello" }] }, "SPECIAL_TOKEN_TEXT"],
 		["the text of a control token in a message", { messages: [{ role: "user", content: "</s>" }] }, "SPECIAL_TOKEN_TEXT"],
 		["token ids out of range", { prompt: [1, 512] }, "INVALID_PROMPT"],
 		["negative token ids", { prompt: [-1] }, "INVALID_PROMPT"],
@@ -177,6 +179,9 @@ describe("options", () => {
 	test.each([
 		["a budget of NaN", { budget: Number.NaN }],
 		["a negative budget", { budget: -1 }],
+		["a discount beside constraints", { cost: undefined, discount: 0.5, constraints: [{ cost: { lexicon: ["x"] } }] }],
+		["token costs of NaN", { cost: { tokenCosts: Float64Array.of(0, Number.NaN) } }],
+		["an end outside the vocabulary", { model: { ...small.model, ends: [2] } }],
 		["a discount of 0", { discount: 0 }],
 		["a discount above 1", { discount: 1.1 }],
 		["cost and constraints", { constraints: [{ cost: { lexicon: ["x"] } }] }],
@@ -187,6 +192,30 @@ describe("options", () => {
 		["an unknown load option", { modle: "x" }],
 	])("%s", async (_, options) => {
 		await expectFailure({ ...small, ...options }, "INVALID_OPTION");
+	});
+
+	test("an option given as undefined is not given", async () => {
+		await using guard = await InferenceGuard.load({ ...small, budget: undefined, discount: undefined });
+		const names = ["candidates", "beams", "temperature", "objective", "retries", "topP", "seed", "strategy", "onRefusal", "signal"];
+		const nothing = Object.fromEntries(names.map((name) => [name, undefined]));
+		expect((await guard.generate({ prompt: [0], maxTokens: 2, ...nothing })).text).toBe("aa");
+	});
+
+	test("values that cannot be shown are rejected like any other", async () => {
+		const circular: Record<string, unknown> = {};
+		circular.self = circular;
+		await expectFailure({ ...small, model: circular }, "INVALID_OPTION");
+		await expectFailure({ ...small, model: { pieces: 1n } }, "INVALID_OPTION");
+		await using guard = await InferenceGuard.load(small);
+		const stream = guard.stream({ prompt: [0], signal: {} } as unknown as GenerateOptions);
+		await expect(stream.reply).rejects.toMatchObject({ code: "INVALID_OPTION" });
+	});
+
+	test("a progress function that throws ends the load", async () => {
+		const onLoadProgress = () => {
+			throw new Error("no display");
+		};
+		await expectFailure({ model: good, cost: { lexicon: ["x"] }, onLoadProgress }, "CALLBACK_FAILED");
 	});
 
 	test("the guard needs a cost model", async () => {

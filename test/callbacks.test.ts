@@ -56,6 +56,59 @@ describe("a cost function", () => {
 	});
 });
 
+test("what is streamed was judged as a finished text of its own, not by its estimate", async () => {
+	const cost: ScoreFunction = (candidates) => candidates.map(({ text, finished }) => (finished && text.includes("b") ? 1 : 0));
+	await withGuard({ cost }, async (guard) => {
+		for (let seed = 0; seed < 10; seed++) {
+			const stream = guard.stream({ prompt, candidates: 4, beams: 1, blockLength: 2, maxTokens: 6, seed, maxGeneratedTokens: 60 });
+			for await (const { text } of stream) expect(text).not.toContain("b");
+			expect((await stream.reply).text).not.toContain("b");
+		}
+	});
+});
+
+test("an answer that the cost function takes back when asked once more is not returned", async () => {
+	let asked = 0;
+	const cost: ScoreFunction = (candidates) => candidates.map(() => (candidates.length === 1 && ++asked === 1 ? 1 : 0));
+	await withGuard({ cost }, async (guard) => {
+		const reply = await guard.generate({ prompt, candidates: 4, beams: 1, maxTokens: 2, blockLength: 2, seed: 1 });
+		expect(asked).toBe(2); // the first answer and its replacement
+		expect(reply.outcome).toBe("steered");
+	});
+});
+
+test("costs are compared in double precision", async () => {
+	const exactly =
+		(value: number): ScoreFunction =>
+		(candidates) =>
+			candidates.map(() => value);
+	const options = { prompt, candidates: 2, maxTokens: 2, maxGeneratedTokens: 20 };
+	await withGuard({ cost: exactly(0.1), budget: 0.1 }, async (guard) => {
+		expect(await guard.generate(options)).toMatchObject({ outcome: "safe", safety: { cost: 0.1 } });
+	});
+	await withGuard({ cost: exactly(0.70000001), budget: 0.7 }, async (guard) => {
+		expect((await guard.generate(options)).outcome).toBe("refused");
+	});
+});
+
+test("the Lagrangian and the cost objective price partial texts, whether or not they are within budget", async () => {
+	const cheap = { prompt, strategy: "beam" as const, candidates: 16, blockLength: 2, maxTokens: 4, seed: 1, lambda: 5 };
+	const reward: ScoreFunction = (candidates) => candidates.map(({ text }) => 0.1 * (text.split("b").length - 1));
+	await withGuard({ cost: countB, budget: 0.5, reward }, async (guard) => {
+		expect((await guard.generate({ ...cheap, objective: "lagrangian" })).text).toBe("aaaa");
+		expect((await guard.generate({ ...cheap, objective: "cost" })).text).toBe("aaaa");
+	});
+});
+
+test("a function that generates with the guard that waits for it is an error, not a deadlock", async () => {
+	const guard = await InferenceGuard.load({ model, cost: async () => [(await guard.generate({ prompt })).text.length] });
+	await expect(guard.generate({ prompt, candidates: 1 })).rejects.toMatchObject({
+		code: "CALLBACK_FAILED",
+		cause: { code: "INVALID_OPTION" },
+	});
+	await guard.dispose();
+});
+
 test("a reward function chooses among what is within budget", async () => {
 	const reward: ScoreFunction = (candidates) => candidates.map(({ text }) => (text.startsWith("b") ? 10 : 0) + text.split("a").length - 1);
 	const reply = await withGuard({ cost: { tokenCosts: [0, 1] }, budget: 1, reward }, (guard) =>

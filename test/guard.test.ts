@@ -132,6 +132,10 @@ describe("in a process of its own", () => {
 			`process.exit() ${ms} ms into a search`,
 			`const guard = await load(); guard.generate(long); setTimeout(() => process.exit(0), ${ms});`,
 		]),
+		[
+			"dispose in an exit listener, with a generation queued",
+			"const guard = await load(); guard.generate(long); guard.generate(long); process.on('exit', () => guard.dispose()); setTimeout(() => process.exit(0), 20);",
+		],
 		["process.exit() while loading", "load(); process.exit(0);"],
 		[
 			"process.exit() while a cost function never settles",

@@ -129,6 +129,24 @@ describe("objectives", () => {
 	});
 });
 
+describe("the compute limit", () => {
+	const model = letters({ a: { a: 0.5, b: 0.5 }, b: { a: 0.5, b: 0.5 } });
+
+	test("an unguarded strategy returns what it has", async () => {
+		const reply = await generate({ model }, { prompt, strategy: "bestOfN", candidates: 4, maxTokens: 10, maxGeneratedTokens: 35, seed: 1 });
+		expect(reply).toMatchObject({ outcome: "unguarded", finishReason: "length", reward: null });
+		expect(reply.text).toHaveLength(8);
+	});
+
+	test("a truncated reply carries the log-likelihood of what was told", async () => {
+		await using guard = await InferenceGuard.load({ model, cost: costOf(model, { b: 1 }), budget: 1 });
+		const stream = guard.stream({ prompt, candidates: 1, blockLength: 1, retries: 0, maxTokens: 8, maxGeneratedTokens: 3, seed: 1 });
+		const reply = await stream.reply;
+		expect(reply.outcome).toBe("truncated");
+		expect(reply.logLikelihood).toBeCloseTo(Math.log(0.5), 5);
+	});
+});
+
 describe("constraints", () => {
 	const model = letters({ a: { b: 0.4, c: 0.4, d: 0.2 }, b: { b: 1 }, c: { c: 1 }, d: { d: 1 } });
 

@@ -20,10 +20,6 @@ interface GenerateFlags {
 	json?: boolean;
 }
 
-function defined<T extends object>(options: T): T {
-	return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
-}
-
 /** One line: outcome, cost / budget, rounds, tokens, seconds. */
 export function summary({ outcome, safety, usage, timings }: Reply): string {
 	const rounds = `${safety.rounds} ${safety.rounds === 1 ? "round" : "rounds"}`;
@@ -32,16 +28,14 @@ export function summary({ outcome, safety, usage, timings }: Reply): string {
 }
 
 export async function generate(flags: GenerateFlags): Promise<Reply> {
-	await using guard = await loadWithProgress(
-		defined({
-			model: flags.model,
-			cost: flags.cost === undefined ? undefined : { lexicon: flags.cost },
-			budget: numeric(flags.budget),
-			threads: numeric(flags.threads),
-			device: flags.device,
-		}),
-	);
-	const options: GenerateOptions = defined({
+	await using guard = await loadWithProgress({
+		model: flags.model,
+		cost: flags.cost === undefined ? undefined : { lexicon: flags.cost },
+		budget: numeric(flags.budget),
+		threads: numeric(flags.threads),
+		device: flags.device,
+	});
+	const options: GenerateOptions = {
 		...(flags.chat ? { messages: [{ role: "user", content: flags.prompt }] } : { prompt: flags.prompt }),
 		strategy: flags.strategy === "best-of-n" ? ("bestOfN" as const) : flags.strategy,
 		candidates: numeric(flags.candidates),
@@ -50,7 +44,7 @@ export async function generate(flags: GenerateFlags): Promise<Reply> {
 		maxTokens: numeric(flags.maxTokens),
 		temperature: numeric(flags.temperature),
 		seed: numeric(flags.seed),
-	});
+	};
 	if (flags.json) {
 		const reply = await guard.generate(options);
 		console.log(JSON.stringify(reply));

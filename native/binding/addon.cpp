@@ -45,6 +45,9 @@ Napi::Value open(const Napi::CallbackInfo & info) {
     const Napi::Env env = info.Env();
     return guarded(env, [&]() -> Napi::Value {
         guard_spec spec = guard_spec_from(info[1].As<Napi::Object>());
+        if (env.IsExceptionPending()) {
+            return env.Undefined();
+        }
         const std::shared_ptr<guard_list> siblings = *env.GetInstanceData<std::shared_ptr<guard_list>>();
         guard_thread * thread = new guard_thread(env, info[2].As<Napi::Function>(), siblings);
         guard_handle handle = guard_handle::New(env, thread, [](Napi::BasicEnv, guard_thread * t) { delete t; });
@@ -57,7 +60,10 @@ Napi::Value open(const Napi::CallbackInfo & info) {
 // generate(handle, id, request)
 Napi::Value generate(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        guard_of(info).generate(id_of(info), request_from(info[2].As<Napi::Object>()));
+        generation_request request = request_from(info[2].As<Napi::Object>());
+        if (!info.Env().IsExceptionPending()) {
+            guard_of(info).generate(id_of(info), std::move(request));
+        }
         return info.Env().Undefined();
     });
 }
@@ -83,12 +89,12 @@ Napi::Value bare_decode(const Napi::CallbackInfo & info) {
     });
 }
 
-// answer(handle, id, Float32Array | null)
+// answer(handle, id, Float64Array | null)
 Napi::Value answer(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        std::vector<float> values;
+        std::vector<double> values;
         if (!info[2].IsNull()) {
-            const Napi::Float32Array given = info[2].As<Napi::Float32Array>();
+            const Napi::Float64Array given = info[2].As<Napi::Float64Array>();
             values.assign(given.Data(), given.Data() + given.ElementLength());
         }
         guard_of(info).answer(id_of(info), std::move(values), info[2].IsNull());

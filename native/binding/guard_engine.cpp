@@ -44,7 +44,9 @@ guard_engine::guard_engine(guard_spec given, const cancel_flag & cancel, const s
         return;
     }
     model = std::make_unique<loaded_model>(spec.model, cancel, progress);
-    steps = std::make_unique<llama_decoder>(*model, spec.decoder);
+    auto made = std::make_unique<llama_decoder>(*model, spec.decoder);
+    llama = made.get();
+    steps = std::move(made);
 }
 
 score_function guard_engine::function_of(const char * kind, size_t index) {
@@ -105,6 +107,9 @@ generation_result guard_engine::generate(const generation_request & request, con
     options.max_tokens = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
     options.block_length = std::min(options.block_length, options.max_tokens);
     current_ask = &ask;
+    if (llama != nullptr) {
+        llama->set_available_bytes(request.available_bytes);
+    }
 
     std::unique_ptr<tabular_oracle> oracle;
     if (options.estimator == ESTIMATOR_CRITIC) {

@@ -51,6 +51,7 @@ struct generation_request {
     bool                  is_text = false;
     bool                  special = false; // the text is a rendered chat template, which writes special tokens itself
     search_options        search;
+    uint64_t              available_bytes = 0; // memory that the process may still use
 };
 
 struct generation_result {
@@ -59,7 +60,7 @@ struct generation_result {
 };
 
 // asks a JavaScript function: which ("cost" or "reward"), its index, all candidates
-using ask_function = std::function<std::vector<float>(const char *, size_t, const std::vector<text_view> &)>;
+using ask_function = std::function<std::vector<double>(const char *, size_t, const std::vector<text_view> &)>;
 
 class guard_engine {
   public:
@@ -81,6 +82,7 @@ class guard_engine {
     guard_spec                    spec;
     std::unique_ptr<loaded_model> model;
     std::unique_ptr<decoder>      steps;
+    llama_decoder *               llama = nullptr; // the same, unless the model is tabular
     std::vector<constraint>       constraints;
     std::unique_ptr<reward_model> reward;
     const ask_function *          current_ask = nullptr;

@@ -2,7 +2,7 @@
 
 #include "marshal.h"
 
-#include <cassert>
+#include <system_error>
 
 namespace ig {
 
@@ -28,12 +28,20 @@ void stop_all(const guard_list & guards) {
 
 guard_thread::guard_thread(Napi::Env env, Napi::Function dispatch, std::shared_ptr<guard_list> list)
     : env(env), siblings(std::move(list)) {
-    siblings->insert(this);
-    napi_create_threadsafe_function(env, dispatch, nullptr, Napi::String::New(env, "inferenceguard"), 0, 1, nullptr,
-                                    nullptr, this, deliver, &events);
+    const napi_status created = napi_create_threadsafe_function(
+        env, dispatch, nullptr, Napi::String::New(env, "inferenceguard"), 0, 1, nullptr, nullptr, this, deliver, &events);
+    if (created != napi_ok) {
+        throw error("INTERNAL", "Node could not create a thread-safe function");
+    }
     napi_unref_threadsafe_function(env, events);
+    try {
+        worker = std::thread([this] { run(); });
+    } catch (const std::system_error &) {
+        napi_release_threadsafe_function(events, napi_tsfn_abort);
+        throw error("OUT_OF_MEMORY", "the system allows no further thread for this guard; dispose others first");
+    }
     napi_add_env_cleanup_hook(env, on_env_exit, this); // runs before the hook of the thread-safe function
-    worker = std::thread([this] { run(); });
+    siblings->insert(this);
 }
 
 guard_thread::~guard_thread() {
@@ -62,6 +70,8 @@ void guard_thread::stop() {
     if (worker.joinable()) {
         worker.join();
     }
+    queue.clear();
+    jobs.clear();
     if (events != nullptr) {
         napi_release_threadsafe_function(events, napi_tsfn_abort);
         events = nullptr;
@@ -189,7 +199,7 @@ void guard_thread::cancel(uint32_t id) {
     }
 }
 
-std::vector<float> guard_thread::ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts) {
+std::vector<double> guard_thread::ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts) {
     {
         std::lock_guard<std::mutex> guard(j.answer_lock);
         j.has_answer = false;
@@ -210,7 +220,7 @@ std::vector<float> guard_thread::ask(job & j, const char * kind, size_t index, c
     return std::move(j.answer);
 }
 
-void guard_thread::answer(uint32_t id, std::vector<float> values, bool failed) {
+void guard_thread::answer(uint32_t id, std::vector<double> values, bool failed) {
     std::lock_guard<std::mutex> guard(lock);
     const auto found = jobs.find(id);
     if (found == jobs.end()) {
@@ -225,6 +235,9 @@ void guard_thread::answer(uint32_t id, std::vector<float> values, bool failed) {
 }
 
 void guard_thread::send(uint32_t id, const char * kind, bool last, event payload) {
+    if (events == nullptr) {
+        return; // stopped
+    }
     delivery * d = new delivery{ id, kind, last, std::move(payload) };
     if (napi_call_threadsafe_function(events, d, napi_tsfn_nonblocking) != napi_ok) {
         delete d;

@@ -31,7 +31,7 @@ struct job {
     std::condition_variable answered;
     bool                    has_answer = false;
     bool                    failed = false;
-    std::vector<float>      answer;
+    std::vector<double>     answer;
 };
 
 class guard_thread;
@@ -52,7 +52,7 @@ class guard_thread {
     void bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens);
 
     void cancel(uint32_t id);
-    void answer(uint32_t id, std::vector<float> values, bool failed);
+    void answer(uint32_t id, std::vector<double> values, bool failed);
 
     // Frees the engine after everything that was queued before.
     void close(uint32_t id);
@@ -82,7 +82,7 @@ class guard_thread {
     void run();
     void send(uint32_t id, const char * kind, bool last, event payload);
     void send_failure(uint32_t id, const std::string & code, const std::string & message);
-    std::vector<float> ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts);
+    std::vector<double> ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts);
 
     static void deliver(napi_env env, napi_value dispatch, void * context, void * data);
     static void on_env_exit(void * self);

@@ -132,6 +132,7 @@ generation_request request_from(const Napi::Object & o) {
     } else {
         request.tokens = numbers_of<token_id, Napi::Int32Array>(o, "tokens");
     }
+    request.available_bytes = uint64_t(number_of(o, "availableBytes"));
     search_options & s = request.search;
     s.expansion = choice_of<expansion_kind>(o, "expansion", { { "sample", EXPANSION_SAMPLE }, { "token", EXPANSION_TOKEN } });
     s.estimator = choice_of<estimator_kind>(o, "estimator", { { "models", ESTIMATOR_MODELS },

@@ -39,21 +39,15 @@ bool llama_decoder::should_abort(void * self) {
 // keys and values in half precision
 uint64_t llama_decoder::bytes_per_cell() const {
     const llama_model * m = model.get();
-    const uint64_t n_head = std::max(1, llama_model_n_head(m));
-    return 2 * sizeof(uint16_t) * uint64_t(llama_model_n_layer(m)) * llama_model_n_embd(m) * llama_model_n_head_kv(m) / n_head;
+    const int64_t head_size = llama_model_n_embd(m) / std::max(1, llama_model_n_head(m));
+    const int64_t key = model.hyperparameter("attention.key_length");
+    const int64_t value = model.hyperparameter("attention.value_length");
+    const uint64_t per_head = (key > 0 ? key : head_size) + (value > 0 ? value : head_size);
+    return sizeof(uint16_t) * uint64_t(llama_model_n_layer(m)) * llama_model_n_head_kv(m) * per_head;
 }
 
-void llama_decoder::check_capacity(int64_t cells) const {
-    if (options.max_cells > 0 && cells > options.max_cells) {
-        throw error("KV_CAPACITY",
-                    format("this generation needs %lld KV cells (prompt + live beams and candidates), but kvCells allows "
-                           "%lld; raise kvCells or lower candidates, beams, blockLength or maxTokens",
-                           (long long) cells, (long long) options.max_cells));
-    }
-    uint64_t free = 0;
-    for (const device_info & device : list_devices()) {
-        free = std::max(free, device.free_bytes);
-    }
+void llama_decoder::check_memory(int64_t cells) const {
+    const uint64_t free = model.free_gpu_bytes() > 0 ? model.free_gpu_bytes() : available_bytes;
     const uint64_t needed = uint64_t(cells) * bytes_per_cell();
     if (free > 0 && needed > free) {
         throw error("KV_CAPACITY", format("this generation needs %.1f GiB of KV cache, but %.1f GiB of memory are free; lower "
@@ -62,17 +56,32 @@ void llama_decoder::check_capacity(int64_t cells) const {
     }
 }
 
+// Models with two sets of rotary factors choose between them by the size of the context. It is kept on one side of the
+// border, so that the size of a search does not change what the model computes.
+int64_t llama_decoder::context_cells(int64_t cells) const {
+    const int64_t padded = std::max<int64_t>(round_up(cells, cell_padding), chunk);
+    const int64_t border = model.hyperparameter("rope.scaling.original_context_length");
+    const bool has_two_sets = model.metadata(model.metadata("general.architecture") + ".rope.scaling.type") == "longrope";
+    return has_two_sets ? std::max(padded, round_up(border + 1, cell_padding)) : padded;
+}
+
 void llama_decoder::reserve(int32_t sequences, int64_t cells) {
-    check_capacity(cells);
+    if (options.max_cells > 0 && cells > options.max_cells) {
+        throw error("KV_CAPACITY",
+                    format("this generation needs %lld KV cells (prompt + live beams and candidates), but kvCells allows "
+                           "%lld; raise kvCells or lower candidates, beams, blockLength or maxTokens",
+                           (long long) cells, (long long) options.max_cells));
+    }
     if (!context || sequences > n_sequences || cells > n_cells) {
         const int32_t wanted_sequences = std::max(sequences, n_sequences);
         const int64_t wanted_cells = std::max(cells, n_cells);
         context.reset();
         n_sequences = 0;
         n_cells = 0;
+        check_memory(wanted_cells);
 
         llama_context_params params = llama_context_default_params();
-        params.n_ctx = uint32_t(std::max<int64_t>(round_up(wanted_cells, cell_padding), chunk));
+        params.n_ctx = uint32_t(context_cells(wanted_cells));
         params.n_batch = chunk;
         params.n_ubatch = chunk;
         params.n_seq_max = wanted_sequences;

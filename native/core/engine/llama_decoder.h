@@ -30,6 +30,9 @@ class llama_decoder : public decoder {
     void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
     void step(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
 
+    // Memory that the process may still use; 0: unknown.
+    void set_available_bytes(uint64_t bytes) { available_bytes = bytes; }
+
     const float * logits(size_t row) const override;
     const float * hidden(size_t row) const override;
 
@@ -51,9 +54,11 @@ class llama_decoder : public decoder {
     llama_batch                                     batch;
     std::vector<int32_t>                            lengths; // tokens per sequence
     const cancel_flag *                             current_cancel = nullptr;
+    uint64_t                                        available_bytes = 0;
 
     uint64_t bytes_per_cell() const;
-    void     check_capacity(int64_t cells) const;
+    int64_t  context_cells(int64_t cells) const;
+    void     check_memory(int64_t cells) const;
     void     decode(const decode_item * items, size_t n, bool outputs, const cancel_flag & cancel);
     void     repair();
     static bool should_abort(void * self);

@@ -3,6 +3,8 @@
 #include "engine/llama_backend.h"
 #include "support/error.h"
 
+#include <cstdlib>
+
 namespace ig {
 
 namespace {
@@ -61,6 +63,7 @@ loaded_model::loaded_model(const model_options & options, const cancel_flag & ca
     init_llama_backend();
     check_generative_model(options.path);
     std::vector<ggml_backend_dev_t> devices = chosen_devices(options);
+    gpus = devices;
     backend_name = devices.empty() ? "CPU" : "";
     for (ggml_backend_dev_t device : devices) {
         backend_name += (backend_name.empty() ? "" : ", ") + std::string(ggml_backend_dev_name(device));
@@ -151,9 +154,23 @@ std::string loaded_model::chat_template() const {
     return text != nullptr ? text : "";
 }
 
-std::string loaded_model::metadata(const char * key) const {
+std::string loaded_model::metadata(const std::string & key) const {
     char value[256];
-    return llama_model_meta_val_str(model.get(), key, value, sizeof(value)) >= 0 ? value : "";
+    return llama_model_meta_val_str(model.get(), key.c_str(), value, sizeof(value)) >= 0 ? value : "";
+}
+
+int64_t loaded_model::hyperparameter(const char * name) const {
+    return std::strtoll(metadata(metadata("general.architecture") + "." + name).c_str(), nullptr, 10);
+}
+
+uint64_t loaded_model::free_gpu_bytes() const {
+    uint64_t sum = 0;
+    for (ggml_backend_dev_t device : gpus) {
+        size_t free = 0, total = 0;
+        ggml_backend_dev_memory(device, &free, &total);
+        sum += free;
+    }
+    return sum;
 }
 
 }

@@ -33,12 +33,18 @@ class loaded_model {
 
     std::vector<std::string> control_texts() const; // of tokens that no prompt may spell out
     std::string              chat_template() const; // empty: none
-    std::string              metadata(const char * key) const; // empty: none
+    std::string              metadata(const std::string & key) const; // empty: none
 
     llama_model *       get() const { return model.get(); }
     const llama_vocab * vocabulary() const { return vocab; }
     int32_t             n_vocab() const { return int32_t(ends.size()); }
     const std::string & backend() const { return backend_name; }
+
+    // Bytes that are free on the GPUs that run the model; 0 where it runs on the CPU.
+    uint64_t free_gpu_bytes() const;
+
+    // A number from the metadata, by its key behind the architecture's name; 0 where there is none.
+    int64_t hyperparameter(const char * name) const;
 
   private:
     struct deleter {
@@ -50,6 +56,7 @@ class loaded_model {
     std::vector<bool>                         ends;
     std::vector<std::unique_ptr<std::string>> pieces; // filled on demand
     std::string                               backend_name;
+    std::vector<ggml_backend_dev_t>           gpus;
 };
 
 }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <set>
 
 namespace ig {
 
@@ -144,6 +145,9 @@ void check_hyperparameters(const gguf_context * gguf, const std::string & path, 
     expect(n_expert <= max_experts, path, arch + ".expert_count");
     expect(n_expert == 0 ? n_used == 0 : n_used > 0 && n_used <= n_expert, path, arch + ".expert_used_count");
     expect(n_groups == 0 || n_groups < n_expert, path, arch + ".expert_group_count");
+    const std::string rope_scaling = string_value(gguf, arch + ".rope.scaling.type");
+    const std::set<std::string> known_scalings = { "", "none", "linear", "yarn", "longrope" };
+    expect(known_scalings.count(rope_scaling) == 1, path, arch + ".rope.scaling.type");
     const bool grouped = n_groups > 1;
     expect(!grouped || (n_expert % n_groups == 0 && n_groups_used > 0 && n_groups_used < n_groups), path,
            arch + ".expert_group_used_count");

@@ -27,6 +27,11 @@ struct cost_state {
     int32_t node = 0;
     bool    in_word = false;
     bool    in_space = false;
+
+    // combining marks that were read, but whose order is open until another character follows
+    static constexpr int max_marks = 6;
+    uint32_t             marks[max_marks] = { 0 };
+    int                  n_marks = 0;
 };
 
 class token_cost_model {
@@ -45,14 +50,14 @@ class sequence_cost_model {
     virtual ~sequence_cost_model() = default;
 
     // one cost per text; an estimate where the text is not finished
-    virtual std::vector<float> costs(const std::vector<text_view> & texts) = 0;
+    virtual std::vector<double> costs(const std::vector<text_view> & texts) = 0;
 };
 
 class reward_model {
   public:
     virtual ~reward_model() = default;
 
-    virtual std::vector<float> rewards(const std::vector<text_view> & texts) = 0;
+    virtual std::vector<double> rewards(const std::vector<text_view> & texts) = 0;
 };
 
 // one cost model with its budget; exactly one of the two models is set

@@ -7,13 +7,13 @@
 
 namespace ig {
 
-using score_function = std::function<std::vector<float>(const std::vector<text_view> &)>;
+using score_function = std::function<std::vector<double>(const std::vector<text_view> &)>;
 
 class function_cost : public sequence_cost_model {
   public:
     explicit function_cost(score_function score) : score(std::move(score)) {}
 
-    std::vector<float> costs(const std::vector<text_view> & texts) override { return score(texts); }
+    std::vector<double> costs(const std::vector<text_view> & texts) override { return score(texts); }
 
   private:
     score_function score;
@@ -23,7 +23,7 @@ class function_reward : public reward_model {
   public:
     explicit function_reward(score_function score) : score(std::move(score)) {}
 
-    std::vector<float> rewards(const std::vector<text_view> & texts) override { return score(texts); }
+    std::vector<double> rewards(const std::vector<text_view> & texts) override { return score(texts); }
 
   private:
     score_function score;

@@ -4,6 +4,7 @@
 #include "support/unicode.h"
 #include "support/utf8.h"
 
+#include <algorithm>
 #include <deque>
 
 namespace ig {
@@ -25,6 +26,11 @@ std::vector<uint32_t> term_symbols(std::string_view text, bool open_start, bool 
                 folded.push_back(c);
             }
         }
+    }
+    for (auto begin = folded.begin(); begin != folded.end();) {
+        const auto end = std::find_if_not(begin, folded.end(), is_mark);
+        std::sort(begin, end);
+        begin = end == folded.end() ? end : end + 1;
     }
     std::vector<uint32_t> symbols;
     bool in_word = false;
@@ -129,18 +135,43 @@ double lexicon::read(cost_state & state, uint32_t character) const {
     fold_character(character, folded);
     double cost = 0;
     for (int i = 0; i < folded.n; ++i) {
-        const bool space = is_space(folded.begin[i]);
-        if (space && state.in_space) {
-            continue;
+        const uint32_t c = folded.begin[i];
+        if (!is_mark(c) || state.n_marks == cost_state::max_marks) {
+            cost += settle_marks(state);
         }
-        const bool word = is_word_character(folded.begin[i]);
-        if (word != state.in_word) {
-            cost += advance(state, border);
+        if (is_mark(c)) {
+            state.marks[state.n_marks++] = c;
+        } else {
+            cost += read_folded(state, c);
         }
-        cost += advance(state, space ? ' ' : folded.begin[i]);
-        state.in_word = word;
-        state.in_space = space;
     }
+    return cost;
+}
+
+// Unicode leaves the order of most marks free; any fixed order will do as long as terms are read in the same way.
+double lexicon::settle_marks(cost_state & state) const {
+    std::sort(state.marks, state.marks + state.n_marks);
+    double cost = 0;
+    for (int i = 0; i < state.n_marks; ++i) {
+        cost += read_folded(state, state.marks[i]);
+    }
+    state.n_marks = 0;
+    return cost;
+}
+
+double lexicon::read_folded(cost_state & state, uint32_t character) const {
+    const bool space = is_space(character);
+    if (space && state.in_space) {
+        return 0;
+    }
+    double cost = 0;
+    const bool word = is_word_character(character);
+    if (word != state.in_word) {
+        cost += advance(state, border);
+    }
+    cost += advance(state, space ? ' ' : character);
+    state.in_word = word;
+    state.in_space = space;
     return cost;
 }
 
@@ -155,15 +186,16 @@ double lexicon::charge(cost_state & state, token_id, std::string_view text) cons
 
 double lexicon::charge_end(const cost_state & state) const {
     cost_state end = state;
-    return end.in_word ? advance(end, border) : 0;
+    const double cost = settle_marks(end);
+    return cost + (end.in_word ? advance(end, border) : 0);
 }
 
-std::vector<float> lexicon::rewards(const std::vector<text_view> & texts) {
-    std::vector<float> sums;
+std::vector<double> lexicon::rewards(const std::vector<text_view> & texts) {
+    std::vector<double> sums;
     for (const text_view & view : texts) {
         cost_state state;
         const double charged = charge(state, 0, *view.text);
-        sums.push_back(float(charged + charge_end(state)));
+        sums.push_back(charged + charge_end(state));
     }
     return sums;
 }

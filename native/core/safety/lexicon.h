@@ -1,7 +1,7 @@
 // lexicon.h owns terms with weights and the automaton (Aho and Corasick 1975) that finds them in folded text. Word
 // borders are symbols of the automaton's alphabet: a whole-word term is stored as border + letters + border, so a hit
 // is decided by the character that follows the word, and the state alone tells whether one is still undecided. Runs of
-// white space count as one space.
+// white space count as one space, and runs of combining marks are put in order, so that equivalent spellings are equal.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -24,7 +24,7 @@ class lexicon : public token_cost_model, public reward_model {
     double charge_end(const cost_state & state) const override;
 
     // the sum of the weights of all hits
-    std::vector<float> rewards(const std::vector<text_view> & texts) override;
+    std::vector<double> rewards(const std::vector<text_view> & texts) override;
 
   private:
     struct node {
@@ -40,6 +40,8 @@ class lexicon : public token_cost_model, public reward_model {
     int32_t follow(int32_t from, uint32_t symbol) const;
     double  advance(cost_state & state, uint32_t symbol) const;
     double  read(cost_state & state, uint32_t character) const;
+    double  read_folded(cost_state & state, uint32_t character) const;
+    double  settle_marks(cost_state & state) const;
 };
 
 }

@@ -11,10 +11,10 @@ inline double mean_log_likelihood(const text_view & view) {
 
 class log_likelihood_reward : public reward_model {
   public:
-    std::vector<float> rewards(const std::vector<text_view> & texts) override {
-        std::vector<float> means;
+    std::vector<double> rewards(const std::vector<text_view> & texts) override {
+        std::vector<double> means;
         for (const text_view & view : texts) {
-            means.push_back(float(mean_log_likelihood(view)));
+            means.push_back(mean_log_likelihood(view));
         }
         return means;
     }

@@ -41,8 +41,8 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
             open.push_back(&p);
             texts.push_back(p.view());
         }
+        p.estimated_cost = 0;
     }
-    std::vector<std::vector<double>> estimates(open.size(), std::vector<double>(models.constraints.size(), 0));
     std::vector<bool> accepted(open.size(), true);
     bool any = false;
     for (size_t c = 0; c < models.constraints.size() && !open.empty(); ++c) {
@@ -51,7 +51,7 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
             continue;
         }
         any = true;
-        const std::vector<float> costs = limit.whole_text->costs(texts);
+        const std::vector<double> costs = limit.whole_text->costs(texts);
         expect_count(texts.size(), costs.size(), "costs");
         for (size_t i = 0; i < open.size(); ++i) {
             path & p = *open[i];
@@ -60,7 +60,7 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
                 p.feasible = p.feasible && p.safety[c].cost <= limit.terms.budget;
                 continue;
             }
-            estimates[i][c] = costs[i];
+            p.estimated_cost += p.safety[c].cost_with(limit.terms, costs[i]) - p.safety[c].cost;
             const bool within = p.safety[c].cost_with(limit.terms, costs[i]) <= limit.terms.budget;
             accepted[i] = accepted[i] && within;
             const bool decides = options.estimator == ESTIMATOR_MODELS || options.estimator == ESTIMATOR_LOG_LIKELIHOOD;
@@ -69,7 +69,7 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
     }
     for (size_t i = 0; i < open.size() && any; ++i) {
         if (!open[i]->finished() && accepted[i]) {
-            open[i]->checkpoints.push_back({ open[i]->tokens.size(), estimates[i] });
+            open[i]->checkpoints.push_back(open[i]->tokens.size());
         }
     }
 }
@@ -78,7 +78,7 @@ void estimator::ask_critic(std::vector<path> & candidates) {
     std::vector<path *> open;
     std::vector<std::vector<double>> z;
     for (path & p : candidates) {
-        if (p.finished() || !p.feasible) {
+        if (p.finished() || (!p.feasible && options.enforces_budget())) {
             continue;
         }
         open.push_back(&p);
@@ -122,7 +122,7 @@ void estimator::set_rewards(std::vector<path> & candidates) {
     if (texts.empty()) {
         return;
     }
-    const std::vector<float> rewards = models.reward.rewards(texts);
+    const std::vector<double> rewards = models.reward.rewards(texts);
     expect_count(texts.size(), rewards.size(), "rewards");
     for (size_t i = 0; i < asked.size(); ++i) {
         asked[i]->reward = rewards[i];
@@ -141,12 +141,9 @@ void estimator::judge(std::vector<path> & candidates) {
     }
     const double discount = models.constraints.empty() ? 1 : models.constraints[0].terms.discount;
     for (path & p : candidates) {
-        double cost = 0;
-        for (size_t c = 0; c < models.constraints.size(); ++c) {
-            cost += p.safety[c].cost;
-            if (!p.finished() && !p.checkpoints.empty() && p.checkpoints.back().n_tokens == p.tokens.size()) {
-                cost += p.checkpoints.back().estimates[c];
-            }
+        double cost = p.estimated_cost;
+        for (const safety_state & state : p.safety) {
+            cost += state.cost;
         }
         double worth = p.reward;
         bool promising = p.feasible;
@@ -154,10 +151,10 @@ void estimator::judge(std::vector<path> & candidates) {
             worth *= std::pow(discount, double(p.tokens.size()));
         } else if (options.estimator == ESTIMATOR_LOG_LIKELIHOOD) {
             worth = mean_log_likelihood(p.view());
-        } else if (options.estimator == ESTIMATOR_CRITIC && p.feasible) {
+        } else if (options.estimator == ESTIMATOR_CRITIC && (p.feasible || !options.enforces_budget())) {
             const critic_note & note = p.notes.back();
             worth = note.value;
-            promising = note.p_safe - options.uncertainty_penalty * note.p_safe_std > options.p_safe_threshold;
+            promising = p.feasible && note.p_safe - options.uncertainty_penalty * note.p_safe_std > options.p_safe_threshold;
         }
         p.score = objective(options, worth, cost, promising);
     }
@@ -207,9 +204,9 @@ measurement estimator::measure_finished(const path & finished) {
     stopwatch watch(timings.cost);
     return measure(finished.tokens, [&](size_t c, const response & whole) {
         const text_view view = { &whole.text, &whole.tokens, true, finished.log_likelihood };
-        const std::vector<float> costs = models.constraints[c].whole_text->costs({ view });
+        const std::vector<double> costs = models.constraints[c].whole_text->costs({ view });
         expect_count(1, costs.size(), "costs");
-        return double(costs[0]);
+        return costs[0];
     });
 }
 

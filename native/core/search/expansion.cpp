@@ -71,34 +71,38 @@ sampled_token token_sampler::pick(const float * logits, size_t n_vocab, size_t k
 token_id token_sampler::draw_truncated(size_t n_vocab, random_stream & random) {
     const float peak = max_of(scaled.data(), n_vocab);
     const bool has_top_k = options.top_k > 0 && size_t(options.top_k) < n_vocab;
-    std::vector<int32_t> kept;
-    std::vector<float> weights;
-    const auto weigh = [&](size_t k) {
-        kept = top_k(scaled.data(), n_vocab, k);
-        weights.clear();
+    const double all = exp_and_sum(scaled.data(), n_vocab, 1.0f, peak, scratch.data());
+    if (!has_top_k && options.top_p == 1) {
+        double total = 0;
+        for (float & weight : scratch) {
+            weight = weight >= options.min_p ? weight : 0;
+            total += weight;
+        }
+        return token_id(draw(scratch.data(), n_vocab, total, random.uniform()));
+    }
+    const auto mass_of = [&](const std::vector<int32_t> & tokens) {
         double mass = 0;
-        for (int32_t token : kept) {
-            weights.push_back(std::exp(scaled[token] - peak));
-            mass += weights.back();
+        for (int32_t token : tokens) {
+            mass += scratch[token];
         }
         return mass;
     };
-    double mass = 0;
-    if (has_top_k) {
-        mass = weigh(options.top_k);
-    } else {
-        mass = exp_and_sum(scaled.data(), n_vocab, 1.0f, peak, scratch.data());
-        const double share = options.top_p < 1 ? options.top_p : 1;
-        if (weigh(std::min(nucleus_guess, n_vocab)) < share * mass) {
-            weigh(n_vocab);
-        }
+    std::vector<int32_t> kept = top_k(scaled.data(), n_vocab, has_top_k ? size_t(options.top_k) : nucleus_guess);
+    if (!has_top_k && mass_of(kept) < options.top_p * all) {
+        kept = top_k(scaled.data(), n_vocab, n_vocab);
     }
+    const double nucleus = options.top_p * (has_top_k ? mass_of(kept) : all);
+    std::vector<float> weights;
     double total = 0;
-    size_t n_kept = 0;
-    while (n_kept < kept.size() && weights[n_kept] >= options.min_p && (n_kept == 0 || total < options.top_p * mass)) {
-        total += weights[n_kept++];
+    for (int32_t token : kept) {
+        const bool in_nucleus = weights.empty() || options.top_p == 1 || total < nucleus;
+        if (!in_nucleus || scratch[token] < options.min_p) {
+            break;
+        }
+        weights.push_back(scratch[token]);
+        total += scratch[token];
     }
-    return kept[draw(weights.data(), n_kept, total, random.uniform())];
+    return kept[draw(weights.data(), weights.size(), total, random.uniform())];
 }
 
 namespace {
@@ -302,11 +306,13 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, const trie
     }
     std::vector<path> candidates;
     for (offspring & o : all) {
-        const size_t block_end = o.parent->tokens.size() + options.block_length;
-        if (!may_grow(o.child) || o.child.tokens.size() == block_end) {
+        const size_t n_parent = o.parent->tokens.size();
+        const bool complete = !may_grow(o.child) || o.child.tokens.size() == n_parent + options.block_length;
+        const bool cut_off = !complete && o.child.tokens.size() > n_parent; // by the token limit
+        if (complete || (cut_off && !options.enforces_budget())) {
             candidates.push_back(std::move(o.child));
         } else {
-            release(o.child); // cut off by the token limit
+            release(o.child);
         }
     }
     return candidates;

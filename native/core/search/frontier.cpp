@@ -16,25 +16,44 @@ size_t shared_tokens(const std::vector<path> & beams) {
 
 }
 
-const checkpoint * frontier::checkpoint_at(const path & p, size_t n_tokens) const {
-    for (const checkpoint & c : p.checkpoints) {
-        if (c.n_tokens == n_tokens) {
-            return &c;
-        }
-    }
-    return nullptr;
-}
-
 bool frontier::may_end(const path & p, size_t n_tokens) const {
     if (!options.enforces_budget()) {
         return true;
     }
+    const auto is_here = [n_tokens](size_t checkpoint) { return checkpoint == n_tokens; };
     for (const constraint & c : models.constraints) {
-        if (c.whole_text && checkpoint_at(p, n_tokens) == nullptr) {
+        if (c.whole_text && std::none_of(p.checkpoints.begin(), p.checkpoints.end(), is_here)) {
             return false;
         }
     }
     return p.ends[n_tokens - 1].stoppable;
+}
+
+// Asks the sequence cost models what they charge for the prefix if the response ended with it.
+bool frontier::accepts_whole(const path & p, size_t n_tokens) {
+    whole_text_costs.assign(models.constraints.size(), 0);
+    if (!options.enforces_budget()) {
+        return true;
+    }
+    response prefix;
+    prefix.text = p.text.substr(0, p.ends[n_tokens - 1].n_text);
+    prefix.tokens.assign(p.tokens.begin(), p.tokens.begin() + n_tokens);
+    const text_view view = { &prefix.text, &prefix.tokens, true, p.ends[n_tokens - 1].log_likelihood };
+    for (size_t i = 0; i < models.constraints.size(); ++i) {
+        const constraint & c = models.constraints[i];
+        if (!c.whole_text) {
+            continue;
+        }
+        whole_text_costs[i] = c.whole_text->costs({ view }).at(0);
+        safety_state state;
+        for (size_t t = 0; t < n_tokens; ++t) {
+            state.charge(c.terms, t + 1 == n_tokens ? whole_text_costs[i] : 0);
+        }
+        if (state.exceeded) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void frontier::advance(const std::vector<path> & beams) {
@@ -43,15 +62,25 @@ void frontier::advance(const std::vector<path> & beams) {
     while (end > tokens.size() && !may_end(p, end)) {
         --end;
     }
-    if (end <= tokens.size()) {
+    if (end <= std::max(tokens.size(), n_asked)) {
+        return;
+    }
+    n_asked = end;
+    const std::vector<double> costs_before = whole_text_costs;
+    if (!accepts_whole(p, end)) {
+        whole_text_costs = costs_before;
         return;
     }
     tokens.assign(p.tokens.begin(), p.tokens.begin() + end);
     for (size_t t = log_likelihoods.size(); t < end; ++t) {
         log_likelihoods.push_back(p.ends[t].log_likelihood);
     }
-    const checkpoint * accepted = checkpoint_at(p, end);
-    accepted_estimates = accepted ? accepted->estimates : std::vector<double>(models.constraints.size(), 0);
+    committed_notes.clear();
+    for (const critic_note & note : p.notes) {
+        if (note.n_tokens <= end) {
+            committed_notes.push_back(note);
+        }
+    }
     hand_out(p.text, p.ends[end - 1].n_text);
 }
 

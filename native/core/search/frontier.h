@@ -1,5 +1,5 @@
-// frontier.h owns what is committed: the tokens that every live beam shares, as far as they form a text that is within
-// budget as it stands. Committed tokens never change; what was handed out is always a prefix of the final text.
+// frontier.h owns what is committed: the tokens that every live beam shares, as far as they form a text that every cost
+// model accepts as a finished text of its own. Committed tokens never change; what was handed out is always a prefix of the final text.
 #pragma once
 
 #include "search/search.h"
@@ -22,8 +22,12 @@ class frontier {
     // log-likelihood of the committed tokens up to and including token t
     double log_likelihood(size_t t) const { return log_likelihoods[t]; }
 
-    // what the sequence cost models said of the committed text, one per constraint
-    const std::vector<double> & estimates() const { return accepted_estimates; }
+    // what the sequence cost models charge for the committed text; 0 for token cost models
+    const std::vector<double> & costs() const { return whole_text_costs; }
+
+    const std::vector<critic_note> & notes() const { return committed_notes; }
+
+    bool has_text() const { return n_handed_out > 0; }
 
   private:
     const search_models &   models;
@@ -31,12 +35,14 @@ class frontier {
     const commit_function & commit;
     std::vector<token_id>   tokens;
     std::vector<double>     log_likelihoods;
-    std::vector<double>     accepted_estimates;
+    std::vector<double>      whole_text_costs;
+    std::vector<critic_note> committed_notes;
+    size_t                   n_asked = 0; // tokens of the last prefix that was judged as a text of its own
     size_t                  n_handed_out = 0; // bytes of text
 
-    const checkpoint * checkpoint_at(const path & p, size_t n_tokens) const;
-    bool               may_end(const path & p, size_t n_tokens) const;
-    void               hand_out(const std::string & text, size_t n_text);
+    bool may_end(const path & p, size_t n_tokens) const;
+    bool accepts_whole(const path & p, size_t n_tokens);
+    void hand_out(const std::string & text, size_t n_text);
 };
 
 }

@@ -25,7 +25,7 @@ class reserve_store {
         }
         while (n > max_reserves) { // the shallowest go first
             std::vector<path> & shallowest = by_length.begin()->second;
-            shallowest.pop_back();
+            select_top(shallowest, shallowest.size() - 1);
             --n;
             drop_if_empty(by_length.begin());
         }
@@ -67,8 +67,6 @@ class reserve_store {
         }
     }
 };
-
-bool is_better(const path & a, const path & b) { return a.score > b.score; }
 
 class search_run {
   public:
@@ -187,6 +185,7 @@ class search_run {
             for (size_t t = 0; t < edge.committed().size(); ++t) {
                 expand.append(prefix, edge.committed()[t], edge.log_likelihood(t) - prefix.log_likelihood);
             }
+            prefix.notes = edge.notes();
             beams.push_back(std::move(prefix));
         }
         ++result.n_backtracks;
@@ -195,7 +194,7 @@ class search_run {
 
     // All beams are finished: the best that passes the true cost model once more is the answer.
     void settle() {
-        std::stable_sort(beams.begin(), beams.end(), is_better);
+        select_top(beams, beams.size()); // in order
         for (path & beam : beams) {
             if (!answered) {
                 answer_with(beam);
@@ -244,11 +243,18 @@ class search_run {
 
     // Nothing acceptable was found: what is committed stays, and is safe as it stands.
     void stop_short() {
+        if (options.enforces_budget() && !edge.has_text()) {
+            result.outcome = OUTCOME_REFUSED;
+            report(judge.measure_prefix({}, {}));
+            return;
+        }
+        result.outcome = options.enforces_budget() ? OUTCOME_TRUNCATED : OUTCOME_UNGUARDED;
         result.tokens = edge.committed();
-        result.outcome = !options.enforces_budget()  ? OUTCOME_UNGUARDED
-                         : result.tokens.empty()     ? OUTCOME_REFUSED
-                                                     : OUTCOME_TRUNCATED;
-        report(judge.measure_prefix(result.tokens, edge.estimates()));
+        result.notes = edge.notes();
+        if (!result.tokens.empty()) {
+            result.mean_log_likelihood = edge.log_likelihood(result.tokens.size() - 1) / double(result.tokens.size());
+        }
+        report(judge.measure_prefix(result.tokens, edge.costs()));
     }
 
     void report(measurement measured) {

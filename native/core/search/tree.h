@@ -26,12 +26,6 @@ struct token_end {
     bool   stoppable; // every token cost model accepts the text so far as a text of its own
 };
 
-// the end of a block that every sequence cost model accepts as it stands
-struct checkpoint {
-    size_t              n_tokens;
-    std::vector<double> estimates; // one per constraint; 0 for token cost models
-};
-
 struct critic_note {
     size_t n_tokens;
     float  p_safe;
@@ -52,11 +46,12 @@ struct response {
     std::vector<cost_state>   cost_states;
     std::vector<safety_state> safety;
 
-    std::vector<checkpoint>  checkpoints;
+    std::vector<size_t>      checkpoints; // block ends (in tokens) whose text every sequence cost model estimates within budget
     std::vector<critic_note> notes;
 
     bool   feasible = true;
     double reward = 0;
+    double estimated_cost = 0; // of an unfinished text, beyond what was charged
     double score = -std::numeric_limits<double>::infinity();
 
     bool      finished() const { return finish != FINISH_NONE; }

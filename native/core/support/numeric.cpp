@@ -12,7 +12,7 @@ namespace {
 
 const size_t lanes = 16;
 
-// exp for x <= 0; below -87 the result is 0 within single precision
+// exp for x <= 0; everything below -87 counts as exp(-87), which is 0 for a probability in single precision
 inline float exp_nonpositive(float x) {
     x = x < -87.0f ? -87.0f : x;
     // x = n ln2 + r, |r| <= ln2 / 2

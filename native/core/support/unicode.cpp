@@ -1,6 +1,7 @@
 #include "support/unicode.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <iterator>
 
 namespace ig {
@@ -46,14 +47,18 @@ void fold_character(uint32_t code, folded_character & folded) {
     folded.n = 1;
 }
 
-bool is_word_character(uint32_t code) {
+template <size_t n> static bool is_in(const unicode_range (&ranges)[n], uint32_t code) {
     const auto before = [](const unicode_range & range, uint32_t c) { return range.last < c; };
-    const auto range = std::lower_bound(std::begin(word_ranges), std::end(word_ranges), code, before);
-    return range != std::end(word_ranges) && range->first <= code;
+    const unicode_range * range = std::lower_bound(ranges, ranges + n, code, before);
+    return range != ranges + n && range->first <= code;
 }
 
+bool is_word_character(uint32_t code) { return is_in(word_ranges, code); }
+
+bool is_mark(uint32_t code) { return is_in(mark_ranges, code); }
+
 bool is_space(uint32_t code) {
-    return code == ' ' || (code >= 0x09 && code <= 0x0d) || code == 0x85 || code == 0x2028 || code == 0x2029;
+    return code == ' ' || (code >= 0x09 && code <= 0x0d) || code == 0x85 || code == 0x1680 || code == 0x2028 || code == 0x2029;
 }
 
 }

@@ -15,8 +15,11 @@ struct folded_character {
 
 void fold_character(uint32_t code, folded_character & folded);
 
-// letters, marks, numbers and connectors such as the underscore
+// letters, marks and numbers
 bool is_word_character(uint32_t code);
+
+// accents and other characters that combine with the one before
+bool is_mark(uint32_t code);
 
 bool is_space(uint32_t code);
 
