@@ -52,6 +52,17 @@ describe("sampling", () => {
 		expect(await chiSquare({ minP: 0.2 }, [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0])).toBeLessThan(critical);
 	});
 
+	test("a nucleus may hold most of a large vocabulary", async () => {
+		const size = 700;
+		const flat = {
+			pieces: Array.from({ length: size }, (_, i) => `${i} `),
+			logits: Array.from({ length: size }, () => Array(size).fill(0)),
+		};
+		const { tokens } = await generate({ model: flat }, { prompt, strategy: "sample", maxTokens: 300, topP: 0.9, seed: 1 });
+		expect(Math.max(...tokens)).toBeGreaterThan(0.8 * size);
+		expect(Math.max(...tokens)).toBeLessThan(0.91 * size);
+	});
+
 	test("temperature 0 is greedy", async () => {
 		const { text } = await generate({ model }, { prompt, strategy: "sample", temperature: 0, maxTokens: 3 });
 		expect(text).toBe("aaa");

@@ -43,14 +43,11 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
         }
         p.estimated_cost = 0;
     }
-    std::vector<bool> accepted(open.size(), true);
-    bool any = false;
     for (size_t c = 0; c < models.constraints.size() && !open.empty(); ++c) {
         const constraint & limit = models.constraints[c];
         if (!limit.whole_text) {
             continue;
         }
-        any = true;
         const std::vector<double> costs = limit.whole_text->costs(texts);
         expect_count(texts.size(), costs.size(), "costs");
         for (size_t i = 0; i < open.size(); ++i) {
@@ -62,14 +59,8 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
             }
             p.estimated_cost += p.safety[c].cost_with(limit.terms, costs[i]) - p.safety[c].cost;
             const bool within = p.safety[c].cost_with(limit.terms, costs[i]) <= limit.terms.budget;
-            accepted[i] = accepted[i] && within;
             const bool decides = options.estimator == ESTIMATOR_MODELS || options.estimator == ESTIMATOR_LOG_LIKELIHOOD;
             p.feasible = p.feasible && (within || !decides);
-        }
-    }
-    for (size_t i = 0; i < open.size() && any; ++i) {
-        if (!open[i]->finished() && accepted[i]) {
-            open[i]->checkpoints.push_back(open[i]->tokens.size());
         }
     }
 }

@@ -17,21 +17,12 @@ size_t shared_tokens(const std::vector<path> & beams) {
 }
 
 bool frontier::may_end(const path & p, size_t n_tokens) const {
-    if (!options.enforces_budget()) {
-        return true;
-    }
-    const auto is_here = [n_tokens](size_t checkpoint) { return checkpoint == n_tokens; };
-    for (const constraint & c : models.constraints) {
-        if (c.whole_text && std::none_of(p.checkpoints.begin(), p.checkpoints.end(), is_here)) {
-            return false;
-        }
-    }
-    return p.ends[n_tokens - 1].stoppable;
+    return !options.enforces_budget() || p.ends[n_tokens - 1].stoppable;
 }
 
 // Asks the sequence cost models what they charge for the prefix if the response ended with it.
 bool frontier::accepts_whole(const path & p, size_t n_tokens) {
-    whole_text_costs.assign(models.constraints.size(), 0);
+    std::vector<double> costs(models.constraints.size(), 0);
     if (!options.enforces_budget()) {
         return true;
     }
@@ -44,15 +35,16 @@ bool frontier::accepts_whole(const path & p, size_t n_tokens) {
         if (!c.whole_text) {
             continue;
         }
-        whole_text_costs[i] = c.whole_text->costs({ view }).at(0);
+        costs[i] = c.whole_text->costs({ view }).at(0);
         safety_state state;
         for (size_t t = 0; t < n_tokens; ++t) {
-            state.charge(c.terms, t + 1 == n_tokens ? whole_text_costs[i] : 0);
+            state.charge(c.terms, t + 1 == n_tokens ? costs[i] : 0);
         }
         if (state.exceeded) {
             return false;
         }
     }
+    whole_text_costs = costs;
     return true;
 }
 
@@ -62,13 +54,7 @@ void frontier::advance(const std::vector<path> & beams) {
     while (end > tokens.size() && !may_end(p, end)) {
         --end;
     }
-    if (end <= std::max(tokens.size(), n_asked)) {
-        return;
-    }
-    n_asked = end;
-    const std::vector<double> costs_before = whole_text_costs;
-    if (!accepts_whole(p, end)) {
-        whole_text_costs = costs_before;
+    if (end <= tokens.size() || !accepts_whole(p, end)) {
         return;
     }
     tokens.assign(p.tokens.begin(), p.tokens.begin() + end);

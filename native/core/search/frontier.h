@@ -9,7 +9,7 @@ namespace ig {
 class frontier {
   public:
     frontier(const search_models & models, const search_options & options, const commit_function & commit)
-        : models(models), options(options), commit(commit) {}
+        : models(models), options(options), commit(commit), whole_text_costs(models.constraints.size(), 0) {}
 
     // Commits what the beams share and hands out its text.
     void advance(const std::vector<path> & beams);
@@ -37,7 +37,6 @@ class frontier {
     std::vector<double>     log_likelihoods;
     std::vector<double>      whole_text_costs;
     std::vector<critic_note> committed_notes;
-    size_t                   n_asked = 0; // tokens of the last prefix that was judged as a text of its own
     size_t                  n_handed_out = 0; // bytes of text
 
     bool may_end(const path & p, size_t n_tokens) const;

@@ -46,7 +46,6 @@ struct response {
     std::vector<cost_state>   cost_states;
     std::vector<safety_state> safety;
 
-    std::vector<size_t>      checkpoints; // block ends (in tokens) whose text every sequence cost model estimates within budget
     std::vector<critic_note> notes;
 
     bool   feasible = true;
