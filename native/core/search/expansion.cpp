@@ -182,8 +182,8 @@ void expander::release(path & p) {
         return; // the prompt stays
     }
     free_sequence(p);
-    p.logits.clear();
-    p.hidden.clear();
+    p.logits = std::vector<float>(); // a row can be half a megabyte
+    p.hidden = std::vector<float>();
 }
 
 void expander::decode(const std::vector<decode_item> & items) {
