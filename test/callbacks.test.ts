@@ -77,6 +77,19 @@ test("an answer that the cost function takes back when asked once more is not re
 	});
 });
 
+test("a cost function that accepts what is streamed and rejects every answer ends in a truncation", async () => {
+	let singles = 0;
+	const cost: ScoreFunction = (candidates) => candidates.map(() => (candidates.length === 1 && ++singles > 1 ? 1 : 0));
+	await withGuard({ cost }, async (guard) => {
+		const stream = guard.stream({ prompt, candidates: 4, beams: 1, maxTokens: 4, blockLength: 2, seed: 1, maxGeneratedTokens: 200 });
+		let streamed = "";
+		for await (const { text } of stream) streamed += text;
+		const reply = await stream.reply;
+		expect(reply).toMatchObject({ outcome: "truncated", text: streamed, finishReason: "safety" });
+		expect(streamed).toHaveLength(2);
+	});
+});
+
 test("costs are compared in double precision", async () => {
 	const exactly =
 		(value: number): ScoreFunction =>

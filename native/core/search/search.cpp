@@ -83,12 +83,12 @@ class search_run {
             if (beams.empty() && !backtrack()) {
                 break;
             }
-            if (std::all_of(beams.begin(), beams.end(), [](const path & beam) { return beam.finished(); })) {
+            if (all_finished()) {
                 settle();
                 continue;
             }
             next_block();
-            if (options.stream && !beams.empty()) {
+            if (options.stream && !all_finished()) {
                 edge.advance(beams);
                 reserves.keep_only(edge.committed());
             }
@@ -117,6 +117,10 @@ class search_run {
     std::vector<path>      beams;
     bool                   steered = false;
     bool                   answered = false;
+
+    bool all_finished() const {
+        return std::all_of(beams.begin(), beams.end(), [](const path & beam) { return beam.finished(); });
+    }
 
     // Replaces the beams by the best continuations of the next block, or by nothing where there are none.
     void next_block() {
