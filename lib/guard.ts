@@ -121,8 +121,8 @@ class NativeGuard {
 	}
 }
 
-/** The guard whose search waits for the cost or reward function that is being called. */
-const waitingGuards = new AsyncLocalStorage<InferenceGuard>();
+/** The call of a cost or reward function that the current code belongs to, and whether a search still waits for it. */
+const currentQuestion = new AsyncLocalStorage<{ guard: InferenceGuard; open: boolean }>();
 
 /** Passes progress on; a progress function that throws aborts the load. */
 class ProgressWatch {
@@ -286,7 +286,8 @@ export class InferenceGuard {
 
 	async #generate(options: CheckedGenerateOptions, onPiece: ((text: string) => void) | undefined): Promise<Reply> {
 		this.#assertUsable();
-		if (waitingGuards.getStore() === this) {
+		const asked = currentQuestion.getStore();
+		if (asked?.guard === this && asked.open) {
 			throw new InvalidOptionError(
 				"expected a cost or reward function not to generate with the guard that waits for it; load a second guard for that",
 			);
@@ -304,7 +305,12 @@ export class InferenceGuard {
 			piece: (text: string) => onPiece?.(text),
 			ask: (kind: "cost" | "reward", question: NativeQuestion) => {
 				const score = kind === "cost" ? this.#options.constraints[question.index]?.cost : this.#options.reward;
-				return waitingGuards.run(this, () => callScoreFunction(score as ScoreFunction, kind, question));
+				const call = { guard: this, open: true };
+				return currentQuestion
+					.run(call, () => callScoreFunction(score as ScoreFunction, kind, question))
+					.finally(() => {
+						call.open = false;
+					});
 			},
 		};
 		const result = await this.#native.generate(request, signal, events).catch((error) => {

@@ -122,6 +122,18 @@ test("a function that generates with the guard that waits for it is an error, no
 	await guard.dispose();
 });
 
+test("what a cost function leaves running may generate once the search has its answer", async () => {
+	let later: Promise<string> | undefined;
+	const cost: ScoreFunction = (candidates) => {
+		later ??= new Promise((resolve) => setTimeout(() => resolve(guard.generate({ prompt, maxTokens: 2 }).then(({ text }) => text)), 50));
+		return candidates.map(() => 0);
+	};
+	const guard = await InferenceGuard.load({ model, cost });
+	await guard.generate({ prompt, maxTokens: 2, candidates: 1 });
+	expect(await later).toHaveLength(2);
+	await guard.dispose();
+});
+
 test("a reward function chooses among what is within budget", async () => {
 	const reward: ScoreFunction = (candidates) => candidates.map(({ text }) => (text.startsWith("b") ? 10 : 0) + text.split("a").length - 1);
 	const reply = await withGuard({ cost: { tokenCosts: [0, 1] }, budget: 1, reward }, (guard) =>
