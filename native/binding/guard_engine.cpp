@@ -54,7 +54,7 @@ score_function guard_engine::function_of(const char * kind, size_t index) {
 }
 
 int64_t guard_engine::context_size() const {
-    const int64_t trained = model ? llama_model_n_ctx_train(model->get()) : 1 << 20;
+    const int64_t trained = model ? model->trained_context() : 1 << 20;
     return spec.context_size > 0 ? std::min(spec.context_size, trained) : trained;
 }
 
@@ -66,8 +66,8 @@ guard_info guard_engine::info() const {
     info.backend = model ? model->backend() : "tabular";
     if (model) {
         info.chat_template = model->chat_template();
-        info.bos_text = model->token_text(llama_vocab_bos(model->vocabulary()));
-        info.eos_text = model->token_text(llama_vocab_eos(model->vocabulary()));
+        info.bos_text = model->bos_text();
+        info.eos_text = model->eos_text();
         info.control_texts = model->control_texts();
     }
     return info;
@@ -79,7 +79,7 @@ std::vector<token_id> guard_engine::prompt_tokens(const generation_request & req
         if (!model) {
             throw error("INVALID_PROMPT", "expected token ids as the prompt of a tabular model, got text");
         }
-        const std::string bos = model->token_text(llama_vocab_bos(model->vocabulary()));
+        const std::string bos = model->bos_text();
         const bool template_wrote_bos = request.special && !bos.empty() && request.text.compare(0, bos.size(), bos) == 0;
         tokens = model->tokenize(request.text, !template_wrote_bos, request.special);
     }

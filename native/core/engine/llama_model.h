@@ -36,7 +36,9 @@ class loaded_model {
     std::string              metadata(const std::string & key) const; // empty: none
 
     llama_model *       get() const { return model.get(); }
-    const llama_vocab * vocabulary() const { return vocab; }
+    std::string         bos_text() const { return token_text(llama_vocab_bos(vocab)); }
+    std::string         eos_text() const { return token_text(llama_vocab_eos(vocab)); }
+    int64_t             trained_context() const { return llama_model_n_ctx_train(model.get()); }
     int32_t             n_vocab() const { return int32_t(ends.size()); }
     const std::string & backend() const { return backend_name; }
 

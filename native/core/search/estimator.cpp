@@ -2,25 +2,13 @@
 
 #include "safety/log_likelihood.h"
 #include "search/objective.h"
+#include "support/stopwatch.h"
 
-#include <chrono>
 #include <cmath>
 
 namespace ig {
 
 namespace {
-
-class stopwatch {
-  public:
-    explicit stopwatch(double & milliseconds) : milliseconds(milliseconds), start(std::chrono::steady_clock::now()) {}
-    ~stopwatch() {
-        milliseconds += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-    }
-
-  private:
-    double &                              milliseconds;
-    std::chrono::steady_clock::time_point start;
-};
 
 void expect_count(size_t expected, size_t got, const char * what) {
     if (expected != got) {

@@ -1,19 +1,13 @@
 #include "search/expansion.h"
 
 #include "support/numeric.h"
+#include "support/stopwatch.h"
 
-#include <chrono>
 #include <cmath>
 
 namespace ig {
 
 namespace {
-
-using steady = std::chrono::steady_clock;
-
-double milliseconds_since(steady::time_point start) {
-    return std::chrono::duration<double, std::milli>(steady::now() - start).count();
-}
 
 const size_t nucleus_guess = 512; // a nucleus of top-p rarely holds more tokens
 
@@ -119,7 +113,7 @@ expander::expander(const search_models & models, const search_options & options,
       n_sequences(planned_sequences(models, options)), pool(n_sequences), sampler(options.sampling) {}
 
 path expander::start(const std::vector<token_id> & prompt) {
-    const steady::time_point begin = steady::now();
+    stopwatch watch(timings.prefill);
     n_prompt = prompt.size();
     const int64_t live_beams = std::min(options.n_beams, n_sequences - 1);
     const int64_t live_candidates = std::min(options.n_candidates, n_sequences - 1);
@@ -132,7 +126,6 @@ path expander::start(const std::vector<token_id> & prompt) {
     root.cost_states.resize(models.constraints.size());
     root.safety.resize(models.constraints.size());
     hold_output(root, 0);
-    timings.prefill += milliseconds_since(begin);
     return root;
 }
 
@@ -187,9 +180,8 @@ void expander::release(path & p) {
 }
 
 void expander::decode(const std::vector<decode_item> & items) {
-    const steady::time_point begin = steady::now();
+    stopwatch watch(timings.decode);
     models.model.step(items, cancel);
-    timings.decode += milliseconds_since(begin);
 }
 
 void expander::hold_output(path & p, size_t row) {
@@ -221,9 +213,10 @@ void expander::materialise(const std::vector<path *> & paths) {
     if (missing.empty()) {
         return;
     }
-    const steady::time_point begin = steady::now();
-    models.model.extend(earlier, cancel);
-    timings.decode += milliseconds_since(begin);
+    {
+        stopwatch watch(timings.decode);
+        models.model.extend(earlier, cancel);
+    }
     decode(last);
     for (size_t i = 0; i < missing.size(); ++i) {
         hold_output(*missing[i], i);

@@ -5,9 +5,8 @@
 #include "search/expansion.h"
 #include "search/frontier.h"
 #include "search/selection.h"
+#include "support/stopwatch.h"
 
-#include <chrono>
-#include <cmath>
 
 namespace ig {
 
@@ -76,7 +75,28 @@ class search_run {
           judge(models, options, result.timings), edge(models, options, commit) {}
 
     search_result run(const std::vector<token_id> & prompt) {
-        const auto begin = std::chrono::steady_clock::now();
+        {
+            stopwatch watch(result.timings.total);
+            find_answer(prompt);
+        }
+        result.n_generated = expand.n_generated();
+        return std::move(result);
+    }
+
+  private:
+    const search_options & options;
+    const search_models &  models;
+    search_result          result;
+    expander               expand;
+    estimator              judge;
+    frontier               edge;
+    reserve_store          reserves;
+    path                   root;
+    std::vector<path>      beams;
+    bool                   steered = false;
+    bool                   answered = false;
+
+    void find_answer(const std::vector<token_id> & prompt) {
         root = expand.start(prompt);
         beams.push_back(path(static_cast<const response &>(root)));
         while (!answered && !expand.exhausted()) {
@@ -99,24 +119,7 @@ class search_run {
         if (!answered) {
             stop_short();
         }
-        result.n_generated = expand.n_generated();
-        result.timings.total =
-            std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
-        return std::move(result);
     }
-
-  private:
-    const search_options & options;
-    const search_models &  models;
-    search_result          result;
-    expander               expand;
-    estimator              judge;
-    frontier               edge;
-    reserve_store          reserves;
-    path                   root;
-    std::vector<path>      beams;
-    bool                   steered = false;
-    bool                   answered = false;
 
     bool all_finished() const {
         return std::all_of(beams.begin(), beams.end(), [](const path & beam) { return beam.finished(); });

@@ -1,0 +1,24 @@
+// stopwatch.h owns the measuring of time: a stopwatch adds the milliseconds of its own life to a sum.
+#pragma once
+
+#include <chrono>
+
+namespace ig {
+
+class stopwatch {
+  public:
+    explicit stopwatch(double & milliseconds) : milliseconds(milliseconds), start(std::chrono::steady_clock::now()) {}
+
+    ~stopwatch() {
+        milliseconds += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    }
+
+    stopwatch(const stopwatch &) = delete;
+    stopwatch & operator=(const stopwatch &) = delete;
+
+  private:
+    double &                                    milliseconds;
+    const std::chrono::steady_clock::time_point start;
+};
+
+}
