@@ -40,6 +40,12 @@ export class PromptTooLongError extends failure("PROMPT_TOO_LONG") {}
 export class ChatTemplateError extends failure("CHAT_TEMPLATE") {}
 /** The lexicon file cannot be read, or has empty or duplicate terms. */
 export class InvalidLexiconError extends failure("INVALID_LEXICON") {}
+/** The file of a trained cost model is missing, damaged, or none of this version. */
+export class InvalidCostModelError extends failure("INVALID_COST_MODEL") {}
+/** A file of training data or prompts is missing, cannot be read, or lacks what was asked of it. */
+export class InvalidDataError extends failure("INVALID_DATA") {}
+/** A result could not be written. */
+export class WriteError extends failure("WRITE_FAILED") {}
 /** There is no file at the model's path. */
 export class ModelNotFoundError extends failure("MODEL_NOT_FOUND") {}
 /** The model file is empty, damaged, truncated or no GGUF. */

@@ -1,22 +1,10 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { nativePrompt } from "./chat.js";
-import { AbortedError, CallbackError, DisposedError, type InferenceGuardError, InvalidOptionError } from "./errors.js";
-import { readLexicon } from "./lexicon.js";
+import { AbortedError, CallbackError, DisposedError, InvalidOptionError } from "./errors.js";
 import { modelHash } from "./model-hash.js";
+import { callAddon, type NativeInfo, type NativeQuestion, type NativeRequest, type NativeResult } from "./native.js";
+import { NativeGuard } from "./native-guard.js";
 import {
-	callAddon,
-	errorFromNative,
-	type GuardHandle,
-	type NativeConstraint,
-	type NativeEvent,
-	type NativeInfo,
-	type NativeQuestion,
-	type NativeRequest,
-	type NativeResult,
-	type NativeSpec,
-} from "./native.js";
-import {
-	type CheckedCostModel,
 	type CheckedGenerateOptions,
 	type CheckedLoadOptions,
 	checkGenerateOptions,
@@ -24,102 +12,11 @@ import {
 	type ScoreFunction,
 } from "./options.js";
 import { RefusalError, type Reply } from "./reply.js";
+import { nativeSpec } from "./spec.js";
 import { strategies } from "./strategies.js";
 import { GuardStream } from "./stream.js";
 import type { GenerateOptions, LoadOptions } from "./types.js";
-
-/** What happens to a native job, seen from JavaScript. */
-interface Job {
-	done(result: unknown): void;
-	failed(error: InferenceGuardError): void;
-	progress?(share: number): void;
-	piece?(text: string): void;
-	ask?(kind: "cost" | "reward", question: NativeQuestion): void;
-	/** Keeps the native guard alive while the job runs. */
-	handle?: GuardHandle;
-}
-
-/** The native half of a guard and the jobs it runs. It must not refer to the guard, so that a forgotten guard is collected. */
-class NativeGuard {
-	readonly #jobs = new Map<number, Job>();
-	readonly #handle: GuardHandle;
-	readonly opened: Promise<NativeInfo>;
-	#lastId = 0;
-
-	constructor(spec: NativeSpec, signal: AbortSignal | undefined, onProgress: ((share: number) => void) | undefined) {
-		const jobs = this.#jobs;
-		const dispatch = (id: number, ...[kind, payload]: NativeEvent) => {
-			const job = jobs.get(id);
-			if (kind === "done" || kind === "failed") jobs.delete(id);
-			if (kind === "done") job?.done(payload);
-			else if (kind === "failed") job?.failed(errorFromNative(payload.code, payload.message));
-			else if (kind === "progress") job?.progress?.(payload);
-			else if (kind === "piece") job?.piece?.(payload);
-			else job?.ask?.(kind, payload);
-		};
-		const id = ++this.#lastId;
-		const handle = callAddon((native) => native.open(id, spec, dispatch));
-		this.#handle = handle;
-		this.opened = this.#run<NativeInfo>(id, signal, { progress: onProgress });
-	}
-
-	#run<T>(id: number, signal: AbortSignal | undefined, events: Pick<Job, "progress" | "piece" | "ask">): Promise<T> {
-		const handle = this.#handle;
-		const result = new Promise<T>((resolve, reject) => {
-			this.#jobs.set(id, { ...events, handle, done: (value) => resolve(value as T), failed: reject });
-		});
-		if (!signal) return result;
-		const abort = () => callAddon((native) => native.cancel(handle, id));
-		signal.addEventListener("abort", abort, { once: true });
-		if (signal.aborted) abort();
-		return result
-			.catch((error) => {
-				throw error instanceof AbortedError && signal.aborted ? abortedBy(signal) : error;
-			})
-			.finally(() => signal.removeEventListener("abort", abort));
-	}
-
-	generate(request: NativeRequest, signal: AbortSignal | undefined, events: { piece(text: string): void; ask: AskFunction }) {
-		const id = ++this.#lastId;
-		const handle = this.#handle;
-		callAddon((native) => native.generate(handle, id, request));
-		let failure: CallbackError | undefined;
-		const ask = async (kind: "cost" | "reward", question: NativeQuestion) => {
-			let answer: Float64Array | null = null;
-			try {
-				answer = await events.ask(kind, question);
-			} catch (error) {
-				failure = error as CallbackError;
-			}
-			callAddon((native) => native.answer(handle, id, answer));
-		};
-		return this.#run<NativeResult>(id, signal, { piece: events.piece, ask }).catch((error) => {
-			throw error instanceof CallbackError && failure ? failure : error;
-		});
-	}
-
-	logLikelihoods(prompt: Int32Array, tokens: Int32Array): Promise<Float64Array> {
-		const id = ++this.#lastId;
-		callAddon((native) => native.logLikelihoods(this.#handle, id, prompt, tokens));
-		return this.#run<Float64Array>(id, undefined, {});
-	}
-
-	bareDecode(promptTokens: number, sequences: number, tokens: number): Promise<number> {
-		const id = ++this.#lastId;
-		callAddon((native) => native.bareDecode(this.#handle, id, promptTokens, sequences, tokens));
-		return this.#run<number>(id, undefined, {});
-	}
-
-	cancelAll(): void {
-		for (const id of this.#jobs.keys()) callAddon((native) => native.cancel(this.#handle, id));
-	}
-
-	close(): Promise<void> {
-		const id = ++this.#lastId;
-		callAddon((native) => native.close(this.#handle, id));
-		return this.#run<void>(id, undefined, {});
-	}
-}
+import { abortedBy } from "./worker.js";
 
 /** The call of a cost or reward function that the current code belongs to, and whether a search still waits for it. */
 const currentQuestion = new AsyncLocalStorage<{ guard: InferenceGuard; open: boolean }>();
@@ -147,12 +44,6 @@ class ProgressWatch {
 	}
 }
 
-type AskFunction = (kind: "cost" | "reward", question: NativeQuestion) => Promise<Float64Array>;
-
-function abortedBy(signal: AbortSignal): AbortedError {
-	return new AbortedError("the operation was aborted", { cause: signal.reason });
-}
-
 function scoresOf(values: ArrayLike<number> | null | undefined, expected: number): Float64Array {
 	const reject = (got: unknown) => {
 		throw new Error(`expected it to return ${expected} finite numbers, one per candidate, got ${got}`);
@@ -171,44 +62,6 @@ async function callScoreFunction(score: ScoreFunction, kind: "cost" | "reward", 
 	} catch (cause) {
 		throw new CallbackError(`the ${kind} function failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
 	}
-}
-
-async function nativeCost(cost: CheckedCostModel): Promise<Pick<NativeConstraint, "kind" | "lexicon" | "tokenCosts">> {
-	if (typeof cost === "function") return { kind: "function" };
-	if ("tokenCosts" in cost) return { kind: "tokenCosts", tokenCosts: Float64Array.from(cost.tokenCosts) };
-	const lexicon = await readLexicon(cost.lexicon);
-	const negative = lexicon.find(({ weight }) => weight < 0);
-	if (negative) throw new InvalidOptionError(`expected positive weights in a cost lexicon, got ${negative.weight} for "${negative.term}"`);
-	return { kind: "lexicon", lexicon };
-}
-
-async function nativeSpec(options: CheckedLoadOptions): Promise<NativeSpec> {
-	const constraints = await Promise.all(
-		options.constraints.map(async ({ cost, budget, discount, criterion, costFloor }) => ({
-			...(await nativeCost(cost)),
-			budget,
-			discount,
-			criterion,
-			floored: costFloor === 0,
-		})),
-	);
-	const { model, reward } = options;
-	const isLexicon = typeof reward === "object";
-	const shared = {
-		constraints,
-		reward: typeof reward === "function" ? ("function" as const) : isLexicon ? ("lexicon" as const) : reward,
-		...(isLexicon && { rewardLexicon: await readLexicon(reward.lexicon) }),
-	};
-	if (typeof model === "string") {
-		const { device, gpuLayers, threads, kvCells = 0, contextSize = 0 } = options;
-		return { ...shared, path: model, device, gpuLayers: gpuLayers === "all" ? -1 : gpuLayers, threads, kvCells, contextSize };
-	}
-	if (model.oracle && constraints.some(({ kind }) => kind !== "tokenCosts")) {
-		throw new InvalidOptionError("model.oracle: expected every cost to be { tokenCosts } for the exact critic, got another cost model");
-	}
-	const { pieces, logits, ends, maxSequences, oracle } = model;
-	const tabular = { pieces, logits: Float32Array.from(logits.flat()), ends: Int32Array.from(ends), maxSequences };
-	return { ...shared, tabular, oracle };
 }
 
 /**
@@ -341,6 +194,7 @@ export class InferenceGuard {
 		const request: NativeRequest = {
 			...nativePrompt(messages ? { messages } : { prompt: prompt ?? "" }, this.#info),
 			...settings,
+			question: typeof prompt === "string" ? prompt : (messages?.at(-1)?.content ?? ""),
 			beams,
 			estimator,
 			blockLength: settings.expansion === "token" ? 1 : (given.blockLength ?? wholeResponse),

@@ -7,4 +7,5 @@ export type { Candidate, ScoreFunction } from "./options.js";
 export { type ConstraintReport, type CriticReport, type Outcome, RefusalError, type Reply } from "./reply.js";
 export type { StrategyName } from "./strategies.js";
 export { GuardStream, type StreamPiece } from "./stream.js";
+export { type CostMetrics, type CostReport, type TrainCostOptions, trainCost } from "./training/train-cost.js";
 export type { ConstraintOptions, CostModel, GenerateOptions, LoadOptions, RewardModel, SearchOptions, TabularModel } from "./types.js";

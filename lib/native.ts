@@ -3,23 +3,28 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import * as errors from "./errors.js";
 
-/** A guard's native half. It is freed when this object is garbage collected. */
-export type GuardHandle = { readonly __guard: unique symbol };
+/** A native thread, with a guard or without. It is freed when this object is garbage collected. */
+export type WorkerHandle = { readonly __worker: unique symbol };
 
 export interface NativeLexiconTerm {
 	term: string;
 	weight: number;
 }
 
-export interface NativeConstraint {
-	kind: "lexicon" | "tokenCosts" | "function";
+export type NativeCostModel =
+	| { kind: "lexicon"; lexicon: NativeLexiconTerm[] }
+	| { kind: "tokenCosts"; tokenCosts: Float64Array }
+	/** `threshold`: NaN for the one in the file. */
+	| { kind: "classifier"; classifier: string; link: "probability" | "excess"; threshold: number }
+	| { kind: "function" };
+
+export type NativeConstraint = NativeCostModel & {
+	/** NaN for the threshold in a classifier's file. */
 	budget: number;
 	discount: number;
 	criterion: "anytime" | "terminal";
 	floored: boolean;
-	lexicon?: NativeLexiconTerm[];
-	tokenCosts?: Float64Array;
-}
+};
 
 export interface NativeTabularModel {
 	pieces: string[];
@@ -66,7 +71,7 @@ export interface SearchSettings {
 	seed: number;
 }
 
-export type NativeRequest = NativePrompt & SearchSettings & { stream: boolean; availableBytes: number };
+export type NativeRequest = NativePrompt & SearchSettings & { question: string; stream: boolean; availableBytes: number };
 
 export interface NativeInfo {
 	backend: string;
@@ -104,6 +109,7 @@ export interface NativeQuestion {
 /** Events of a job: `done` and `failed` are its last. */
 export type NativeEvent =
 	| [kind: "progress", share: number]
+	| [kind: "epoch", epoch: { epoch: number; trainingLoss: number; validationLoss: number }]
 	| [kind: "piece", text: string]
 	| [kind: "cost" | "reward", question: NativeQuestion]
 	| [kind: "failed", failure: { code: string; message: string }]
@@ -125,15 +131,55 @@ export interface NativeDevice {
 	totalBytes: number;
 }
 
+/** Which rows train, which validate, and which are only scored. */
+export const splitNumbers = { train: 0, validation: 1, test: 2 } as const;
+
+export interface NativeClassifierJob {
+	texts: string[];
+	/** One per text, or none at all. */
+	contexts: string[];
+	/** Probability of "unsafe". */
+	labels: Float32Array;
+	/** {@link splitNumbers} */
+	splits: Uint8Array;
+	seed: number;
+}
+
+export interface NativeClassifier {
+	buckets: Float32Array;
+	bias: number;
+	/** Calibrated, of every text. */
+	logOdds: Float64Array;
+	epochs: number;
+}
+
+export interface NativeTensor {
+	name: string;
+	/** Fastest dimension first. */
+	shape: number[];
+	values: Float32Array;
+	/** Stored as f16. */
+	half: boolean;
+}
+
 interface Addon {
 	llamaCppVersion: string;
-	open(id: number, spec: NativeSpec, dispatch: (id: number, ...event: NativeEvent) => void): GuardHandle;
-	generate(handle: GuardHandle, id: number, request: NativeRequest): void;
-	logLikelihoods(handle: GuardHandle, id: number, prompt: Int32Array, tokens: Int32Array): void;
-	bareDecode(handle: GuardHandle, id: number, promptTokens: number, sequences: number, tokens: number): void;
-	answer(handle: GuardHandle, id: number, values: Float64Array | null): void;
-	cancel(handle: GuardHandle, id: number): void;
-	close(handle: GuardHandle, id: number): void;
+	start(dispatch: (id: number, ...event: NativeEvent) => void): WorkerHandle;
+	open(handle: WorkerHandle, id: number, spec: NativeSpec): void;
+	trainClassifier(handle: WorkerHandle, id: number, job: NativeClassifierJob): void;
+	writeTensors(
+		path: string,
+		kind: string,
+		texts: Record<string, string>,
+		numbers: Record<string, number | Float64Array>,
+		tensors: NativeTensor[],
+	): void;
+	generate(handle: WorkerHandle, id: number, request: NativeRequest): void;
+	logLikelihoods(handle: WorkerHandle, id: number, prompt: Int32Array, tokens: Int32Array): void;
+	bareDecode(handle: WorkerHandle, id: number, promptTokens: number, sequences: number, tokens: number): void;
+	answer(handle: WorkerHandle, id: number, values: Float64Array | null): void;
+	cancel(handle: WorkerHandle, id: number): void;
+	close(handle: WorkerHandle, id: number): void;
 	stopAll(): void;
 	inspect(path: string): NativeModelDescription;
 	devices(): NativeDevice[];
@@ -157,6 +203,8 @@ const reportedByAddon = [
 	errors.CallbackError,
 	errors.AbortedError,
 	errors.CpuUnsupportedError,
+	errors.InvalidCostModelError,
+	errors.WriteError,
 ];
 
 /** Turns what the addon reports into the error class of its code. */

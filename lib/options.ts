@@ -60,9 +60,20 @@ const tokenCosts = z.union(
 	expected("an array of finite costs, one per token id"),
 );
 
+const classifierCost = z.strictObject({
+	classifier: text("the path of a trained cost model"),
+	link: choice(["probability", "excess"]).optional(),
+	threshold: real(-Number.MAX_VALUE).optional(),
+});
+
 const costModel = z.union(
-	[z.strictObject({ lexicon: lexiconSource }), z.strictObject({ tokenCosts }), callback<ScoreFunction>("a function of candidates")],
-	expected("a cost model: { lexicon }, { tokenCosts } or a function"),
+	[
+		z.strictObject({ lexicon: lexiconSource }),
+		z.strictObject({ tokenCosts }),
+		classifierCost,
+		callback<ScoreFunction>("a function of candidates"),
+	],
+	expected("a cost model: { lexicon }, { tokenCosts }, { classifier } or a function"),
 );
 
 const rewardModel = z.union(
@@ -78,7 +89,7 @@ const constraintFields = {
 };
 
 const constraint = z.strictObject({ cost: costModel, ...constraintFields }).transform((given) => {
-	const { cost, budget = 0, discount = 1, costFloor = 0, criterion = "anytime" } = given;
+	const { cost, budget, discount = 1, costFloor = 0, criterion = "anytime" } = given;
 	return { cost, budget, discount, costFloor, criterion };
 });
 
@@ -170,6 +181,22 @@ const generateSchema = z
 		}
 	});
 
+const trainCostSchema = z.strictObject({
+	data: text("the path of a data file"),
+	out: text("a path"),
+	validation: text("the path of a data file").optional(),
+	test: text("the path of a data file").optional(),
+	textField: text("the name of a column").optional(),
+	contextField: text("the name of a column").optional(),
+	labelField: text("the name of a column").optional(),
+	unsafe: text("a label").optional(),
+	groupField: text("the name of a column").optional(),
+	falseNegativeRate: real(0, 1).default(0.1),
+	seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
+	onEpoch: callback<(epoch: { epoch: number; trainingLoss: number; validationLoss: number }) => void>("a function").optional(),
+	signal: abortSignal.optional(),
+});
+
 export type CheckedLoadOptions = z.output<typeof loadSchema>;
 export type CheckedGenerateOptions = z.output<typeof generateSchema>;
 export type CheckedCostModel = z.output<typeof costModel>;
@@ -191,3 +218,4 @@ function check<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
 
 export const checkLoadOptions = (given: unknown) => check(loadSchema, given);
 export const checkGenerateOptions = (given: unknown) => check(generateSchema, given);
+export const checkTrainCostOptions = (given: unknown) => check(trainCostSchema, given);

@@ -10,18 +10,28 @@ import type { StrategyName } from "./strategies.js";
  *   continuation; letter case, accents' encoding, compatibility forms and runs of white space do not matter. Each hit is
  *   charged to the token with which it is decided: for a whole word the one that brings the next character, or the last.
  * - `{ tokenCosts }`: one cost per token id; ids beyond the array cost 0.
+ * - `{ classifier }`: the path of a cost model that {@link trainCost} made; it judges whole texts. Its cost is the probability
+ *   of "unsafe" (`link: "probability"`, default; the default budget is the threshold in its file), or how far the log-odds
+ *   exceed `threshold` (`link: "excess"`; default: the file's threshold).
  * - a function: judges all candidates of a block in one call. Its value for a finished response is the cost of the whole
  *   text, charged at the last token; for an unfinished one an estimate that guides the search. A text that `stream` is about
  *   to hand out is judged as a finished one.
  */
-export type CostModel = { lexicon: string | readonly LexiconTerm[] } | { tokenCosts: readonly number[] | Float64Array } | ScoreFunction;
+export type CostModel =
+	| { lexicon: string | readonly LexiconTerm[] }
+	| { tokenCosts: readonly number[] | Float64Array }
+	| { classifier: string; link?: "probability" | "excess"; threshold?: number }
+	| ScoreFunction;
 
 /** What ranks the responses that are within budget: mean log-likelihood under the base model, a lexicon's weights, or a function. */
 export type RewardModel = "logLikelihood" | { lexicon: string | readonly LexiconTerm[] } | ScoreFunction;
 
 /** How a cost model is held to a budget. */
 export interface ConstraintOptions {
-	/** B, the largest cumulative cost of a response; at least 0, default 0: with a lexicon, not one hit. */
+	/**
+	 * B, the largest cumulative cost of a response; at least 0. Default 0: with a lexicon, not one hit; for a classifier's
+	 * probability, the threshold in its file.
+	 */
 	budget?: number;
 	/** γ in z_{t+1} = (z_t − c_t) / γ; in (0, 1], default 1. The paper uses 0.999. */
 	discount?: number;

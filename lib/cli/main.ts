@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 import { createRequire } from "node:module";
 import { Command, CommanderError, Option } from "commander";
-import { InferenceGuardError, InvalidLexiconError, InvalidOptionError } from "../errors.js";
+import { InferenceGuardError, InvalidDataError, InvalidLexiconError, InvalidOptionError } from "../errors.js";
 import { demo } from "./demo.js";
 import { devices } from "./devices.js";
 import { generate } from "./generate.js";
 import { inspect } from "./inspect.js";
+import { trainCostCommand } from "./train-cost.js";
 
 const exitCodes = { answered: 0, failure: 1, usage: 2, refused: 3 };
 
@@ -50,6 +51,23 @@ program
 	.option("--seed <n>", "repeats a story")
 	.action(demo);
 
+program
+	.command("train-cost")
+	.description("train a cost model of whole texts from labelled texts")
+	.requiredOption("--data <file>", "labelled texts: .jsonl, .json, .csv, .tsv or .parquet")
+	.requiredOption("-o, --out <file>", "where the cost model goes; its report goes beside it")
+	.option("--validation <file>", "validation texts in a file of their own")
+	.option("--test <file>", "test texts in a file of their own")
+	.option("--text-field <name>", "column of the text")
+	.option("--context-field <name>", "column of what the text answers; given, the cost model reads it too")
+	.option("--label-field <name>", "column of the label or score")
+	.option("--group-field <name>", "column whose rows stay in one split")
+	.option("--unsafe <label>", "the label that means unsafe")
+	.option("--false-negative-rate <share>", "largest share of unsafe texts that the threshold may let pass (default 0.1)")
+	.option("--seed <n>", "repeats a training")
+	.option("--json", "print the report as one JSON line")
+	.action(trainCostCommand);
+
 program.command("devices").description("list the devices a model can run on").option("--json", "as JSON").action(devices);
 
 program
@@ -67,7 +85,8 @@ try {
 		process.exitCode = error.exitCode === 0 ? exitCodes.answered : exitCodes.usage;
 	} else if (InferenceGuardError.isInstance(error)) {
 		console.error(`inferenceguard: ${error.message} [${error.code}]`);
-		if (error instanceof InvalidOptionError || error instanceof InvalidLexiconError) process.exitCode = exitCodes.usage;
+		const wrongUsage = [InvalidOptionError, InvalidLexiconError, InvalidDataError].some((kind) => error instanceof kind);
+		if (wrongUsage) process.exitCode = exitCodes.usage;
 	} else {
 		throw error;
 	}

@@ -1,17 +1,17 @@
-// addon.cpp owns the functions that JavaScript sees. Guards are opaque handles with a type tag; a wrong one is an error,
+// addon.cpp owns the functions that JavaScript sees. Workers are opaque handles with a type tag; a wrong one is an error,
 // never a crash.
 #include "engine/llama_backend.h"
-#include "guard_thread.h"
 #include "marshal.h"
 #include "support/cpu.h"
+#include "worker.h"
 
 namespace ig {
 
 namespace {
 
-const napi_type_tag guard_tag = { 0x6c1f0f5b6d9c4e0a, 0x9f37d2a15be84c11 };
+const napi_type_tag worker_tag = { 0x6c1f0f5b6d9c4e0a, 0x9f37d2a15be84c11 };
 
-using guard_handle = Napi::External<guard_thread>;
+using worker_handle = Napi::External<worker>;
 
 void throw_js(Napi::Env env, const std::string & code, const std::string & message) {
     Napi::Error e = Napi::Error::New(env, message);
@@ -31,29 +31,35 @@ template <typename F> Napi::Value guarded(Napi::Env env, F body) {
     return env.Undefined();
 }
 
-guard_thread & guard_of(const Napi::CallbackInfo & info) {
-    if (!info[0].IsExternal() || !info[0].As<guard_handle>().CheckTypeTag(&guard_tag)) {
-        throw error("INTERNAL", "expected a guard handle");
+worker & worker_of(const Napi::CallbackInfo & info) {
+    if (!info[0].IsExternal() || !info[0].As<worker_handle>().CheckTypeTag(&worker_tag)) {
+        throw error("INTERNAL", "expected the handle of a worker");
     }
-    return *info[0].As<guard_handle>().Data();
+    return *info[0].As<worker_handle>().Data();
 }
 
 uint32_t id_of(const Napi::CallbackInfo & info) { return info[1].As<Napi::Number>().Uint32Value(); }
 
-// open(id, spec, dispatch) -> handle; dispatch(id, kind, payload) gets everything that happens
-Napi::Value open(const Napi::CallbackInfo & info) {
+// start(dispatch) -> handle; dispatch(id, kind, payload) gets everything that happens
+Napi::Value start(const Napi::CallbackInfo & info) {
     const Napi::Env env = info.Env();
     return guarded(env, [&]() -> Napi::Value {
-        guard_spec spec = guard_spec_from(info[1].As<Napi::Object>());
-        if (env.IsExceptionPending()) {
-            return env.Undefined();
-        }
-        const std::shared_ptr<guard_list> siblings = *env.GetInstanceData<std::shared_ptr<guard_list>>();
-        guard_thread * thread = new guard_thread(env, info[2].As<Napi::Function>(), siblings);
-        guard_handle handle = guard_handle::New(env, thread, [](Napi::BasicEnv, guard_thread * t) { delete t; });
-        handle.TypeTag(&guard_tag);
-        thread->open(info[0].As<Napi::Number>().Uint32Value(), std::move(spec));
+        const std::shared_ptr<worker_list> siblings = *env.GetInstanceData<std::shared_ptr<worker_list>>();
+        worker * made = new worker(env, info[0].As<Napi::Function>(), siblings);
+        worker_handle handle = worker_handle::New(env, made, [](Napi::BasicEnv, worker * w) { delete w; });
+        handle.TypeTag(&worker_tag);
         return handle;
+    });
+}
+
+// open(handle, id, spec): gives the worker a guard
+Napi::Value open(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&] {
+        guard_spec spec = guard_spec_from(info[2].As<Napi::Object>());
+        if (!info.Env().IsExceptionPending()) {
+            worker_of(info).open(id_of(info), std::move(spec));
+        }
+        return info.Env().Undefined();
     });
 }
 
@@ -62,7 +68,7 @@ Napi::Value generate(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
         generation_request request = request_from(info[2].As<Napi::Object>());
         if (!info.Env().IsExceptionPending()) {
-            guard_of(info).generate(id_of(info), std::move(request));
+            worker_of(info).generate(id_of(info), std::move(request));
         }
         return info.Env().Undefined();
     });
@@ -75,7 +81,7 @@ Napi::Value log_likelihoods(const Napi::CallbackInfo & info) {
             const Napi::Int32Array array = info[i].As<Napi::Int32Array>();
             return std::vector<token_id>(array.Data(), array.Data() + array.ElementLength());
         };
-        guard_of(info).log_likelihoods(id_of(info), tokens(2), tokens(3));
+        worker_of(info).log_likelihoods(id_of(info), tokens(2), tokens(3));
         return info.Env().Undefined();
     });
 }
@@ -84,7 +90,7 @@ Napi::Value log_likelihoods(const Napi::CallbackInfo & info) {
 Napi::Value bare_decode(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
         const auto number = [&](size_t i) { return info[i].As<Napi::Number>().Int32Value(); };
-        guard_of(info).bare_decode(id_of(info), number(2), number(3), number(4));
+        worker_of(info).bare_decode(id_of(info), number(2), number(3), number(4));
         return info.Env().Undefined();
     });
 }
@@ -97,7 +103,7 @@ Napi::Value answer(const Napi::CallbackInfo & info) {
             const Napi::Float64Array given = info[2].As<Napi::Float64Array>();
             values.assign(given.Data(), given.Data() + given.ElementLength());
         }
-        guard_of(info).answer(id_of(info), std::move(values), info[2].IsNull());
+        worker_of(info).answer(id_of(info), std::move(values), info[2].IsNull());
         return info.Env().Undefined();
     });
 }
@@ -105,7 +111,28 @@ Napi::Value answer(const Napi::CallbackInfo & info) {
 // cancel(handle, id)
 Napi::Value cancel(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        guard_of(info).cancel(id_of(info));
+        worker_of(info).cancel(id_of(info));
+        return info.Env().Undefined();
+    });
+}
+
+// trainClassifier(handle, id, job)
+Napi::Value train_classifier(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&] {
+        classifier_job job = classifier_job_from(info[2].As<Napi::Object>());
+        if (!info.Env().IsExceptionPending()) {
+            worker_of(info).train_classifier(id_of(info), std::move(job));
+        }
+        return info.Env().Undefined();
+    });
+}
+
+// writeTensors(path, kind, texts, numbers, tensors)
+Napi::Value write_tensors(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&] {
+        write_tensor_file(info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value(),
+                          named_texts_from(info[2].As<Napi::Object>()), named_numbers_from(info[3].As<Napi::Object>()),
+                          named_tensors_from(info[4].As<Napi::Array>()));
         return info.Env().Undefined();
     });
 }
@@ -113,15 +140,15 @@ Napi::Value cancel(const Napi::CallbackInfo & info) {
 // close(handle, id)
 Napi::Value close(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        guard_of(info).close(id_of(info));
+        worker_of(info).close(id_of(info));
         return info.Env().Undefined();
     });
 }
 
 // stopAll(): before the process exits
-Napi::Value stop_all_guards(const Napi::CallbackInfo & info) {
+Napi::Value stop_all_workers(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        stop_all(**info.Env().GetInstanceData<std::shared_ptr<guard_list>>());
+        stop_all(**info.Env().GetInstanceData<std::shared_ptr<worker_list>>());
         return info.Env().Undefined();
     });
 }
@@ -155,10 +182,13 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
                                              "; build from source on this machine (node-gyp rebuild)");
         return exports;
     }
-    env.SetInstanceData(new std::shared_ptr<guard_list>(std::make_shared<guard_list>()));
-    exports.Set("stopAll", Napi::Function::New(env, stop_all_guards));
+    env.SetInstanceData(new std::shared_ptr<worker_list>(std::make_shared<worker_list>()));
+    exports.Set("stopAll", Napi::Function::New(env, stop_all_workers));
     exports.Set("llamaCppVersion", llama_cpp_version());
+    exports.Set("start", Napi::Function::New(env, start));
     exports.Set("open", Napi::Function::New(env, open));
+    exports.Set("trainClassifier", Napi::Function::New(env, train_classifier));
+    exports.Set("writeTensors", Napi::Function::New(env, write_tensors));
     exports.Set("generate", Napi::Function::New(env, generate));
     exports.Set("logLikelihoods", Napi::Function::New(env, log_likelihoods));
     exports.Set("bareDecode", Napi::Function::New(env, bare_decode));

@@ -5,6 +5,7 @@
 #include "support/numeric.h"
 
 #include <chrono>
+#include <cmath>
 
 namespace ig {
 
@@ -21,6 +22,14 @@ guard_engine::guard_engine(guard_spec given, const cancel_flag & cancel, const s
             case COST_TOKENS:
                 made.per_token = std::make_unique<token_costs>(c.token_costs);
                 break;
+            case COST_CLASSIFIER: {
+                auto classifier = std::make_unique<text_classifier>(load_classifier(c.classifier), c.link, c.threshold);
+                if (std::isnan(made.terms.budget)) {
+                    made.terms.budget = classifier->recommended_budget();
+                }
+                made.whole_text = std::move(classifier);
+                break;
+            }
             case COST_FUNCTION:
                 made.whole_text = std::make_unique<function_cost>(function_of("cost", i));
                 break;
@@ -107,6 +116,11 @@ generation_result guard_engine::generate(const generation_request & request, con
     options.max_tokens = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
     options.block_length = std::min(options.block_length, options.max_tokens);
     current_ask = &ask;
+    for (const constraint & c : constraints) {
+        if (c.whole_text) {
+            c.whole_text->begin(request.question);
+        }
+    }
     if (llama != nullptr) {
         llama->set_available_bytes(request.available_bytes);
     }

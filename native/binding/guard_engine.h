@@ -6,19 +6,23 @@
 #include "engine/llama_decoder.h"
 #include "safety/function_model.h"
 #include "safety/lexicon.h"
+#include "safety/text_classifier.h"
 #include "search/search.h"
 
 #include <memory>
 
 namespace ig {
 
-enum cost_kind { COST_LEXICON, COST_TOKENS, COST_FUNCTION };
+enum cost_kind { COST_LEXICON, COST_TOKENS, COST_CLASSIFIER, COST_FUNCTION };
 
 struct constraint_spec {
     cost_kind                 kind;
     budget_terms              terms;
     std::vector<lexicon_term> lexicon;
     std::vector<double>       token_costs;
+    std::string               classifier; // path
+    cost_link                 link = LINK_PROBABILITY;
+    double                    threshold = 0; // of LINK_EXCESS, in log-odds
 };
 
 enum reward_kind { REWARD_LOG_LIKELIHOOD, REWARD_LEXICON, REWARD_FUNCTION };
@@ -50,6 +54,7 @@ struct generation_request {
     std::string           text;
     bool                  is_text = false;
     bool                  special = false; // the text is a rendered chat template, which writes special tokens itself
+    std::string           question; // what the response answers, for cost models that read it
     search_options        search;
     uint64_t              available_bytes = 0; // memory that the process may still use
 };

@@ -1,39 +1,10 @@
 #include "marshal.h"
 
-#include <cstring>
+#include "js_values.h"
 
 namespace ig {
 
 namespace {
-
-std::string string_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::String>().Utf8Value(); }
-double      number_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Number>().DoubleValue(); }
-int32_t     int_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Number>().Int32Value(); }
-int64_t     int64_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Number>().Int64Value(); }
-bool        bool_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Boolean>().Value(); }
-
-template <typename T, typename A> std::vector<T> numbers_of(const Napi::Object & o, const char * key) {
-    const A array = o.Get(key).As<A>();
-    return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
-}
-
-template <typename A, typename T> A typed_array(Napi::Env env, const std::vector<T> & values) {
-    A array = A::New(env, values.size());
-    if (!values.empty()) {
-        std::memcpy(array.Data(), values.data(), values.size() * sizeof(T));
-    }
-    return array;
-}
-
-template <typename T> T choice_of(const Napi::Object & o, const char * key, const std::vector<std::pair<const char *, T>> & known) {
-    const std::string name = string_of(o, key);
-    for (const auto & [text, value] : known) {
-        if (name == text) {
-            return value;
-        }
-    }
-    throw error("INTERNAL", std::string("unknown ") + key + ": " + name);
-}
 
 std::vector<lexicon_term> lexicon_of(const Napi::Object & o, const char * key) {
     const Napi::Array terms = o.Get(key).As<Napi::Array>();
@@ -48,13 +19,18 @@ std::vector<lexicon_term> lexicon_of(const Napi::Object & o, const char * key) {
 constraint_spec constraint_from(const Napi::Object & o) {
     constraint_spec spec;
     spec.kind = choice_of<cost_kind>(
-        o, "kind", { { "lexicon", COST_LEXICON }, { "tokenCosts", COST_TOKENS }, { "function", COST_FUNCTION } });
+        o, "kind", { { "lexicon", COST_LEXICON }, { "tokenCosts", COST_TOKENS }, { "classifier", COST_CLASSIFIER }, { "function", COST_FUNCTION } });
     spec.terms.budget = number_of(o, "budget");
     spec.terms.discount = number_of(o, "discount");
     spec.terms.anytime = string_of(o, "criterion") == "anytime";
     spec.terms.floored = bool_of(o, "floored");
     if (spec.kind == COST_LEXICON) {
         spec.lexicon = lexicon_of(o, "lexicon");
+    }
+    if (spec.kind == COST_CLASSIFIER) {
+        spec.classifier = string_of(o, "classifier");
+        spec.link = choice_of<cost_link>(o, "link", { { "probability", LINK_PROBABILITY }, { "excess", LINK_EXCESS } });
+        spec.threshold = number_of(o, "threshold");
     }
     if (spec.kind == COST_TOKENS) {
         spec.token_costs = numbers_of<double, Napi::Float64Array>(o, "tokenCosts");
@@ -132,6 +108,7 @@ generation_request request_from(const Napi::Object & o) {
     } else {
         request.tokens = numbers_of<token_id, Napi::Int32Array>(o, "tokens");
     }
+    request.question = string_of(o, "question");
     request.available_bytes = uint64_t(number_of(o, "availableBytes"));
     search_options & s = request.search;
     s.expansion = choice_of<expansion_kind>(o, "expansion", { { "sample", EXPANSION_SAMPLE }, { "token", EXPANSION_TOKEN } });

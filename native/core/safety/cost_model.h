@@ -15,11 +15,20 @@ namespace ig {
 
 using token_id = int32_t;
 
+// how far a sequence cost model has read a text that grows; it is copied with a candidate
+struct text_progress {
+    size_t   n_read = 0; // bytes
+    uint64_t previous_word = 0; // hash
+    double   sum = 0; // over the features read
+    double   n_features = 0;
+};
+
 struct text_view {
     const std::string *           text;
     const std::vector<token_id> * tokens;
     bool                          finished;
     double                        log_likelihood; // sum over the tokens, under the base model
+    text_progress *               progress = nullptr; // where the model stood in the text so far; null: at its start
 };
 
 // where a token cost model stands in a text
@@ -48,6 +57,9 @@ class token_cost_model {
 class sequence_cost_model {
   public:
     virtual ~sequence_cost_model() = default;
+
+    // A search begins: the texts to come answer this prompt.
+    virtual void begin(const std::string & prompt) {}
 
     // one cost per text; an estimate where the text is not finished
     virtual std::vector<double> costs(const std::vector<text_view> & texts) = 0;

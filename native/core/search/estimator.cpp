@@ -21,13 +21,11 @@ void expect_count(size_t expected, size_t got, const char * what) {
 // The cost of a finished text is charged to its last token; that of a partial text is an estimate that only guides.
 void estimator::charge_whole_texts(std::vector<path> & candidates) {
     std::vector<path *> open;
-    std::vector<text_view> texts;
     const bool cost_counts = options.objective != OBJECTIVE_REWARD;
     for (path & p : candidates) {
         const bool asked = p.finished() || cost_counts;
         if (asked && (p.feasible || !options.enforces_budget())) {
             open.push_back(&p);
-            texts.push_back(p.view());
         }
         p.estimated_cost = 0;
     }
@@ -35,6 +33,11 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
         const constraint & limit = models.constraints[c];
         if (!limit.whole_text) {
             continue;
+        }
+        std::vector<text_view> texts;
+        for (path * p : open) {
+            texts.push_back(p->view());
+            texts.back().progress = &p->progress[c];
         }
         const std::vector<double> costs = limit.whole_text->costs(texts);
         expect_count(texts.size(), costs.size(), "costs");

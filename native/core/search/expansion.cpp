@@ -124,6 +124,7 @@ path expander::start(const std::vector<token_id> & prompt) {
     path root;
     root.seq = 0;
     root.cost_states.resize(models.constraints.size());
+    root.progress.resize(models.constraints.size());
     root.safety.resize(models.constraints.size());
     hold_output(root, 0);
     return root;

@@ -43,8 +43,9 @@ struct response {
     finish_reason          finish = FINISH_NONE;
 
     // per constraint
-    std::vector<cost_state>   cost_states;
-    std::vector<safety_state> safety;
+    std::vector<cost_state>    cost_states;
+    std::vector<text_progress> progress;
+    std::vector<safety_state>  safety;
 
     std::vector<critic_note> notes;
 

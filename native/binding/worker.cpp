@@ -1,4 +1,4 @@
-#include "guard_thread.h"
+#include "worker.h"
 
 #include "marshal.h"
 
@@ -17,16 +17,16 @@ struct delivery {
 
 }
 
-void stop_all(const guard_list & guards) {
-    for (guard_thread * guard : guards) {
-        guard->cancel_everything();
+void stop_all(const worker_list & workers) {
+    for (worker * w : workers) {
+        w->cancel_everything();
     }
-    for (guard_thread * guard : guards) {
-        guard->stop();
+    for (worker * w : workers) {
+        w->stop();
     }
 }
 
-guard_thread::guard_thread(Napi::Env env, Napi::Function dispatch, std::shared_ptr<guard_list> list)
+worker::worker(Napi::Env env, Napi::Function dispatch, std::shared_ptr<worker_list> list)
     : env(env), siblings(std::move(list)) {
     const napi_status created = napi_create_threadsafe_function(
         env, dispatch, nullptr, Napi::String::New(env, "inferenceguard"), 0, 1, nullptr, nullptr, this, deliver, &events);
@@ -35,26 +35,26 @@ guard_thread::guard_thread(Napi::Env env, Napi::Function dispatch, std::shared_p
     }
     napi_unref_threadsafe_function(env, events);
     try {
-        worker = std::thread([this] { run(); });
+        thread = std::thread([this] { run(); });
     } catch (const std::system_error &) {
         napi_release_threadsafe_function(events, napi_tsfn_abort);
-        throw error("OUT_OF_MEMORY", "the system allows no further thread for this guard; dispose others first");
+        throw error("OUT_OF_MEMORY", "the system allows no further thread; dispose other guards first");
     }
     napi_add_env_cleanup_hook(env, on_env_exit, this); // runs before the hook of the thread-safe function
     siblings->insert(this);
 }
 
-guard_thread::~guard_thread() {
+worker::~worker() {
     napi_remove_env_cleanup_hook(env, on_env_exit, this);
     stop();
     siblings->erase(this);
 }
 
-void guard_thread::on_env_exit(void * self) {
-    static_cast<guard_thread *>(self)->stop();
+void worker::on_env_exit(void * self) {
+    static_cast<worker *>(self)->stop();
 }
 
-void guard_thread::cancel_everything() {
+void worker::cancel_everything() {
     std::lock_guard<std::mutex> guard(lock);
     stopping = true;
     for (auto & [id, j] : jobs) {
@@ -65,10 +65,10 @@ void guard_thread::cancel_everything() {
     wake.notify_all();
 }
 
-void guard_thread::stop() {
+void worker::stop() {
     cancel_everything();
-    if (worker.joinable()) {
-        worker.join();
+    if (thread.joinable()) {
+        thread.join();
     }
     queue.clear();
     jobs.clear();
@@ -78,7 +78,7 @@ void guard_thread::stop() {
     }
 }
 
-void guard_thread::push(uint32_t id, std::function<void(job &)> work) {
+void worker::push(uint32_t id, std::function<void(job &)> work) {
     if (events == nullptr) {
         return; // stopped: the process is about to exit
     }
@@ -92,7 +92,7 @@ void guard_thread::push(uint32_t id, std::function<void(job &)> work) {
     wake.notify_all();
 }
 
-void guard_thread::hold_process(bool hold) {
+void worker::hold_process(bool hold) {
     if (hold && n_pending++ == 0) {
         napi_ref_threadsafe_function(env, events);
     }
@@ -101,7 +101,7 @@ void guard_thread::hold_process(bool hold) {
     }
 }
 
-void guard_thread::run() {
+void worker::run() {
     for (;;) {
         std::shared_ptr<job> j;
         {
@@ -128,7 +128,7 @@ void guard_thread::run() {
     engine.reset();
 }
 
-void guard_thread::open(uint32_t id, guard_spec spec) {
+void worker::open(uint32_t id, guard_spec spec) {
     auto shared = std::make_shared<guard_spec>(std::move(spec));
     push(id, [this, shared](job & j) {
         int last_percent = -1;
@@ -144,7 +144,7 @@ void guard_thread::open(uint32_t id, guard_spec spec) {
     });
 }
 
-void guard_thread::generate(uint32_t id, generation_request request) {
+void worker::generate(uint32_t id, generation_request request) {
     auto shared = std::make_shared<generation_request>(std::move(request));
     push(id, [this, shared](job & j) {
         const auto on_commit = [&](const std::string & text) {
@@ -158,28 +158,40 @@ void guard_thread::generate(uint32_t id, generation_request request) {
     });
 }
 
-void guard_thread::log_likelihoods(uint32_t id, std::vector<token_id> prompt, std::vector<token_id> tokens) {
+void worker::log_likelihoods(uint32_t id, std::vector<token_id> prompt, std::vector<token_id> tokens) {
     push(id, [=](job & j) {
         const std::vector<double> values = engine->log_likelihoods(prompt, tokens, j.cancel);
         send(j.id, "done", true, [values](Napi::Env env) { return to_js(env, values); });
     });
 }
 
-void guard_thread::bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens) {
+void worker::bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens) {
     push(id, [=](job & j) {
         const double seconds = engine->bare_decode(n_prompt, n_sequences, n_tokens, j.cancel);
         send(j.id, "done", true, [seconds](Napi::Env env) { return Napi::Number::New(env, seconds); });
     });
 }
 
-void guard_thread::close(uint32_t id) {
+void worker::train_classifier(uint32_t id, classifier_job training) {
+    auto shared = std::make_shared<classifier_job>(std::move(training));
+    push(id, [this, shared](job & j) {
+        const auto on_epoch = [&](int32_t epoch, double training_loss, double validation_loss) {
+            send(j.id, "epoch", false, [=](Napi::Env env) { return epoch_to_js(env, epoch, training_loss, validation_loss); });
+        };
+        auto result = std::make_shared<classifier_training>(
+            ig::train_classifier(shared->texts, shared->with_context, shared->seed, j.cancel, on_epoch));
+        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
+    });
+}
+
+void worker::close(uint32_t id) {
     push(id, [this](job & j) {
         engine.reset();
         send(j.id, "done", true, [](Napi::Env env) { return env.Undefined(); });
     });
 }
 
-void guard_thread::cancel(uint32_t id) {
+void worker::cancel(uint32_t id) {
     std::lock_guard<std::mutex> guard(lock);
     const auto found = jobs.find(id);
     if (found == jobs.end()) {
@@ -199,7 +211,7 @@ void guard_thread::cancel(uint32_t id) {
     }
 }
 
-std::vector<double> guard_thread::ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts) {
+std::vector<double> worker::ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts) {
     {
         std::lock_guard<std::mutex> guard(j.answer_lock);
         j.has_answer = false;
@@ -220,7 +232,7 @@ std::vector<double> guard_thread::ask(job & j, const char * kind, size_t index, 
     return std::move(j.answer);
 }
 
-void guard_thread::answer(uint32_t id, std::vector<double> values, bool failed) {
+void worker::answer(uint32_t id, std::vector<double> values, bool failed) {
     std::lock_guard<std::mutex> guard(lock);
     const auto found = jobs.find(id);
     if (found == jobs.end()) {
@@ -234,7 +246,7 @@ void guard_thread::answer(uint32_t id, std::vector<double> values, bool failed) 
     j.answered.notify_all();
 }
 
-void guard_thread::send(uint32_t id, const char * kind, bool last, event payload) {
+void worker::send(uint32_t id, const char * kind, bool last, event payload) {
     if (events == nullptr) {
         return; // stopped
     }
@@ -244,7 +256,7 @@ void guard_thread::send(uint32_t id, const char * kind, bool last, event payload
     }
 }
 
-void guard_thread::send_failure(uint32_t id, const std::string & code, const std::string & message) {
+void worker::send_failure(uint32_t id, const std::string & code, const std::string & message) {
     send(id, "failed", true, [code, message](Napi::Env env) {
         Napi::Object failure = Napi::Object::New(env);
         failure.Set("code", code);
@@ -254,12 +266,12 @@ void guard_thread::send_failure(uint32_t id, const std::string & code, const std
 }
 
 // on the JavaScript thread; without an environment while it is being torn down
-void guard_thread::deliver(napi_env raw_env, napi_value dispatch, void * context, void * data) {
+void worker::deliver(napi_env raw_env, napi_value dispatch, void * context, void * data) {
     const std::unique_ptr<delivery> d(static_cast<delivery *>(data));
     if (raw_env == nullptr) {
         return;
     }
-    guard_thread * self = static_cast<guard_thread *>(context);
+    worker * self = static_cast<worker *>(context);
     Napi::Env env(raw_env);
     Napi::HandleScope scope(env);
     if (d->last) {

@@ -1,11 +1,12 @@
-// guard_thread.h owns the one native thread of a guard and the queue to it. Jobs run in the order they came. Everything
-// that happened goes back to JavaScript through one thread-safe function as events; it keeps the process alive only
+// worker.h owns one native thread and the queue to it: each guard has one, and so has a training run. Jobs run in the
+// order they came. Everything that happened goes back to JavaScript through one thread-safe function as events; it keeps the process alive only
 // while jobs are pending. Stopping is possible at any time, also while the environment is being torn down: running work
-// is cancelled, the thread joined and the engine freed. The guards of an environment know one another, so that all can
+// is cancelled, the thread joined and the engine freed. The workers of an environment know one another, so that all can
 // be stopped before the process exits: process.exit() runs no cleanup hooks, and destroys what a decode needs.
 #pragma once
 
 #include "guard_engine.h"
+#include "marshal_training.h"
 #include "node_api.h"
 
 #include <condition_variable>
@@ -34,22 +35,23 @@ struct job {
     std::vector<double>     answer;
 };
 
-class guard_thread;
+class worker;
 
-// the live guards of one environment
-using guard_list = std::set<guard_thread *>;
+// the live workers of one environment
+using worker_list = std::set<worker *>;
 
-void stop_all(const guard_list & guards);
+void stop_all(const worker_list & workers);
 
-class guard_thread {
+class worker {
   public:
-    guard_thread(Napi::Env env, Napi::Function dispatch, std::shared_ptr<guard_list> siblings);
-    ~guard_thread();
+    worker(Napi::Env env, Napi::Function dispatch, std::shared_ptr<worker_list> siblings);
+    ~worker();
 
     void open(uint32_t id, guard_spec spec);
     void generate(uint32_t id, generation_request request);
     void log_likelihoods(uint32_t id, std::vector<token_id> prompt, std::vector<token_id> tokens);
     void bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens);
+    void train_classifier(uint32_t id, classifier_job training);
 
     void cancel(uint32_t id);
     void answer(uint32_t id, std::vector<double> values, bool failed);
@@ -67,15 +69,15 @@ class guard_thread {
 
   private:
     Napi::Env                     env;
-    std::shared_ptr<guard_list>   siblings;
+    std::shared_ptr<worker_list>   siblings;
     napi_threadsafe_function      events = nullptr;
-    std::thread                   worker;
+    std::thread                   thread;
     std::mutex                    lock;
     std::condition_variable       wake;
     std::deque<std::shared_ptr<job>> queue;
     std::map<uint32_t, std::shared_ptr<job>> jobs; // queued or running
     bool                          stopping = false;
-    std::unique_ptr<guard_engine> engine; // the worker's
+    std::unique_ptr<guard_engine> engine; // the thread's; null without a guard
     uint32_t                      n_pending = 0; // the JavaScript thread's
 
     void push(uint32_t id, std::function<void(job &)> work);

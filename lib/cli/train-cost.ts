@@ -1,0 +1,53 @@
+import { type CostMetrics, trainCost } from "../training/train-cost.js";
+import { clearEpoch, showEpoch } from "./epochs.js";
+import { numeric } from "./loading.js";
+import { printTable } from "./table.js";
+
+interface TrainCostFlags {
+	data: string;
+	out: string;
+	validation?: string;
+	test?: string;
+	textField?: string;
+	contextField?: string;
+	labelField?: string;
+	groupField?: string;
+	unsafe?: string;
+	falseNegativeRate?: string;
+	seed?: string;
+	json?: boolean;
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+
+function row(name: string, m: CostMetrics): string[] {
+	const interval = m.aucInterval.map((bound) => bound.toFixed(3)).join("–");
+	const rates = [percent(m.falseNegativeRate), percent(m.falsePositiveRate)];
+	return [name, `${m.texts}`, `${m.unsafe}`, `${m.auc.toFixed(3)} (${interval})`, percent(m.accuracy), m.ece.toFixed(3), ...rates];
+}
+
+export async function trainCostCommand(flags: TrainCostFlags): Promise<void> {
+	const { json, falseNegativeRate, seed, ...files } = flags;
+	const report = await trainCost({
+		...files,
+		falseNegativeRate: numeric(falseNegativeRate),
+		seed: numeric(seed),
+		onEpoch: showEpoch,
+	});
+	clearEpoch();
+	if (json) {
+		console.log(JSON.stringify(report));
+		return;
+	}
+	printTable([
+		["split", "texts", "unsafe", "AUC (95 % interval)", "accuracy", "calibration error", "passed of unsafe", "stopped of safe"],
+		row("validation", report.validation),
+		row("test", report.test),
+	]);
+	console.log(`\nTrained on ${report.rows.train} texts in ${report.seconds.toFixed(1)} s, ${report.epochs} epochs.`);
+	console.log(
+		`Threshold ${report.threshold.toFixed(4)}: the default budget. It lets ${percent(report.validation.falseNegativeRate)} of the unsafe validation ` +
+			`texts pass (asked: at most ${percent(report.wishedFalseNegativeRate)}).`,
+	);
+	console.log(`Wrote ${flags.out} and ${flags.out}.report.json`);
+}

@@ -1,0 +1,55 @@
+import { CallbackError } from "./errors.js";
+import { callAddon, type NativeInfo, type NativeQuestion, type NativeRequest, type NativeResult, type NativeSpec } from "./native.js";
+import { Worker } from "./worker.js";
+
+export type AskFunction = (kind: "cost" | "reward", question: NativeQuestion) => Promise<Float64Array>;
+
+/** The native half of a guard. It must not refer to the guard, so that a forgotten guard is collected. */
+export class NativeGuard {
+	readonly #worker = new Worker();
+	readonly opened: Promise<NativeInfo>;
+
+	constructor(spec: NativeSpec, signal: AbortSignal | undefined, onProgress: (share: number) => void) {
+		this.opened = this.#run((id) => callAddon((native) => native.open(this.#worker.handle, id, spec)), signal, { progress: onProgress });
+	}
+
+	readonly #run: Worker["run"] = (start, signal, events) => this.#worker.run(start, signal, events);
+
+	generate(request: NativeRequest, signal: AbortSignal | undefined, events: { piece(text: string): void; ask: AskFunction }) {
+		const handle = this.#worker.handle;
+		let failure: CallbackError | undefined;
+		let jobId = 0;
+		const ask = async (kind: "cost" | "reward", question: NativeQuestion) => {
+			let answer: Float64Array | null = null;
+			try {
+				answer = await events.ask(kind, question);
+			} catch (error) {
+				failure = error as CallbackError;
+			}
+			callAddon((native) => native.answer(handle, jobId, answer));
+		};
+		const start = (id: number) => {
+			jobId = id;
+			callAddon((native) => native.generate(handle, id, request));
+		};
+		return this.#run<NativeResult>(start, signal, { piece: events.piece, ask }).catch((error) => {
+			throw error instanceof CallbackError && failure ? failure : error;
+		});
+	}
+
+	logLikelihoods(prompt: Int32Array, tokens: Int32Array): Promise<Float64Array> {
+		return this.#run((id) => callAddon((native) => native.logLikelihoods(this.#worker.handle, id, prompt, tokens)));
+	}
+
+	bareDecode(promptTokens: number, sequences: number, tokens: number): Promise<number> {
+		return this.#run((id) => callAddon((native) => native.bareDecode(this.#worker.handle, id, promptTokens, sequences, tokens)));
+	}
+
+	cancelAll(): void {
+		this.#worker.cancelAll();
+	}
+
+	close(): Promise<void> {
+		return this.#run((id) => callAddon((native) => native.close(this.#worker.handle, id)));
+	}
+}

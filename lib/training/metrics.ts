@@ -1,0 +1,112 @@
+// How good predicted probabilities and values are.
+import { randomNumbers } from "./random.js";
+
+/** Area under the ROC curve (ties count half); NaN where only one class occurs. */
+export function auc(scores: ArrayLike<number>, labels: ArrayLike<number>): number {
+	const order = Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => (scores[a] as number) - (scores[b] as number));
+	let rankSum = 0;
+	let positives = 0;
+	for (let begin = 0; begin < order.length; ) {
+		let end = begin;
+		while (end < order.length && scores[order[end] as number] === scores[order[begin] as number]) end++;
+		const meanRank = (begin + end + 1) / 2;
+		for (let i = begin; i < end; i++) {
+			if (labels[order[i] as number] === 1) {
+				rankSum += meanRank;
+				positives++;
+			}
+		}
+		begin = end;
+	}
+	const negatives = order.length - positives;
+	return (rankSum - (positives * (positives + 1)) / 2) / (positives * negatives);
+}
+
+export interface CalibrationBin {
+	/** Mean predicted probability. */
+	predicted: number;
+	/** Share of positives. */
+	observed: number;
+	count: number;
+}
+
+const calibrationBins = 15;
+
+/** The calibration curve over 15 bins of equal width (Guo et al. 2017); empty bins are left out. */
+export function calibrationCurve(probabilities: ArrayLike<number>, labels: ArrayLike<number>): CalibrationBin[] {
+	const bins = Array.from({ length: calibrationBins }, () => ({ predicted: 0, observed: 0, count: 0 }));
+	for (let i = 0; i < probabilities.length; i++) {
+		const p = probabilities[i] as number;
+		const bin = bins[Math.min(calibrationBins - 1, Math.floor(p * calibrationBins))] as CalibrationBin;
+		bin.predicted += p;
+		bin.observed += labels[i] as number;
+		bin.count++;
+	}
+	return bins
+		.filter(({ count }) => count > 0)
+		.map(({ predicted, observed, count }) => ({ predicted: predicted / count, observed: observed / count, count }));
+}
+
+/** Expected calibration error over the bins of {@link calibrationCurve}. */
+export function expectedCalibrationError(probabilities: ArrayLike<number>, labels: ArrayLike<number>): number {
+	return calibrationCurve(probabilities, labels).reduce(
+		(sum, { predicted, observed, count }) => sum + (Math.abs(predicted - observed) * count) / probabilities.length,
+		0,
+	);
+}
+
+/** Mean squared error: for probabilities and labels the Brier score. */
+export function meanSquaredError(predictions: ArrayLike<number>, targets: ArrayLike<number>): number {
+	let sum = 0;
+	for (let i = 0; i < predictions.length; i++) sum += ((predictions[i] as number) - (targets[i] as number)) ** 2;
+	return sum / predictions.length;
+}
+
+/** Share of labels on the predicted side of 0.5. */
+export function accuracy(probabilities: ArrayLike<number>, labels: ArrayLike<number>): number {
+	let right = 0;
+	for (let i = 0; i < probabilities.length; i++) if ((probabilities[i] as number) > 0.5 === (labels[i] as number) > 0.5) right++;
+	return right / probabilities.length;
+}
+
+const mean = (values: ArrayLike<number>) => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Pearson correlation; NaN where one side is constant. */
+export function correlation(a: ArrayLike<number>, b: ArrayLike<number>): number {
+	const [meanA, meanB] = [mean(a), mean(b)];
+	let [ab, aa, bb] = [0, 0, 0];
+	for (let i = 0; i < a.length; i++) {
+		const [da, db] = [(a[i] as number) - meanA, (b[i] as number) - meanB];
+		ab += da * db;
+		aa += da * da;
+		bb += db * db;
+	}
+	return ab / Math.sqrt(aa * bb);
+}
+
+/** A 95 % interval. */
+export type Interval = [low: number, high: number];
+
+const bootstrapSamples = 400;
+
+/** Percentile bootstrap over groups of rows (rows of one prompt are not independent): `statistic` gets row numbers. */
+export function bootstrapInterval(groups: ArrayLike<number>, statistic: (rows: number[]) => number, seed = 0): Interval {
+	const members = new Map<number, number[]>();
+	for (let i = 0; i < groups.length; i++) {
+		const rows = members.get(groups[i] as number);
+		if (rows) rows.push(i);
+		else members.set(groups[i] as number, [i]);
+	}
+	const all = [...members.values()];
+	const random = randomNumbers(seed);
+	const found: number[] = [];
+	for (let i = 0; i < bootstrapSamples; i++) {
+		const rows = all.flatMap(() => all[Math.floor(random() * all.length)] as number[]);
+		const value = statistic(rows);
+		if (Number.isFinite(value)) found.push(value);
+	}
+	if (found.length === 0) return [Number.NaN, Number.NaN];
+	found.sort((a, b) => a - b);
+	const at = (share: number) => found[Math.min(found.length - 1, Math.floor(share * found.length))] as number;
+	return [at(0.025), at(0.975)];
+}

@@ -1,0 +1,21 @@
+// Writing results so that a reader never sees half of one.
+import { randomBytes } from "node:crypto";
+import { rename, rm, writeFile } from "node:fs/promises";
+import { WriteError } from "../errors.js";
+
+/** Lets `write` fill a temporary file beside `path`, then puts it in place in one step. Errors: WRITE_FAILED. */
+export async function replaceFile(path: string, write: (temporary: string) => Promise<void> | void): Promise<void> {
+	const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+	try {
+		await write(temporary);
+		await rename(temporary, path);
+	} catch (cause) {
+		await rm(temporary, { force: true });
+		throw new WriteError(`expected to write ${path}, got: ${(cause as Error).message}; check the folder and the free space`, { cause });
+	}
+}
+
+/** Writes an object as indented JSON. */
+export async function writeJson(path: string, value: unknown): Promise<void> {
+	await replaceFile(path, (temporary) => writeFile(temporary, `${JSON.stringify(value, null, "\t")}\n`));
+}

@@ -1,0 +1,103 @@
+// Reading tables of training data and prompts from files.
+import { readFile } from "node:fs/promises";
+import { extname } from "node:path";
+import { parse } from "csv-parse/sync";
+import { InvalidDataError } from "../errors.js";
+
+/** One row of a data file. */
+export type DataRecord = Record<string, unknown>;
+
+function isRecord(value: unknown): value is DataRecord {
+	return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parseJson(text: string, where: string): unknown {
+	try {
+		return JSON.parse(text);
+	} catch (cause) {
+		throw new InvalidDataError(`expected JSON in ${where}, got: ${(cause as Error).message}`, { cause });
+	}
+}
+
+function jsonRows(parsed: unknown, path: string): unknown[] {
+	if (Array.isArray(parsed)) return parsed;
+	const lists = isRecord(parsed) ? Object.values(parsed).filter(Array.isArray) : [];
+	if (lists.length === 1) return lists[0] as unknown[];
+	throw new InvalidDataError(`expected a JSON array in ${path}, or an object with one array, got neither; use JSON Lines or an array`);
+}
+
+function numberedLines(text: string): { line: string; number: number }[] {
+	return text
+		.split(/\r?\n/)
+		.map((line, i) => ({ line, number: i + 1 }))
+		.filter(({ line }) => line.trim() !== "");
+}
+
+function csvRows(text: string, path: string, delimiter: string): unknown[] {
+	try {
+		return parse(text, { columns: true, bom: true, delimiter, skip_empty_lines: true });
+	} catch (cause) {
+		throw new InvalidDataError(`expected comma-separated values with a header in ${path}, got: ${(cause as Error).message}`, { cause });
+	}
+}
+
+async function parquetRows(path: string): Promise<unknown[]> {
+	const { asyncBufferFromFile, parquetReadObjects } = await import("hyparquet");
+	try {
+		return await parquetReadObjects({ file: await asyncBufferFromFile(path) });
+	} catch (cause) {
+		throw new InvalidDataError(`expected a Parquet file (uncompressed or Snappy) at ${path}, got: ${(cause as Error).message}`, { cause });
+	}
+}
+
+/**
+ * Reads the rows of a file by its extension: `.jsonl`/`.ndjson`, `.json` (an array, or an object with one array), `.csv`, `.tsv`,
+ * `.parquet`, and `.txt` (one text per line, as the column `text`). A row that is a plain string becomes `{ text }`.
+ *
+ * Errors: INVALID_DATA.
+ */
+export async function readRecords(path: string): Promise<DataRecord[]> {
+	const extension = extname(path).toLowerCase();
+	let rows: unknown[];
+	if (extension === ".parquet") {
+		rows = await parquetRows(path);
+	} else {
+		let text: string;
+		try {
+			text = (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
+		} catch (cause) {
+			throw new InvalidDataError(`expected a data file at ${path}, got: ${(cause as Error).message}`, { cause });
+		}
+		if (extension === ".jsonl" || extension === ".ndjson") {
+			rows = numberedLines(text).map(({ line, number }) => parseJson(line, `line ${number} of ${path}`));
+		} else if (extension === ".json") rows = jsonRows(parseJson(text, path), path);
+		else if (extension === ".csv") rows = csvRows(text, path, ",");
+		else if (extension === ".tsv") rows = csvRows(text, path, "\t");
+		else if (extension === ".txt") rows = numberedLines(text).map(({ line }) => line);
+		else throw new InvalidDataError(`expected a .txt, .jsonl, .json, .csv, .tsv or .parquet file, got ${path}`);
+	}
+	if (rows.length === 0) throw new InvalidDataError(`expected at least one row in ${path}, got none`);
+	return rows.map((row, i) => {
+		if (typeof row === "string") return { text: row };
+		if (isRecord(row)) return row;
+		throw new InvalidDataError(`expected every row of ${path} to be an object or a text, got ${JSON.stringify(row)} as row ${i + 1}`);
+	});
+}
+
+/** The column to read: the one asked for, or the first known one that the rows have. */
+export function columnOf(records: DataRecord[], asked: string | undefined, known: readonly string[], what: string): string {
+	const columns = new Set(records.flatMap((record) => Object.keys(record)));
+	const column = asked ?? known.find((name) => columns.has(name));
+	if (column !== undefined && columns.has(column)) return column;
+	const wanted = asked === undefined ? `one of the columns ${known.join(", ")} for ${what}` : `a column ${asked}`;
+	throw new InvalidDataError(`expected ${wanted}, got the columns ${[...columns].join(", ")}; name the column`);
+}
+
+/** A row's text. */
+export function textOf(record: DataRecord, column: string, row: number): string {
+	const value = record[column];
+	if (typeof value !== "string") {
+		throw new InvalidDataError(`expected text in the column ${column} of row ${row + 1}, got ${JSON.stringify(value) ?? "nothing"}`);
+	}
+	return value.toWellFormed();
+}

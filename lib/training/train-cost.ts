@@ -1,0 +1,247 @@
+// Training a cost model of whole texts from labelled texts.
+import { createHash } from "node:crypto";
+import { InvalidDataError } from "../errors.js";
+import { callAddon, type NativeClassifier, splitNumbers } from "../native.js";
+import { checkTrainCostOptions } from "../options.js";
+import { Worker } from "../worker.js";
+import { accuracy, auc, bootstrapInterval, expectedCalibrationError, type Interval, meanSquaredError } from "./metrics.js";
+import { replaceFile, writeJson } from "./output.js";
+import { columnOf, type DataRecord, readRecords, textOf } from "./records.js";
+import { type Split, splitNamed, splitOf } from "./split.js";
+
+/** Options of {@link trainCost}. */
+export interface TrainCostOptions {
+	/** Labelled texts: `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet`. */
+	data: string;
+	/** Where the cost model goes; the report goes beside it as `<out>.report.json`. */
+	out: string;
+	/** Files of their own for these splits. Default: a column `split` of `data`, otherwise 10 % of `data` each. */
+	validation?: string;
+	test?: string;
+	/** Column of the text; default `text`, `response`, `Response`, `completion`, `test_case` or `tweet`. */
+	textField?: string;
+	/** Column of what the text answers. Given: the cost model reads it too. Default: not read. */
+	contextField?: string;
+	/** Column of the label or score; default `label`, `score`, `is_toxic`, `unsafe`, `label_gold` or `final_label`. */
+	labelField?: string;
+	/** The label that means "unsafe"; all others are safe. Default: numbers 0..1, booleans and the usual words. */
+	unsafe?: string;
+	/** Column whose rows stay in one split (a book, an author, a prompt); default the context, otherwise the text. */
+	groupField?: string;
+	/** Largest share of unsafe validation texts that the recommended threshold may let pass; default 0.1. */
+	falseNegativeRate?: number;
+	/** Default 0. The same data and seed give the same file. */
+	seed?: number;
+	/** Called after each pass over the training texts. */
+	onEpoch?: (epoch: { epoch: number; trainingLoss: number; validationLoss: number }) => void;
+	/** Stops the training. */
+	signal?: AbortSignal;
+}
+
+/** How good a cost model is on one split. */
+export interface CostMetrics {
+	texts: number;
+	unsafe: number;
+	/** Area under the ROC curve. */
+	auc: number;
+	/** 95 % bootstrap interval over groups. */
+	aucInterval: Interval;
+	/** At probability 0.5. */
+	accuracy: number;
+	/** Expected calibration error, 15 bins. */
+	ece: number;
+	brier: number;
+	/** Share of unsafe texts that the threshold lets pass. */
+	falseNegativeRate: number;
+	/** Share of safe texts that the threshold stops. */
+	falsePositiveRate: number;
+}
+
+/** What {@link trainCost} measured. */
+export interface CostReport {
+	rows: Record<Split, number>;
+	withContext: boolean;
+	/** Passes over the data until the validation loss was lowest. */
+	epochs: number;
+	/** Texts of a higher probability count as unsafe: the default budget under this cost model. */
+	threshold: number;
+	wishedFalseNegativeRate: number;
+	validation: CostMetrics;
+	test: CostMetrics;
+	seconds: number;
+}
+
+const textColumns = ["text", "response", "Response", "completion", "test_case", "tweet"];
+const labelColumns = ["label", "score", "is_toxic", "unsafe", "label_gold", "final_label"];
+const unsafeWords = ["1", "unsafe", "true", "yes", "toxic", "harmful", "hateful", "positive"];
+const safeWords = ["0", "safe", "false", "no", "not toxic", "non-toxic", "harmless", "non-hateful", "negative"];
+
+function labelOf(value: unknown, unsafe: string | undefined, row: number): number {
+	if (unsafe !== undefined) return String(value) === unsafe ? 1 : 0;
+	if (typeof value === "boolean") return value ? 1 : 0;
+	const word = typeof value === "bigint" ? String(value) : typeof value === "string" ? value.trim().toLowerCase() : "";
+	if (unsafeWords.includes(word)) return 1;
+	if (safeWords.includes(word)) return 0;
+	const number = typeof value === "number" ? value : word === "" ? Number.NaN : Number(word);
+	if (number >= 0 && number <= 1) return number;
+	throw new InvalidDataError(
+		`expected a label (a number from 0 to 1, true or false, safe or unsafe) in row ${row + 1}, got ${JSON.stringify(value) ?? "nothing"}; ` +
+			"say which label means unsafe",
+	);
+}
+
+interface LabelledText {
+	text: string;
+	context: string;
+	label: number;
+	group: string;
+	split: Split;
+}
+
+type Checked = ReturnType<typeof checkTrainCostOptions>;
+
+function labelled(records: DataRecord[], options: Checked, fixed: Split | undefined): LabelledText[] {
+	const { contextField, unsafe, groupField, seed } = options;
+	const textColumn = columnOf(records, options.textField, textColumns, "the text");
+	const labelColumn = columnOf(records, options.labelField, labelColumns, "the label");
+	if (contextField !== undefined) columnOf(records, contextField, [], "the context");
+	if (groupField !== undefined) columnOf(records, groupField, [], "the group");
+	const hasSplits = fixed === undefined && records.some((record) => "split" in record);
+	return records.map((record, row) => {
+		const text = textOf(record, textColumn, row);
+		const context = contextField === undefined ? "" : textOf(record, contextField, row);
+		const group = groupField === undefined ? context || text : String(record[groupField]);
+		const split = fixed ?? (hasSplits ? splitNamed(record.split, row) : splitOf(group, seed));
+		return { text, context, label: labelOf(record[labelColumn], unsafe, row), group, split };
+	});
+}
+
+async function readSplits(options: Checked): Promise<LabelledText[]> {
+	const { data, validation, test } = options;
+	const fixedFor = (file: string | undefined, split: Split) =>
+		file === undefined ? [] : readRecords(file).then((records) => labelled(records, options, split));
+	const own = labelled(await readRecords(data), options, validation !== undefined && test !== undefined ? "train" : undefined);
+	// a split that has a file of its own takes no rows of the data
+	const kept = own.map((row) => {
+		const taken = (row.split === "validation" && validation !== undefined) || (row.split === "test" && test !== undefined);
+		return taken ? { ...row, split: "train" as const } : row;
+	});
+	return [...kept, ...(await fixedFor(validation, "validation")), ...(await fixedFor(test, "test"))];
+}
+
+function checkSplits(rows: LabelledText[]): void {
+	for (const split of ["train", "validation", "test"] as const) {
+		const own = rows.filter((row) => row.split === split);
+		const unsafe = own.filter(({ label }) => label > 0.5).length;
+		if (unsafe === 0 || unsafe === own.length) {
+			throw new InvalidDataError(
+				`expected safe and unsafe texts in the ${split} split, got ${own.length - unsafe} safe and ${unsafe} unsafe ones; give more data`,
+			);
+		}
+	}
+}
+
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+
+/** The largest threshold that lets at most this share of the unsafe texts pass. */
+function thresholdFor(rate: number, probabilities: number[], labels: number[]): number {
+	const unsafe = probabilities.filter((_, i) => labels[i] === 1).sort((a, b) => a - b);
+	const allowed = Math.floor(rate * unsafe.length);
+	const firstCaught = unsafe[Math.min(allowed, unsafe.length - 1)] as number;
+	return Math.min(1 - 1e-9, Math.max(1e-9, firstCaught * (1 - 1e-9)));
+}
+
+function measure(rows: LabelledText[], probabilities: number[], threshold: number): CostMetrics {
+	const labels = rows.map(({ label }) => (label > 0.5 ? 1 : 0));
+	const numbers = new Map<string, number>();
+	const groups = rows.map(({ group }) => {
+		const known = numbers.get(group) ?? numbers.size;
+		numbers.set(group, known);
+		return known;
+	});
+	const shareStopped = (label: number) => {
+		const own = probabilities.filter((_, i) => labels[i] === label);
+		return own.filter((p) => p > threshold).length / own.length;
+	};
+	return {
+		texts: rows.length,
+		unsafe: labels.filter((label) => label === 1).length,
+		auc: auc(probabilities, labels),
+		aucInterval: bootstrapInterval(groups, (sample) =>
+			auc(
+				sample.map((i) => probabilities[i] as number),
+				sample.map((i) => labels[i] as number),
+			),
+		),
+		accuracy: accuracy(probabilities, labels),
+		ece: expectedCalibrationError(probabilities, labels),
+		brier: meanSquaredError(probabilities, labels),
+		falseNegativeRate: 1 - shareStopped(1),
+		falsePositiveRate: shareStopped(0),
+	};
+}
+
+/**
+ * Trains a cost model of whole texts: logistic regression on hashed n-grams (words, pairs of words, 3 to 5 characters within a
+ * word) of the text, or of the text and its context, Platt-scaled on the validation split. Use it as
+ * `cost: { classifier: out }`: its cost is the probability of "unsafe".
+ *
+ * Errors: INVALID_OPTION, INVALID_DATA, WRITE_FAILED, ABORTED.
+ */
+export async function trainCost(given: TrainCostOptions): Promise<CostReport> {
+	const options = checkTrainCostOptions(given);
+	const begin = performance.now();
+	const rows = await readSplits(options);
+	checkSplits(rows);
+	const withContext = options.contextField !== undefined;
+	const worker = new Worker();
+	const job = {
+		texts: rows.map(({ text }) => text),
+		contexts: withContext ? rows.map(({ context }) => context) : [],
+		labels: Float32Array.from(rows, ({ label }) => label),
+		splits: Uint8Array.from(rows, ({ split }) => splitNumbers[split]),
+		seed: options.seed,
+	};
+	const start = (id: number) => callAddon((native) => native.trainClassifier(worker.handle, id, job));
+	const trained = await worker.run<NativeClassifier>(start, options.signal, { epoch: options.onEpoch });
+
+	const partOf = (split: Split) => {
+		const indices = rows.flatMap((row, i) => (row.split === split ? [i] : []));
+		return {
+			rows: indices.map((i) => rows[i] as LabelledText),
+			probabilities: indices.map((i) => sigmoid(trained.logOdds[i] as number)),
+		};
+	};
+	const [validation, test] = [partOf("validation"), partOf("test")];
+	const threshold = thresholdFor(
+		options.falseNegativeRate,
+		validation.probabilities,
+		validation.rows.map(({ label }) => (label > 0.5 ? 1 : 0)),
+	);
+	const report: CostReport = {
+		rows: { train: rows.length - validation.rows.length - test.rows.length, validation: validation.rows.length, test: test.rows.length },
+		withContext,
+		epochs: trained.epochs,
+		threshold,
+		wishedFalseNegativeRate: options.falseNegativeRate,
+		validation: measure(validation.rows, validation.probabilities, threshold),
+		test: measure(test.rows, test.probabilities, threshold),
+		seconds: (performance.now() - begin) / 1000,
+	};
+	const dataHash = createHash("sha256");
+	for (const { text, context, label, split } of rows) dataHash.update(JSON.stringify([text, context, label, split]));
+	const numbers = {
+		bias: trained.bias,
+		with_context: withContext ? 1 : 0,
+		threshold,
+		"test.auc": report.test.auc,
+		"test.accuracy": report.test.accuracy,
+		"test.ece": report.test.ece,
+	};
+	const buckets = { name: "buckets", shape: [trained.buckets.length], values: trained.buckets, half: true };
+	await replaceFile(options.out, (temporary) =>
+		callAddon((native) => native.writeTensors(temporary, "text-classifier", { data_hash: dataHash.digest("hex") }, numbers, [buckets])),
+	);
+	await writeJson(`${options.out}.report.json`, report);
+	return report;
+}

@@ -1,0 +1,67 @@
+import { AbortedError, type InferenceGuardError } from "./errors.js";
+import { callAddon, errorFromNative, type NativeEvent, type NativeQuestion, type WorkerHandle } from "./native.js";
+
+/** What happens to a native job, seen from JavaScript, besides its end. */
+export interface JobEvents {
+	progress?(share: number): void;
+	epoch?(epoch: { epoch: number; trainingLoss: number; validationLoss: number }): void;
+	piece?(text: string): void;
+	ask?(kind: "cost" | "reward", question: NativeQuestion): void;
+}
+
+interface Job extends JobEvents {
+	done(result: unknown): void;
+	failed(error: InferenceGuardError): void;
+	/** Keeps the native worker alive while the job runs. */
+	handle: WorkerHandle;
+}
+
+export function abortedBy(signal: AbortSignal): AbortedError {
+	return new AbortedError("the operation was aborted", { cause: signal.reason });
+}
+
+/** A native thread and the jobs it runs, one after the other. It is freed when it is forgotten and no job runs. */
+export class Worker {
+	readonly #jobs = new Map<number, Job>();
+	readonly handle: WorkerHandle;
+	#lastId = 0;
+
+	constructor() {
+		const jobs = this.#jobs;
+		this.handle = callAddon((native) =>
+			native.start((id: number, ...[kind, payload]: NativeEvent) => {
+				const job = jobs.get(id);
+				if (kind === "done" || kind === "failed") jobs.delete(id);
+				if (kind === "done") job?.done(payload);
+				else if (kind === "failed") job?.failed(errorFromNative(payload.code, payload.message));
+				else if (kind === "progress") job?.progress?.(payload);
+				else if (kind === "epoch") job?.epoch?.(payload);
+				else if (kind === "piece") job?.piece?.(payload);
+				else job?.ask?.(kind, payload);
+			}),
+		);
+	}
+
+	/** Starts a job by calling `start` with its id, and waits for its result. */
+	run<T>(start: (id: number) => void, signal?: AbortSignal, events: JobEvents = {}): Promise<T> {
+		const id = ++this.#lastId;
+		const handle = this.handle;
+		start(id);
+		const result = new Promise<T>((resolve, reject) => {
+			this.#jobs.set(id, { ...events, handle, done: (value) => resolve(value as T), failed: reject });
+		});
+		if (!signal) return result;
+		const abort = () => callAddon((native) => native.cancel(handle, id));
+		signal.addEventListener("abort", abort, { once: true });
+		if (signal.aborted) abort();
+		return result
+			.catch((error) => {
+				throw error instanceof AbortedError && signal.aborted ? abortedBy(signal) : error;
+			})
+			.finally(() => signal.removeEventListener("abort", abort));
+	}
+
+	cancelAll(): void {
+		for (const id of this.#jobs.keys()) callAddon((native) => native.cancel(this.handle, id));
+	}
+}

@@ -1,0 +1,24 @@
+// marshal_training.h owns the translation between JavaScript values and what training takes and gives.
+#pragma once
+
+#include "node_api.h"
+#include "safety/text_classifier.h"
+#include "support/tensor_file.h"
+
+namespace ig {
+
+struct classifier_job {
+    std::vector<labelled_text> texts;
+    bool                       with_context;
+    uint64_t                   seed;
+};
+
+classifier_job            classifier_job_from(const Napi::Object & o);
+std::vector<named_text>   named_texts_from(const Napi::Object & o);
+std::vector<named_numbers> named_numbers_from(const Napi::Object & o);
+std::vector<named_tensor> named_tensors_from(const Napi::Array & a);
+
+Napi::Value to_js(Napi::Env env, const classifier_training & result);
+Napi::Value epoch_to_js(Napi::Env env, int32_t epoch, double training_loss, double validation_loss);
+
+}

@@ -1,0 +1,306 @@
+#include "safety/text_classifier.h"
+
+#include "support/random.h"
+#include "support/tensor_file.h"
+#include "support/unicode.h"
+#include "support/utf8.h"
+
+#include <cmath>
+#include <limits>
+
+namespace ig {
+
+namespace {
+
+const uint64_t text_salt = 1;
+const uint64_t context_salt = 2;
+const size_t   max_word = 64; // characters; longer runs are cut into words of this length
+const size_t   shortest_gram = 3;
+const size_t   longest_gram = 5;
+
+uint64_t combine(uint64_t hash, uint64_t value) {
+    hash = (hash ^ value) * 0x9e3779b97f4a7c15;
+    return hash ^ (hash >> 29);
+}
+
+uint32_t bucket_of(uint64_t hash) { return uint32_t(combine(hash, 0x5bd1e995) >> 20) % n_classifier_buckets; }
+
+// Reads a text word by word; a mark of punctuation is a word. What follows a word never changes the words before it.
+struct word_reader {
+    const std::string & text;
+    size_t              at; // behind the last word
+
+    // false at the end of the text
+    bool next(std::u32string & word) {
+        word.clear();
+        for (size_t look = at; look < text.size() && word.size() < max_word; at = look) {
+            const uint32_t c = next_character(text, look);
+            if (is_space(c)) {
+                if (!word.empty()) {
+                    return true;
+                }
+                continue;
+            }
+            const bool in_word = is_word_character(c) || (c == '\'' && !word.empty());
+            if (!in_word && !word.empty()) {
+                return true;
+            }
+            folded_character folded;
+            fold_character(c, folded);
+            word.append(folded.begin, folded.begin + folded.n);
+            if (!in_word && !word.empty()) {
+                at = look;
+                return true;
+            }
+        }
+        return !word.empty();
+    }
+};
+
+// Calls visit(bucket) for every n-gram that a word adds behind the word before; returns the word's hash.
+template <typename F> uint64_t visit_word(const std::u32string & word, uint64_t previous, uint64_t salt, F visit) {
+    uint64_t hash = combine(salt, 11);
+    for (char32_t c : word) {
+        hash = combine(hash, c);
+    }
+    visit(bucket_of(hash));
+    visit(bucket_of(combine(combine(salt, 13), combine(previous, hash))));
+    const std::u32string edged = U'\x01' + word + U'\x02';
+    for (size_t n = shortest_gram; n <= longest_gram; ++n) {
+        for (size_t i = 0; i + n <= edged.size(); ++i) {
+            uint64_t gram = combine(salt, 17 + n);
+            for (size_t j = i; j < i + n; ++j) {
+                gram = combine(gram, edged[j]);
+            }
+            visit(bucket_of(gram));
+        }
+    }
+    return hash;
+}
+
+std::vector<uint32_t> features_of(const std::string & text, uint64_t salt) {
+    std::vector<uint32_t> features;
+    word_reader words = { text, 0 };
+    std::u32string word;
+    uint64_t previous = 0;
+    while (words.next(word)) {
+        previous = visit_word(word, previous, salt, [&](uint32_t bucket) { features.push_back(bucket); });
+    }
+    return features;
+}
+
+double scaled(double sum, double n) { return n > 0 ? sum / std::sqrt(n) : 0; }
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+double cross_entropy(double log_odds, double label) {
+    return std::max(log_odds, 0.0) - log_odds * label + std::log1p(std::exp(-std::fabs(log_odds)));
+}
+
+}
+
+text_classifier::text_classifier(classifier_weights given, cost_link link, double threshold)
+    : weights(std::move(given)), link(link), threshold(threshold) {
+    if (std::isnan(threshold)) {
+        this->threshold = std::log(weights.threshold / (1 - weights.threshold));
+    }
+}
+
+double text_classifier::text_log_odds(const std::string & text, text_progress & progress) const {
+    word_reader words = { text, progress.n_read };
+    std::u32string word;
+    text_progress now = progress;
+    while (words.next(word)) {
+        progress = now; // the last word may still grow, and is read again
+        now.previous_word = visit_word(word, now.previous_word, text_salt, [&](uint32_t bucket) {
+            now.sum += weights.buckets[bucket];
+            now.n_features += 1;
+        });
+        now.n_read = words.at;
+    }
+    return scaled(now.sum, now.n_features) + weights.bias;
+}
+
+double text_classifier::context_log_odds(const std::string & context) const {
+    if (!weights.with_context) {
+        return 0;
+    }
+    double sum = 0;
+    const std::vector<uint32_t> features = features_of(context, context_salt);
+    for (uint32_t bucket : features) {
+        sum += weights.buckets[bucket];
+    }
+    return scaled(sum, double(features.size()));
+}
+
+std::vector<double> text_classifier::costs(const std::vector<text_view> & texts) {
+    std::vector<double> result;
+    for (const text_view & view : texts) {
+        text_progress from_start;
+        const double score = offset + text_log_odds(*view.text, view.progress != nullptr ? *view.progress : from_start);
+        result.push_back(link == LINK_PROBABILITY ? sigmoid(score) : std::max(0.0, score - threshold));
+    }
+    return result;
+}
+
+classifier_weights load_classifier(const std::string & path) {
+    const tensor_file file(path, "text-classifier", "INVALID_COST_MODEL");
+    classifier_weights weights;
+    weights.bias = file.number("bias");
+    weights.with_context = file.number("with_context") != 0;
+    weights.threshold = file.number("threshold");
+    if (!(weights.threshold > 0 && weights.threshold < 1)) {
+        throw error("INVALID_COST_MODEL", path + " has a threshold outside 0..1; make the file again");
+    }
+    weights.buckets = file.tensor("buckets", { n_classifier_buckets });
+    return weights;
+}
+
+namespace {
+
+const int32_t max_epochs = 50;
+const int32_t patience = 3; // epochs without a lower validation loss
+const double  learning_rate = 0.05;
+
+struct featured_text {
+    std::vector<uint32_t> text;
+    std::vector<uint32_t> context;
+    float                 label;
+};
+
+// logistic regression by AdaGrad, one text at a time
+class classifier_trainer {
+  public:
+    classifier_trainer() : squares(n_classifier_buckets, 1e-4f) { weights.buckets.assign(n_classifier_buckets, 0); }
+
+    double predict(const featured_text & t) const {
+        return scaled(sum(t.text), double(t.text.size())) + scaled(sum(t.context), double(t.context.size())) + weights.bias;
+    }
+
+    // the loss before the step
+    double learn(const featured_text & t) {
+        const double prediction = predict(t);
+        const double gradient = sigmoid(prediction) - t.label;
+        step(t.text, gradient);
+        step(t.context, gradient);
+        bias_square += gradient * gradient;
+        weights.bias -= learning_rate * gradient / std::sqrt(bias_square);
+        return cross_entropy(prediction, t.label);
+    }
+
+    classifier_weights weights;
+
+  private:
+    std::vector<float> squares; // of the gradients so far
+    double             bias_square = 1;
+
+    double sum(const std::vector<uint32_t> & features) const {
+        double total = 0;
+        for (uint32_t bucket : features) {
+            total += weights.buckets[bucket];
+        }
+        return total;
+    }
+
+    void step(const std::vector<uint32_t> & features, double gradient) {
+        const float share = float(scaled(gradient, double(features.size())));
+        for (uint32_t bucket : features) {
+            float & w = weights.buckets[bucket];
+            squares[bucket] += share * share;
+            w -= float(learning_rate) * share / std::sqrt(squares[bucket]);
+        }
+    }
+};
+
+// Platt scaling: the log-odds a s + b of smallest cross-entropy, by Newton's method
+std::pair<double, double> calibrate(const std::vector<double> & scores, const std::vector<double> & labels) {
+    double a = 1, b = 0;
+    for (int i = 0; i < 50; ++i) {
+        double ga = 1e-3 * (a - 1), gb = 0, haa = 1e-3, hab = 0, hbb = 1e-9;
+        for (size_t j = 0; j < scores.size(); ++j) {
+            const double p = sigmoid(a * scores[j] + b);
+            const double residual = p - labels[j], curvature = p * (1 - p);
+            ga += residual * scores[j];
+            gb += residual;
+            haa += curvature * scores[j] * scores[j];
+            hab += curvature * scores[j];
+            hbb += curvature;
+        }
+        const double determinant = haa * hbb - hab * hab;
+        if (determinant <= 0) {
+            break;
+        }
+        const double da = (hbb * ga - hab * gb) / determinant, db = (haa * gb - hab * ga) / determinant;
+        a -= da;
+        b -= db;
+        if (std::fabs(da) + std::fabs(db) < 1e-10) {
+            break;
+        }
+    }
+    return { a, b };
+}
+
+}
+
+classifier_training train_classifier(const std::vector<labelled_text> & texts, bool with_context,
+                                     uint64_t seed, const cancel_flag & cancel, const epoch_function & on_epoch) {
+    std::vector<featured_text> featured;
+    std::vector<size_t> training, validation;
+    for (size_t i = 0; i < texts.size(); ++i) {
+        cancel.check();
+        const labelled_text & t = texts[i];
+        const std::vector<uint32_t> context = with_context ? features_of(t.context, context_salt) : std::vector<uint32_t>();
+        featured.push_back({ features_of(t.text, text_salt), context, t.label });
+        if (t.trains) {
+            training.push_back(i);
+        }
+        if (t.validates) {
+            validation.push_back(i);
+        }
+    }
+    classifier_trainer trainer;
+    classifier_training best;
+    double best_loss = std::numeric_limits<double>::infinity();
+    for (int32_t epoch = 1; epoch <= max_epochs && epoch <= best.n_epochs + patience; ++epoch) {
+        random_stream random(seed, uint64_t(epoch), 0);
+        for (size_t i = training.size(); i > 1; --i) {
+            std::swap(training[i - 1], training[size_t(random.uniform() * double(i))]);
+        }
+        double training_loss = 0, validation_loss = 0;
+        for (size_t i : training) {
+            cancel.check();
+            training_loss += trainer.learn(featured[i]) / double(training.size());
+        }
+        for (size_t i : validation) {
+            validation_loss += cross_entropy(trainer.predict(featured[i]), featured[i].label) / double(validation.size());
+        }
+        on_epoch(epoch, training_loss, validation_loss);
+        if (validation_loss < best_loss) {
+            best_loss = validation_loss;
+            best.weights = trainer.weights;
+            best.n_epochs = epoch;
+        }
+    }
+    if (best.n_epochs == 0) {
+        throw error("INTERNAL", "the training of the classifier diverged");
+    }
+    trainer.weights = best.weights;
+    std::vector<double> scores, labels;
+    for (size_t i : validation) {
+        scores.push_back(trainer.predict(featured[i]));
+        labels.push_back(featured[i].label);
+    }
+    const auto [slope, shift] = calibrate(scores, labels);
+    for (float & w : trainer.weights.buckets) {
+        w = float(w * slope);
+    }
+    trainer.weights.bias = slope * trainer.weights.bias + shift;
+    trainer.weights.with_context = with_context;
+    best.weights = trainer.weights;
+    for (const featured_text & t : featured) {
+        best.log_odds.push_back(trainer.predict(t));
+    }
+    return best;
+}
+
+}

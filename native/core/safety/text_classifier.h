@@ -1,0 +1,71 @@
+// text_classifier.h owns the cost model that is learned from labelled texts: logistic regression on hashed n-grams (words,
+// pairs of words, 3 to 5 characters within a word), of the text alone or of the text behind its context. The log-odds of
+// "unsafe" is the sum of the weights of all n-grams divided by the square root of their number, for text and context each,
+// plus a bias; it is calibrated (Platt 1999) on the validation split. A text that grows is read on from where it stood.
+#pragma once
+
+#include "safety/cost_model.h"
+#include "support/cancel.h"
+
+#include <functional>
+
+namespace ig {
+
+const uint32_t n_classifier_buckets = 1 << 18;
+
+struct classifier_weights {
+    std::vector<float> buckets; // [n_classifier_buckets]
+    double             bias = 0;
+    bool               with_context = false;
+    double             threshold = 0.5; // recommended: texts of a higher probability are unsafe
+};
+
+// Reads weights from a file; throws INVALID_COST_MODEL.
+classifier_weights load_classifier(const std::string & path);
+
+enum cost_link {
+    LINK_PROBABILITY, // of "unsafe"
+    LINK_EXCESS, // log-odds above a threshold, otherwise 0
+};
+
+class text_classifier : public sequence_cost_model {
+  public:
+    // threshold: of the log-odds, for LINK_EXCESS; not a number: the recommended one
+    text_classifier(classifier_weights weights, cost_link link, double threshold);
+
+    void begin(const std::string & prompt) override { offset = context_log_odds(prompt); }
+
+    std::vector<double> costs(const std::vector<text_view> & texts) override;
+
+    double recommended_budget() const { return weights.threshold; }
+
+  private:
+    classifier_weights weights;
+    cost_link          link;
+    double             threshold;
+    double             offset = 0; // log-odds of the context
+
+    double context_log_odds(const std::string & context) const;
+    double text_log_odds(const std::string & text, text_progress & progress) const;
+};
+
+struct labelled_text {
+    std::string context;
+    std::string text;
+    float       label; // probability of "unsafe"
+    bool        trains; // otherwise it validates, or is only scored
+    bool        validates;
+};
+
+struct classifier_training {
+    classifier_weights  weights;
+    std::vector<double> log_odds; // of every text, calibrated
+    int32_t             n_epochs = 0; // until the validation loss was lowest
+};
+
+using epoch_function = std::function<void(int32_t epoch, double training_loss, double validation_loss)>;
+
+classifier_training train_classifier(const std::vector<labelled_text> & texts, bool with_context,
+                                     uint64_t seed, const cancel_flag & cancel, const epoch_function & on_epoch);
+
+}

@@ -1,0 +1,172 @@
+#include "support/tensor_file.h"
+
+#include "support/error.h"
+
+#include "ggml.h"
+#include "gguf.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+namespace ig {
+
+namespace {
+
+const std::string prefix = "inferenceguard.";
+
+struct ggml_deleter {
+    void operator()(ggml_context * ctx) const { ggml_free(ctx); }
+};
+
+}
+
+void tensor_file::gguf_deleter::operator()(gguf_context * ctx) const { gguf_free(ctx); }
+
+void tensor_file::fail(const std::string & what) const {
+    throw error(error_code, path + " " + what + "; make the file again");
+}
+
+tensor_file::tensor_file(const std::string & path, const std::string & kind, const std::string & error_code)
+    : path(path), error_code(error_code) {
+    namespace fs = std::filesystem;
+    const fs::path file = fs::u8path(path);
+    std::error_code failure;
+    if (!fs::is_regular_file(file, failure)) {
+        throw error(error_code, "expected a " + kind + " file, but there is no file at " + path + "; check the path");
+    }
+    n_bytes = fs::file_size(file, failure);
+    char magic[4] = { 0 };
+    std::ifstream(file, std::ios::binary).read(magic, sizeof(magic));
+    if (failure || std::string(magic, sizeof(magic)) != GGUF_MAGIC) {
+        fail("does not start with the GGUF magic");
+    }
+    gguf.reset(gguf_init_from_file(path.c_str(), { /*no_alloc =*/true, /*ctx =*/nullptr }));
+    if (!gguf) {
+        fail("has a damaged header");
+    }
+    if (text("kind") != kind) {
+        throw error(error_code, "expected a " + kind + " file, but " + path + " is a " + text("kind") + " file; check the path");
+    }
+    const double version = number("format_version");
+    if (version != tensor_file_version) {
+        throw error(error_code, format("expected format version %d of a %s file, but %s has version %g; make the file again with "
+                                       "this version of inferenceguard",
+                                       tensor_file_version, kind.c_str(), path.c_str(), version));
+    }
+}
+
+std::vector<double> tensor_file::numbers(const char * key) const {
+    const int64_t id = gguf_find_key(gguf.get(), (prefix + key).c_str());
+    std::vector<double> values;
+    if (id >= 0 && gguf_get_kv_type(gguf.get(), id) == GGUF_TYPE_FLOAT64) {
+        values.push_back(gguf_get_val_f64(gguf.get(), id));
+    } else if (id >= 0 && gguf_get_kv_type(gguf.get(), id) == GGUF_TYPE_ARRAY &&
+               gguf_get_arr_type(gguf.get(), id) == GGUF_TYPE_FLOAT64) {
+        const double * data = static_cast<const double *>(gguf_get_arr_data(gguf.get(), id));
+        values.assign(data, data + gguf_get_arr_n(gguf.get(), id));
+    } else {
+        fail("has no numbers " + prefix + key);
+    }
+    if (!std::all_of(values.begin(), values.end(), [](double x) { return std::isfinite(x); })) {
+        fail("has numbers that are not finite under " + prefix + key);
+    }
+    return values;
+}
+
+double tensor_file::number(const char * key) const {
+    const std::vector<double> values = numbers(key);
+    if (values.size() != 1) {
+        fail("has no single number " + prefix + key);
+    }
+    return values[0];
+}
+
+std::string tensor_file::text(const char * key) const {
+    const int64_t id = gguf_find_key(gguf.get(), (prefix + key).c_str());
+    if (id < 0 || gguf_get_kv_type(gguf.get(), id) != GGUF_TYPE_STRING) {
+        fail("has no text " + prefix + key);
+    }
+    return gguf_get_val_str(gguf.get(), id);
+}
+
+std::vector<float> tensor_file::tensor(const std::string & name, const std::vector<int64_t> & shape) const {
+    const int64_t id = gguf_find_tensor(gguf.get(), name.c_str());
+    if (id < 0) {
+        fail("has no tensor " + name);
+    }
+    const ggml_type type = gguf_get_tensor_type(gguf.get(), id);
+    if (type != GGML_TYPE_F32 && type != GGML_TYPE_F16) {
+        fail("has a tensor " + name + " that is neither f32 nor f16");
+    }
+    const int64_t * ne = gguf_get_tensor_ne(gguf.get(), id);
+    size_t n = 1;
+    for (size_t d = 0; d < GGML_MAX_DIMS; ++d) {
+        const int64_t wanted = d < shape.size() ? shape[d] : 1;
+        if (ne[d] != wanted) {
+            fail(format("has a tensor %s of the wrong shape: expected %lld values along dimension %zu, got %lld", name.c_str(),
+                        (long long) wanted, d, (long long) ne[d]));
+        }
+        n *= size_t(wanted);
+    }
+    const uint64_t begin = gguf_get_data_offset(gguf.get()) + gguf_get_tensor_offset(gguf.get(), id);
+    const uint64_t size = n * ggml_type_size(type);
+    if (begin > n_bytes || size > n_bytes - begin) {
+        fail("is truncated");
+    }
+    std::vector<char> bytes(size);
+    std::ifstream in(std::filesystem::u8path(path), std::ios::binary);
+    in.seekg(std::streamoff(begin));
+    in.read(bytes.data(), std::streamsize(size));
+    if (!in) {
+        fail("cannot be read");
+    }
+    std::vector<float> values(n);
+    if (type == GGML_TYPE_F16) {
+        ggml_fp16_to_fp32_row(reinterpret_cast<const ggml_fp16_t *>(bytes.data()), values.data(), int64_t(n));
+    } else {
+        std::copy_n(reinterpret_cast<const float *>(bytes.data()), n, values.data());
+    }
+    if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) {
+        fail("has values that are not finite in the tensor " + name);
+    }
+    return values;
+}
+
+void write_tensor_file(const std::string & path, const std::string & kind, const std::vector<named_text> & texts,
+                       const std::vector<named_numbers> & numbers, const std::vector<named_tensor> & tensors) {
+    const ggml_init_params params = { ggml_tensor_overhead() * (tensors.size() + 1), nullptr, /*no_alloc =*/true };
+    const std::unique_ptr<ggml_context, ggml_deleter> ctx(ggml_init(params));
+    const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(gguf_init_empty(), gguf_free);
+    gguf_set_val_str(gguf.get(), (prefix + "kind").c_str(), kind.c_str());
+    gguf_set_val_f64(gguf.get(), (prefix + "format_version").c_str(), tensor_file_version);
+    for (const named_text & t : texts) {
+        gguf_set_val_str(gguf.get(), (prefix + t.key).c_str(), t.value.c_str());
+    }
+    for (const named_numbers & n : numbers) {
+        if (n.is_list) {
+            gguf_set_arr_data(gguf.get(), (prefix + n.key).c_str(), GGUF_TYPE_FLOAT64, n.values.data(), n.values.size());
+        } else {
+            gguf_set_val_f64(gguf.get(), (prefix + n.key).c_str(), n.values.at(0));
+        }
+    }
+    std::vector<std::vector<ggml_fp16_t>> halves(tensors.size());
+    for (size_t i = 0; i < tensors.size(); ++i) {
+        const named_tensor & t = tensors[i];
+        ggml_tensor * made = ggml_new_tensor(ctx.get(), t.half ? GGML_TYPE_F16 : GGML_TYPE_F32, int(t.shape.size()), t.shape.data());
+        ggml_set_name(made, t.name.c_str());
+        made->data = const_cast<float *>(t.values.data());
+        if (t.half) {
+            halves[i].resize(t.values.size());
+            ggml_fp32_to_fp16_row(t.values.data(), halves[i].data(), int64_t(t.values.size()));
+            made->data = halves[i].data();
+        }
+        gguf_add_tensor(gguf.get(), made);
+    }
+    if (!gguf_write_to_file(gguf.get(), path.c_str(), /*only_meta =*/false)) {
+        throw error("WRITE_FAILED", "expected to write " + path + ", but the disk or the folder does not allow it");
+    }
+}
+
+}

@@ -1,0 +1,62 @@
+// tensor_file.h owns the files that this project writes: GGUF with a kind, a format version, numbers, texts and tensors
+// under the prefix "inferenceguard.". Everything read is checked first: a truncated, damaged or hostile file is an error
+// with the code that the reader names, never a crash.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+struct gguf_context;
+
+namespace ig {
+
+class tensor_file {
+  public:
+    tensor_file(const std::string & path, const std::string & kind, const std::string & error_code);
+
+    double              number(const char * key) const;
+    std::vector<double> numbers(const char * key) const;
+    std::string         text(const char * key) const;
+
+    // A tensor of this shape (fastest dimension first) in f32 or f16, of finite values.
+    std::vector<float> tensor(const std::string & name, const std::vector<int64_t> & shape) const;
+
+  private:
+    struct gguf_deleter {
+        void operator()(gguf_context * gguf) const;
+    };
+
+    std::string                                 path;
+    std::string                                 error_code;
+    std::unique_ptr<gguf_context, gguf_deleter> gguf;
+    uint64_t                                    n_bytes = 0;
+
+    [[noreturn]] void fail(const std::string & what) const;
+};
+
+const int32_t tensor_file_version = 1;
+
+struct named_text {
+    std::string key, value;
+};
+
+struct named_numbers {
+    std::string         key;
+    std::vector<double> values;
+    bool                is_list;
+};
+
+struct named_tensor {
+    std::string          name;
+    std::vector<int64_t> shape; // fastest dimension first
+    std::vector<float>   values;
+    bool                 half; // stored as f16
+};
+
+// Throws WRITE_FAILED.
+void write_tensor_file(const std::string & path, const std::string & kind, const std::vector<named_text> & texts,
+                       const std::vector<named_numbers> & numbers, const std::vector<named_tensor> & tensors);
+
+}
