@@ -44,6 +44,14 @@ export class InvalidLexiconError extends failure("INVALID_LEXICON") {}
 export class InvalidCostModelError extends failure("INVALID_COST_MODEL") {}
 /** A file of training data or prompts is missing, cannot be read, or lacks what was asked of it. */
 export class InvalidDataError extends failure("INVALID_DATA") {}
+/** A folder of rollouts is damaged, or was made with another model, cost model or other options. */
+export class InvalidRolloutsError extends failure("INVALID_ROLLOUTS") {}
+/** The file of a critic is missing, damaged, or none of this version. */
+export class InvalidCriticError extends failure("INVALID_CRITIC") {}
+/** A critic was trained for another model, other cost models, another reward or one other budget. */
+export class CriticMismatchError extends failure("CRITIC_MISMATCH") {}
+/** The loss of a training became infinite. */
+export class TrainingDivergedError extends failure("TRAINING_DIVERGED") {}
 /** A result could not be written. */
 export class WriteError extends failure("WRITE_FAILED") {}
 /** There is no file at the model's path. */

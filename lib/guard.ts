@@ -1,17 +1,13 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { nativePrompt } from "./chat.js";
+import { checkCritic, readCriticIdentity, warnExtrapolation } from "./critic-file.js";
 import { AbortedError, CallbackError, DisposedError, InvalidOptionError } from "./errors.js";
-import { modelHash } from "./model-hash.js";
+import { specHash } from "./fingerprint.js";
 import { callAddon, type NativeInfo, type NativeQuestion, type NativeRequest, type NativeResult } from "./native.js";
 import { NativeGuard } from "./native-guard.js";
-import {
-	type CheckedGenerateOptions,
-	type CheckedLoadOptions,
-	checkGenerateOptions,
-	checkLoadOptions,
-	type ScoreFunction,
-} from "./options.js";
+import { type CheckedGenerateOptions, type CheckedLoadOptions, checkGenerateOptions, checkLoadOptions } from "./options.js";
 import { RefusalError, type Reply } from "./reply.js";
+import { askScoreFunction } from "./score-function.js";
 import { nativeSpec } from "./spec.js";
 import { strategies } from "./strategies.js";
 import { GuardStream } from "./stream.js";
@@ -44,26 +40,6 @@ class ProgressWatch {
 	}
 }
 
-function scoresOf(values: ArrayLike<number> | null | undefined, expected: number): Float64Array {
-	const reject = (got: unknown) => {
-		throw new Error(`expected it to return ${expected} finite numbers, one per candidate, got ${got}`);
-	};
-	if (typeof values !== "object" || values === null || typeof values.length !== "number")
-		return reject(values === null ? "null" : typeof values);
-	if (values.length !== expected) return reject(values.length);
-	const numbers = Float64Array.from(values);
-	const bad = numbers.findIndex((value) => !Number.isFinite(value));
-	return bad < 0 ? numbers : reject(`${values[bad]} for candidate ${bad}`);
-}
-
-async function callScoreFunction(score: ScoreFunction, kind: "cost" | "reward", { candidates }: NativeQuestion): Promise<Float64Array> {
-	try {
-		return scoresOf(await score(candidates), candidates.length);
-	} catch (cause) {
-		throw new CallbackError(`the ${kind} function failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-	}
-}
-
 /**
  * A loaded model with its cost models and budgets: every generation with an enforcing strategy stays within budget under
  * those cost models (InferenceGuard, arXiv 2502.01208).
@@ -75,13 +51,16 @@ export class InferenceGuard {
 	readonly #info: NativeInfo;
 	readonly #options: CheckedLoadOptions;
 	readonly #modelHash: string;
+	/** The longest response that the critic knows; it is said once when one is asked for beyond it. */
+	#criticTokens: number;
 	#disposed: Promise<void> | undefined;
 
-	private constructor(native: NativeGuard, info: NativeInfo, options: CheckedLoadOptions, hash: string) {
+	private constructor(native: NativeGuard, info: NativeInfo, options: CheckedLoadOptions, hash: string, criticTokens: number | undefined) {
 		this.#native = native;
 		this.#info = info;
 		this.#options = options;
 		this.#modelHash = hash;
+		this.#criticTokens = criticTokens ?? Number.POSITIVE_INFINITY;
 	}
 
 	/**
@@ -94,7 +73,8 @@ export class InferenceGuard {
 		const checked = checkLoadOptions(options);
 		if (checked.signal?.aborted) throw abortedBy(checked.signal);
 		const spec = await nativeSpec(checked);
-		const hash = typeof checked.model === "string" ? await modelHash(checked.model) : "";
+		const hash = await specHash(spec);
+		const critic = checked.critic === undefined ? undefined : readCriticIdentity(checked.critic);
 		const progress = new ProgressWatch(checked.onLoadProgress, checked.signal);
 		const native = new NativeGuard(spec, progress.signal, progress.report);
 		const info = await native.opened.catch((error) => {
@@ -104,7 +84,13 @@ export class InferenceGuard {
 			await native.close();
 			throw progress.failure;
 		}
-		return new InferenceGuard(native, info, checked, hash);
+		try {
+			if (critic) await checkCritic(critic, spec, hash, info.budgets);
+		} catch (error) {
+			await native.close();
+			throw error;
+		}
+		return new InferenceGuard(native, info, checked, hash, critic?.maxTokens);
 	}
 
 	/** Longest prompt and response together, in tokens. */
@@ -157,10 +143,9 @@ export class InferenceGuard {
 		const events = {
 			piece: (text: string) => onPiece?.(text),
 			ask: (kind: "cost" | "reward", question: NativeQuestion) => {
-				const score = kind === "cost" ? this.#options.constraints[question.index]?.cost : this.#options.reward;
 				const call = { guard: this, open: true };
 				return currentQuestion
-					.run(call, () => callScoreFunction(score as ScoreFunction, kind, question))
+					.run(call, () => askScoreFunction(this.#options, kind, question))
 					.finally(() => {
 						call.open = false;
 					});
@@ -187,8 +172,12 @@ export class InferenceGuard {
 		}
 		const wantsCritic = settings.objective === "augmented" && this.#info.hasCritic;
 		const estimator = given.estimator ?? (wantsCritic ? "critic" : "models");
-		if (estimator === "critic" && !this.#info.hasCritic) {
-			throw new InvalidOptionError('estimator: expected a guard loaded with a critic for "critic", got one without');
+		if ((estimator === "critic" || estimator === "both") && !this.#info.hasCritic) {
+			throw new InvalidOptionError(`estimator: expected a guard loaded with a critic for "${estimator}", got one without`);
+		}
+		if (options.maxTokens > this.#criticTokens) {
+			warnExtrapolation(`the critic was trained on responses of ${this.#criticTokens} tokens, and extrapolates to ${options.maxTokens}`);
+			this.#criticTokens = Number.POSITIVE_INFINITY;
 		}
 		const wholeResponse = blockLength === "response" ? options.maxTokens : blockLength;
 		const request: NativeRequest = {

@@ -1,5 +1,15 @@
 import { CallbackError } from "./errors.js";
-import { callAddon, type NativeInfo, type NativeQuestion, type NativeRequest, type NativeResult, type NativeSpec } from "./native.js";
+import {
+	callAddon,
+	type NativeInfo,
+	type NativePrompt,
+	type NativeQuestion,
+	type NativeRequest,
+	type NativeResult,
+	type NativeRolloutBatch,
+	type NativeRolloutRequest,
+	type NativeSpec,
+} from "./native.js";
 import { Worker } from "./worker.js";
 
 export type AskFunction = (kind: "cost" | "reward", question: NativeQuestion) => Promise<Float64Array>;
@@ -15,26 +25,45 @@ export class NativeGuard {
 
 	readonly #run: Worker["run"] = (start, signal, events) => this.#worker.run(start, signal, events);
 
-	generate(request: NativeRequest, signal: AbortSignal | undefined, events: { piece(text: string): void; ask: AskFunction }) {
+	/** Runs a job that may ask cost and reward functions. */
+	#runAsking<T>(
+		start: (id: number) => void,
+		signal: AbortSignal | undefined,
+		ask: AskFunction,
+		piece?: (text: string) => void,
+	): Promise<T> {
 		const handle = this.#worker.handle;
 		let failure: CallbackError | undefined;
 		let jobId = 0;
-		const ask = async (kind: "cost" | "reward", question: NativeQuestion) => {
+		const answer = async (kind: "cost" | "reward", question: NativeQuestion) => {
 			let answer: Float64Array | null = null;
 			try {
-				answer = await events.ask(kind, question);
+				answer = await ask(kind, question);
 			} catch (error) {
 				failure = error as CallbackError;
 			}
 			callAddon((native) => native.answer(handle, jobId, answer));
 		};
-		const start = (id: number) => {
+		const startKnown = (id: number) => {
 			jobId = id;
-			callAddon((native) => native.generate(handle, id, request));
+			start(id);
 		};
-		return this.#run<NativeResult>(start, signal, { piece: events.piece, ask }).catch((error) => {
+		return this.#run<T>(startKnown, signal, { piece, ask: answer }).catch((error) => {
 			throw error instanceof CallbackError && failure ? failure : error;
 		});
+	}
+
+	generate(request: NativeRequest, signal: AbortSignal | undefined, { piece, ask }: { piece(text: string): void; ask: AskFunction }) {
+		const start = (id: number) => callAddon((native) => native.generate(this.#worker.handle, id, request));
+		return this.#runAsking<NativeResult>(start, signal, ask, piece);
+	}
+
+	rollouts(request: NativeRolloutRequest, signal: AbortSignal | undefined, ask: AskFunction): Promise<NativeRolloutBatch> {
+		return this.#runAsking((id) => callAddon((native) => native.rollouts(this.#worker.handle, id, request)), signal, ask);
+	}
+
+	tokenize(prompts: NativePrompt[]): Promise<Int32Array[]> {
+		return this.#run((id) => callAddon((native) => native.tokenize(this.#worker.handle, id, prompts)));
 	}
 
 	logLikelihoods(prompt: Int32Array, tokens: Int32Array): Promise<Float64Array> {

@@ -44,6 +44,8 @@ export interface NativeModelFile {
 
 export type NativeSpec = (NativeModelFile | { tabular: NativeTabularModel; oracle: boolean }) & {
 	constraints: NativeConstraint[];
+	/** Path; empty: none. */
+	critic: string;
 	reward: "logLikelihood" | "lexicon" | "function";
 	rewardLexicon?: NativeLexiconTerm[];
 };
@@ -52,7 +54,7 @@ export type NativePrompt = { tokens: Int32Array } | { text: string; special: boo
 
 export interface SearchSettings {
 	expansion: "sample" | "token";
-	estimator: "models" | "critic" | "logLikelihood";
+	estimator: "models" | "critic" | "both" | "logLikelihood";
 	objective: "augmented" | "reward" | "lagrangian" | "cost";
 	temperature: number;
 	topK: number;
@@ -67,6 +69,7 @@ export interface SearchSettings {
 	lambda: number;
 	pSafeThreshold: number;
 	uncertaintyPenalty: number;
+	ranksByValue: boolean;
 	maxGeneratedTokens: number;
 	seed: number;
 }
@@ -81,6 +84,10 @@ export interface NativeInfo {
 	controlTexts: string[];
 	contextSize: number;
 	vocabularySize: number;
+	/** Floats of a hidden state; 0 when the model gives none. */
+	hiddenWidth: number;
+	/** One per constraint. */
+	budgets: Float64Array;
 	hasCritic: boolean;
 }
 
@@ -131,6 +138,26 @@ export interface NativeDevice {
 	totalBytes: number;
 }
 
+export interface NativeRolloutRequest {
+	prompts: { number: number; tokens: Int32Array; question: string }[];
+	responses: number;
+	maxTokens: number;
+	stride: number;
+	topLogProbabilities: number;
+	temperature: number;
+	seed: number;
+	sequences: number;
+	cells: number;
+	availableBytes: number;
+}
+
+export interface NativeRolloutBatch {
+	record: Uint8Array;
+	responses: number;
+	generatedTokens: number;
+	overBudget: number;
+}
+
 /** Which rows train, which validate, and which are only scored. */
 export const splitNumbers = { train: 0, validation: 1, test: 2 } as const;
 
@@ -153,6 +180,48 @@ export interface NativeClassifier {
 	epochs: number;
 }
 
+export interface NativeCriticJob {
+	shape: { hidden: number; summary: number; constraints: number };
+	inputs: { hidden: boolean; logits: boolean; z: boolean; position: boolean };
+	constraints: { budget: number; discount: number; lowest: number; highest: number }[];
+	/** {@link splitNumbers} of every prompt. */
+	splits: Uint8Array;
+	maxTokens: number;
+	layers: number;
+	width: number;
+	members: number;
+	epochs: number;
+	batch: number;
+	learningRate: number;
+	weightDecay: number;
+	seed: number;
+	threads: number;
+	device: string;
+	records: Uint8Array[];
+}
+
+/** A trained critic, and its predictions on the test split as columns. */
+export interface NativeCritic {
+	valueMean: number;
+	valueScale: number;
+	budgetScale: Float64Array;
+	examples: number;
+	epochs: number;
+	validationLoss: number;
+	tensors: NativeTensor[];
+	prompt: Float32Array;
+	response: Float32Array;
+	position: Float32Array;
+	feasible: Float32Array;
+	safe: Float32Array;
+	pSafe: Float32Array;
+	pSafeStd: Float32Array;
+	value: Float32Array;
+	trueValue: Float32Array;
+	costShare: Float32Array;
+	partialCostShare: Float32Array;
+}
+
 export interface NativeTensor {
 	name: string;
 	/** Fastest dimension first. */
@@ -162,11 +231,19 @@ export interface NativeTensor {
 	half: boolean;
 }
 
+export interface TensorFileHeader {
+	texts: Record<string, string>;
+	numbers: Record<string, Float64Array>;
+}
+
 interface Addon {
 	llamaCppVersion: string;
 	start(dispatch: (id: number, ...event: NativeEvent) => void): WorkerHandle;
 	open(handle: WorkerHandle, id: number, spec: NativeSpec): void;
 	trainClassifier(handle: WorkerHandle, id: number, job: NativeClassifierJob): void;
+	trainCritic(handle: WorkerHandle, id: number, job: NativeCriticJob): void;
+	/** Texts and numbers of a file that writeTensors wrote; `code` is that of the error for a damaged one. */
+	readTensors(path: string, kind: string, code: string, texts: string[], numbers: string[]): TensorFileHeader;
 	writeTensors(
 		path: string,
 		kind: string,
@@ -175,6 +252,8 @@ interface Addon {
 		tensors: NativeTensor[],
 	): void;
 	generate(handle: WorkerHandle, id: number, request: NativeRequest): void;
+	tokenize(handle: WorkerHandle, id: number, prompts: NativePrompt[]): void;
+	rollouts(handle: WorkerHandle, id: number, request: NativeRolloutRequest): void;
 	logLikelihoods(handle: WorkerHandle, id: number, prompt: Int32Array, tokens: Int32Array): void;
 	bareDecode(handle: WorkerHandle, id: number, promptTokens: number, sequences: number, tokens: number): void;
 	answer(handle: WorkerHandle, id: number, values: Float64Array | null): void;
@@ -205,6 +284,10 @@ const reportedByAddon = [
 	errors.CpuUnsupportedError,
 	errors.InvalidCostModelError,
 	errors.WriteError,
+	errors.InvalidRolloutsError,
+	errors.InvalidCriticError,
+	errors.CriticMismatchError,
+	errors.TrainingDivergedError,
 ];
 
 /** Turns what the addon reports into the error class of its code. */

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { InvalidOptionError } from "./errors.js";
 import { strategyNames } from "./strategies.js";
+import type { RolloutProgress } from "./training/rollouts.js";
 
 function show(value: unknown): string {
 	if (typeof value === "function") return "a function";
@@ -108,6 +109,7 @@ const loadSchema = z
 		...constraintFields,
 		constraints: z.array(constraint, expected("an array of { cost, budget }")).optional(),
 		reward: rewardModel.default("logLikelihood"),
+		critic: text("the path of a critic").optional(),
 		device: text("auto, cpu or the name of a device").default("auto"),
 		gpuLayers: z.union([z.literal("all"), integer(0, 10000)], expected('"all" or an integer from 0 to 10000')).default("all"),
 		threads: integer(1, 512).default(() => availableParallelism()),
@@ -151,7 +153,7 @@ const generateSchema = z
 		beams: integer(1, 1024).optional(),
 		retries: integer(0, 100).optional(),
 		expansion: choice(["sample", "token"]).optional(),
-		estimator: choice(["models", "critic", "logLikelihood"]).optional(),
+		estimator: choice(["models", "critic", "both", "logLikelihood"]).optional(),
 		objective: choice(["augmented", "reward", "lagrangian", "cost"]).optional(),
 		temperature: z.union([z.literal(0), real(0.01, 100)], expected("0 or a number from 0.01 to 100")).optional(),
 		topK: integer(0, 2 ** 31 - 1).optional(),
@@ -161,6 +163,7 @@ const generateSchema = z
 		lambda: real(0, 1e9).optional(),
 		pSafeThreshold: real(0, 1).optional(),
 		uncertaintyPenalty: real(0, 1e6).optional(),
+		ranksByValue: z.boolean(expected("true or false")).optional(),
 		maxGeneratedTokens: integer(1, Number.MAX_SAFE_INTEGER).optional(),
 		seed: integer(0, Number.MAX_SAFE_INTEGER).optional(),
 		onRefusal: z
@@ -197,6 +200,57 @@ const trainCostSchema = z.strictObject({
 	signal: abortSignal.optional(),
 });
 
+const shardMessage = expected('a part "i/n" with 1 <= i <= n, such as "2/4"');
+const shardPart = z
+	.string(shardMessage)
+	.transform((given) => /^(\d{1,6})\/(\d{1,6})$/.exec(given)?.slice(1).map(Number) ?? [0, 0])
+	.refine(([part = 0, parts = 0]) => part >= 1 && part <= parts, shardMessage)
+	.transform(([part = 1, parts = 1]) => [part, parts] as const);
+
+const rolloutSchema = z.strictObject({
+	prompts: z.union(
+		[text("a path"), z.array(z.union([z.string(), z.array(z.number())])).min(1)],
+		expected("the path of a file of prompts or an array of prompts"),
+	),
+	field: text("the name of a column").optional(),
+	out: text("a folder"),
+	responses: integer(1, 256).default(5),
+	maxTokens: integer(1, 1_048_576).default(128),
+	stride: integer(1, 1_048_576).default(32),
+	temperature: real(0.01, 100).default(1),
+	batch: integer(1, 256).default(64),
+	shard: shardPart.default([1, 1]),
+	seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
+	onProgress: callback<(progress: RolloutProgress) => void>("a function").optional(),
+	signal: abortSignal.optional(),
+});
+
+const range = z
+	.tuple([real(0), real(0)], expected("a range [lowest, highest]"))
+	.refine(([lowest, highest]) => lowest <= highest, expected("a range [lowest, highest] with lowest <= highest"));
+
+const trainCriticSchema = z.strictObject({
+	rollouts: text("a folder of rollouts"),
+	out: text("a path"),
+	inputs: z
+		.array(choice(["hidden", "logits", "z", "position"]), expected("an array of hidden, logits, z, position"))
+		.min(1, expected("at least one of hidden, logits, z, position"))
+		.default(["hidden", "logits", "z", "position"]),
+	layers: integer(0, 8).default(1),
+	width: integer(1, 65536).default(256),
+	members: integer(1, 32).default(4),
+	budgets: z.array(range, expected("an array of ranges [lowest, highest]")).optional(),
+	epochs: integer(1, 100_000).default(30),
+	batch: integer(1, 65536).default(256),
+	learningRate: real(1e-9, 1).default(1e-3),
+	weightDecay: real(0, 1).default(0.01),
+	seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
+	threads: integer(1, 512).default(() => availableParallelism()),
+	device: text("auto, cpu or the name of a device").default("auto"),
+	onEpoch: callback<(epoch: { epoch: number; trainingLoss: number; validationLoss: number }) => void>("a function").optional(),
+	signal: abortSignal.optional(),
+});
+
 export type CheckedLoadOptions = z.output<typeof loadSchema>;
 export type CheckedGenerateOptions = z.output<typeof generateSchema>;
 export type CheckedCostModel = z.output<typeof costModel>;
@@ -219,3 +273,5 @@ function check<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
 export const checkLoadOptions = (given: unknown) => check(loadSchema, given);
 export const checkGenerateOptions = (given: unknown) => check(generateSchema, given);
 export const checkTrainCostOptions = (given: unknown) => check(trainCostSchema, given);
+export const checkRolloutOptions = (given: unknown) => check(rolloutSchema, given);
+export const checkTrainCriticOptions = (given: unknown) => check(trainCriticSchema, given);

@@ -24,7 +24,7 @@ export interface ConstraintReport {
 }
 
 /** What the critic said at the end of a block. */
-export interface CriticReport {
+export interface CriticNote {
 	/** Response tokens so far. */
 	position: number;
 	/** Probability that the base model's continuation ends within every budget. */
@@ -48,7 +48,7 @@ export interface Reply {
 	safety: ConstraintReport & {
 		constraints: ConstraintReport[];
 		/** One entry per block; empty without a critic. */
-		pSafe: CriticReport[];
+		pSafe: CriticNote[];
 		/** Samplings of candidates, retries included. */
 		rounds: number;
 		/** Returns to a reserve or to the beginning. */

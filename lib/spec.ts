@@ -36,6 +36,7 @@ export async function nativeSpec(options: CheckedLoadOptions): Promise<NativeSpe
 	const isLexicon = typeof reward === "object";
 	const shared = {
 		constraints,
+		critic: options.critic ?? "",
 		reward: typeof reward === "function" ? ("function" as const) : isLexicon ? ("lexicon" as const) : reward,
 		...(isLexicon && { rewardLexicon: await readLexicon(reward.lexicon) }),
 	};

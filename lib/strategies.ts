@@ -23,6 +23,7 @@ const base: StrategySettings = {
 	lambda: 5,
 	pSafeThreshold: 0.5,
 	uncertaintyPenalty: 0,
+	ranksByValue: true,
 };
 
 /**

@@ -65,6 +65,8 @@ export interface LoadOptions extends ConstraintOptions {
 	constraints?: readonly (ConstraintOptions & { cost: CostModel })[];
 	/** Default `"logLikelihood"`. */
 	reward?: RewardModel;
+	/** Path of a critic that {@link trainCritic} made for this model, these cost models and this reward. */
+	critic?: string;
 	/** `"auto"` (default: every GPU of the build, otherwise the CPU), `"cpu"`, or a name from {@link listDevices}. */
 	device?: string;
 	/** Layers on the GPU: `"all"` (default) or a number; a number above 0 without a GPU is an error. */
@@ -97,8 +99,11 @@ export interface SearchOptions {
 	retries?: number;
 	/** `"sample"` (default): blocks of sampled tokens. `"token"`: the most probable next tokens, blocks of one. */
 	expansion?: "sample" | "token";
-	/** What judges unfinished candidates: the cost and reward models on the partial text, the critic (default where there is one), or log-likelihood. */
-	estimator?: "models" | "critic" | "logLikelihood";
+	/**
+	 * What judges unfinished candidates: the cost and reward models on the partial text (`models`), the critic (default where
+	 * there is one), `both` (the critic, and the cost models must find the partial text within budget), or log-likelihood.
+	 */
+	estimator?: "models" | "critic" | "both" | "logLikelihood";
 	/** `"augmented"` (default of `guard`) enforces the budget; `"reward"`, `"lagrangian"` and `"cost"` do not. */
 	objective?: "augmented" | "reward" | "lagrangian" | "cost";
 	/** τ, 0 (greedy) or 0.01..100; default 1. */
@@ -115,6 +120,8 @@ export interface SearchOptions {
 	lambda?: number;
 	/** η: with a critic, unfinished candidates need a pSafe above it; 0..1, default 0.5. */
 	pSafeThreshold?: number;
+	/** With a critic: whether its value ranks unfinished candidates (default), or the reward of the partial text does. */
+	ranksByValue?: boolean;
 	/** κ: pSafe counts as mean − κ·std over the critic's members; at least 0, default 0. */
 	uncertaintyPenalty?: number;
 	/** Most tokens sampled in the whole search; default 4·N·T. A refusal is a statement about this limit. */

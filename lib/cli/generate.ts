@@ -1,11 +1,12 @@
 import type { Reply } from "../reply.js";
 import type { GenerateOptions } from "../types.js";
-import { loadWithProgress, numeric } from "./loading.js";
+import { constraintsOf, loadWithProgress, numeric } from "./loading.js";
 
 interface GenerateFlags {
 	model: string;
-	cost?: string;
-	budget: string;
+	cost: string[];
+	budget: string[];
+	critic?: string;
 	prompt: string;
 	chat?: boolean;
 	strategy: "guard" | "beam" | "best-of-n" | "sample";
@@ -30,8 +31,8 @@ export function summary({ outcome, safety, usage, timings }: Reply): string {
 export async function generate(flags: GenerateFlags): Promise<Reply> {
 	await using guard = await loadWithProgress({
 		model: flags.model,
-		cost: flags.cost === undefined ? undefined : { lexicon: flags.cost },
-		budget: numeric(flags.budget),
+		constraints: constraintsOf(flags.cost, flags.budget),
+		critic: flags.critic,
 		threads: numeric(flags.threads),
 		device: flags.device,
 	});

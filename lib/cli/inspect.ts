@@ -1,4 +1,4 @@
-import { modelHash } from "../model-hash.js";
+import { modelHash } from "../fingerprint.js";
 import { callAddon } from "../native.js";
 
 const shownCharacters = 100;

@@ -1,6 +1,7 @@
 import { SingleBar } from "cli-progress";
+import { InvalidOptionError } from "../errors.js";
 import { InferenceGuard } from "../guard.js";
-import type { LoadOptions } from "../types.js";
+import type { ConstraintOptions, CostModel, LoadOptions } from "../types.js";
 
 /** Loads a guard with a progress bar on a terminal. */
 export async function loadWithProgress(options: LoadOptions): Promise<InferenceGuard> {
@@ -21,4 +22,18 @@ export async function loadWithProgress(options: LoadOptions): Promise<InferenceG
 /** Reads a number given on the command line; anything else is left for the option's own check to reject. */
 export function numeric(given: string | undefined): number | undefined {
 	return given === undefined ? undefined : Number(given === "" ? Number.NaN : given);
+}
+
+/** Collects an option that may be given several times. */
+export const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
+
+/** Cost models and their budgets in the order given: `.gguf` is a trained classifier, anything else a lexicon. */
+export function constraintsOf(costs: string[], budgets: string[]): (ConstraintOptions & { cost: CostModel })[] {
+	if (budgets.length > costs.length) {
+		throw new InvalidOptionError(`budget: expected at most one per cost model (${costs.length}), got ${budgets.length}`);
+	}
+	return costs.map((file, i) => ({
+		cost: file.endsWith(".gguf") ? { classifier: file } : { lexicon: file },
+		budget: numeric(budgets[i]),
+	}));
 }

@@ -6,6 +6,9 @@ import { demo } from "./demo.js";
 import { devices } from "./devices.js";
 import { generate } from "./generate.js";
 import { inspect } from "./inspect.js";
+import { collect } from "./loading.js";
+import { rolloutsCommand } from "./rollouts.js";
+import { trainCommand } from "./train.js";
 import { trainCostCommand } from "./train-cost.js";
 
 const exitCodes = { answered: 0, failure: 1, usage: 2, refused: 3 };
@@ -13,6 +16,9 @@ const exitCodes = { answered: 0, failure: 1, usage: 2, refused: 3 };
 const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
 
 const strategy = new Option("--strategy <name>", "how to search").choices(["guard", "beam", "best-of-n", "sample"]).default("guard");
+
+const costHelp = "what costs: a lexicon (one term per line, or JSON) or a trained classifier (.gguf); may be given several times";
+const budgetHelp = "largest cumulative cost of a response, one per --cost in order (default: 0, or the classifier's threshold)";
 
 const program = new Command("inferenceguard")
 	.description("Answers from a local language model within a safety budget, under the cost model you choose.")
@@ -25,8 +31,9 @@ program
 	.command("generate")
 	.description("generate one response and stream it; exit code 0 answered, 3 refused, 2 wrong usage, 1 failure")
 	.requiredOption("-m, --model <file>", "GGUF model")
-	.option("-c, --cost <file>", "lexicon of what costs: one term per line, or JSON; needed by the strategy guard")
-	.option("-b, --budget <number>", "largest cumulative cost of the response", "0")
+	.option("-c, --cost <file>", costHelp, collect, [])
+	.option("-b, --budget <number>", budgetHelp, collect, [])
+	.option("--critic <file>", "critic that was trained for this model and these cost models")
 	.requiredOption("-p, --prompt <text>", "what to answer or continue")
 	.option("--chat", "put the prompt through the model's chat template as a user message")
 	.addOption(strategy)
@@ -52,6 +59,28 @@ program
 	.action(demo);
 
 program
+	.command("rollouts")
+	.description("sample and label responses for a critic to learn from; goes on where it was stopped")
+	.requiredOption("-m, --model <file>", "GGUF model")
+	.option("-c, --cost <file>", costHelp, collect, [])
+	.option("-b, --budget <number>", budgetHelp, collect, [])
+	.option("--reward <file>", "lexicon of what is wished for (default: the model's log-likelihood)")
+	.requiredOption("--prompts <file>", "prompts: .txt (one per line), .jsonl, .json, .csv, .tsv or .parquet")
+	.option("--field <name>", "column of the prompt")
+	.requiredOption("-o, --out <folder>", "folder of the rollouts")
+	.option("-r, --responses <n>", "responses per prompt (default 5)")
+	.option("-t, --max-tokens <n>", "longest response in tokens (default 128)")
+	.option("--stride <n>", "tokens between stored positions (default 32)")
+	.option("--temperature <number>", "sampling temperature (default 1)")
+	.option("--batch <n>", "most sequences decoded at once (default 64)")
+	.option("--shard <i/n>", "do part i of n, so that n machines can share the work")
+	.option("--seed <n>", "repeats a run")
+	.option("--threads <n>", "CPU threads")
+	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
+	.option("--json", "print the summary as one JSON line")
+	.action(rolloutsCommand);
+
+program
 	.command("train-cost")
 	.description("train a cost model of whole texts from labelled texts")
 	.requiredOption("--data <file>", "labelled texts: .jsonl, .json, .csv, .tsv or .parquet")
@@ -67,6 +96,26 @@ program
 	.option("--seed <n>", "repeats a training")
 	.option("--json", "print the report as one JSON line")
 	.action(trainCostCommand);
+
+program
+	.command("train")
+	.description("train a critic on rollouts and report how good it is")
+	.requiredOption("--rollouts <folder>", "folder that `inferenceguard rollouts` filled")
+	.requiredOption("-o, --out <file>", "where the critic goes; its report goes beside it as JSON and HTML")
+	.option("--inputs <list>", "what the critic reads (default hidden,logits,z,position)")
+	.option("--layers <n>", "hidden layers; 0 is linear (default 1)")
+	.option("--width <n>", "units of a hidden layer (default 256; paper: 4096)")
+	.option("--members <n>", "members trained on bootstrap samples (default 4)")
+	.option("--budgets <low:high>", "budgets to train for, one range per cost model in order", collect, [])
+	.option("--epochs <n>", "most passes over the data (default 30)")
+	.option("--batch <n>", "examples per step (default 256)")
+	.option("--learning-rate <number>", "of AdamW (default 0.001)")
+	.option("--weight-decay <number>", "of AdamW (default 0.01)")
+	.option("--seed <n>", "repeats a training")
+	.option("--threads <n>", "CPU threads")
+	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
+	.option("--json", "print the report as one JSON line")
+	.action(trainCommand);
 
 program.command("devices").description("list the devices a model can run on").option("--json", "as JSON").action(devices);
 

@@ -15,7 +15,12 @@ export async function replaceFile(path: string, write: (temporary: string) => Pr
 	}
 }
 
+/** Writes a text file in one step. */
+export async function replaceText(path: string, text: string): Promise<void> {
+	await replaceFile(path, (temporary) => writeFile(temporary, text));
+}
+
 /** Writes an object as indented JSON. */
 export async function writeJson(path: string, value: unknown): Promise<void> {
-	await replaceFile(path, (temporary) => writeFile(temporary, `${JSON.stringify(value, null, "\t")}\n`));
+	await replaceText(path, `${JSON.stringify(value, null, "\t")}\n`);
 }

@@ -74,6 +74,32 @@ Napi::Value generate(const Napi::CallbackInfo & info) {
     });
 }
 
+// tokenize(handle, id, prompts)
+Napi::Value tokenize(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&] {
+        const Napi::Array given = info[2].As<Napi::Array>();
+        std::vector<prompt_source> prompts;
+        for (uint32_t i = 0; i < given.Length(); ++i) {
+            prompts.push_back(prompt_from(given.Get(i).As<Napi::Object>()));
+        }
+        if (!info.Env().IsExceptionPending()) {
+            worker_of(info).tokenize(id_of(info), std::move(prompts));
+        }
+        return info.Env().Undefined();
+    });
+}
+
+// rollouts(handle, id, request)
+Napi::Value rollouts(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&] {
+        rollout_request request = rollout_request_from(info[2].As<Napi::Object>());
+        if (!info.Env().IsExceptionPending()) {
+            worker_of(info).rollouts(id_of(info), std::move(request));
+        }
+        return info.Env().Undefined();
+    });
+}
+
 // logLikelihoods(handle, id, prompt, tokens)
 Napi::Value log_likelihoods(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
@@ -127,6 +153,17 @@ Napi::Value train_classifier(const Napi::CallbackInfo & info) {
     });
 }
 
+// trainCritic(handle, id, job)
+Napi::Value train_critic(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&] {
+        critic_job job = critic_job_from(info[2].As<Napi::Object>());
+        if (!info.Env().IsExceptionPending()) {
+            worker_of(info).train_critic(id_of(info), std::move(job));
+        }
+        return info.Env().Undefined();
+    });
+}
+
 // writeTensors(path, kind, texts, numbers, tensors)
 Napi::Value write_tensors(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
@@ -134,6 +171,29 @@ Napi::Value write_tensors(const Napi::CallbackInfo & info) {
                           named_texts_from(info[2].As<Napi::Object>()), named_numbers_from(info[3].As<Napi::Object>()),
                           named_tensors_from(info[4].As<Napi::Array>()));
         return info.Env().Undefined();
+    });
+}
+
+// readTensors(path, kind, errorCode, textKeys, numberKeys) -> { texts, numbers }
+Napi::Value read_tensors(const Napi::CallbackInfo & info) {
+    const Napi::Env env = info.Env();
+    return guarded(env, [&] {
+        const auto text_at = [&](size_t i) { return info[i].As<Napi::String>().Utf8Value(); };
+        const tensor_file file(text_at(0), text_at(1), text_at(2));
+        Napi::Object texts = Napi::Object::New(env);
+        Napi::Object numbers = Napi::Object::New(env);
+        const auto for_each_key = [&](size_t i, auto visit) {
+            const Napi::Array keys = info[i].As<Napi::Array>();
+            for (uint32_t k = 0; k < keys.Length(); ++k) {
+                visit(keys.Get(k).As<Napi::String>().Utf8Value());
+            }
+        };
+        for_each_key(3, [&](const std::string & key) { texts.Set(key, file.text(key.c_str())); });
+        for_each_key(4, [&](const std::string & key) { numbers.Set(key, to_js(env, file.numbers(key.c_str()))); });
+        Napi::Object header = Napi::Object::New(env);
+        header.Set("texts", texts);
+        header.Set("numbers", numbers);
+        return header;
     });
 }
 
@@ -188,8 +248,12 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("start", Napi::Function::New(env, start));
     exports.Set("open", Napi::Function::New(env, open));
     exports.Set("trainClassifier", Napi::Function::New(env, train_classifier));
+    exports.Set("trainCritic", Napi::Function::New(env, train_critic));
+    exports.Set("readTensors", Napi::Function::New(env, read_tensors));
     exports.Set("writeTensors", Napi::Function::New(env, write_tensors));
     exports.Set("generate", Napi::Function::New(env, generate));
+    exports.Set("tokenize", Napi::Function::New(env, tokenize));
+    exports.Set("rollouts", Napi::Function::New(env, rollouts));
     exports.Set("logLikelihoods", Napi::Function::New(env, log_likelihoods));
     exports.Set("bareDecode", Napi::Function::New(env, bare_decode));
     exports.Set("answer", Napi::Function::New(env, answer));

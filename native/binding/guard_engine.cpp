@@ -50,12 +50,26 @@ guard_engine::guard_engine(guard_spec given, const cancel_flag & cancel, const s
     if (spec.tabular) {
         steps = std::make_unique<tabular_decoder>(*spec.tabular);
         progress(1);
-        return;
+    } else {
+        model = std::make_unique<loaded_model>(spec.model, cancel, progress);
+        auto made = std::make_unique<llama_decoder>(*model, spec.decoder);
+        llama = made.get();
+        steps = std::move(made);
     }
-    model = std::make_unique<loaded_model>(spec.model, cancel, progress);
-    auto made = std::make_unique<llama_decoder>(*model, spec.decoder);
-    llama = made.get();
-    steps = std::move(made);
+    load_judge();
+}
+
+void guard_engine::load_judge() {
+    if (spec.oracle) {
+        std::vector<oracle_constraint> limits;
+        for (const constraint_spec & c : spec.constraints) {
+            limits.push_back({ c.terms, c.token_costs });
+        }
+        judge = std::make_unique<tabular_oracle>(*spec.tabular, limits);
+    } else if (!spec.critic.empty()) {
+        judge = std::make_unique<latent_critic>(load_critic(spec.critic), steps->n_embd(), steps->n_vocab(), constraints.size(),
+                                                model ? model->first_gpu() : nullptr, spec.decoder.n_threads);
+    }
 }
 
 score_function guard_engine::function_of(const char * kind, size_t index) {
@@ -71,7 +85,11 @@ guard_info guard_engine::info() const {
     guard_info info;
     info.context_size = context_size();
     info.n_vocab = steps->n_vocab();
-    info.has_critic = spec.oracle;
+    info.n_embd = steps->n_embd();
+    info.has_critic = judge != nullptr;
+    for (const constraint & c : constraints) {
+        info.budgets.push_back(c.terms.budget);
+    }
     info.backend = model ? model->backend() : "tabular";
     if (model) {
         info.chat_template = model->chat_template();
@@ -82,15 +100,15 @@ guard_info guard_engine::info() const {
     return info;
 }
 
-std::vector<token_id> guard_engine::prompt_tokens(const generation_request & request) const {
-    std::vector<token_id> tokens = request.tokens;
-    if (request.is_text) {
+std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt) const {
+    std::vector<token_id> tokens = prompt.tokens;
+    if (prompt.is_text) {
         if (!model) {
             throw error("INVALID_PROMPT", "expected token ids as the prompt of a tabular model, got text");
         }
         const std::string bos = model->bos_text();
-        const bool template_wrote_bos = request.special && !bos.empty() && request.text.compare(0, bos.size(), bos) == 0;
-        tokens = model->tokenize(request.text, !template_wrote_bos, request.special);
+        const bool template_wrote_bos = prompt.special && !bos.empty() && prompt.text.compare(0, bos.size(), bos) == 0;
+        tokens = model->tokenize(prompt.text, !template_wrote_bos, prompt.special);
     }
     if (tokens.empty()) {
         throw error("INVALID_PROMPT", "expected a prompt of at least one token, got none");
@@ -111,7 +129,7 @@ std::vector<token_id> guard_engine::prompt_tokens(const generation_request & req
 generation_result guard_engine::generate(const generation_request & request, const ask_function & ask,
                                          const cancel_flag & cancel, const commit_function & commit) {
     cancel.check();
-    const std::vector<token_id> prompt = prompt_tokens(request);
+    const std::vector<token_id> prompt = prompt_tokens(request.prompt);
     search_options options = request.search;
     options.max_tokens = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
     options.block_length = std::min(options.block_length, options.max_tokens);
@@ -125,16 +143,29 @@ generation_result guard_engine::generate(const generation_request & request, con
         llama->set_available_bytes(request.available_bytes);
     }
 
-    std::unique_ptr<tabular_oracle> oracle;
-    if (options.estimator == ESTIMATOR_CRITIC) {
-        std::vector<oracle_constraint> limits;
-        for (const constraint_spec & c : spec.constraints) {
-            limits.push_back({ c.terms, c.token_costs });
-        }
-        oracle = std::make_unique<tabular_oracle>(*spec.tabular, limits, options.max_tokens);
+    if (options.asks_critic()) {
+        judge->begin(options.max_tokens);
     }
-    const search_models models = { *steps, constraints, *reward, oracle.get() };
+    const search_models models = { *steps, constraints, *reward, options.asks_critic() ? judge.get() : nullptr };
     return { search(models, prompt, options, cancel, commit), int64_t(prompt.size()) };
+}
+
+std::vector<std::vector<token_id>> guard_engine::tokenize(const std::vector<prompt_source> & prompts) const {
+    std::vector<std::vector<token_id>> result;
+    for (const prompt_source & prompt : prompts) {
+        result.push_back(prompt_tokens(prompt));
+    }
+    return result;
+}
+
+rollout_batch guard_engine::rollouts(const rollout_request & request, const ask_function & ask, const cancel_flag & cancel) {
+    cancel.check();
+    current_ask = &ask;
+    if (llama != nullptr) {
+        llama->set_available_bytes(request.available_bytes);
+    }
+    const search_models models = { *steps, constraints, *reward, nullptr };
+    return sample_rollouts(models, request.prompts, request.options, cancel);
 }
 
 std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & prompt, const std::vector<token_id> & tokens,

@@ -2,11 +2,13 @@
 // lives on the guard's thread.
 #pragma once
 
+#include "critic/latent_critic.h"
 #include "critic/tabular_oracle.h"
 #include "engine/llama_decoder.h"
 #include "safety/function_model.h"
 #include "safety/lexicon.h"
 #include "safety/text_classifier.h"
+#include "search/rollouts.h"
 #include "search/search.h"
 
 #include <memory>
@@ -31,6 +33,7 @@ struct guard_spec {
     model_options                  model;
     std::unique_ptr<tabular_model> tabular; // instead of a model file
     bool                           oracle = false; // the exact critic of a tabular model
+    std::string                    critic; // path of a trained critic; empty: none
     decoder_options                decoder;
     int64_t                        context_size = 0; // 0: what the model was trained with
     std::vector<constraint_spec>   constraints;
@@ -46,17 +49,29 @@ struct guard_info {
     std::vector<std::string> control_texts;
     int64_t                  context_size;
     int32_t                  n_vocab;
+    int32_t                  n_embd; // width of a hidden state; 0 when the model gives none
+    std::vector<double>      budgets; // per constraint
     bool                     has_critic;
 };
 
-struct generation_request {
+struct prompt_source {
     std::vector<token_id> tokens; // the prompt, or:
     std::string           text;
     bool                  is_text = false;
     bool                  special = false; // the text is a rendered chat template, which writes special tokens itself
-    std::string           question; // what the response answers, for cost models that read it
-    search_options        search;
-    uint64_t              available_bytes = 0; // memory that the process may still use
+};
+
+struct generation_request {
+    prompt_source  prompt;
+    std::string    question; // what the response answers, for cost models that read it
+    search_options search;
+    uint64_t       available_bytes = 0; // memory that the process may still use
+};
+
+struct rollout_request {
+    std::vector<rollout_prompt> prompts;
+    rollout_options             options;
+    uint64_t                    available_bytes = 0;
 };
 
 struct generation_result {
@@ -75,6 +90,11 @@ class guard_engine {
     generation_result generate(const generation_request & request, const ask_function & ask, const cancel_flag & cancel,
                                const commit_function & commit);
 
+    // The tokens of each prompt.
+    std::vector<std::vector<token_id>> tokenize(const std::vector<prompt_source> & prompts) const;
+
+    rollout_batch rollouts(const rollout_request & request, const ask_function & ask, const cancel_flag & cancel);
+
     // Log-likelihood of each token of `tokens` behind the prompt, decoded afresh one by one.
     std::vector<double> log_likelihoods(const std::vector<token_id> & prompt, const std::vector<token_id> & tokens,
                                         const cancel_flag & cancel);
@@ -90,9 +110,11 @@ class guard_engine {
     llama_decoder *               llama = nullptr; // the same, unless the model is tabular
     std::vector<constraint>       constraints;
     std::unique_ptr<reward_model> reward;
+    std::unique_ptr<critic>       judge; // null: none
     const ask_function *          current_ask = nullptr;
 
-    std::vector<token_id> prompt_tokens(const generation_request & request) const;
+    void                  load_judge();
+    std::vector<token_id> prompt_tokens(const prompt_source & prompt) const;
     int64_t               context_size() const;
     score_function        function_of(const char * kind, size_t index);
 };

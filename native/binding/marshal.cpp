@@ -86,6 +86,7 @@ guard_spec guard_spec_from(const Napi::Object & o) {
         spec.decoder.max_cells = int64_of(o, "kvCells");
         spec.context_size = int64_of(o, "contextSize");
     }
+    spec.critic = string_of(o, "critic");
     const Napi::Array constraints = o.Get("constraints").As<Napi::Array>();
     for (uint32_t i = 0; i < constraints.Length(); ++i) {
         spec.constraints.push_back(constraint_from(constraints.Get(i).As<Napi::Object>()));
@@ -99,21 +100,28 @@ guard_spec guard_spec_from(const Napi::Object & o) {
     return spec;
 }
 
+prompt_source prompt_from(const Napi::Object & o) {
+    prompt_source prompt;
+    prompt.is_text = o.Has("text");
+    if (prompt.is_text) {
+        prompt.text = string_of(o, "text");
+        prompt.special = bool_of(o, "special");
+    } else {
+        prompt.tokens = numbers_of<token_id, Napi::Int32Array>(o, "tokens");
+    }
+    return prompt;
+}
+
 generation_request request_from(const Napi::Object & o) {
     generation_request request;
-    request.is_text = o.Has("text");
-    if (request.is_text) {
-        request.text = string_of(o, "text");
-        request.special = bool_of(o, "special");
-    } else {
-        request.tokens = numbers_of<token_id, Napi::Int32Array>(o, "tokens");
-    }
+    request.prompt = prompt_from(o);
     request.question = string_of(o, "question");
     request.available_bytes = uint64_t(number_of(o, "availableBytes"));
     search_options & s = request.search;
     s.expansion = choice_of<expansion_kind>(o, "expansion", { { "sample", EXPANSION_SAMPLE }, { "token", EXPANSION_TOKEN } });
     s.estimator = choice_of<estimator_kind>(o, "estimator", { { "models", ESTIMATOR_MODELS },
                                                               { "critic", ESTIMATOR_CRITIC },
+                                                              { "both", ESTIMATOR_BOTH },
                                                               { "logLikelihood", ESTIMATOR_LOG_LIKELIHOOD } });
     s.objective = choice_of<objective_kind>(o, "objective", { { "augmented", OBJECTIVE_AUGMENTED },
                                                               { "reward", OBJECTIVE_REWARD },
@@ -132,10 +140,48 @@ generation_request request_from(const Napi::Object & o) {
     s.lambda = number_of(o, "lambda");
     s.p_safe_threshold = number_of(o, "pSafeThreshold");
     s.uncertainty_penalty = number_of(o, "uncertaintyPenalty");
+    s.ranks_by_value = bool_of(o, "ranksByValue");
     s.max_generated_tokens = int64_of(o, "maxGeneratedTokens");
     s.seed = uint64_t(int64_of(o, "seed"));
     s.stream = bool_of(o, "stream");
     return request;
+}
+
+rollout_request rollout_request_from(const Napi::Object & o) {
+    rollout_request request;
+    const Napi::Array prompts = o.Get("prompts").As<Napi::Array>();
+    for (uint32_t i = 0; i < prompts.Length(); ++i) {
+        const Napi::Object prompt = prompts.Get(i).As<Napi::Object>();
+        request.prompts.push_back({ int_of(prompt, "number"), numbers_of<token_id, Napi::Int32Array>(prompt, "tokens"),
+                                    string_of(prompt, "question") });
+    }
+    request.options.n_responses = int_of(o, "responses");
+    request.options.max_tokens = int_of(o, "maxTokens");
+    request.options.stride = int_of(o, "stride");
+    request.options.top_k = int_of(o, "topLogProbabilities");
+    request.options.temperature = number_of(o, "temperature");
+    request.options.seed = uint64_t(int64_of(o, "seed"));
+    request.options.n_sequences = int_of(o, "sequences");
+    request.options.n_cells = int64_of(o, "cells");
+    request.available_bytes = uint64_t(number_of(o, "availableBytes"));
+    return request;
+}
+
+Napi::Value to_js(Napi::Env env, const std::vector<std::vector<token_id>> & lists) {
+    Napi::Array a = Napi::Array::New(env, lists.size());
+    for (size_t i = 0; i < lists.size(); ++i) {
+        a.Set(uint32_t(i), typed_array<Napi::Int32Array>(env, lists[i]));
+    }
+    return a;
+}
+
+Napi::Value to_js(Napi::Env env, const rollout_batch & batch) {
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("record", typed_array<Napi::Uint8Array>(env, write_record(batch.shape, batch.rollouts)));
+    o.Set("responses", double(batch.rollouts.size()));
+    o.Set("generatedTokens", double(batch.n_generated));
+    o.Set("overBudget", double(batch.n_over_budget));
+    return o;
 }
 
 Napi::Value to_js(Napi::Env env, const std::vector<double> & values) { return typed_array<Napi::Float64Array>(env, values); }
@@ -153,6 +199,8 @@ Napi::Value to_js(Napi::Env env, const guard_info & info) {
     o.Set("controlTexts", control_texts);
     o.Set("contextSize", double(info.context_size));
     o.Set("vocabularySize", info.n_vocab);
+    o.Set("hiddenWidth", info.n_embd);
+    o.Set("budgets", typed_array<Napi::Float64Array>(env, info.budgets));
     o.Set("hasCritic", info.has_critic);
     return o;
 }

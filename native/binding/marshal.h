@@ -14,11 +14,15 @@ struct asked_candidate {
 };
 
 guard_spec         guard_spec_from(const Napi::Object & o);
+prompt_source      prompt_from(const Napi::Object & o);
 generation_request request_from(const Napi::Object & o);
+rollout_request    rollout_request_from(const Napi::Object & o);
 
 Napi::Value to_js(Napi::Env env, const std::vector<double> & values);
 Napi::Value to_js(Napi::Env env, const guard_info & info);
 Napi::Value to_js(Napi::Env env, const generation_result & result);
+Napi::Value to_js(Napi::Env env, const std::vector<std::vector<token_id>> & lists);
+Napi::Value to_js(Napi::Env env, const rollout_batch & batch);
 Napi::Value to_js(Napi::Env env, size_t index, const std::vector<asked_candidate> & question);
 Napi::Value to_js(Napi::Env env, const model_file & file);
 

@@ -21,6 +21,44 @@ classifier_job classifier_job_from(const Napi::Object & o) {
     return job;
 }
 
+critic_job critic_job_from(const Napi::Object & o) {
+    critic_job job;
+    critic_training_options & options = job.options;
+    const Napi::Object shape = o.Get("shape").As<Napi::Object>();
+    options.shape = { int_of(shape, "hidden"), int_of(shape, "summary"), int_of(shape, "constraints") };
+    const Napi::Object inputs = o.Get("inputs").As<Napi::Object>();
+    options.inputs = { bool_of(inputs, "hidden"), bool_of(inputs, "logits"), bool_of(inputs, "z"), bool_of(inputs, "position") };
+    const Napi::Array constraints = o.Get("constraints").As<Napi::Array>();
+    for (uint32_t i = 0; i < constraints.Length(); ++i) {
+        const Napi::Object c = constraints.Get(i).As<Napi::Object>();
+        budget_terms terms;
+        terms.budget = number_of(c, "budget");
+        terms.discount = number_of(c, "discount");
+        options.terms.push_back(terms);
+        options.budgets.push_back({ number_of(c, "lowest"), number_of(c, "highest") });
+    }
+    options.splits = numbers_of<uint8_t, Napi::Uint8Array>(o, "splits");
+    options.max_tokens = int_of(o, "maxTokens");
+    options.n_layers = int_of(o, "layers");
+    options.width = int_of(o, "width");
+    options.n_members = int_of(o, "members");
+    options.max_epochs = int_of(o, "epochs");
+    options.batch_size = int_of(o, "batch");
+    options.learning_rate = number_of(o, "learningRate");
+    options.weight_decay = number_of(o, "weightDecay");
+    options.seed = uint64_t(int64_of(o, "seed"));
+    options.n_threads = int_of(o, "threads");
+    job.device = string_of(o, "device");
+    const Napi::Array records = o.Get("records").As<Napi::Array>();
+    for (uint32_t i = 0; i < records.Length(); ++i) {
+        const Napi::Uint8Array record = records.Get(i).As<Napi::Uint8Array>();
+        for (rollout & r : read_record(options.shape, record.Data(), record.ByteLength())) {
+            job.rollouts.push_back(std::move(r));
+        }
+    }
+    return job;
+}
+
 std::vector<named_text> named_texts_from(const Napi::Object & o) {
     std::vector<named_text> texts;
     const Napi::Array keys = o.GetPropertyNames();
@@ -66,6 +104,56 @@ Napi::Value to_js(Napi::Env env, const classifier_training & result) {
     o.Set("bias", result.weights.bias);
     o.Set("logOdds", typed_array<Napi::Float64Array>(env, result.log_odds));
     o.Set("epochs", result.n_epochs);
+    return o;
+}
+
+Napi::Value to_js(Napi::Env env, const critic_training & result) {
+    const critic_weights & w = result.weights;
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("valueMean", w.value_mean);
+    o.Set("valueScale", w.value_scale);
+    o.Set("budgetScale", typed_array<Napi::Float64Array>(env, w.budget_scale));
+    o.Set("examples", double(result.n_examples));
+    o.Set("epochs", result.n_epochs);
+    o.Set("validationLoss", result.validation_loss);
+    std::vector<named_tensor> tensors = network_tensors(w.net);
+    for (size_t i = 0; i < tensors.size(); ++i) {
+        tensors[i].values = w.tensors[i];
+    }
+    tensors.push_back({ "features.mean", { int64_t(w.mean.size()) }, w.mean, false });
+    tensors.push_back({ "features.scale", { int64_t(w.scale.size()) }, w.scale, false });
+    Napi::Array list = Napi::Array::New(env, tensors.size());
+    for (size_t i = 0; i < tensors.size(); ++i) {
+        Napi::Object tensor = Napi::Object::New(env);
+        Napi::Array shape = Napi::Array::New(env, tensors[i].shape.size());
+        for (size_t d = 0; d < tensors[i].shape.size(); ++d) {
+            shape.Set(uint32_t(d), double(tensors[i].shape[d]));
+        }
+        tensor.Set("name", tensors[i].name);
+        tensor.Set("shape", shape);
+        tensor.Set("values", typed_array<Napi::Float32Array>(env, tensors[i].values));
+        tensor.Set("half", tensors[i].half);
+        list.Set(uint32_t(i), tensor);
+    }
+    o.Set("tensors", list);
+    const auto column = [&](const char * name, auto value_of) {
+        std::vector<float> values;
+        for (const critic_prediction & p : result.predictions) {
+            values.push_back(float(value_of(p)));
+        }
+        o.Set(name, typed_array<Napi::Float32Array>(env, values));
+    };
+    column("prompt", [](const critic_prediction & p) { return p.prompt; });
+    column("response", [](const critic_prediction & p) { return p.response; });
+    column("position", [](const critic_prediction & p) { return p.position; });
+    column("feasible", [](const critic_prediction & p) { return p.feasible; });
+    column("safe", [](const critic_prediction & p) { return p.safe; });
+    column("pSafe", [](const critic_prediction & p) { return p.p_safe; });
+    column("pSafeStd", [](const critic_prediction & p) { return p.p_safe_std; });
+    column("value", [](const critic_prediction & p) { return p.value; });
+    column("trueValue", [](const critic_prediction & p) { return p.true_value; });
+    column("costShare", [](const critic_prediction & p) { return p.cost_share; });
+    column("partialCostShare", [](const critic_prediction & p) { return p.partial_cost_share; });
     return o;
 }
 

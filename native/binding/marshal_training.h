@@ -1,6 +1,7 @@
 // marshal_training.h owns the translation between JavaScript values and what training takes and gives.
 #pragma once
 
+#include "critic/critic_training.h"
 #include "node_api.h"
 #include "safety/text_classifier.h"
 #include "support/tensor_file.h"
@@ -13,12 +14,20 @@ struct classifier_job {
     uint64_t                   seed;
 };
 
+struct critic_job {
+    std::vector<rollout>    rollouts;
+    critic_training_options options;
+    std::string             device;
+};
+
 classifier_job            classifier_job_from(const Napi::Object & o);
+critic_job                critic_job_from(const Napi::Object & o);
 std::vector<named_text>   named_texts_from(const Napi::Object & o);
 std::vector<named_numbers> named_numbers_from(const Napi::Object & o);
 std::vector<named_tensor> named_tensors_from(const Napi::Array & a);
 
 Napi::Value to_js(Napi::Env env, const classifier_training & result);
+Napi::Value to_js(Napi::Env env, const critic_training & result);
 Napi::Value epoch_to_js(Napi::Env env, int32_t epoch, double training_loss, double validation_loss);
 
 }

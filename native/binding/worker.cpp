@@ -1,5 +1,6 @@
 #include "worker.h"
 
+#include "engine/llama_backend.h"
 #include "marshal.h"
 
 #include <system_error>
@@ -158,6 +159,25 @@ void worker::generate(uint32_t id, generation_request request) {
     });
 }
 
+void worker::tokenize(uint32_t id, std::vector<prompt_source> prompts) {
+    auto shared = std::make_shared<std::vector<prompt_source>>(std::move(prompts));
+    push(id, [this, shared](job & j) {
+        auto result = std::make_shared<std::vector<std::vector<token_id>>>(engine->tokenize(*shared));
+        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
+    });
+}
+
+void worker::rollouts(uint32_t id, rollout_request request) {
+    auto shared = std::make_shared<rollout_request>(std::move(request));
+    push(id, [this, shared](job & j) {
+        const auto on_ask = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
+            return ask(j, kind, index, texts);
+        };
+        auto result = std::make_shared<rollout_batch>(engine->rollouts(*shared, on_ask, j.cancel));
+        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
+    });
+}
+
 void worker::log_likelihoods(uint32_t id, std::vector<token_id> prompt, std::vector<token_id> tokens) {
     push(id, [=](job & j) {
         const std::vector<double> values = engine->log_likelihoods(prompt, tokens, j.cancel);
@@ -180,6 +200,19 @@ void worker::train_classifier(uint32_t id, classifier_job training) {
         };
         auto result = std::make_shared<classifier_training>(
             ig::train_classifier(shared->texts, shared->with_context, shared->seed, j.cancel, on_epoch));
+        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
+    });
+}
+
+void worker::train_critic(uint32_t id, critic_job training) {
+    auto shared = std::make_shared<critic_job>(std::move(training));
+    push(id, [this, shared](job & j) {
+        const auto on_epoch = [&](int32_t epoch, double training_loss, double validation_loss) {
+            send(j.id, "epoch", false, [=](Napi::Env env) { return epoch_to_js(env, epoch, training_loss, validation_loss); });
+        };
+        const std::vector<ggml_backend_dev_t> gpus = choose_gpus(shared->device, -1);
+        shared->options.device = gpus.empty() ? nullptr : gpus[0];
+        auto result = std::make_shared<critic_training>(ig::train_critic(shared->rollouts, shared->options, j.cancel, on_epoch));
         send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
     });
 }

@@ -49,9 +49,12 @@ class worker {
 
     void open(uint32_t id, guard_spec spec);
     void generate(uint32_t id, generation_request request);
+    void tokenize(uint32_t id, std::vector<prompt_source> prompts);
+    void rollouts(uint32_t id, rollout_request request);
     void log_likelihoods(uint32_t id, std::vector<token_id> prompt, std::vector<token_id> tokens);
     void bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens);
     void train_classifier(uint32_t id, classifier_job training);
+    void train_critic(uint32_t id, critic_job training);
 
     void cancel(uint32_t id);
     void answer(uint32_t id, std::vector<double> values, bool failed);

@@ -9,6 +9,8 @@ namespace ig {
 struct critic_input {
     const float *               hidden; // [n_embd] final-norm hidden state
     const float *               logits; // [n_vocab]
+    size_t                      n_vocab;
+    double                      last_log_likelihood; // of the token sampled last; 0 before the first
     const std::vector<double> * z; // safety state, one per constraint
     text_view                   text;
 };
@@ -22,6 +24,9 @@ struct critic_output {
 class critic {
   public:
     virtual ~critic() = default;
+
+    // A search for responses of at most max_tokens begins.
+    virtual void begin(int32_t max_tokens) = 0;
 
     virtual std::vector<critic_output> judge(const std::vector<critic_input> & inputs) = 0;
 };

@@ -6,8 +6,8 @@
 
 namespace ig {
 
-tabular_oracle::tabular_oracle(const tabular_model & model, std::vector<oracle_constraint> constraints, int32_t max_tokens)
-    : model(model), constraints(std::move(constraints)), max_tokens(max_tokens) {
+tabular_oracle::tabular_oracle(const tabular_model & model, std::vector<oracle_constraint> constraints)
+    : model(model), constraints(std::move(constraints)) {
     const size_t n = model.pieces.size();
     std::vector<float> scratch(n);
     for (size_t last = 0; last < n; ++last) {

@@ -14,7 +14,9 @@ struct oracle_constraint {
 
 class tabular_oracle : public critic {
   public:
-    tabular_oracle(const tabular_model & model, std::vector<oracle_constraint> constraints, int32_t max_tokens);
+    tabular_oracle(const tabular_model & model, std::vector<oracle_constraint> constraints);
+
+    void begin(int32_t max_tokens) override { this->max_tokens = max_tokens; }
 
     std::vector<critic_output> judge(const std::vector<critic_input> & inputs) override;
 
@@ -26,7 +28,7 @@ class tabular_oracle : public critic {
 
     const tabular_model &          model;
     std::vector<oracle_constraint> constraints;
-    int32_t                        max_tokens;
+    int32_t                        max_tokens = 1;
     std::vector<double>            log_p; // [n_vocab, n_vocab]
 
     outlook look_ahead(token_id last, std::vector<safety_state> states, int32_t n_tokens, double log_likelihood) const;

@@ -1,5 +1,7 @@
 #include "engine/llama_backend.h"
 
+#include "support/error.h"
+
 #include "llama.h"
 
 #include <mutex>
@@ -31,6 +33,18 @@ const char * type_name(enum ggml_backend_dev_type type) {
     }
 }
 
+std::vector<ggml_backend_dev_t> gpu_devices() {
+    std::vector<ggml_backend_dev_t> found;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        const enum ggml_backend_dev_type type = ggml_backend_dev_type(device);
+        if (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) {
+            found.push_back(device);
+        }
+    }
+    return found;
+}
+
 }
 
 const char * llama_cpp_version() { return LLAMA_CPP_VERSION; }
@@ -54,6 +68,29 @@ std::vector<device_info> list_devices() {
                             type_name(ggml_backend_dev_type(device)), free, total });
     }
     return devices;
+}
+
+std::vector<ggml_backend_dev_t> choose_gpus(const std::string & device, int32_t n_gpu_layers) {
+    if (device == "cpu" || n_gpu_layers == 0) {
+        return {};
+    }
+    const std::vector<ggml_backend_dev_t> gpus = gpu_devices();
+    if (device == "auto") {
+        if (gpus.empty() && n_gpu_layers > 0) {
+            throw error("DEVICE_NOT_FOUND", format("expected a GPU for gpuLayers: %d, but this build and machine have none; "
+                                                   "leave gpuLayers out or use a build with a GPU backend",
+                                                   n_gpu_layers));
+        }
+        return gpus;
+    }
+    std::string known = "cpu";
+    for (ggml_backend_dev_t gpu : gpus) {
+        if (device == ggml_backend_dev_name(gpu)) {
+            return { gpu };
+        }
+        known += std::string(", ") + ggml_backend_dev_name(gpu);
+    }
+    throw error("DEVICE_NOT_FOUND", "expected one of the devices auto, " + known + ", got \"" + device + "\"");
 }
 
 void clear_llama_errors() { kept_errors.clear(); }

@@ -2,6 +2,8 @@
 // silent; the last error lines of the calling thread can be read to explain a failure.
 #pragma once
 
+#include "ggml-backend.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -22,6 +24,9 @@ const char * llama_cpp_version();
 void init_llama_backend();
 
 std::vector<device_info> list_devices();
+
+// The GPUs to use for "auto" or a device's name; none for the CPU. Throws DEVICE_NOT_FOUND.
+std::vector<ggml_backend_dev_t> choose_gpus(const std::string & device, int32_t n_gpu_layers);
 
 // Forgets or returns the error lines that llama.cpp logged on this thread.
 void        clear_llama_errors();

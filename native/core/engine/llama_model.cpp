@@ -20,49 +20,13 @@ bool on_progress(float share, void * data) {
     return !watch.cancel.requested;
 }
 
-std::vector<ggml_backend_dev_t> gpu_devices() {
-    std::vector<ggml_backend_dev_t> found;
-    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        const enum ggml_backend_dev_type type = ggml_backend_dev_type(device);
-        if (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) {
-            found.push_back(device);
-        }
-    }
-    return found;
-}
-
-// the GPU devices to use; none for the CPU
-std::vector<ggml_backend_dev_t> chosen_devices(const model_options & options) {
-    if (options.device == "cpu" || options.n_gpu_layers == 0) {
-        return {};
-    }
-    const std::vector<ggml_backend_dev_t> gpus = gpu_devices();
-    if (options.device == "auto") {
-        if (gpus.empty() && options.n_gpu_layers > 0) {
-            throw error("DEVICE_NOT_FOUND", format("expected a GPU for gpuLayers: %d, but this build and machine have none; "
-                                                   "leave gpuLayers out or use a build with a GPU backend",
-                                                   options.n_gpu_layers));
-        }
-        return gpus;
-    }
-    std::string known = "cpu";
-    for (ggml_backend_dev_t device : gpus) {
-        if (options.device == ggml_backend_dev_name(device)) {
-            return { device };
-        }
-        known += std::string(", ") + ggml_backend_dev_name(device);
-    }
-    throw error("DEVICE_NOT_FOUND", "expected one of the devices auto, " + known + ", got \"" + options.device + "\"");
-}
-
 }
 
 loaded_model::loaded_model(const model_options & options, const cancel_flag & cancel,
                            const std::function<void(float)> & progress) {
     init_llama_backend();
     check_generative_model(options.path);
-    std::vector<ggml_backend_dev_t> devices = chosen_devices(options);
+    std::vector<ggml_backend_dev_t> devices = choose_gpus(options.device, options.n_gpu_layers);
     gpus = devices;
     backend_name = devices.empty() ? "CPU" : "";
     for (ggml_backend_dev_t device : devices) {

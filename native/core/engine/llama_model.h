@@ -41,6 +41,7 @@ class loaded_model {
     int64_t             trained_context() const { return llama_model_n_ctx_train(model.get()); }
     int32_t             n_vocab() const { return int32_t(ends.size()); }
     const std::string & backend() const { return backend_name; }
+    ggml_backend_dev_t  first_gpu() const { return gpus.empty() ? nullptr : gpus[0]; } // null: the CPU
 
     // Bytes that are free on the GPUs that run the model; 0 where it runs on the CPU.
     uint64_t free_gpu_bytes() const;

@@ -21,7 +21,8 @@ void expect_count(size_t expected, size_t got, const char * what) {
 // The cost of a finished text is charged to its last token; that of a partial text is an estimate that only guides.
 void estimator::charge_whole_texts(std::vector<path> & candidates) {
     std::vector<path *> open;
-    const bool cost_counts = options.objective != OBJECTIVE_REWARD;
+    const bool decides = options.enforces_budget() && options.estimator != ESTIMATOR_CRITIC;
+    const bool cost_counts = decides || options.objective == OBJECTIVE_LAGRANGIAN || options.objective == OBJECTIVE_COST;
     for (path & p : candidates) {
         const bool asked = p.finished() || cost_counts;
         if (asked && (p.feasible || !options.enforces_budget())) {
@@ -50,7 +51,6 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
             }
             p.estimated_cost += p.safety[c].cost_with(limit.terms, costs[i]) - p.safety[c].cost;
             const bool within = p.safety[c].cost_with(limit.terms, costs[i]) <= limit.terms.budget;
-            const bool decides = options.estimator == ESTIMATOR_MODELS || options.estimator == ESTIMATOR_LOG_LIKELIHOOD;
             p.feasible = p.feasible && (within || !decides);
         }
     }
@@ -72,7 +72,9 @@ void estimator::ask_critic(std::vector<path> & candidates) {
     }
     std::vector<critic_input> inputs;
     for (size_t i = 0; i < open.size(); ++i) {
-        inputs.push_back({ open[i]->hidden.data(), open[i]->logits.data(), &z[i], open[i]->view() });
+        const path & p = *open[i];
+        const double before = p.ends.size() >= 2 ? p.ends[p.ends.size() - 2].log_likelihood : 0;
+        inputs.push_back({ p.hidden.data(), p.logits.data(), p.logits.size(), p.log_likelihood - before, &z[i], p.view() });
     }
     if (inputs.empty()) {
         return;
@@ -89,7 +91,8 @@ bool estimator::needs_reward(const path & p) const {
     if (options.enforces_budget() && !p.feasible) {
         return false;
     }
-    return p.finished() || (options.estimator == ESTIMATOR_MODELS && options.n_candidates > 1);
+    const bool ranks = options.asks_critic() ? !options.ranks_by_value : options.estimator == ESTIMATOR_MODELS;
+    return p.finished() || (ranks && options.n_candidates > 1);
 }
 
 void estimator::set_rewards(std::vector<path> & candidates) {
@@ -117,7 +120,7 @@ void estimator::judge(std::vector<path> & candidates) {
         charge_whole_texts(candidates);
         set_rewards(candidates);
     }
-    if (options.estimator == ESTIMATOR_CRITIC) {
+    if (options.asks_critic()) {
         stopwatch watch(timings.critic);
         ask_critic(candidates);
     }
@@ -133,9 +136,9 @@ void estimator::judge(std::vector<path> & candidates) {
             worth *= std::pow(discount, double(p.tokens.size()));
         } else if (options.estimator == ESTIMATOR_LOG_LIKELIHOOD) {
             worth = mean_log_likelihood(p.view());
-        } else if (options.estimator == ESTIMATOR_CRITIC && (p.feasible || !options.enforces_budget())) {
+        } else if (options.asks_critic() && (p.feasible || !options.enforces_budget())) {
             const critic_note & note = p.notes.back();
-            worth = note.value;
+            worth = options.ranks_by_value ? note.value : p.reward;
             promising = p.feasible && note.p_safe - options.uncertainty_penalty * note.p_safe_std > options.p_safe_threshold;
         }
         p.score = objective(options, worth, cost, promising);

@@ -18,6 +18,7 @@ enum expansion_kind {
 enum estimator_kind {
     ESTIMATOR_MODELS, // cost and reward model on the partial text
     ESTIMATOR_CRITIC,
+    ESTIMATOR_BOTH, // the critic, and the cost model must find the partial text within budget
     ESTIMATOR_LOG_LIKELIHOOD,
 };
 
@@ -49,11 +50,13 @@ struct search_options {
     double           lambda = 0;
     double           p_safe_threshold = 0.5; // eta
     double           uncertainty_penalty = 0; // kappa
+    bool             ranks_by_value = true; // with a critic; otherwise by the reward of the partial text
     int64_t          max_generated_tokens = 0;
     uint64_t         seed = 0;
     bool             stream = false; // commit while searching
 
     bool enforces_budget() const { return objective == OBJECTIVE_AUGMENTED; }
+    bool asks_critic() const { return estimator == ESTIMATOR_CRITIC || estimator == ESTIMATOR_BOTH; }
 };
 
 struct search_models {

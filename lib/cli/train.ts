@@ -1,0 +1,105 @@
+import { InvalidOptionError } from "../errors.js";
+import { type CriticReport, learnedNothingAdvice } from "../training/critic-report.js";
+import { type CriticInput, trainCritic } from "../training/train-critic.js";
+import { clearEpoch, showEpoch } from "./epochs.js";
+import { numeric } from "./loading.js";
+import { printTable } from "./table.js";
+
+interface TrainFlags {
+	rollouts: string;
+	out: string;
+	inputs?: string;
+	layers?: string;
+	width?: string;
+	members?: string;
+	budgets: string[];
+	epochs?: string;
+	batch?: string;
+	learningRate?: string;
+	weightDecay?: string;
+	seed?: string;
+	threads?: string;
+	device?: string;
+	json?: boolean;
+}
+
+const shown = (value: number | null) => (value === null ? "-" : value.toFixed(3));
+
+function rangeOf(given: string): [number, number] {
+	const [lowest, highest = lowest, ...rest] = given.split(":").map((part) => numeric(part) ?? Number.NaN);
+	if (rest.length > 0) throw new InvalidOptionError(`budgets: expected a range such as 0:2, got ${given}`);
+	return [lowest as number, highest as number];
+}
+
+function printReport({ test, training, learnedNothing }: CriticReport): void {
+	printTable([
+		[
+			"tokens",
+			"states",
+			"feasible",
+			"end safe",
+			"AUC",
+			"AUC feasible",
+			"95 % interval",
+			"ECE",
+			"Brier",
+			"prompt rate",
+			"cost so far",
+			"cost model",
+			"value r",
+		],
+		...test.byPosition.map((at) => [
+			`${at.position}`,
+			`${at.states}`,
+			`${(100 * at.feasibleShare).toFixed(1)} %`,
+			`${(100 * at.safeShare).toFixed(1)} %`,
+			shown(at.auc),
+			shown(at.aucFeasible),
+			at.aucFeasibleInterval ? at.aucFeasibleInterval.map(shown).join("–") : "-",
+			shown(at.ece),
+			shown(at.brier),
+			shown(at.baselines.promptRate),
+			shown(at.baselines.costSoFar),
+			shown(at.baselines.costModel),
+			shown(at.valueCorrelation),
+		]),
+	]);
+	const { pSafe, value, baselines } = test;
+	console.log(`\nOn ${test.prompts} prompts that were not trained on, under the budgets ${test.budgets.join(", ")}:`);
+	console.log(`pSafe: AUC ${shown(pSafe.auc)}, among feasible states ${shown(pSafe.aucFeasible)}; calibration error ${shown(pSafe.ece)};`);
+	console.log(
+		`Brier ${shown(pSafe.brier)} (constant rate ${shown(baselines.constantRate.brier)}, prompt's own rate ${shown(baselines.promptRateBrier)}).`,
+	);
+	console.log(`value: correlation ${shown(value.correlation)}, RMSE ${shown(value.rmse)}.`);
+	console.log(
+		`Trained on ${training.examples} states in ${training.seconds.toFixed(1)} s: ${training.epochs} epochs, ${training.parameters} parameters.`,
+	);
+	if (learnedNothing) console.log(`\n${learnedNothingAdvice}`);
+}
+
+export async function trainCommand(flags: TrainFlags): Promise<void> {
+	const report = await trainCritic({
+		rollouts: flags.rollouts,
+		out: flags.out,
+		inputs: flags.inputs?.split(",").map((name) => name.trim() as CriticInput),
+		layers: numeric(flags.layers),
+		width: numeric(flags.width),
+		members: numeric(flags.members),
+		budgets: flags.budgets.length > 0 ? flags.budgets.map(rangeOf) : undefined,
+		epochs: numeric(flags.epochs),
+		batch: numeric(flags.batch),
+		learningRate: numeric(flags.learningRate),
+		weightDecay: numeric(flags.weightDecay),
+		seed: numeric(flags.seed),
+		threads: numeric(flags.threads),
+		device: flags.device,
+		onEpoch: showEpoch,
+	});
+	clearEpoch();
+	if (flags.json) {
+		console.log(JSON.stringify(report));
+		return;
+	}
+	printReport(report);
+	console.log(`\nWrote ${flags.out}, ${flags.out}.report.json and ${flags.out}.report.html`);
+}

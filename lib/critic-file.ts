@@ -1,0 +1,73 @@
+// Whether a critic belongs to the model, the cost models and the budgets that it is loaded beside.
+import { CriticMismatchError } from "./errors.js";
+import { costHash, rewardHash } from "./fingerprint.js";
+import { callAddon, type NativeSpec } from "./native.js";
+import type { ConstraintIdentity } from "./training/rollout-files.js";
+
+/** What a critic was trained for. */
+export interface CriticIdentity {
+	modelHash: string;
+	rewardHash: string;
+	constraints: (ConstraintIdentity & { lowest: number; highest: number })[];
+	/** T of the responses that it learned from. */
+	maxTokens: number;
+}
+
+/** Reads what a critic was trained for. Errors: INVALID_CRITIC. */
+export function readCriticIdentity(path: string): CriticIdentity {
+	const { texts, numbers } = callAddon((native) =>
+		native.readTensors(
+			path,
+			"critic",
+			"INVALID_CRITIC",
+			["model_hash", "constraints", "reward_hash"],
+			["budget_lowest", "budget_highest", "max_tokens"],
+		),
+	);
+	const constraints = JSON.parse(texts.constraints ?? "[]") as ConstraintIdentity[];
+	return {
+		modelHash: texts.model_hash ?? "",
+		rewardHash: texts.reward_hash ?? "",
+		constraints: constraints.map((constraint, c) => ({
+			...constraint,
+			lowest: numbers.budget_lowest?.[c] ?? 0,
+			highest: numbers.budget_highest?.[c] ?? 0,
+		})),
+		maxTokens: numbers.max_tokens?.[0] ?? 0,
+	};
+}
+
+function expectSame(what: string, critic: string | number, guard: string | number): void {
+	if (critic === guard) return;
+	throw new CriticMismatchError(
+		`expected a critic that was trained for this guard's ${what} (${guard}), got one for ${critic}; train a critic for it, or load without one`,
+	);
+}
+
+export function warnExtrapolation(message: string): void {
+	process.emitWarning(message, { type: "InferenceGuardWarning", code: "CRITIC_EXTRAPOLATES" });
+}
+
+/**
+ * Checks a critic against the guard it is loaded into. A budget outside the range of the training is a warning, unless the
+ * critic was trained for one budget only. Errors: CRITIC_MISMATCH.
+ */
+export async function checkCritic(critic: CriticIdentity, spec: NativeSpec, modelHash: string, budgets: Float64Array): Promise<void> {
+	expectSame("model", critic.modelHash, modelHash);
+	expectSame("reward", critic.rewardHash, rewardHash(spec));
+	expectSame("number of cost models", critic.constraints.length, spec.constraints.length);
+	for (const [c, constraint] of spec.constraints.entries()) {
+		const trained = critic.constraints[c] as CriticIdentity["constraints"][number];
+		expectSame(`cost model ${c}`, trained.hash, await costHash(constraint));
+		expectSame(`discount of cost model ${c}`, trained.discount, constraint.discount);
+		expectSame(`criterion of cost model ${c}`, trained.criterion, constraint.criterion);
+		const budget = budgets[c] ?? 0;
+		const { lowest, highest } = trained;
+		if (lowest === highest) expectSame(`budget ${c}`, lowest, budget);
+		else if (budget < lowest || budget > highest) {
+			warnExtrapolation(
+				`the critic was trained for budgets from ${lowest} to ${highest} of cost model ${c}, and extrapolates to ${budget}`,
+			);
+		}
+	}
+}

@@ -1,0 +1,67 @@
+import { createHash } from "node:crypto";
+import { open } from "node:fs/promises";
+import { callAddon, type NativeCostModel, type NativeLexiconTerm, type NativeSpec } from "./native.js";
+
+const sampledBlocks = 64;
+const blockBytes = 65536;
+
+/**
+ * Fingerprint of a model file: SHA-256 over its metadata and tensor directory, its size, and 64 blocks of 64 KiB spread
+ * evenly over the tensor data. Costs milliseconds for a file of any size.
+ */
+export async function modelHash(path: string): Promise<string> {
+	const { dataOffset, bytes } = callAddon((native) => native.inspect(path));
+	const hash = createHash("sha256").update(`${bytes}`);
+	const file = await open(path);
+	try {
+		const addBytes = async (position: number, length: number) => {
+			const buffer = Buffer.alloc(length);
+			const { bytesRead } = await file.read(buffer, 0, length, position);
+			hash.update(buffer.subarray(0, bytesRead));
+		};
+		await addBytes(0, dataOffset);
+		const stride = Math.max(blockBytes, Math.floor((bytes - dataOffset) / sampledBlocks));
+		for (let position = dataOffset; position < bytes; position += stride) await addBytes(position, Math.min(blockBytes, bytes - position));
+	} finally {
+		await file.close();
+	}
+	return hash.digest("hex");
+}
+
+const sha256 = (...parts: (string | NodeJS.ArrayBufferView)[]) =>
+	parts
+		.reduce(
+			(hash, part) => hash.update(typeof part === "string" ? part : new Uint8Array(part.buffer, part.byteOffset, part.byteLength)),
+			createHash("sha256"),
+		)
+		.digest("hex");
+
+/** Fingerprint of a guard's model, from its file or its table. */
+export async function specHash(spec: NativeSpec): Promise<string> {
+	if (!("tabular" in spec)) return modelHash(spec.path);
+	const { pieces, logits, ends } = spec.tabular;
+	return sha256(JSON.stringify(pieces), logits, ends);
+}
+
+function lexiconHash(terms: readonly NativeLexiconTerm[]): string {
+	return sha256(JSON.stringify(terms.map(({ term, weight }) => [term, weight]).sort()));
+}
+
+/** Fingerprint of a cost model, without its budget. A function has none of its own: it is taken on trust. */
+export async function costHash(cost: NativeCostModel): Promise<string> {
+	switch (cost.kind) {
+		case "lexicon":
+			return lexiconHash(cost.lexicon);
+		case "tokenCosts":
+			return sha256(cost.tokenCosts);
+		case "classifier":
+			return sha256(await modelHash(cost.classifier), cost.link, cost.link === "excess" ? String(cost.threshold) : "");
+		case "function":
+			return "function";
+	}
+}
+
+/** Fingerprint of a reward model. */
+export function rewardHash({ reward, rewardLexicon }: Pick<NativeSpec, "reward" | "rewardLexicon">): string {
+	return rewardLexicon ? lexiconHash(rewardLexicon) : reward;
+}

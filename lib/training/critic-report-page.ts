@@ -1,0 +1,120 @@
+// The report of a critic as one HTML page that needs nothing else.
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { type CriticReport, learnedNothingAdvice } from "./critic-report.js";
+
+const require = createRequire(import.meta.url);
+const plotLibrary = (file: string) => readFile(require.resolve(`uplot/dist/${file}`), "utf8");
+
+const digits = (value: number | null | undefined, places = 3) => (value === null || value === undefined ? "–" : value.toFixed(places));
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+const between = (interval: readonly [number, number] | null) => (interval ? `${digits(interval[0])}–${digits(interval[1])}` : "–");
+const cells = (tag: string, values: (string | number)[]) => `<tr>${values.map((value) => `<${tag}>${value}</${tag}>`).join("")}</tr>`;
+
+function table(header: string[], rows: (string | number)[][]): string {
+	return `<div class="wide"><table><thead>${cells("th", header)}</thead><tbody>${rows.map((row) => cells("td", row)).join("")}</tbody></table></div>`;
+}
+
+function positionTable({ test }: CriticReport): string {
+	const header = ["tokens", "states", "feasible", "end safe", "AUC", "AUC feasible", "95 % interval", "calibration error", "Brier"];
+	const baselines = ["prompt's rate", "cost so far", "cost model on the text"];
+	return table(
+		[...header, ...baselines, "value correlation", "value RMSE"],
+		test.byPosition.map((at) => [
+			at.position,
+			at.states,
+			percent(at.feasibleShare),
+			percent(at.safeShare),
+			digits(at.auc),
+			digits(at.aucFeasible),
+			between(at.aucFeasibleInterval),
+			digits(at.ece),
+			digits(at.brier),
+			digits(at.baselines.promptRate),
+			digits(at.baselines.costSoFar),
+			digits(at.baselines.costModel),
+			digits(at.valueCorrelation),
+			digits(at.valueRmse),
+		]),
+	);
+}
+
+function summaryTable({ test, training, rollouts }: CriticReport): string {
+	const { pSafe, value, baselines } = test;
+	return table(
+		["", ""],
+		[
+			["AUC of pSafe", `${digits(pSafe.auc)} (${between(pSafe.aucInterval)})`],
+			["AUC among feasible states", `${digits(pSafe.aucFeasible)} (${between(pSafe.aucFeasibleInterval)})`],
+			["Expected calibration error, all / feasible", `${digits(pSafe.ece)} / ${digits(pSafe.eceFeasible)}`],
+			["Brier score, all / feasible", `${digits(pSafe.brier)} / ${digits(pSafe.brierFeasible)}`],
+			["Brier score of the constant rate", `${digits(baselines.constantRate.brier)} (${percent(baselines.constantRate.rate)} end safe)`],
+			["Brier score of the prompt's own rate", digits(baselines.promptRateBrier)],
+			["Correlation and RMSE of value", `${digits(value.correlation)}, ${digits(value.rmse)}`],
+			["Prompts: train / validation / test", `${rollouts.prompts.train} / ${rollouts.prompts.validation} / ${rollouts.prompts.test}`],
+			["States that trained", training.examples],
+			["Network", `${training.members} members of ${training.layers} layers of ${training.width}, ${training.parameters} parameters`],
+			["Inputs", training.inputs.join(", ")],
+			["Budgets trained for", training.budgets.map(([low, high]) => `${digits(low)}–${digits(high)}`).join("; ") || "none"],
+			["Budgets reported on", test.budgets.map((budget) => digits(budget)).join("; ") || "none"],
+			["Training", `${training.epochs} epochs, ${training.seconds.toFixed(1)} s`],
+		],
+	);
+}
+
+const style = `
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
+body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+.wide { overflow-x: auto; margin-bottom: 1.5rem; }
+.plots { display: flex; flex-wrap: wrap; gap: 2rem; }
+.warning { border-left: .3rem solid #c60; padding-left: 1rem; }
+.uplot { background: #fff; color: #222; padding: .5rem; border-radius: .4rem; }`;
+
+/** Draws both plots in the page; it is serialised into it. */
+const script = `
+const report = JSON.parse(document.getElementById("report").textContent);
+const size = { width: 520, height: 380 };
+const axes = (x, y) => [{ label: x }, { label: y }];
+const line = (label, stroke, more) => ({ label, stroke, width: 2, points: { show: true, size: 7, fill: stroke }, ...more });
+const curve = report.test.pSafe.calibration;
+new uPlot({ ...size, title: "Calibration of pSafe, feasible states", scales: { x: { time: false, range: [0, 1] }, y: { range: [0, 1] } },
+	axes: axes("predicted", "share that ended safe"),
+	series: [{ label: "predicted" }, line("critic", "#06c"), { label: "perfect", stroke: "#999", dash: [6, 4], points: { show: false } }] },
+	[curve.map((bin) => bin.predicted), curve.map((bin) => bin.observed), curve.map((bin) => bin.predicted)], document.getElementById("calibration"));
+const at = report.test.byPosition;
+const bound = (i) => at.map((p) => p.aucFeasibleInterval ? p.aucFeasibleInterval[i] : null);
+const rows = [["prompt's own rate", "#393", at.map((p) => p.baselines.promptRate)], ["cost so far", "#c60", at.map((p) => p.baselines.costSoFar)],
+	["cost model on the text", "#a3a", at.map((p) => p.baselines.costModel)]].filter(([, , values]) => values.some((v) => v !== null));
+const edge = { stroke: "#06c4", width: 1, points: { show: false } };
+new uPlot({ ...size, title: "AUC by position, feasible states", scales: { x: { time: false }, y: { range: [0.4, 1] } },
+	axes: axes("response tokens", "AUC"), bands: [{ series: [3, 2], fill: "#06c2" }],
+	series: [{ label: "tokens" }, line("critic", "#06c"), { label: "95 % low", ...edge }, { label: "95 % high", ...edge }, ...rows.map(([label, color]) => line(label, color))] },
+	[at.map((p) => p.position), at.map((p) => p.aucFeasible), bound(0), bound(1), ...rows.map(([, , values]) => values)], document.getElementById("auc"));`;
+
+/** One self-contained HTML page: summary, calibration curve, AUC by position, and the table behind them. */
+export async function criticReportPage(report: CriticReport): Promise<string> {
+	const [library, libraryStyle] = await Promise.all([plotLibrary("uPlot.iife.min.js"), plotLibrary("uPlot.min.css")]);
+	const data = JSON.stringify(report).replaceAll("<", "\\u003c");
+	const warning = report.learnedNothing ? `<p class="warning">${learnedNothingAdvice}</p>` : "";
+	return `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Critic report</title>
+<style>${libraryStyle}${style}</style></head>
+<body>
+<h1>Critic report</h1>
+<p>Measured on ${report.test.prompts} prompts that the critic was not trained on (${report.test.states} states).</p>
+${warning}
+${summaryTable(report)}
+<div class="plots"><div id="calibration"></div><div id="auc"></div></div>
+<h2>By position</h2>
+${positionTable(report)}
+<script type="application/json" id="report">${data}</script>
+<script>${library}</script>
+<script>${script}</script>
+</body>
+</html>
+`;
+}

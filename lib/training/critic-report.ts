@@ -1,0 +1,283 @@
+// How good a critic is on prompts that it was not trained on, beside simpler predictors.
+import type { NativeCritic } from "../native.js";
+import {
+	auc,
+	bootstrapInterval,
+	type CalibrationBin,
+	calibrationCurve,
+	correlation,
+	expectedCalibrationError,
+	type Interval,
+	meanSquaredError,
+} from "./metrics.js";
+import type { RolloutManifest } from "./rollout-files.js";
+import type { Split } from "./split.js";
+
+/** AUCs of simpler predictors of safety; null where they cannot tell anything apart. */
+export interface BaselineAucs {
+	/** The share of safe responses among the others to the same prompt. */
+	promptRate: number | null;
+	/** The cost charged so far. */
+	costSoFar: number | null;
+	/** The sequence cost models' opinion of the partial text; null where there is none. */
+	costModel: number | null;
+}
+
+/** pSafe on some states. AUC: null where only one outcome occurs. */
+export interface PositionReport {
+	/** Response tokens; 0 is the prompt's last token. */
+	position: number;
+	states: number;
+	/** Share of states that are still feasible. */
+	feasibleShare: number;
+	/** Share of states whose response ended within budget. */
+	safeShare: number;
+	auc: number | null;
+	/** Among states that are still feasible. */
+	aucFeasible: number | null;
+	aucFeasibleInterval: Interval | null;
+	ece: number;
+	brier: number;
+	valueCorrelation: number | null;
+	valueRmse: number;
+	/** Among states that are still feasible. */
+	baselines: BaselineAucs;
+}
+
+/** What {@link trainCritic} measured. */
+export interface CriticReport {
+	rollouts: { prompts: Record<Split, number>; missingBatches: number; modelHash: string; maxTokens: number; stride: number };
+	training: {
+		/** States that trained. */
+		examples: number;
+		/** Until the validation loss was lowest. */
+		epochs: number;
+		validationLoss: number;
+		parameters: number;
+		inputs: string[];
+		layers: number;
+		width: number;
+		members: number;
+		seed: number;
+		/** Ranges that budgets were drawn from, one per constraint. */
+		budgets: [lowest: number, highest: number][];
+		seconds: number;
+	};
+	/** Under the budgets that the rollouts were made with. */
+	test: {
+		prompts: number;
+		states: number;
+		budgets: number[];
+		pSafe: {
+			auc: number | null;
+			aucInterval: Interval | null;
+			aucFeasible: number | null;
+			aucFeasibleInterval: Interval | null;
+			ece: number;
+			eceFeasible: number;
+			brier: number;
+			brierFeasible: number;
+			calibration: CalibrationBin[];
+		};
+		value: { correlation: number | null; rmse: number };
+		baselines: BaselineAucs & {
+			/** Predicting the share of safe states for all of them. */
+			constantRate: { rate: number; brier: number };
+			promptRateBrier: number | null;
+		};
+		byPosition: PositionReport[];
+	};
+	/** The interval of the feasible AUC includes 0.5: the latent state holds nothing that this critic could use. */
+	learnedNothing: boolean;
+}
+
+const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
+const finiteInterval = (interval: Interval): Interval | null => (interval.every(Number.isFinite) ? interval : null);
+
+/** Some rows of the predictions. */
+class States {
+	readonly #columns: NativeCritic;
+	readonly #rates: Float64Array;
+	readonly rows: number[];
+
+	constructor(columns: NativeCritic, rates: Float64Array, rows: number[]) {
+		this.#columns = columns;
+		this.#rates = rates;
+		this.rows = rows;
+	}
+
+	where(keep: (columns: NativeCritic, row: number) => boolean): States {
+		return new States(
+			this.#columns,
+			this.#rates,
+			this.rows.filter((row) => keep(this.#columns, row)),
+		);
+	}
+
+	get feasible(): States {
+		return this.where(({ feasible }, row) => feasible[row] === 1);
+	}
+
+	column(name: "prompt" | "safe" | "pSafe" | "value" | "trueValue" | "feasible"): number[] {
+		return this.rows.map((row) => this.#columns[name][row] as number);
+	}
+
+	auc(score: (columns: NativeCritic, row: number) => number): number | null {
+		return finite(
+			auc(
+				this.rows.map((row) => score(this.#columns, row)),
+				this.column("safe"),
+			),
+		);
+	}
+
+	aucInterval(): Interval | null {
+		const [pSafe, safe] = [this.column("pSafe"), this.column("safe")];
+		const ofSample = (sample: number[]) =>
+			auc(
+				sample.map((i) => pSafe[i] as number),
+				sample.map((i) => safe[i] as number),
+			);
+		return finiteInterval(bootstrapInterval(this.column("prompt"), ofSample));
+	}
+
+	baselines(hasCostModel: boolean): BaselineAucs {
+		const informed = (value: number | null) => (value === 0.5 ? null : value);
+		const rated = this.where((_, row) => Number.isFinite(this.#rates[row]));
+		return {
+			promptRate: informed(rated.auc((_, row) => this.#rates[row] as number)),
+			costSoFar: informed(this.auc(({ costShare }, row) => -(costShare[row] as number))),
+			costModel: hasCostModel ? informed(this.auc(({ partialCostShare }, row) => -(partialCostShare[row] as number))) : null,
+		};
+	}
+
+	promptRateBrier(): number | null {
+		const rated = this.where((_, row) => Number.isFinite(this.#rates[row]));
+		return finite(
+			meanSquaredError(
+				rated.rows.map((row) => this.#rates[row] as number),
+				rated.column("safe"),
+			),
+		);
+	}
+}
+
+/** For every row the share of safe ones among the other responses to its prompt; NaN where there is no other. */
+function promptRates({ prompt, response, safe }: NativeCritic): Float64Array {
+	const responses = new Map<number, Map<number, number>>();
+	prompt.forEach((p, row) => {
+		const own = responses.get(p) ?? new Map<number, number>();
+		responses.set(p, own.set(response[row] as number, safe[row] as number));
+	});
+	return Float64Array.from(prompt, (p, row) => {
+		const own = responses.get(p) as Map<number, number>;
+		const total = [...own.values()].reduce((sum, value) => sum + value, 0);
+		return (total - (own.get(response[row] as number) as number)) / (own.size - 1);
+	});
+}
+
+function positionReport(position: number, states: States, hasCostModel: boolean): PositionReport {
+	const [pSafe, safe, feasible] = [states.column("pSafe"), states.column("safe"), states.feasible];
+	const [value, trueValue] = [states.column("value"), states.column("trueValue")];
+	return {
+		position,
+		states: states.rows.length,
+		feasibleShare: feasible.rows.length / states.rows.length,
+		safeShare: safe.reduce((sum, one) => sum + one, 0) / safe.length,
+		auc: states.auc((columns, row) => columns.pSafe[row] as number),
+		aucFeasible: feasible.auc((columns, row) => columns.pSafe[row] as number),
+		aucFeasibleInterval: feasible.aucInterval(),
+		ece: expectedCalibrationError(pSafe, safe),
+		brier: meanSquaredError(pSafe, safe),
+		valueCorrelation: finite(correlation(value, trueValue)),
+		valueRmse: Math.sqrt(meanSquaredError(value, trueValue)),
+		baselines: feasible.baselines(hasCostModel),
+	};
+}
+
+interface TrainingFacts {
+	budgets: [number, number][];
+	splits: Split[];
+	missing: number;
+	seconds: number;
+	options: { inputs: string[]; layers: number; width: number; members: number; seed: number };
+}
+
+export function criticReport(trained: NativeCritic, manifest: RolloutManifest, facts: TrainingFacts): CriticReport {
+	const { budgets, splits, missing, seconds, options } = facts;
+	const all = new States(
+		trained,
+		promptRates(trained),
+		Array.from(trained.prompt, (_, row) => row),
+	);
+	const feasible = all.feasible;
+	const [pSafe, safe] = [all.column("pSafe"), all.column("safe")];
+	const [feasiblePSafe, feasibleSafe] = [feasible.column("pSafe"), feasible.column("safe")];
+	const rate = safe.reduce((sum, one) => sum + one, 0) / safe.length;
+	const hasCostModel = manifest.constraints.some(({ kind }) => kind === "classifier" || kind === "function");
+	const positions = [...new Set(trained.position)].sort((a, b) => a - b);
+	const feasibleInterval = feasible.aucInterval();
+	const count = (split: Split) => splits.filter((one) => one === split).length;
+	const { inputs, layers, width, members, seed } = options;
+	return {
+		rollouts: {
+			prompts: { train: count("train"), validation: count("validation"), test: count("test") },
+			missingBatches: missing,
+			modelHash: manifest.modelHash,
+			maxTokens: manifest.maxTokens,
+			stride: manifest.stride,
+		},
+		training: {
+			examples: trained.examples,
+			epochs: trained.epochs,
+			validationLoss: trained.validationLoss,
+			parameters: trained.tensors.reduce((sum, { name, values }) => sum + (name.startsWith("member.") ? values.length : 0), 0),
+			inputs,
+			layers,
+			width,
+			members,
+			seed,
+			budgets,
+			seconds,
+		},
+		test: {
+			prompts: new Set(trained.prompt).size,
+			states: all.rows.length,
+			budgets: manifest.constraints.map(({ budget }) => budget),
+			pSafe: {
+				auc: all.auc((columns, row) => columns.pSafe[row] as number),
+				aucInterval: all.aucInterval(),
+				aucFeasible: feasible.auc((columns, row) => columns.pSafe[row] as number),
+				aucFeasibleInterval: feasibleInterval,
+				ece: expectedCalibrationError(pSafe, safe),
+				eceFeasible: expectedCalibrationError(feasiblePSafe, feasibleSafe),
+				brier: meanSquaredError(pSafe, safe),
+				brierFeasible: meanSquaredError(feasiblePSafe, feasibleSafe),
+				calibration: calibrationCurve(feasiblePSafe, feasibleSafe),
+			},
+			value: {
+				correlation: finite(correlation(all.column("value"), all.column("trueValue"))),
+				rmse: Math.sqrt(meanSquaredError(all.column("value"), all.column("trueValue"))),
+			},
+			baselines: {
+				...feasible.baselines(hasCostModel),
+				constantRate: { rate, brier: rate * (1 - rate) },
+				promptRateBrier: all.promptRateBrier(),
+			},
+			byPosition: positions.map((position) =>
+				positionReport(
+					position,
+					all.where((columns, row) => columns.position[row] === position),
+					hasCostModel,
+				),
+			),
+		},
+		learnedNothing: feasibleInterval === null || feasibleInterval[0] <= 0.5,
+	};
+}
+
+/** What to do about a critic that learned nothing. */
+export const learnedNothingAdvice =
+	"The critic has learned nothing: the 95 % interval of its AUC among states that are still feasible includes 0.5. What helps: more " +
+	"rollouts (more prompts first); a cost that persists through a text instead of single words that come by chance; or the guard " +
+	'without a critic (estimator "models"), which needs none.';

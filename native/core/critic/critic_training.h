@@ -1,0 +1,71 @@
+// critic_training.h owns the training of a critic on rollouts (paper, section 4): AdamW through ggml-opt, binary
+// cross-entropy for pSafe and squared error for the standardised value. A new initial budget is drawn for every example in
+// every epoch, above what the text has cost already, so that one set of rollouts trains for a range of budgets (Sauté RL).
+// The members see bootstrap samples of the prompts. The weights of the lowest validation loss are kept, and pSafe is
+// calibrated on the validation split. The same data, seed and number of threads give the same weights.
+#pragma once
+
+#include "critic/latent_critic.h"
+#include "critic/rollout_record.h"
+#include "safety/safety_state.h"
+#include "support/cancel.h"
+
+#include <functional>
+
+namespace ig {
+
+enum rollout_split : uint8_t { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST };
+
+struct budget_range {
+    double lowest;
+    double highest;
+};
+
+struct critic_training_options {
+    rollout_shape             shape;
+    feature_groups            inputs;
+    std::vector<budget_terms> terms; // per constraint: the budget that is reported on, and the discount
+    std::vector<budget_range> budgets; // per constraint: what is drawn from
+    std::vector<uint8_t>      splits; // rollout_split of every prompt
+    int32_t                   max_tokens = 128; // T of the rollouts
+    int32_t                   n_layers = 1;
+    int32_t                   width = 256;
+    int32_t                   n_members = 4;
+    int32_t                   max_epochs = 30;
+    int32_t                   batch_size = 256;
+    double                    learning_rate = 1e-3;
+    double                    weight_decay = 0.01;
+    uint64_t                  seed = 0;
+    int32_t                   n_threads = 1;
+    ggml_backend_dev_t        device = nullptr; // null: the CPU
+};
+
+// what the critic said of one state of the test split, and what became of it
+struct critic_prediction {
+    int32_t prompt;
+    int32_t response;
+    int32_t position; // response tokens
+    bool    feasible; // so far, under the reported budgets
+    bool    safe; // the response ended within them
+    float   p_safe;
+    float   p_safe_std;
+    float   value;
+    float   true_value;
+    float   cost_share; // cost so far in units of the budget, the largest of all constraints
+    float   partial_cost_share; // the same for the sequence cost models' opinion of the text so far
+};
+
+struct critic_training {
+    critic_weights                 weights;
+    std::vector<critic_prediction> predictions; // on the test split
+    int64_t                        n_examples = 0; // that train
+    int32_t                        n_epochs = 0; // until the validation loss was lowest
+    double                         validation_loss = 0;
+};
+
+using loss_function = std::function<void(int32_t epoch, double training_loss, double validation_loss)>;
+
+critic_training train_critic(const std::vector<rollout> & rollouts, const critic_training_options & options,
+                             const cancel_flag & cancel, const loss_function & on_epoch);
+
+}

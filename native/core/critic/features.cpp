@@ -1,0 +1,56 @@
+#include "critic/features.h"
+
+#include "support/numeric.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ig {
+
+std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t k, double last_log_likelihood,
+                                    double mean_log_likelihood) {
+    std::vector<float> p(n_vocab);
+    const float top = max_of(logits, n_vocab);
+    const double sum = exp_and_sum(logits, n_vocab, 1, top, p.data());
+    const double total = top + std::log(sum);
+    std::vector<float> summary;
+    for (int32_t token : top_k(logits, n_vocab, k)) {
+        summary.push_back(float(logits[token] - total));
+    }
+    double entropy = 0;
+    for (size_t i = 0; i < n_vocab; ++i) {
+        if (p[i] > 0) {
+            entropy -= p[i] / sum * (logits[i] - total);
+        }
+    }
+    summary.push_back(float(entropy));
+    summary.push_back(float(last_log_likelihood));
+    summary.push_back(float(mean_log_likelihood));
+    return summary;
+}
+
+void write_features(const feature_shape & shape, const latent_state & state, float * out) {
+    if (shape.groups.hidden) {
+        double squares = 0;
+        for (int32_t i = 0; i < shape.n_embd; ++i) {
+            squares += double(state.hidden[i]) * state.hidden[i];
+        }
+        const float scale = float(1 / std::sqrt(squares / shape.n_embd + 1e-6));
+        for (int32_t i = 0; i < shape.n_embd; ++i) {
+            *out++ = state.hidden[i] * scale;
+        }
+    }
+    if (shape.groups.logits) {
+        out = std::copy(state.summary, state.summary + shape.n_summary, out);
+    }
+    if (shape.groups.z) {
+        for (int32_t i = 0; i < shape.n_constraints; ++i) {
+            *out++ = float(state.z[i]);
+        }
+    }
+    if (shape.groups.position) {
+        *out = float(state.position);
+    }
+}
+
+}

@@ -1,0 +1,47 @@
+// features.h owns what a critic reads of a latent state and in which order: the hidden state, normalised to a root mean
+// square of 1; a summary of the logits; what is left of each budget; and the position. Each group can be left out.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace ig {
+
+// The log-probabilities of the k most probable tokens in order, the entropy, the log-probability of the token sampled
+// last, and the mean over all tokens sampled so far (both 0 before the first one). k is at most the vocabulary's size.
+std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t k, double last_log_likelihood,
+                                    double mean_log_likelihood);
+
+const size_t n_summary_beside_top_k = 3;
+
+struct feature_groups {
+    bool hidden = true;
+    bool logits = true;
+    bool z = true;
+    bool position = true;
+};
+
+struct feature_shape {
+    feature_groups groups;
+    int32_t        n_embd = 0;
+    int32_t        n_summary = 0;
+    int32_t        n_constraints = 0;
+
+    int32_t size() const {
+        return (groups.hidden ? n_embd : 0) + (groups.logits ? n_summary : 0) + (groups.z ? n_constraints : 0) +
+               (groups.position ? 1 : 0);
+    }
+};
+
+struct latent_state {
+    const float *  hidden; // [n_embd]
+    const float *  summary; // [n_summary]
+    const double * z; // [n_constraints], in units of the budget scale
+    double         position; // share of the longest response
+};
+
+// Writes shape.size() values.
+void write_features(const feature_shape & shape, const latent_state & state, float * out);
+
+}

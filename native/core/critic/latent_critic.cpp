@@ -1,0 +1,126 @@
+#include "critic/latent_critic.h"
+
+#include "support/error.h"
+
+#include <cmath>
+
+namespace ig {
+
+namespace {
+
+const double largest_dimension = 1 << 20;
+
+int32_t dimension(const tensor_file & file, const std::string & path, const char * key, double least) {
+    const double value = file.number(key);
+    if (value < least || value > largest_dimension || value != std::floor(value)) {
+        throw error("INVALID_CRITIC", format("%s has no valid %s: %g; make the file again", path.c_str(), key, value));
+    }
+    return int32_t(value);
+}
+
+}
+
+critic_weights load_critic(const std::string & path) {
+    const tensor_file file(path, "critic", "INVALID_CRITIC");
+    critic_weights w;
+    w.features.groups.hidden = file.number("inputs.hidden") != 0;
+    w.features.groups.logits = file.number("inputs.logits") != 0;
+    w.features.groups.z = file.number("inputs.z") != 0;
+    w.features.groups.position = file.number("inputs.position") != 0;
+    w.features.n_embd = dimension(file, path, "hidden_width", 0);
+    w.features.n_summary = dimension(file, path, "summary_width", int(n_summary_beside_top_k));
+    w.budget_scale = file.numbers("budget_scale");
+    w.features.n_constraints = int32_t(w.budget_scale.size());
+    for (double scale : w.budget_scale) {
+        if (!(scale > 0)) {
+            throw error("INVALID_CRITIC", path + " has a budget scale that is not positive; make the file again");
+        }
+    }
+    w.net.n_inputs = w.features.size();
+    w.net.n_layers = dimension(file, path, "layers", 0);
+    w.net.width = dimension(file, path, "width", 1);
+    w.net.n_members = dimension(file, path, "members", 1);
+    if (w.net.n_inputs == 0 || w.net.n_layers > 64 || w.net.n_members > 256) {
+        throw error("INVALID_CRITIC", path + " describes no network; make the file again");
+    }
+    w.value_mean = file.number("value_mean");
+    w.value_scale = file.number("value_scale");
+    w.mean = file.tensor("features.mean", { w.net.n_inputs });
+    w.scale = file.tensor("features.scale", { w.net.n_inputs });
+    for (float scale : w.scale) {
+        if (!(scale > 0)) {
+            throw error("INVALID_CRITIC", path + " has a feature scale that is not positive; make the file again");
+        }
+    }
+    for (const named_tensor & t : network_tensors(w.net)) {
+        w.tensors.push_back(file.tensor(t.name, t.shape));
+    }
+    return w;
+}
+
+critic_output combine_members(const network_output & out, size_t row, double value_mean, double value_scale) {
+    const double n = double(out.log_odds.size());
+    double sum = 0, squares = 0, value = 0;
+    for (size_t m = 0; m < out.log_odds.size(); ++m) {
+        const double p = 1 / (1 + std::exp(-double(out.log_odds[m][row])));
+        sum += p;
+        squares += p * p;
+        value += out.value[m][row];
+    }
+    const double mean = sum / n;
+    const double variance = std::max(0.0, squares / n - mean * mean);
+    return { float(mean), float(std::sqrt(variance)), float(value / n * value_scale + value_mean) };
+}
+
+latent_critic::latent_critic(critic_weights given, int32_t n_embd, int32_t n_vocab, size_t n_constraints,
+                             ggml_backend_dev_t device, int32_t n_threads)
+    : weights(std::move(given)), backend(open_backend(device, n_threads)), net(weights.net, backend.get(), false),
+      runner(net, backend.get()) {
+    const auto expect = [](bool fits, const char * what, int64_t critic, int64_t model) {
+        if (!fits) {
+            throw error("CRITIC_MISMATCH", format("expected a critic for %lld %s, got one for %lld; train a critic for this model "
+                                                  "and these cost models",
+                                                  (long long) model, what, (long long) critic));
+        }
+    };
+    const int32_t n_top = weights.features.n_summary - int32_t(n_summary_beside_top_k);
+    expect(weights.features.n_constraints == int32_t(n_constraints), "constraints", weights.features.n_constraints,
+           int64_t(n_constraints));
+    expect(!weights.features.groups.hidden || weights.features.n_embd == n_embd, "values of the hidden state",
+           weights.features.n_embd, n_embd);
+    expect(n_top <= n_vocab, "tokens of the vocabulary", n_top, n_vocab);
+    net.set_weights(weights.tensors);
+}
+
+std::vector<critic_output> latent_critic::judge(const std::vector<critic_input> & inputs) {
+    const feature_shape & shape = weights.features;
+    const size_t n_features = size_t(shape.size());
+    const size_t n_top = size_t(shape.n_summary) - n_summary_beside_top_k;
+    std::vector<float> rows(inputs.size() * n_features);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+        const critic_input & in = inputs[i];
+        const size_t n_tokens = in.text.tokens->size();
+        const double mean = n_tokens > 0 ? in.text.log_likelihood / double(n_tokens) : 0;
+        std::vector<float> summary;
+        if (shape.groups.logits) {
+            summary = summarise_logits(in.logits, in.n_vocab, n_top, in.last_log_likelihood, mean);
+        }
+        std::vector<double> z = *in.z;
+        for (size_t c = 0; c < z.size(); ++c) {
+            z[c] /= weights.budget_scale[c];
+        }
+        float * row = &rows[i * n_features];
+        write_features(shape, { in.hidden, summary.data(), z.data(), double(n_tokens) / max_tokens }, row);
+        for (size_t k = 0; k < n_features; ++k) {
+            row[k] = (row[k] - weights.mean[k]) / weights.scale[k];
+        }
+    }
+    const network_output out = runner.run(rows, inputs.size());
+    std::vector<critic_output> outputs;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+        outputs.push_back(combine_members(out, i, weights.value_mean, weights.value_scale));
+    }
+    return outputs;
+}
+
+}

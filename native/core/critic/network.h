@@ -1,0 +1,88 @@
+// network.h owns the critic's network: E members, each a stack of SiLU layers (none: linear) under two heads, the log-odds
+// of pSafe and the standardised value. Its weights lie in one buffer of a backend; graphs are built on top of them, for
+// the forward pass here and for training.
+#pragma once
+
+#include "support/tensor_file.h"
+
+#include "ggml-backend.h"
+#include "ggml.h"
+
+#include <memory>
+#include <vector>
+
+namespace ig {
+
+struct ggml_context_deleter {
+    void operator()(ggml_context * ctx) const { ggml_free(ctx); }
+};
+struct backend_deleter {
+    void operator()(ggml_backend_t backend) const { ggml_backend_free(backend); }
+};
+struct buffer_deleter {
+    void operator()(ggml_backend_buffer_t buffer) const { ggml_backend_buffer_free(buffer); }
+};
+
+using context_ptr = std::unique_ptr<ggml_context, ggml_context_deleter>;
+using backend_ptr = std::unique_ptr<ggml_backend, backend_deleter>;
+using buffer_ptr = std::unique_ptr<ggml_backend_buffer, buffer_deleter>;
+
+// A backend on this device; null: the CPU.
+backend_ptr open_backend(ggml_backend_dev_t device, int32_t n_threads);
+
+struct network_shape {
+    int32_t n_inputs = 0;
+    int32_t n_layers = 1;
+    int32_t width = 256;
+    int32_t n_members = 4;
+
+    int64_t n_parameters() const;
+};
+
+// The weights by name, with shapes and without values.
+std::vector<named_tensor> network_tensors(const network_shape & shape);
+
+struct network_heads {
+    ggml_tensor * log_odds; // [1, n]
+    ggml_tensor * value; // [1, n]
+};
+
+class network {
+  public:
+    network(const network_shape & shape, ggml_backend_t backend, bool trainable);
+
+    const network_shape shape;
+
+    void                               set_weights(const std::vector<std::vector<float>> & values);
+    std::vector<std::vector<float>>    weights() const;
+
+    // x: [n_inputs, n]
+    network_heads forward(ggml_context * ctx, ggml_tensor * x, int32_t member) const;
+
+  private:
+    context_ptr                ctx;
+    buffer_ptr                 buffer;
+    std::vector<ggml_tensor *> tensors; // in the order of network_tensors
+};
+
+// what the network says of n rows: [member][row]
+struct network_output {
+    std::vector<std::vector<float>> log_odds;
+    std::vector<std::vector<float>> value;
+};
+
+// Runs the forward pass on many rows at once.
+class network_runner {
+  public:
+    network_runner(const network & net, ggml_backend_t backend);
+    ~network_runner();
+
+    network_output run(const std::vector<float> & inputs, size_t n_rows); // inputs: [n_rows, n_inputs]
+
+  private:
+    const network & net;
+    ggml_backend_t  backend;
+    ggml_gallocr *  allocator;
+};
+
+}

@@ -1,0 +1,103 @@
+#include "critic/rollout_record.h"
+
+#include "support/error.h"
+
+#include <cstring>
+
+namespace ig {
+
+static_assert(sizeof(float) == 4 && sizeof(double) == 8, "records hold IEEE 754 numbers");
+
+namespace {
+
+class byte_writer {
+  public:
+    std::vector<uint8_t> bytes;
+
+    template <typename T> void put(T value) { put_all(&value, 1); }
+
+    template <typename T> void put_all(const T * values, size_t n) {
+        const uint8_t * begin = reinterpret_cast<const uint8_t *>(values);
+        bytes.insert(bytes.end(), begin, begin + n * sizeof(T));
+    }
+
+    template <typename T> void put_all(const std::vector<T> & values) { put_all(values.data(), values.size()); }
+};
+
+class byte_reader {
+  public:
+    byte_reader(const uint8_t * data, size_t n_bytes) : data(data), n_left(n_bytes) {}
+
+    template <typename T> T get() { return get_all<T>(1)[0]; }
+
+    template <typename T> std::vector<T> get_all(size_t n) {
+        if (n > n_left / sizeof(T)) {
+            throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: it ends too early");
+        }
+        std::vector<T> values(n);
+        std::memcpy(values.data(), data, n * sizeof(T));
+        data += n * sizeof(T);
+        n_left -= n * sizeof(T);
+        return values;
+    }
+
+    bool at_end() const { return n_left == 0; }
+
+  private:
+    const uint8_t * data;
+    size_t          n_left;
+};
+
+}
+
+std::vector<uint8_t> write_record(const rollout_shape & shape, const std::vector<rollout> & rollouts) {
+    byte_writer out;
+    for (const rollout & r : rollouts) {
+        out.put<int32_t>(r.prompt);
+        out.put<int32_t>(r.response);
+        out.put<uint32_t>(uint32_t(r.tokens.size()));
+        out.put<uint32_t>(uint32_t(r.positions.size()));
+        out.put<double>(r.reward);
+        out.put_all(r.binding_cost);
+        out.put_all(r.tokens);
+        for (const rollout_position & p : r.positions) {
+            out.put<int32_t>(p.n_tokens);
+            out.put_all(p.summary);
+            out.put_all(p.cost);
+            out.put_all(p.partial_cost);
+            out.put_all(p.hidden);
+        }
+    }
+    return std::move(out.bytes);
+}
+
+std::vector<rollout> read_record(const rollout_shape & shape, const uint8_t * data, size_t n_bytes) {
+    byte_reader in(data, n_bytes);
+    std::vector<rollout> rollouts;
+    while (!in.at_end()) {
+        rollout r;
+        r.prompt = in.get<int32_t>();
+        r.response = in.get<int32_t>();
+        const uint32_t n_tokens = in.get<uint32_t>();
+        const uint32_t n_positions = in.get<uint32_t>();
+        r.reward = in.get<double>();
+        r.binding_cost = in.get_all<double>(size_t(shape.n_constraints));
+        r.tokens = in.get_all<token_id>(n_tokens);
+        for (uint32_t i = 0; i < n_positions; ++i) {
+            rollout_position p;
+            p.n_tokens = in.get<int32_t>();
+            p.summary = in.get_all<float>(size_t(shape.n_summary));
+            p.cost = in.get_all<double>(size_t(shape.n_constraints));
+            p.partial_cost = in.get_all<double>(size_t(shape.n_constraints));
+            p.hidden = in.get_all<uint16_t>(size_t(shape.n_embd));
+            if (p.n_tokens < 0 || uint32_t(p.n_tokens) > n_tokens) {
+                throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: a position lies outside its response");
+            }
+            r.positions.push_back(std::move(p));
+        }
+        rollouts.push_back(std::move(r));
+    }
+    return rollouts;
+}
+
+}

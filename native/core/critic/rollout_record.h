@@ -1,0 +1,36 @@
+// rollout_record.h owns the bytes of sampled responses: what a critic is trained on. A record holds the responses to a few
+// prompts; numbers are little-endian. Reading checks every length; damaged bytes are INVALID_ROLLOUTS.
+#pragma once
+
+#include "safety/cost_model.h"
+
+namespace ig {
+
+struct rollout_shape {
+    int32_t n_embd = 0;
+    int32_t n_summary = 0;
+    int32_t n_constraints = 0;
+};
+
+struct rollout_position {
+    int32_t               n_tokens; // response tokens so far
+    std::vector<float>    summary; // of the logits
+    std::vector<double>   cost; // so far, per constraint
+    std::vector<double>   partial_cost; // the sequence cost model's opinion of the text so far; 0 for token cost models
+    std::vector<uint16_t> hidden; // [n_embd], half precision
+};
+
+struct rollout {
+    int32_t                       prompt;
+    int32_t                       response; // number among those of its prompt
+    std::vector<token_id>         tokens;
+    double                        reward;
+    std::vector<double>           binding_cost; // the smallest budget under which the response is within budget
+    std::vector<rollout_position> positions;
+};
+
+std::vector<uint8_t> write_record(const rollout_shape & shape, const std::vector<rollout> & rollouts);
+
+std::vector<rollout> read_record(const rollout_shape & shape, const uint8_t * data, size_t n_bytes);
+
+}

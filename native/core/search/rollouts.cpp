@@ -1,0 +1,236 @@
+#include "search/rollouts.h"
+
+#include "critic/features.h"
+#include "search/estimator.h"
+#include "search/expansion.h"
+
+#include "ggml.h"
+
+namespace ig {
+
+namespace {
+
+struct growing {
+    const rollout_prompt * prompt;
+    path                   text;
+    rollout                result;
+    std::vector<double>    highest_cost; // per constraint
+    random_stream          random;
+};
+
+search_options plain_sampling(const rollout_options & options) {
+    search_options plain;
+    plain.objective = OBJECTIVE_REWARD;
+    plain.sampling.temperature = options.temperature;
+    plain.max_tokens = options.max_tokens;
+    plain.n_candidates = 1;
+    plain.n_beams = 1;
+    return plain;
+}
+
+class rollout_run {
+  public:
+    rollout_run(const search_models & models, const rollout_options & options, const cancel_flag & cancel)
+        : models(models), options(options), cancel(cancel), search(plain_sampling(options)),
+          expand(models, search, cancel, timings), judge(models, search, timings), sampler(search.sampling) {
+        shape.n_embd = models.model.n_embd();
+        top_k = std::min(options.top_k, models.model.n_vocab());
+        shape.n_summary = top_k + int32_t(n_summary_beside_top_k);
+        shape.n_constraints = int32_t(models.constraints.size());
+        for (const constraint & c : models.constraints) {
+            judges_partial_texts = judges_partial_texts || c.whole_text != nullptr;
+        }
+    }
+
+    rollout_batch run(const std::vector<rollout_prompt> & prompts) {
+        rollout_batch batch;
+        batch.shape = shape;
+        start(prompts);
+        std::vector<growing *> live;
+        for (growing & g : all) {
+            live.push_back(&g);
+        }
+        for (int32_t t = 0; !live.empty(); ++t) {
+            step(live, t);
+            if (t % options.stride == 0) {
+                keep_positions(live, t);
+            }
+            batch.n_generated += int64_t(live.size());
+            live = sample(live);
+        }
+        label();
+        for (growing & g : all) {
+            batch.n_over_budget += g.text.feasible ? 0 : 1;
+            batch.rollouts.push_back(std::move(g.result));
+        }
+        return batch;
+    }
+
+  private:
+    const search_models &   models;
+    const rollout_options & options;
+    const cancel_flag &     cancel;
+    search_options          search;
+    search_timings          timings;
+    expander                expand;
+    estimator               judge;
+    token_sampler           sampler;
+    rollout_shape           shape;
+    int32_t                 top_k;
+    bool                    judges_partial_texts = false;
+    std::vector<growing>    all;
+
+    // Each prompt but for its last token is decoded once and shared by its responses.
+    void start(const std::vector<rollout_prompt> & prompts) {
+        models.model.reserve(options.n_sequences, options.n_cells);
+        std::vector<decode_item> items;
+        for (const rollout_prompt & prompt : prompts) {
+            for (int32_t i = 0; i < options.n_responses; ++i) {
+                growing g = { &prompt, path(), rollout(), {}, random_stream(options.seed, uint64_t(prompt.number), uint64_t(i)) };
+                g.text.seq = seq_id(all.size());
+                g.text.cost_states.resize(models.constraints.size());
+                g.text.progress.resize(models.constraints.size());
+                g.text.safety.resize(models.constraints.size());
+                g.highest_cost.resize(models.constraints.size(), 0);
+                g.result.prompt = prompt.number;
+                g.result.response = i;
+                if (i == 0) {
+                    for (size_t k = 0; k + 1 < prompt.tokens.size(); ++k) {
+                        items.push_back({ g.text.seq, int32_t(k), prompt.tokens[k] });
+                    }
+                }
+                all.push_back(std::move(g));
+            }
+        }
+        models.model.extend(items, cancel);
+        for (growing & g : all) {
+            if (g.result.response > 0) {
+                models.model.fork(g.text.seq - g.result.response, g.text.seq);
+            }
+        }
+    }
+
+    void step(const std::vector<growing *> & live, int32_t t) {
+        std::vector<decode_item> items;
+        for (const growing * g : live) {
+            const std::vector<token_id> & prompt = g->prompt->tokens;
+            const token_id last = t == 0 ? prompt.back() : g->text.tokens.back();
+            items.push_back({ g->text.seq, int32_t(prompt.size()) - 1 + t, last });
+        }
+        models.model.step(items, cancel);
+    }
+
+    void keep_positions(const std::vector<growing *> & live, int32_t t) {
+        for (size_t row = 0; row < live.size(); ++row) {
+            const path & p = live[row]->text;
+            const double before = t >= 2 ? p.ends[t - 2].log_likelihood : 0;
+            const double last = t >= 1 ? p.log_likelihood - before : 0;
+            const double mean = t >= 1 ? p.log_likelihood / t : 0;
+            rollout_position position;
+            position.n_tokens = t;
+            position.summary = summarise_logits(models.model.logits(row), models.model.n_vocab(), top_k, last, mean);
+            position.partial_cost.resize(models.constraints.size(), 0);
+            for (const safety_state & state : p.safety) {
+                position.cost.push_back(state.cost);
+            }
+            position.hidden.resize(shape.n_embd);
+            if (shape.n_embd > 0) {
+                ggml_fp32_to_fp16_row(models.model.hidden(row), reinterpret_cast<ggml_fp16_t *>(position.hidden.data()),
+                                      shape.n_embd);
+            }
+            live[row]->result.positions.push_back(std::move(position));
+        }
+        if (judges_partial_texts && t > 0) {
+            judge_partial_texts(live);
+        }
+    }
+
+    // The texts of one prompt stand side by side: they are judged in one call.
+    template <typename F> void for_each_prompt(const std::vector<growing *> & some, F visit) {
+        for (size_t begin = 0; begin < some.size();) {
+            size_t end = begin;
+            while (end < some.size() && some[end]->prompt == some[begin]->prompt) {
+                ++end;
+            }
+            for (const constraint & c : models.constraints) {
+                if (c.whole_text) {
+                    c.whole_text->begin(some[begin]->prompt->question);
+                }
+            }
+            visit(std::vector<growing *>(some.begin() + begin, some.begin() + end));
+            begin = end;
+        }
+    }
+
+    void judge_partial_texts(const std::vector<growing *> & live) {
+        for_each_prompt(live, [&](const std::vector<growing *> & siblings) {
+            for (size_t c = 0; c < models.constraints.size(); ++c) {
+                if (!models.constraints[c].whole_text) {
+                    continue;
+                }
+                std::vector<text_view> texts;
+                for (growing * g : siblings) {
+                    texts.push_back(g->text.view());
+                    texts.back().progress = &g->text.progress[c];
+                }
+                const std::vector<double> costs = models.constraints[c].whole_text->costs(texts);
+                for (size_t i = 0; i < siblings.size(); ++i) {
+                    siblings[i]->result.positions.back().partial_cost[c] = costs.at(i);
+                }
+            }
+        });
+    }
+
+    std::vector<growing *> sample(const std::vector<growing *> & live) {
+        std::vector<growing *> still;
+        for (size_t row = 0; row < live.size(); ++row) {
+            growing & g = *live[row];
+            const sampled_token drawn =
+                sampler.sample(models.model.logits(row), models.model.n_vocab(), g.random, nullptr, 0);
+            expand.append(g.text, drawn.token, drawn.log_likelihood);
+            for (size_t c = 0; c < models.constraints.size(); ++c) {
+                g.highest_cost[c] = std::max(g.highest_cost[c], g.text.safety[c].cost);
+            }
+            if (g.text.finished()) {
+                models.model.drop(g.text.seq);
+            } else {
+                still.push_back(&g);
+            }
+        }
+        return still;
+    }
+
+    void label() {
+        std::vector<growing *> finished;
+        for (growing & g : all) {
+            finished.push_back(&g);
+        }
+        for_each_prompt(finished, [&](const std::vector<growing *> & siblings) {
+            std::vector<path> texts;
+            for (growing * g : siblings) {
+                texts.push_back(std::move(g->text));
+            }
+            judge.judge(texts);
+            for (size_t i = 0; i < siblings.size(); ++i) {
+                growing & g = *siblings[i];
+                g.text = std::move(texts[i]);
+                g.result.tokens = g.text.tokens;
+                g.result.reward = g.text.reward;
+                for (size_t c = 0; c < models.constraints.size(); ++c) {
+                    const double total = g.text.safety[c].cost;
+                    const bool anytime = models.constraints[c].terms.anytime;
+                    g.result.binding_cost.push_back(anytime ? std::max(g.highest_cost[c], total) : total);
+                }
+            }
+        });
+    }
+};
+
+}
+
+rollout_batch sample_rollouts(const search_models & models, const std::vector<rollout_prompt> & prompts,
+                              const rollout_options & options, const cancel_flag & cancel) {
+    return rollout_run(models, options, cancel).run(prompts);
+}
+
+}

@@ -1,0 +1,38 @@
+// rollouts.h owns the sampling of plain responses of the base model for a critic to learn from: several prompts with
+// several responses each in one batch, labelled by the true cost and reward models. What is sampled depends on the seed,
+// the prompt's number and the response's number alone.
+#pragma once
+
+#include "critic/rollout_record.h"
+#include "search/search.h"
+
+namespace ig {
+
+struct rollout_prompt {
+    int32_t               number;
+    std::vector<token_id> tokens;
+    std::string           question; // what cost models read as context
+};
+
+struct rollout_options {
+    int32_t  n_responses = 5; // per prompt
+    int32_t  max_tokens = 128;
+    int32_t  stride = 32; // positions are kept every so many tokens, beginning with the prompt's last one
+    int32_t  top_k = 8; // of the summary of the logits
+    double   temperature = 1;
+    uint64_t seed = 0;
+    int32_t  n_sequences = 0; // reserved in the decoder, the same for every batch of a run
+    int64_t  n_cells = 0;
+};
+
+struct rollout_batch {
+    rollout_shape        shape;
+    std::vector<rollout> rollouts;
+    int64_t              n_generated = 0;
+    int64_t              n_over_budget = 0;
+};
+
+rollout_batch sample_rollouts(const search_models & models, const std::vector<rollout_prompt> & prompts,
+                              const rollout_options & options, const cancel_flag & cancel);
+
+}
