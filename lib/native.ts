@@ -167,6 +167,8 @@ export interface NativeClassifierJob {
 	contexts: string[];
 	/** Probability of "unsafe". */
 	labels: Float32Array;
+	/** Whether n-grams of characters count beside words and pairs of words. */
+	characters: boolean;
 	/** {@link splitNumbers} */
 	splits: Uint8Array;
 	seed: number;

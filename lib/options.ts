@@ -194,6 +194,7 @@ const trainCostSchema = z.strictObject({
 	labelField: text("the name of a column").optional(),
 	unsafe: text("a label").optional(),
 	groupField: text("the name of a column").optional(),
+	characters: z.boolean(expected("true or false")).default(true),
 	falseNegativeRate: real(0, 1).default(0.1),
 	seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
 	onEpoch: callback<(epoch: { epoch: number; trainingLoss: number; validationLoss: number }) => void>("a function").optional(),

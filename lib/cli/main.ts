@@ -92,6 +92,7 @@ program
 	.option("--label-field <name>", "column of the label or score")
 	.option("--group-field <name>", "column whose rows stay in one split")
 	.option("--unsafe <label>", "the label that means unsafe")
+	.option("--no-characters", "words and pairs of words only, no n-grams of characters")
 	.option("--false-negative-rate <share>", "largest share of unsafe texts that the threshold may let pass (default 0.1)")
 	.option("--seed <n>", "repeats a training")
 	.option("--json", "print the report as one JSON line")

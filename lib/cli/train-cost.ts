@@ -13,6 +13,7 @@ interface TrainCostFlags {
 	labelField?: string;
 	groupField?: string;
 	unsafe?: string;
+	characters?: boolean;
 	falseNegativeRate?: string;
 	seed?: string;
 	json?: boolean;

@@ -28,6 +28,11 @@ export interface TrainCostOptions {
 	unsafe?: string;
 	/** Column whose rows stay in one split (a book, an author, a prompt); default the context, otherwise the text. */
 	groupField?: string;
+	/**
+	 * Whether n-grams of 3 to 5 characters count beside words and pairs of words; default true. They help with short and
+	 * misspelt texts, and hurt where names and spelling give an author away.
+	 */
+	characters?: boolean;
 	/** Largest share of unsafe validation texts that the recommended threshold may let pass; default 0.1. */
 	falseNegativeRate?: number;
 	/** Default 0. The same data and seed give the same file. */
@@ -199,6 +204,7 @@ export async function trainCost(given: TrainCostOptions): Promise<CostReport> {
 		texts: rows.map(({ text }) => text),
 		contexts: withContext ? rows.map(({ context }) => context) : [],
 		labels: Float32Array.from(rows, ({ label }) => label),
+		characters: options.characters,
 		splits: Uint8Array.from(rows, ({ split }) => splitNumbers[split]),
 		seed: options.seed,
 	};
@@ -233,6 +239,7 @@ export async function trainCost(given: TrainCostOptions): Promise<CostReport> {
 	const numbers = {
 		bias: trained.bias,
 		with_context: withContext ? 1 : 0,
+		with_characters: options.characters ? 1 : 0,
 		threshold,
 		"test.auc": report.test.auc,
 		"test.accuracy": report.test.accuracy,

@@ -17,6 +17,7 @@ classifier_job classifier_job_from(const Napi::Object & o) {
         job.texts.push_back({ context, texts.Get(i).As<Napi::String>().Utf8Value(), labels.at(i), 
                               splits.at(i) == trains, splits.at(i) == validates });
     }
+    job.with_characters = bool_of(o, "characters");
     job.seed = uint64_t(int64_of(o, "seed"));
     return job;
 }

@@ -11,6 +11,7 @@ namespace ig {
 struct classifier_job {
     std::vector<labelled_text> texts;
     bool                       with_context;
+    bool                       with_characters;
     uint64_t                   seed;
 };
 

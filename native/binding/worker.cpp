@@ -199,7 +199,8 @@ void worker::train_classifier(uint32_t id, classifier_job training) {
             send(j.id, "epoch", false, [=](Napi::Env env) { return epoch_to_js(env, epoch, training_loss, validation_loss); });
         };
         auto result = std::make_shared<classifier_training>(
-            ig::train_classifier(shared->texts, shared->with_context, shared->seed, j.cancel, on_epoch));
+            ig::train_classifier(shared->texts, shared->with_context, shared->with_characters, shared->seed,
+                                                   j.cancel, on_epoch));
         send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
     });
 }

@@ -15,6 +15,7 @@ namespace ig {
 namespace {
 
 const int32_t patience = 5; // epochs without a lower validation loss
+const double  reported_share = 0.25; // of the examples that see the reported budget
 const double  value_weight = 0.5; // of the value's loss beside that of pSafe
 
 // what the random numbers are for
@@ -146,13 +147,20 @@ class critic_trainer {
         return std::pow(discount, double(r.tokens.size())) * r.reward;
     }
 
-    // budgets drawn uniformly from what is left of the ranges above the cost so far
+    // Budgets at which the example is still feasible: now and then the reported one, otherwise what some training response
+    // cost, because there P(safe) changes (at once, where costs are whole numbers); where neither fits, uniform in the range.
     std::vector<double> draw_budgets(const example & e, random_stream & random) const {
         std::vector<double> budgets;
         for (size_t c = 0; c < options.budgets.size(); ++c) {
             const double lowest = std::max(options.budgets[c].lowest, e.position->cost[c]);
             const double highest = std::max(options.budgets[c].highest, lowest);
-            budgets.push_back(lowest + (highest - lowest) * random.uniform());
+            double budget = options.terms[c].budget;
+            bool fits = random.uniform() < reported_share && budget >= lowest && budget <= highest;
+            for (int attempt = 0; attempt < 8 && !fits; ++attempt) {
+                budget = training[size_t(random.uniform() * double(training.size()))].response->binding_cost[c];
+                fits = budget >= lowest && budget <= highest;
+            }
+            budgets.push_back(fits ? budget : lowest + (highest - lowest) * random.uniform());
         }
         return budgets;
     }

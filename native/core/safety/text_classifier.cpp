@@ -58,13 +58,17 @@ struct word_reader {
 };
 
 // Calls visit(bucket) for every n-gram that a word adds behind the word before; returns the word's hash.
-template <typename F> uint64_t visit_word(const std::u32string & word, uint64_t previous, uint64_t salt, F visit) {
+template <typename F>
+uint64_t visit_word(const std::u32string & word, uint64_t previous, uint64_t salt, bool with_characters, F visit) {
     uint64_t hash = combine(salt, 11);
     for (char32_t c : word) {
         hash = combine(hash, c);
     }
     visit(bucket_of(hash));
     visit(bucket_of(combine(combine(salt, 13), combine(previous, hash))));
+    if (!with_characters) {
+        return hash;
+    }
     const std::u32string edged = U'\x01' + word + U'\x02';
     for (size_t n = shortest_gram; n <= longest_gram; ++n) {
         for (size_t i = 0; i + n <= edged.size(); ++i) {
@@ -78,13 +82,13 @@ template <typename F> uint64_t visit_word(const std::u32string & word, uint64_t 
     return hash;
 }
 
-std::vector<uint32_t> features_of(const std::string & text, uint64_t salt) {
+std::vector<uint32_t> features_of(const std::string & text, uint64_t salt, bool with_characters) {
     std::vector<uint32_t> features;
     word_reader words = { text, 0 };
     std::u32string word;
     uint64_t previous = 0;
     while (words.next(word)) {
-        previous = visit_word(word, previous, salt, [&](uint32_t bucket) { features.push_back(bucket); });
+        previous = visit_word(word, previous, salt, with_characters, [&](uint32_t bucket) { features.push_back(bucket); });
     }
     return features;
 }
@@ -112,7 +116,7 @@ double text_classifier::text_log_odds(const std::string & text, text_progress & 
     text_progress now = progress;
     while (words.next(word)) {
         progress = now; // the last word may still grow, and is read again
-        now.previous_word = visit_word(word, now.previous_word, text_salt, [&](uint32_t bucket) {
+        now.previous_word = visit_word(word, now.previous_word, text_salt, weights.with_characters, [&](uint32_t bucket) {
             now.sum += weights.buckets[bucket];
             now.n_features += 1;
         });
@@ -126,7 +130,7 @@ double text_classifier::context_log_odds(const std::string & context) const {
         return 0;
     }
     double sum = 0;
-    const std::vector<uint32_t> features = features_of(context, context_salt);
+    const std::vector<uint32_t> features = features_of(context, context_salt, weights.with_characters);
     for (uint32_t bucket : features) {
         sum += weights.buckets[bucket];
     }
@@ -148,6 +152,7 @@ classifier_weights load_classifier(const std::string & path) {
     classifier_weights weights;
     weights.bias = file.number("bias");
     weights.with_context = file.number("with_context") != 0;
+    weights.with_characters = file.number("with_characters") != 0;
     weights.threshold = file.number("threshold");
     if (!(weights.threshold > 0 && weights.threshold < 1)) {
         throw error("INVALID_COST_MODEL", path + " has a threshold outside 0..1; make the file again");
@@ -243,14 +248,15 @@ std::pair<double, double> calibrate(const std::vector<double> & scores, const st
 }
 
 classifier_training train_classifier(const std::vector<labelled_text> & texts, bool with_context,
-                                     uint64_t seed, const cancel_flag & cancel, const epoch_function & on_epoch) {
+                                     bool with_characters, uint64_t seed, const cancel_flag & cancel, const epoch_function & on_epoch) {
     std::vector<featured_text> featured;
     std::vector<size_t> training, validation;
     for (size_t i = 0; i < texts.size(); ++i) {
         cancel.check();
         const labelled_text & t = texts[i];
-        const std::vector<uint32_t> context = with_context ? features_of(t.context, context_salt) : std::vector<uint32_t>();
-        featured.push_back({ features_of(t.text, text_salt), context, t.label });
+        const std::string no_context;
+        const std::string & context = with_context ? t.context : no_context;
+        featured.push_back({ features_of(t.text, text_salt, with_characters), features_of(context, context_salt, with_characters), t.label });
         if (t.trains) {
             training.push_back(i);
         }
@@ -296,6 +302,7 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts, b
     }
     trainer.weights.bias = slope * trainer.weights.bias + shift;
     trainer.weights.with_context = with_context;
+    trainer.weights.with_characters = with_characters;
     best.weights = trainer.weights;
     for (const featured_text & t : featured) {
         best.log_odds.push_back(trainer.predict(t));

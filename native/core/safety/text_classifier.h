@@ -1,5 +1,5 @@
 // text_classifier.h owns the cost model that is learned from labelled texts: logistic regression on hashed n-grams (words,
-// pairs of words, 3 to 5 characters within a word), of the text alone or of the text behind its context. The log-odds of
+// pairs of words, and unless left out 3 to 5 characters within a word), of the text alone or of the text behind its context. The log-odds of
 // "unsafe" is the sum of the weights of all n-grams divided by the square root of their number, for text and context each,
 // plus a bias; it is calibrated (Platt 1999) on the validation split. A text that grows is read on from where it stood.
 #pragma once
@@ -17,6 +17,7 @@ struct classifier_weights {
     std::vector<float> buckets; // [n_classifier_buckets]
     double             bias = 0;
     bool               with_context = false;
+    bool               with_characters = true; // n-grams of characters too
     double             threshold = 0.5; // recommended: texts of a higher probability are unsafe
 };
 
@@ -66,6 +67,6 @@ struct classifier_training {
 using epoch_function = std::function<void(int32_t epoch, double training_loss, double validation_loss)>;
 
 classifier_training train_classifier(const std::vector<labelled_text> & texts, bool with_context,
-                                     uint64_t seed, const cancel_flag & cancel, const epoch_function & on_epoch);
+                                     bool with_characters, uint64_t seed, const cancel_flag & cancel, const epoch_function & on_epoch);
 
 }

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Writes neutral openings of stories: sentences that may lead anywhere. Each pattern belongs to one split only."""
+import json
+import random
+
+PATTERNS = {
+    "train": [
+        "It was {time} when {who} came to {place}.",
+        "{Who} had lived in {place} for as long as anyone could remember.",
+        "There was once a {thing} that belonged to {who}.",
+        "\"I have something to tell you,\" said {who}, looking towards {place}.",
+        "{Who} opened the door and looked out at {place}.",
+        "The {weather} had gone on for three days, and {who} could not leave {place}.",
+        "On the table lay a {thing}, and beside it stood {who}.",
+        "Nobody knew where {who} had found the {thing}.",
+        "{Who} walked slowly down the road that leads to {place}.",
+        "When I was young I knew {who}, who lived near {place}.",
+        "{Time} {who} heard a knock at the door.",
+        "The letter said that {who} would arrive {time}.",
+        "\"Where is the {thing}?\" asked {who}.",
+        "{Who} sat down by the window and thought of {place}.",
+        "It was the first time that {who} had seen {place}.",
+        "After the {weather} {who} went to look at {place}.",
+        "{Who} and I had agreed to meet {time} at {place}.",
+        "At the end of the lane, beyond {place}, lived {who}.",
+        "{Who} had been told never to touch the {thing}.",
+        "They found {who} waiting for them at {place}.",
+        "\"Come with me,\" said {who}, and took up the {thing}.",
+        "All that summer {who} spoke of nothing but {place}.",
+        "{Time} there was nobody to be seen near {place} but {who}.",
+        "I will now tell how {who} came by the {thing}.",
+    ],
+    "validation": [
+        "{Who} was the last to leave {place} {time}.",
+        "No one in the village had ever seen such a {thing} as the one that {who} carried.",
+        "\"Look there!\" cried {who}, and pointed at {place}.",
+        "The way to {place} was long, and {who} was tired of the {weather}.",
+    ],
+    "test": [
+        "{Who} woke {time} and listened to the {weather}.",
+        "A {thing} was lying on the path that leads to {place}.",
+        "\"You must go to {place},\" said {who}, \"and you must go alone.\"",
+        "{Who} had promised to bring the {thing} to {place}.",
+        "For many years {place} stood empty, until {who} came.",
+        "{Time} {who} lit the lamp and opened the {thing}.",
+        "What {who} saw at {place} was never forgotten.",
+        "The road was quiet, and {who} looked back once more at {place}.",
+    ],
+}
+COUNTS = {"train": 720, "validation": 100, "test": 160}
+FILLERS = {
+    "who": ["the girl", "my uncle", "an old woman", "the captain", "a boy named Tom", "the doctor", "the two brothers", "the miller",
+            "Mr. Harris", "the schoolmaster", "a stranger", "the young man", "Lady Anne", "the old servant", "my sister", "the shepherd",
+            "the gardener", "Mrs. Brown", "the king", "the youngest of the sisters", "a sailor", "my friend", "the clerk", "little Margaret"],
+    "place": ["the old house", "the river", "the mill", "the churchyard", "the forest", "the garden", "the harbour", "the castle",
+              "the inn", "the hills", "the bridge", "the sea", "the orchard", "the library", "the empty room", "the village green",
+              "the railway station", "the island", "the well", "the tower"],
+    "time": ["early in the morning", "late in the evening", "at midnight", "on a winter afternoon", "on the first day of spring",
+             "shortly before dawn", "one Sunday in June", "on the night of the fair", "towards sunset", "a week before Christmas"],
+    "thing": ["letter", "golden ring", "small black box", "key", "book", "lantern", "silver cup", "picture", "wooden chest", "old coat",
+              "clock", "basket", "map", "looking-glass"],
+    "weather": ["rain", "snow", "storm", "fog", "heat", "wind", "frost"],
+}
+
+
+def opening(pattern, random_source):
+    sentence = pattern
+    for slot, fillers in FILLERS.items():
+        filler = random_source.choice(fillers)
+        sentence = sentence.replace("{" + slot + "}", filler).replace("{" + slot.capitalize() + "}", filler[0].upper() + filler[1:])
+    return sentence.replace("A old", "An old").replace("a old", "an old")
+
+
+def main():
+    random_source = random.Random(0)
+    for split, count in COUNTS.items():
+        sentences = set()
+        while len(sentences) < count:
+            sentences.add(opening(PATTERNS[split][len(sentences) % len(PATTERNS[split])], random_source))
+        for sentence in sorted(sentences, key=lambda s: random_source.random()):
+            print(json.dumps({"prompt": sentence, "split": split}))
+
+
+main()
