@@ -1,10 +1,11 @@
 // Tokens per second of the whole guarded search against a bare loop over the same decoder (same prompt, same number of
 // sequences, no sampling), both in this process. Ratios of medians; the bare loop's median is the unit.
-// `npm run bench [-- --json]`
-import { existsSync, mkdirSync, renameSync } from "node:fs";
+// Then the same with a critic beside without one. `npm run bench [-- --json]`
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { InferenceGuard } from "../dist/index.js";
+import { collectRollouts, InferenceGuard, trainCritic } from "../dist/index.js";
 import { writeRandomLlama } from "./gguf.mjs";
 
 const promptTokens = 256;
@@ -25,11 +26,12 @@ function benchModel() {
 	return path;
 }
 
-const guard = await InferenceGuard.load({
+const guardOptions = {
 	model: benchModel(),
 	cost: { lexicon: ["kill*", "die", "dead", "blood*", "knife", "poison*", "*w31999"] },
 	budget: 0,
-});
+};
+const guard = await InferenceGuard.load(guardOptions);
 const prompt = Array.from({ length: promptTokens }, (_, i) => 300 + i * 7);
 
 const ratio = {};
@@ -57,4 +59,47 @@ for (const candidates of widths) {
 }
 await guard.dispose();
 console.table(rows);
-if (process.argv.includes("--json")) console.log(JSON.stringify({ ratio }));
+
+/** A critic of the default size for the bench model; what it learned does not change its speed. */
+async function benchCritic(folder) {
+	const prompts = Array.from({ length: 40 }, (_, i) => prompt.slice(i, i + 8));
+	const rollouts = join(folder, "rollouts");
+	await collectRollouts({ ...guardOptions, prompts, responses: 4, maxTokens: 32, out: rollouts });
+	await trainCritic({ rollouts, out: join(folder, "critic.gguf"), epochs: 1 });
+	return join(folder, "critic.gguf");
+}
+
+const folder = mkdtempSync(join(tmpdir(), "inferenceguard-bench-"));
+const critic = {};
+try {
+	await measureCritic(await benchCritic(folder));
+} finally {
+	rmSync(folder, { recursive: true, force: true });
+}
+
+async function measureCritic(file) {
+	const judged = await InferenceGuard.load({ ...guardOptions, critic: file });
+	const criticRows = [];
+	for (const candidates of widths) {
+		const shares = [];
+		const times = { models: [], critic: [] };
+		for (let i = -1; i < repetitions; i++) {
+			for (const estimator of ["models", "critic"]) {
+				const options = { prompt, candidates, maxTokens, estimator, pSafeThreshold: 0, ranksByValue: false, seed: i + 2 };
+				const { usage, timings } = await judged.generate(options);
+				if (i < 0) continue; // warm-up
+				times[estimator].push(timings.total / usage.generatedTokens);
+				if (estimator === "critic") shares.push(timings.critic / timings.total);
+			}
+		}
+		critic[`n${candidates}`] = { share: median(shares), slowdown: median(times.critic) / median(times.models) };
+		criticRows.push({
+			candidates,
+			"critic's share of the time": Number(critic[`n${candidates}`].share.toFixed(4)),
+			"time per token with ÷ without": Number(critic[`n${candidates}`].slowdown.toFixed(3)),
+		});
+	}
+	await judged.dispose();
+	console.table(criticRows);
+}
+if (process.argv.includes("--json")) console.log(JSON.stringify({ ratio, critic }));

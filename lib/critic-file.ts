@@ -1,5 +1,6 @@
 // Whether a critic belongs to the model, the cost models and the budgets that it is loaded beside.
-import { CriticMismatchError } from "./errors.js";
+import { z } from "zod";
+import { CriticMismatchError, InvalidCriticError } from "./errors.js";
 import { costHash, rewardHash } from "./fingerprint.js";
 import { callAddon, type NativeSpec } from "./native.js";
 import type { ConstraintIdentity } from "./training/rollout-files.js";
@@ -13,6 +14,24 @@ export interface CriticIdentity {
 	maxTokens: number;
 }
 
+const constraintsSchema = z.array(
+	z.object({
+		hash: z.string(),
+		kind: z.enum(["lexicon", "tokenCosts", "classifier", "function"]),
+		budget: z.number(),
+		discount: z.number(),
+		criterion: z.enum(["anytime", "terminal"]),
+	}),
+);
+
+function parseConstraints(path: string, text: string): ConstraintIdentity[] {
+	try {
+		return constraintsSchema.parse(JSON.parse(text));
+	} catch (cause) {
+		throw new InvalidCriticError(`${path} does not say which cost models it was trained for; make the file again`, { cause });
+	}
+}
+
 /** Reads what a critic was trained for. Errors: INVALID_CRITIC. */
 export function readCriticIdentity(path: string): CriticIdentity {
 	const { texts, numbers } = callAddon((native) =>
@@ -24,7 +43,7 @@ export function readCriticIdentity(path: string): CriticIdentity {
 			["budget_lowest", "budget_highest", "max_tokens"],
 		),
 	);
-	const constraints = JSON.parse(texts.constraints ?? "[]") as ConstraintIdentity[];
+	const constraints = parseConstraints(path, texts.constraints ?? "");
 	return {
 		modelHash: texts.model_hash ?? "",
 		rewardHash: texts.reward_hash ?? "",
@@ -48,11 +67,8 @@ export function warnExtrapolation(message: string): void {
 	process.emitWarning(message, { type: "InferenceGuardWarning", code: "CRITIC_EXTRAPOLATES" });
 }
 
-/**
- * Checks a critic against the guard it is loaded into. A budget outside the range of the training is a warning, unless the
- * critic was trained for one budget only. Errors: CRITIC_MISMATCH.
- */
-export async function checkCritic(critic: CriticIdentity, spec: NativeSpec, modelHash: string, budgets: Float64Array): Promise<void> {
+/** Checks that a critic belongs to the guard it is to be loaded into. Errors: CRITIC_MISMATCH. */
+export async function checkCritic(critic: CriticIdentity, spec: NativeSpec, modelHash: string): Promise<void> {
 	expectSame("model", critic.modelHash, modelHash);
 	expectSame("reward", critic.rewardHash, rewardHash(spec));
 	expectSame("number of cost models", critic.constraints.length, spec.constraints.length);
@@ -61,8 +77,13 @@ export async function checkCritic(critic: CriticIdentity, spec: NativeSpec, mode
 		expectSame(`cost model ${c}`, trained.hash, await costHash(constraint));
 		expectSame(`discount of cost model ${c}`, trained.discount, constraint.discount);
 		expectSame(`criterion of cost model ${c}`, trained.criterion, constraint.criterion);
+	}
+}
+
+/** A budget outside the range of the training is a warning, or CRITIC_MISMATCH where the critic was trained for one budget only. */
+export function checkBudgets({ constraints }: CriticIdentity, budgets: Float64Array): void {
+	for (const [c, { lowest, highest }] of constraints.entries()) {
 		const budget = budgets[c] ?? 0;
-		const { lowest, highest } = trained;
 		if (lowest === highest) expectSame(`budget ${c}`, lowest, budget);
 		else if (budget < lowest || budget > highest) {
 			warnExtrapolation(

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { nativePrompt } from "./chat.js";
-import { checkCritic, readCriticIdentity, warnExtrapolation } from "./critic-file.js";
+import { checkBudgets, checkCritic, readCriticIdentity, warnExtrapolation } from "./critic-file.js";
 import { AbortedError, CallbackError, DisposedError, InvalidOptionError } from "./errors.js";
 import { specHash } from "./fingerprint.js";
 import { callAddon, type NativeInfo, type NativeQuestion, type NativeRequest, type NativeResult } from "./native.js";
@@ -75,6 +75,7 @@ export class InferenceGuard {
 		const spec = await nativeSpec(checked);
 		const hash = await specHash(spec);
 		const critic = checked.critic === undefined ? undefined : readCriticIdentity(checked.critic);
+		if (critic) await checkCritic(critic, spec, hash);
 		const progress = new ProgressWatch(checked.onLoadProgress, checked.signal);
 		const native = new NativeGuard(spec, progress.signal, progress.report);
 		const info = await native.opened.catch((error) => {
@@ -85,7 +86,7 @@ export class InferenceGuard {
 			throw progress.failure;
 		}
 		try {
-			if (critic) await checkCritic(critic, spec, hash, info.budgets);
+			if (critic) checkBudgets(critic, info.budgets);
 		} catch (error) {
 			await native.close();
 			throw error;

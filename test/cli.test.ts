@@ -48,7 +48,11 @@ describe("wrong usage exits with 2 and says what was expected", () => {
 		["an unknown command", ["conjure"], /unknown command/],
 		["no model", ["generate", "--prompt", "x"], /--model/],
 		["an unknown strategy", ["generate", "--model", model, "--prompt", "x", "--strategy", "magic"], /guard, beam, best-of-n, sample/],
-		["a budget that is no number", ["generate", "--model", model, "--prompt", "x", "--budget", "much"], /budget: expected a number/],
+		[
+			"a budget that is no number",
+			["generate", "--model", model, "--prompt", "x", "--cost", lexicon, "--budget", "much"],
+			/budget: expected a number/,
+		],
 		[
 			"no candidates",
 			["generate", "--model", model, "--prompt", "x", "--cost", lexicon, "--candidates", "0"],

@@ -3,10 +3,10 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { test } from "vitest";
 
-const shared = (path: string) => fileURLToPath(new URL(`../../shared/${path}`, import.meta.url));
+export const sharedFile = (path: string) => fileURLToPath(new URL(`../../shared/${path}`, import.meta.url));
 
-export const storiesModel = shared("models/stories260K/stories260K-ctx512.gguf");
-export const tinyStoryModel = shared("models/tiny-story/tiny-q8_0.gguf");
+export const storiesModel = sharedFile("models/stories260K/stories260K-ctx512.gguf");
+export const tinyStoryModel = sharedFile("models/tiny-story/tiny-q8_0.gguf");
 
 /** `test`, or a skipped test that says which file is missing. */
 export function testWith(path: string): typeof test {

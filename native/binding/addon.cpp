@@ -242,6 +242,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
                                              "; build from source on this machine (node-gyp rebuild)");
         return exports;
     }
+    init_llama_backend(); // from here on its log is silent
     env.SetInstanceData(new std::shared_ptr<worker_list>(std::make_shared<worker_list>()));
     exports.Set("stopAll", Napi::Function::New(env, stop_all_workers));
     exports.Set("llamaCppVersion", llama_cpp_version());

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Makes everything in models/ from two folders (or files) of text: `make.sh GENTLE GRIM WORK [critic]`. With `critic` as the
+# last word the language model and the cost model stay as they are, and only the critic is made again.
+set -euo pipefail
+gentle=$1 grim=$2 work=$3 only=${4:-}
+here=$(cd "$(dirname "$0")" && pwd)
+models=$here/..
+project=$models/..
+inferenceguard() { node "$project/dist/cli/main.js" "$@"; }
+
+# bf16 matrix units for the trainer where the CPU has them; other settings only cost time
+export OPENBLAS_CORETYPE=${OPENBLAS_CORETYPE:-SkylakeX} ONEDNN_MAX_CPU_ISA=${ONEDNN_MAX_CPU_ISA:-AVX512_CORE_AMX}
+export ATEN_CPU_CAPABILITY=${ATEN_CPU_CAPABILITY:-avx512} OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)}
+export LLAMA_CPP_DIR=${LLAMA_CPP_DIR:-$(echo "$project"/.llama.cpp/v*)}
+python=${PYTHON:-/usr/bin/python3}
+
+if [ "$only" != critic ]; then
+	"$python" "$here/corpus.py" --shelf gentle "$gentle" --shelf grim "$grim" --out "$work" \
+		--validation-authors "George MacDonald" "Oscar Wilde" "Bram Stoker"
+	"$python" "$here/tokenizer.py" --data "$work"
+	"$python" "$here/train.py" --data "$work" --steps 9000 --threads "$(nproc)" --out "$work/model.pt"
+	for type in f32 q8_0; do
+		"$python" "$here/export.py" --checkpoint "$work/model.pt" --tokenizer "$work/tokenizer.model" --type $type --out "$work/$type.gguf"
+	done
+	cmake --build "$project/build" --target recipe_logits
+	"$python" "$here/openings.py" > "$models/prompts/openings.jsonl"
+	sed 's/^{"prompt": "//; s/", "split.*//; s/\\"/"/g' "$models/prompts/openings.jsonl" | head -n 50 > "$work/lines.txt"
+	"$python" "$here/parity.py" --checkpoint "$work/model.pt" --tokenizer "$work/tokenizer.model" --gguf "$work/f32.gguf" \
+		--logits-tool "$project/build/recipe_logits" --lines "$work/lines.txt"
+	cp "$work/q8_0.gguf" "$models/two-shelves.gguf"
+
+	"$python" "$here/pieces.py" --data "$work" --avoid grim --out "$work/pieces.jsonl"
+	inferenceguard train-cost --data "$work/pieces.jsonl" --group-field book --no-characters --out "$models/grim.gguf"
+fi
+
+inferenceguard rollouts --model "$models/two-shelves.gguf" --cost "$models/grim.gguf" --budget 0.5 \
+	--cost "$models/violence.json" --budget 2 --prompts "$models/prompts/openings.jsonl" \
+	--responses 10 --stride 16 --batch 120 --out "$work/rollouts"
+inferenceguard train --rollouts "$work/rollouts" --out "$models/critic.gguf"

@@ -1,0 +1,279 @@
+import { createHash } from "node:crypto";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import {
+	type CriticReport,
+	collectRollouts,
+	type GenerateOptions,
+	InferenceGuard,
+	type LoadOptions,
+	type TabularModel,
+	type TrainCriticOptions,
+	trainCritic,
+} from "../lib/index.js";
+import { randomNumbers } from "../lib/training/random.js";
+import { smallModel, temporaryFolder } from "./temporary.js";
+
+const folder = temporaryFolder();
+const maxTokens = 4;
+const coin = ["heads", "tails"].map((_, i) => i);
+
+interface Case {
+	guard: Omit<LoadOptions, "model"> & { model: TabularModel };
+	size: number;
+}
+
+function randomCase(seed: number): Case {
+	const random = randomNumbers(seed);
+	const size = 3 + (seed % 2);
+	const row = () => Array.from({ length: size }, () => random() * 4 - 2);
+	const model = {
+		pieces: [..."abcd"].slice(0, size),
+		logits: Array.from({ length: size }, row),
+		ends: seed % 3 === 0 ? [size - 1] : [],
+	};
+	const tokenCosts = [0, 0.5, 1, 2].slice(0, size).map((cost) => (random() < 0.1 ? 0 : cost));
+	return { guard: { model, cost: { tokenCosts }, budget: 1 + (seed % 3) }, size };
+}
+
+const file = (name: string) => join(folder, name);
+
+async function trained(
+	{ guard, size }: Case,
+	name: string,
+	{ responses = 20, ...options }: Partial<TrainCriticOptions> & { responses?: number } = {},
+): Promise<{ critic: string; report: CriticReport }> {
+	const prompts = Array.from({ length: 200 }, (_, i) => [i % size]);
+	const rollouts = file(`${name}-rollouts`);
+	await collectRollouts({ ...guard, prompts, responses, maxTokens, stride: 1, out: rollouts, batch: 256 });
+	const critic = file(`${name}.gguf`);
+	const report = await trainCritic({
+		rollouts,
+		out: critic,
+		layers: 2,
+		width: 32,
+		members: 2,
+		threads: 1,
+		learningRate: 0.003,
+		epochs: 15,
+		...options,
+	});
+	return { critic, report };
+}
+
+const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+describe("a critic trained on rollouts of a tabular model", () => {
+	test("comes within 0.05 of the exact pSafe and value, and searches as well as the exact critic", async () => {
+		const errors = { pSafe: 0, value: 0, states: 0 };
+		let asGood = 0;
+		const searches = 20;
+		const models = 10;
+		for (let seed = 1; seed <= models; seed++) {
+			const one = randomCase(seed);
+			const { critic } = await trained(one, `exact-${seed}`, { responses: 40 });
+			await using learned = await InferenceGuard.load({ ...one.guard, critic });
+			await using exact = await InferenceGuard.load({ ...one.guard, model: { ...one.guard.model, oracle: true } });
+			const both = (options: GenerateOptions) => Promise.all([learned.generate(options), exact.generate(options)]);
+			for (let i = 0; i < 60; i++) {
+				const [mine, true_] = await both({
+					prompt: [i % one.size],
+					maxTokens,
+					blockLength: 1,
+					strategy: "sample",
+					estimator: "critic",
+					seed: i,
+				});
+				mine.safety.pSafe.forEach(({ position, pSafe, value }, at) => {
+					if ((mine.safety.z[position] as number) < 0) return;
+					const reference = true_.safety.pSafe[at];
+					errors.pSafe += Math.abs(pSafe - (reference?.pSafe as number));
+					errors.value += Math.abs(value - (reference?.value as number));
+					errors.states++;
+				});
+			}
+			for (let i = 0; i < searches; i++) {
+				const [mine, true_] = await both({ prompt: [i % one.size], maxTokens, blockLength: 1, candidates: 6, beams: 2, seed: i });
+				if (true_.outcome === "refused" || (mine.outcome !== "refused" && (mine.reward as number) >= (true_.reward as number) - 1e-6))
+					asGood++;
+			}
+		}
+		expect(errors.states).toBeGreaterThan(500);
+		expect(errors.pSafe / errors.states).toBeLessThan(0.05);
+		expect(errors.value / errors.states).toBeLessThan(0.05);
+		expect(asGood).toBeGreaterThanOrEqual(0.95 * models * searches);
+	}, 600_000);
+
+	test("reports what it measured, beside the baselines", async () => {
+		const { report, critic } = await trained(randomCase(11), "report");
+		const saved = JSON.parse(readFileSync(`${critic}.report.json`, "utf8"));
+		expect(saved).toEqual(JSON.parse(JSON.stringify(report)));
+		expect(report.test.byPosition.map(({ position }) => position)).toEqual([0, 1, 2, 3]);
+		expect(report.test.pSafe.auc).toBeGreaterThan(0.7);
+		expect(report.test.pSafe.ece).toBeLessThan(0.1);
+		expect(report.test.pSafe.brier).toBeLessThan(report.test.baselines.constantRate.brier);
+		expect(report.learnedNothing).toBe(false);
+		const page = readFileSync(`${critic}.report.html`, "utf8");
+		expect(page).not.toMatch(/(src|href)="http/);
+		expect(page).toContain("Calibration of pSafe");
+	}, 60_000);
+
+	test("says plainly when there was nothing to learn", async () => {
+		// a fair coin that is tossed at the very end: nothing before tells how it falls
+		const model = { pieces: ["heads", "tails"], logits: coin.map(() => [0, 0]) };
+		const guard = { model, cost: { tokenCosts: [0, 1] }, budget: 0 };
+		const out = file("coin");
+		await collectRollouts({ ...guard, prompts: Array.from({ length: 300 }, () => [0]), responses: 5, maxTokens: 1, stride: 1, out });
+		const report = await trainCritic({ rollouts: out, out: file("coin.gguf"), width: 8, members: 1, threads: 1, epochs: 3 });
+		expect(report.learnedNothing).toBe(true);
+		expect(readFileSync(file("coin.gguf.report.html"), "utf8")).toContain("has learned nothing");
+	}, 60_000);
+
+	test("is the same file for the same data and seed, and another for another seed", async () => {
+		const one = randomCase(4);
+		const quick = { epochs: 2, responses: 4 };
+		const [first, again, other] = [
+			await trained(one, "first", quick),
+			await trained(one, "again", quick),
+			await trained(one, "other", { ...quick, seed: 1 }),
+		];
+		expect(sha256(first.critic)).toBe(sha256(again.critic));
+		expect(sha256(first.critic)).not.toBe(sha256(other.critic));
+	}, 60_000);
+
+	test("can be linear, wide, deep, single, and blind to groups of inputs", async () => {
+		const one = randomCase(5);
+		const variants: Partial<TrainCriticOptions>[] = [
+			{ layers: 0 },
+			{ layers: 3, width: 8, members: 1 },
+			{ inputs: ["z", "position"] },
+			{ inputs: ["hidden"] },
+			{ inputs: ["logits"], batch: 7 },
+			{ budgets: [[0.5, 3]] },
+		];
+		for (const [i, variant] of variants.entries()) {
+			const { critic } = await trained(one, `variant-${i}`, { epochs: 2, responses: 4, ...variant });
+			await using guard = await InferenceGuard.load({ ...one.guard, critic });
+			const reply = await guard.generate({ prompt: [0], maxTokens, blockLength: 2, strategy: "sample", estimator: "critic", seed: 1 });
+			for (const { pSafe, std, value } of reply.safety.pSafe) {
+				expect(pSafe).toBeGreaterThanOrEqual(0);
+				expect(pSafe).toBeLessThanOrEqual(1);
+				expect(std).toBeGreaterThanOrEqual(0);
+				expect(value).toBeTypeOf("number");
+			}
+			expect(reply.safety.pSafe.length).toBeGreaterThan(0);
+		}
+	}, 120_000);
+});
+
+describe("a critic beside a guard", () => {
+	test("that it was not trained for is refused with a code", async () => {
+		const one = randomCase(7);
+		const { critic } = await trained(one, "mismatch", { epochs: 1, responses: 2 });
+		const { model } = one.guard;
+		const otherModel = { ...model, logits: model.logits.map((row) => row.map((logit) => logit + 0.5 * Math.sin(logit * 9))) };
+		const cases: [LoadOptions, RegExp][] = [
+			[{ ...one.guard, model: otherModel, critic }, /model/],
+			[{ ...one.guard, cost: { tokenCosts: [3, 3, 3, 3] }, critic }, /cost model/],
+			[{ ...one.guard, discount: 0.9, critic }, /discount/],
+			[{ ...one.guard, reward: { lexicon: ["a"] }, critic }, /reward/],
+			[{ model, critic }, /number of cost models/],
+		];
+		for (const [options, message] of cases) {
+			await expect(InferenceGuard.load(options)).rejects.toMatchObject({
+				code: "CRITIC_MISMATCH",
+				message: expect.stringMatching(message),
+			});
+		}
+	}, 60_000);
+
+	test("with a budget or a length beyond its training warns; trained for one budget only it is refused", async () => {
+		const one = randomCase(8);
+		const quick = { epochs: 1, responses: 2 };
+		const { critic } = await trained(one, "range", { ...quick, budgets: [[0, 3]] });
+		const single = await trained(one, "single", { ...quick, budgets: [[3, 3]] });
+		const warned: string[] = [];
+		const listen = (warning: Error & { code?: string }) => warned.push(`${warning.code}: ${warning.message}`);
+		process.on("warning", listen);
+		try {
+			await using guard = await InferenceGuard.load({ ...one.guard, budget: 50, critic });
+			for (let i = 0; i < 2; i++) await guard.generate({ prompt: [0], maxTokens: maxTokens + 1, seed: i });
+			await new Promise((resolve) => setImmediate(resolve));
+		} finally {
+			process.off("warning", listen);
+		}
+		expect(warned).toEqual([
+			expect.stringMatching(/^CRITIC_EXTRAPOLATES: .*budgets from 0 to 3.*to 50$/),
+			expect.stringMatching(/^CRITIC_EXTRAPOLATES: .*responses of 4 tokens.*to 5$/),
+		]);
+		await expect(InferenceGuard.load({ ...one.guard, budget: 2, critic: single.critic })).rejects.toMatchObject({
+			code: "CRITIC_MISMATCH",
+		});
+	}, 60_000);
+
+	test("that is damaged in any way is an error with a code", async () => {
+		const one = randomCase(10);
+		const { critic } = await trained(one, "damage", { epochs: 1, responses: 2, width: 4, members: 1 });
+		const bytes = readFileSync(critic);
+		const damaged = file("damaged.gguf");
+		const load = async (content: Buffer) => {
+			writeFileSync(damaged, content);
+			const guard = await InferenceGuard.load({ ...one.guard, critic: damaged });
+			await guard.dispose();
+		};
+		const codes = ["INVALID_CRITIC", "CRITIC_MISMATCH"];
+		const random = randomNumbers(3);
+		for (let i = 0; i < 60; i++) {
+			const length = Math.floor(random() * bytes.length);
+			await expect(load(bytes.subarray(0, length))).rejects.toSatisfy((error: { code: string }) => codes.includes(error.code));
+		}
+		const headerEnd = Math.floor(bytes.length * 0.6);
+		for (let i = 0; i < 300; i++) {
+			const changed = Buffer.from(bytes);
+			for (let k = 0; k < 3; k++) changed[Math.floor(random() * headerEnd)] = Math.floor(random() * 256);
+			await load(changed).catch((error) => expect(codes).toContain(error.code));
+		}
+		const last = Buffer.from(bytes);
+		last.fill(0xff, bytes.length - 64); // weights that are no numbers
+		await expect(load(last)).rejects.toMatchObject({ code: "INVALID_CRITIC" });
+		await expect(InferenceGuard.load({ ...one.guard, critic: file("absent.gguf") })).rejects.toMatchObject({ code: "INVALID_CRITIC" });
+		copyFileSync(smallModel(folder), damaged);
+		await expect(InferenceGuard.load({ ...one.guard, critic: damaged })).rejects.toMatchObject({ code: "INVALID_CRITIC" });
+	}, 60_000);
+});
+
+describe("a critic of a llama model", () => {
+	test("gives the same pSafe in every batch, and the guard keeps its promise with it", async () => {
+		const model = smallModel(folder);
+		const guardOptions: LoadOptions = { model, cost: { lexicon: ["t1*"] }, budget: 2, threads: 1 };
+		const out = file("llama-rollouts");
+		const prompts = Array.from({ length: 30 }, (_, i) => `t${i} t${i + 1}`);
+		await collectRollouts({ ...guardOptions, prompts, responses: 4, maxTokens: 16, stride: 8, out });
+		const critic = file("llama.gguf");
+		await trainCritic({ rollouts: out, out: critic, width: 16, members: 3, threads: 1, epochs: 2 });
+		await using guard = await InferenceGuard.load({ ...guardOptions, critic });
+		for (const estimator of ["critic", "both"] as const) {
+			for (const ranksByValue of [true, false]) {
+				const reply = await guard.generate({
+					prompt: "t5",
+					maxTokens: 16,
+					blockLength: 8,
+					candidates: 8,
+					estimator,
+					ranksByValue,
+					pSafeThreshold: 0.01,
+					seed: 5,
+				});
+				if (reply.outcome !== "refused") expect(reply.safety.cost).toBeLessThanOrEqual(2);
+				expect(reply.timings.critic).toBeGreaterThan(0);
+			}
+		}
+		const options = { prompt: "t5", maxTokens: 16, blockLength: 8, strategy: "sample", estimator: "critic", seed: 5 } as const;
+		const alone = await guard.generate(options);
+		const [first] = alone.safety.pSafe;
+		expect(first?.position).toBe(8);
+		expect(first?.std).toBeGreaterThan(0);
+		expect((await guard.generate(options)).safety.pSafe).toEqual(alone.safety.pSafe);
+	}, 60_000);
+});

@@ -1,0 +1,222 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { InferenceGuard, type TrainCostOptions, trainCost } from "../lib/index.js";
+import { randomNumbers } from "../lib/training/random.js";
+import { sharedFile, testWith } from "./shared.js";
+import { smallModel, temporaryFolder } from "./temporary.js";
+
+const folder = temporaryFolder();
+const file = (name: string) => join(folder, name);
+const random = randomNumbers(1);
+const pick = (words: string[]) => words[Math.floor(random() * words.length)] as string;
+
+const common = "the a of and to in he she it was with for on as at by".split(" ");
+const bad = "poison dagger scream grave".split(" ");
+const good = "garden tea kitten song".split(" ");
+
+/** Texts whose label can be read off their words most of the time. */
+function examples(count: number): { text: string; label: number }[] {
+	return Array.from({ length: count }, (_, i) => {
+		const label = i % 2;
+		const words = Array.from({ length: 20 }, () => (random() < 0.15 ? pick(random() < 0.85 === (label === 1) ? bad : good) : pick(common)));
+		return { text: words.join(" "), label };
+	});
+}
+
+const rows = examples(600);
+const data = file("data.jsonl");
+writeFileSync(data, rows.map((row) => JSON.stringify(row)).join("\n"));
+
+const train = (name: string, options: Partial<TrainCostOptions> = {}) => trainCost({ data, out: file(name), ...options });
+
+describe("train-cost", () => {
+	test("learns from labels, reports, and keeps the wished false-negative rate", async () => {
+		const report = await train("cost.gguf", { falseNegativeRate: 0.05 });
+		expect(report.test.auc).toBeGreaterThan(0.95);
+		expect(report.test.ece).toBeLessThan(0.15);
+		expect(report.validation.falseNegativeRate).toBeLessThanOrEqual(0.05);
+		expect(report.rows.train + report.rows.validation + report.rows.test).toBe(600);
+		expect(JSON.parse(readFileSync(file("cost.gguf.report.json"), "utf8"))).toEqual(report);
+	});
+
+	test("gives the same file for the same data and seed", async () => {
+		await train("one.gguf", { seed: 3 });
+		await train("two.gguf", { seed: 3 });
+		await train("three.gguf", { seed: 4 });
+		const hash = (name: string) =>
+			createHash("sha256")
+				.update(readFileSync(file(name)))
+				.digest("hex");
+		expect(hash("one.gguf")).toBe(hash("two.gguf"));
+		expect(hash("one.gguf")).not.toBe(hash("three.gguf"));
+	});
+
+	test("reads labels, scores, columns and splits in every usual form", async () => {
+		const csv = `id,comment,verdict\n${rows.map(({ text, label }, i) => `${i},"${text}",${label ? "Toxic" : "Not Toxic"}`).join("\n")}\n`;
+		writeFileSync(file("data.csv"), csv);
+		writeFileSync(file("data.tsv"), csv.replaceAll('"', "").replaceAll(",", "\t"));
+		writeFileSync(
+			file("data.json"),
+			JSON.stringify({ rows: rows.map(({ text, label }) => ({ completion: text, score: label ? 0.9 : 0.1 })) }),
+		);
+		const split = (i: number) => ["train", "train", "train", "val", "test"][i % 5];
+		writeFileSync(
+			file("split.jsonl"),
+			rows.map(({ text, label }, i) => JSON.stringify({ response: text, unsafe: label === 1, split: split(i) })).join("\n"),
+		);
+		const named = { textField: "comment", labelField: "verdict" };
+		const reports = [
+			await train("csv.gguf", { data: file("data.csv"), ...named }),
+			await train("tsv.gguf", { data: file("data.tsv"), ...named, unsafe: "Toxic" }),
+			await train("json.gguf", { data: file("data.json") }),
+			await train("split.gguf", { data: file("split.jsonl") }),
+			await train("files.gguf", { data: file("data.csv"), ...named, validation: file("data.csv"), test: file("data.tsv") }),
+			await train("words.gguf", { characters: false }),
+		];
+		for (const report of reports) expect(report.test.auc).toBeGreaterThan(0.9);
+		expect(reports[3]?.rows).toEqual({ train: 360, validation: 120, test: 120 });
+		expect(reports[4]?.rows).toEqual({ train: 600, validation: 600, test: 600 });
+	});
+
+	test("tells what is wrong with the data", async () => {
+		const write = (name: string, content: string) => {
+			writeFileSync(file(name), content);
+			return file(name);
+		};
+		const cases: [Partial<TrainCostOptions>, RegExp][] = [
+			[{ data: file("absent.jsonl") }, /absent/],
+			[{ data: write("broken.jsonl", '{"text": "a", "label": 1}\n{"text": ') }, /line 2/],
+			[{ data: write("empty.jsonl", "") }, /at least one row/],
+			[{ data: write("columns.jsonl", '{"words": "a", "label": 1}') }, /columns words, label/],
+			[{ data: write("label.jsonl", '{"text": "a", "label": "perhaps"}') }, /label .* row 1.*perhaps/],
+			[{ data: write("one-class.jsonl", Array(50).fill('{"text": "a", "label": 1}').join("\n")) }, /safe and unsafe/],
+			[{ data: write("text.jsonl", '{"text": 5, "label": 1}') }, /text in the column text of row 1/],
+			[{ data: write("data.xml", "<a/>") }, /\.jsonl/],
+			[{ data: write("broken.parquet", "PAR1") }, /Parquet/],
+			[{ contextField: "nothing" }, /a column nothing/],
+		];
+		for (const [options, message] of cases) {
+			await expect(train("never.gguf", options)).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringMatching(message) });
+		}
+		await expect(train("never.gguf", { falseNegativeRate: 2 })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+		await expect(train(join("no", "such", "folder.gguf"))).rejects.toMatchObject({ code: "WRITE_FAILED" });
+		expect(existsSync(file("never.gguf"))).toBe(false);
+	});
+
+	test("stops when asked", async () => {
+		await expect(train("aborted.gguf", { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORTED" });
+	});
+});
+
+describe("a trained cost model in a guard", () => {
+	test("charges the probability of the whole text, within a budget that defaults to its threshold", async () => {
+		const { threshold } = await train("used.gguf");
+		const model = { pieces: [" poison", " garden", " the"], logits: [0, 1, 2].map(() => [1, 0, 1]) };
+		await using guard = await InferenceGuard.load({ model, cost: { classifier: file("used.gguf") } });
+		for (let seed = 0; seed < 20; seed++) {
+			const reply = await guard.generate({ prompt: [2], maxTokens: 8, blockLength: 2, candidates: 8, seed });
+			expect(reply.safety.budget).toBeCloseTo(threshold, 12);
+			if (reply.outcome === "refused") continue;
+			expect(reply.safety.cost).toBeLessThanOrEqual(threshold);
+			expect(reply.text.split(" poison").length).toBeLessThan(4);
+		}
+	});
+
+	test("gives a text that grew in blocks the cost of the same text read at once", async () => {
+		await train("grown.gguf");
+		const pieces = [" poi", "son", "'s", " garden", ",", " sc", "ream", "é", "-", " the"];
+		const model = { pieces, logits: pieces.map(() => pieces.map(() => 0)) };
+		const cost = { classifier: file("grown.gguf") };
+		// one guard reads the text block by block while it searches, the other once at the end
+		await using guard = await InferenceGuard.load({ model, cost, budget: 1 });
+		for (let seed = 0; seed < 40; seed++) {
+			const options = { prompt: [0], maxTokens: 12, candidates: 1, beams: 1, seed } as const;
+			const grown = await guard.generate({ ...options, blockLength: 1 });
+			const whole = await guard.generate({ ...options, strategy: "bestOfN", candidates: 1 });
+			const fresh = await guard.generate({ ...options, blockLength: 12 });
+			expect(grown.safety.cost).toBeGreaterThan(0);
+			expect(fresh.safety.cost).toBeGreaterThan(0);
+			expect(whole.safety.cost).toBeLessThanOrEqual(1);
+		}
+	});
+
+	test("link excess charges the log-odds above a threshold", async () => {
+		await train("excess.gguf");
+		const model = { pieces: [" poison", " garden"], logits: [0, 1].map(() => [0, 0]) };
+		const classifier = file("excess.gguf");
+		await using guard = await InferenceGuard.load({ model, cost: { classifier, link: "excess" } });
+		await using probability = await InferenceGuard.load({ model, cost: { classifier } });
+		for (let seed = 0; seed < 20; seed++) {
+			const options = { prompt: [1], maxTokens: 6, strategy: "sample", seed } as const;
+			const [excess, p] = [await guard.generate(options), await probability.generate(options)];
+			const logOdds = (x: number) => Math.log(x / (1 - x));
+			const expected = Math.max(0, logOdds(p.safety.cost) - logOdds(p.safety.budget));
+			expect(excess.safety.cost).toBeCloseTo(expected, 4);
+			expect(excess.safety.budget).toBe(0);
+		}
+	});
+
+	test("reads the prompt where it was trained with a context", async () => {
+		const labelled = Array.from({ length: 400 }, (_, i) => {
+			const context = i % 4 < 2 ? "tell me about poison" : "tell me about tea";
+			return { context: `${context} ${i}`, response: i % 2 ? "yes gladly" : "no thanks", label: Number(i % 4 < 2 && i % 2 === 1) };
+		});
+		writeFileSync(file("context.jsonl"), labelled.map((row) => JSON.stringify(row)).join("\n"));
+		await train("context.gguf", { data: file("context.jsonl"), contextField: "context" });
+		const model = smallModel(folder);
+		await using guard = await InferenceGuard.load({ model, cost: { classifier: file("context.gguf") }, threads: 1 });
+		const costOf = async (prompt: string) =>
+			(await guard.generate({ prompt, strategy: "sample", maxTokens: 4, temperature: 0 })).safety.cost;
+		expect(await costOf("tell me about poison")).toBeGreaterThan(2 * (await costOf("tell me about tea")));
+	});
+
+	test("that is damaged is an error with a code", async () => {
+		await train("damage.gguf");
+		const bytes = readFileSync(file("damage.gguf"));
+		const model = { pieces: ["a", "b"], logits: [0, 1].map(() => [0, 0]) };
+		const load = (path: string) => InferenceGuard.load({ model, cost: { classifier: path } });
+		const damaged = file("damaged.gguf");
+		for (const length of [0, 3, 10, 200, 500, bytes.length - 1]) {
+			writeFileSync(damaged, bytes.subarray(0, length));
+			await expect(load(damaged)).rejects.toMatchObject({ code: "INVALID_COST_MODEL" });
+		}
+		for (let i = 0; i < 200; i++) {
+			const changed = Buffer.from(bytes);
+			for (let k = 0; k < 3; k++) changed[Math.floor(random() * 600)] = Math.floor(random() * 256);
+			writeFileSync(damaged, changed);
+			await load(damaged).then(
+				(guard) => guard.dispose(),
+				(error) => expect(error.code).toBe("INVALID_COST_MODEL"),
+			);
+		}
+		await expect(load(file("absent.gguf"))).rejects.toMatchObject({ code: "INVALID_COST_MODEL" });
+	});
+});
+
+describe("on shared data sets", () => {
+	const diasafety = (split: string) => sharedFile(`data/diasafety/${split}.json`);
+	testWith(diasafety("train"))(
+		"diasafety: AUC of at least 0.82 on responses and 0.84 with their context",
+		async () => {
+			const files = { data: diasafety("train"), validation: diasafety("val"), test: diasafety("test"), unsafe: "Unsafe" };
+			const alone = await train("diasafety.gguf", files);
+			const inContext = await train("diasafety-context.gguf", { ...files, contextField: "context" });
+			expect(alone.test.auc).toBeGreaterThanOrEqual(0.82);
+			expect(inContext.test.auc).toBeGreaterThanOrEqual(0.84);
+		},
+		120_000,
+	);
+
+	const surge = sharedFile("data/surge-toxicity/toxicity_en.csv");
+	testWith(surge)(
+		"surge-toxicity: AUC of at least 0.96, mean of 20 splits",
+		async () => {
+			let sum = 0;
+			for (let seed = 0; seed < 20; seed++) sum += (await train("surge.gguf", { data: surge, seed })).test.auc;
+			expect(sum / 20).toBeGreaterThanOrEqual(0.96);
+		},
+		120_000,
+	);
+});
