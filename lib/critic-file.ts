@@ -1,9 +1,8 @@
 // Whether a critic belongs to the model, the cost models and the budgets that it is loaded beside.
 import { z } from "zod";
 import { CriticMismatchError, InvalidCriticError } from "./errors.js";
-import { costHash, rewardHash } from "./fingerprint.js";
+import { type ConstraintIdentity, constraintIdentity, costHash, rewardHash } from "./fingerprint.js";
 import { callAddon, type NativeSpec } from "./native.js";
-import type { ConstraintIdentity } from "./training/rollout-files.js";
 
 /** What a critic was trained for. */
 export interface CriticIdentity {
@@ -14,19 +13,9 @@ export interface CriticIdentity {
 	maxTokens: number;
 }
 
-const constraintsSchema = z.array(
-	z.object({
-		hash: z.string(),
-		kind: z.enum(["lexicon", "tokenCosts", "classifier", "function"]),
-		budget: z.number(),
-		discount: z.number(),
-		criterion: z.enum(["anytime", "terminal"]),
-	}),
-);
-
 function parseConstraints(path: string, text: string): ConstraintIdentity[] {
 	try {
-		return constraintsSchema.parse(JSON.parse(text));
+		return z.array(constraintIdentity).parse(JSON.parse(text));
 	} catch (cause) {
 		throw new InvalidCriticError(`${path} does not say which cost models it was trained for; make the file again`, { cause });
 	}
@@ -56,7 +45,7 @@ export function readCriticIdentity(path: string): CriticIdentity {
 	};
 }
 
-function expectSame(what: string, critic: string | number, guard: string | number): void {
+function expectSame(what: string, critic: string | number | boolean, guard: string | number | boolean): void {
 	if (critic === guard) return;
 	throw new CriticMismatchError(
 		`expected a critic that was trained for this guard's ${what} (${guard}), got one for ${critic}; train a critic for it, or load without one`,
@@ -77,6 +66,7 @@ export async function checkCritic(critic: CriticIdentity, spec: NativeSpec, mode
 		expectSame(`cost model ${c}`, trained.hash, await costHash(constraint));
 		expectSame(`discount of cost model ${c}`, trained.discount, constraint.discount);
 		expectSame(`criterion of cost model ${c}`, trained.criterion, constraint.criterion);
+		expectSame(`costFloor of cost model ${c}`, trained.floored, constraint.floored);
 	}
 }
 

@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
+import { z } from "zod";
+import { InvalidCostModelError } from "./errors.js";
 import { callAddon, type NativeCostModel, type NativeLexiconTerm, type NativeSpec } from "./native.js";
 
 const sampledBlocks = 64;
@@ -47,6 +49,27 @@ function lexiconHash(terms: readonly NativeLexiconTerm[]): string {
 	return sha256(JSON.stringify(terms.map(({ term, weight }) => [term, weight]).sort()));
 }
 
+async function classifierHash(path: string): Promise<string> {
+	try {
+		return await modelHash(path);
+	} catch (cause) {
+		throw new InvalidCostModelError(`expected a trained cost model at ${path}, got: ${(cause as Error).message}`, { cause });
+	}
+}
+
+/** A cost model and its budget, as rollouts and critics remember them. */
+export const constraintIdentity = z.strictObject({
+	hash: z.string(),
+	kind: z.enum(["lexicon", "tokenCosts", "classifier", "function"]),
+	budget: z.number(),
+	discount: z.number(),
+	criterion: z.enum(["anytime", "terminal"]),
+	/** Whether costs below 0 count as 0. */
+	floored: z.boolean(),
+});
+
+export type ConstraintIdentity = z.output<typeof constraintIdentity>;
+
 /** Fingerprint of a cost model, without its budget. A function has none of its own: it is taken on trust. */
 export async function costHash(cost: NativeCostModel): Promise<string> {
 	switch (cost.kind) {
@@ -55,7 +78,7 @@ export async function costHash(cost: NativeCostModel): Promise<string> {
 		case "tokenCosts":
 			return sha256(cost.tokenCosts);
 		case "classifier":
-			return sha256(await modelHash(cost.classifier), cost.link, cost.link === "excess" ? String(cost.threshold) : "");
+			return sha256(await classifierHash(cost.classifier), cost.link, cost.link === "excess" ? String(cost.threshold) : "");
 		case "function":
 			return "function";
 	}

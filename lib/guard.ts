@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { nativePrompt } from "./chat.js";
 import { checkBudgets, checkCritic, readCriticIdentity, warnExtrapolation } from "./critic-file.js";
-import { AbortedError, CallbackError, DisposedError, InvalidOptionError } from "./errors.js";
+import { AbortedError, DisposedError, InvalidOptionError } from "./errors.js";
 import { specHash } from "./fingerprint.js";
 import { callAddon, type NativeInfo, type NativeQuestion, type NativeRequest, type NativeResult } from "./native.js";
 import { NativeGuard } from "./native-guard.js";
@@ -12,33 +12,10 @@ import { nativeSpec } from "./spec.js";
 import { strategies } from "./strategies.js";
 import { GuardStream } from "./stream.js";
 import type { GenerateOptions, LoadOptions } from "./types.js";
-import { abortedBy } from "./worker.js";
+import { abortedBy, CallbackWatch } from "./worker.js";
 
 /** The call of a cost or reward function that the current code belongs to, and whether a search still waits for it. */
 const currentQuestion = new AsyncLocalStorage<{ guard: InferenceGuard; open: boolean }>();
-
-/** Passes progress on; a progress function that throws aborts the load. */
-class ProgressWatch {
-	readonly #abort = new AbortController();
-	readonly signal: AbortSignal;
-	readonly report: (share: number) => void;
-	failure: CallbackError | undefined;
-
-	constructor(onProgress: ((share: number) => void) | undefined, signal: AbortSignal | undefined) {
-		this.signal = signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal;
-		this.report = (share) => {
-			if (this.failure) return;
-			try {
-				onProgress?.(share);
-			} catch (cause) {
-				this.failure = new CallbackError(`the onLoadProgress function failed: ${cause instanceof Error ? cause.message : cause}`, {
-					cause,
-				});
-				this.#abort.abort();
-			}
-		};
-	}
-}
 
 /**
  * A loaded model with its cost models and budgets: every generation with an enforcing strategy stays within budget under
@@ -66,8 +43,8 @@ export class InferenceGuard {
 	/**
 	 * Loads a model. See {@link LoadOptions} for every option.
 	 *
-	 * Errors: INVALID_OPTION, INVALID_LEXICON, MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL, DEVICE_NOT_FOUND, OUT_OF_MEMORY,
-	 * CALLBACK_FAILED, ABORTED, ADDON_NOT_FOUND, CPU_UNSUPPORTED.
+	 * Errors: INVALID_OPTION, INVALID_LEXICON, INVALID_COST_MODEL, INVALID_CRITIC, CRITIC_MISMATCH, MODEL_NOT_FOUND, INVALID_MODEL,
+	 * UNSUPPORTED_MODEL, DEVICE_NOT_FOUND, OUT_OF_MEMORY, CALLBACK_FAILED, ABORTED, ADDON_NOT_FOUND, CPU_UNSUPPORTED.
 	 */
 	static async load(options: LoadOptions): Promise<InferenceGuard> {
 		const checked = checkLoadOptions(options);
@@ -76,22 +53,16 @@ export class InferenceGuard {
 		const hash = await specHash(spec);
 		const critic = checked.critic === undefined ? undefined : readCriticIdentity(checked.critic);
 		if (critic) await checkCritic(critic, spec, hash);
-		const progress = new ProgressWatch(checked.onLoadProgress, checked.signal);
-		const native = new NativeGuard(spec, progress.signal, progress.report);
-		const info = await native.opened.catch((error) => {
-			throw progress.failure ?? error;
-		});
-		if (progress.failure) {
-			await native.close();
-			throw progress.failure;
-		}
+		const watch = new CallbackWatch(checked.signal);
+		const native = new NativeGuard(spec, watch.signal, watch.wrap("onLoadProgress", checked.onLoadProgress));
 		try {
+			const info = await watch.run(() => native.opened);
 			if (critic) checkBudgets(critic, info.budgets);
+			return new InferenceGuard(native, info, checked, hash, critic?.maxTokens);
 		} catch (error) {
 			await native.close();
 			throw error;
 		}
-		return new InferenceGuard(native, info, checked, hash, critic?.maxTokens);
 	}
 
 	/** Longest prompt and response together, in tokens. */
@@ -173,10 +144,11 @@ export class InferenceGuard {
 		}
 		const wantsCritic = settings.objective === "augmented" && this.#info.hasCritic;
 		const estimator = given.estimator ?? (wantsCritic ? "critic" : "models");
-		if ((estimator === "critic" || estimator === "both") && !this.#info.hasCritic) {
+		const asksCritic = estimator === "critic" || estimator === "both";
+		if (asksCritic && !this.#info.hasCritic) {
 			throw new InvalidOptionError(`estimator: expected a guard loaded with a critic for "${estimator}", got one without`);
 		}
-		if (options.maxTokens > this.#criticTokens) {
+		if (asksCritic && options.maxTokens > this.#criticTokens) {
 			warnExtrapolation(`the critic was trained on responses of ${this.#criticTokens} tokens, and extrapolates to ${options.maxTokens}`);
 			this.#criticTokens = Number.POSITIVE_INFINITY;
 		}

@@ -10,8 +10,17 @@ export type { StrategyName } from "./strategies.js";
 export { GuardStream, type StreamPiece } from "./stream.js";
 export type { BaselineAucs, CriticReport, PositionReport } from "./training/critic-report.js";
 export type { CalibrationBin, Interval } from "./training/metrics.js";
-export { collectRollouts, type RolloutOptions, type RolloutProgress } from "./training/rollouts.js";
+export { collectRollouts, type RolloutOptions } from "./training/rollouts.js";
 export type { Split } from "./training/split.js";
 export { type CostMetrics, type CostReport, type TrainCostOptions, trainCost } from "./training/train-cost.js";
 export { type CriticInput, type TrainCriticOptions, trainCritic } from "./training/train-critic.js";
-export type { ConstraintOptions, CostModel, GenerateOptions, LoadOptions, RewardModel, SearchOptions, TabularModel } from "./types.js";
+export type {
+	ConstraintOptions,
+	CostModel,
+	GenerateOptions,
+	LoadOptions,
+	RewardModel,
+	RolloutProgress,
+	SearchOptions,
+	TabularModel,
+} from "./types.js";

@@ -185,7 +185,8 @@ export interface NativeClassifier {
 export interface NativeCriticJob {
 	shape: { hidden: number; summary: number; constraints: number };
 	inputs: { hidden: boolean; logits: boolean; z: boolean; position: boolean };
-	constraints: { budget: number; discount: number; lowest: number; highest: number }[];
+	/** Without a range: up to what most training responses cost. */
+	constraints: { budget: number; discount: number; lowest?: number; highest?: number }[];
 	/** {@link splitNumbers} of every prompt. */
 	splits: Uint8Array;
 	maxTokens: number;
@@ -207,6 +208,8 @@ export interface NativeCritic {
 	valueMean: number;
 	valueScale: number;
 	budgetScale: Float64Array;
+	budgetLowest: Float64Array;
+	budgetHighest: Float64Array;
 	examples: number;
 	epochs: number;
 	validationLoss: number;
@@ -217,7 +220,6 @@ export interface NativeCritic {
 	feasible: Float32Array;
 	safe: Float32Array;
 	pSafe: Float32Array;
-	pSafeStd: Float32Array;
 	value: Float32Array;
 	trueValue: Float32Array;
 	costShare: Float32Array;

@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { InvalidOptionError } from "./errors.js";
 import { strategyNames } from "./strategies.js";
-import type { RolloutProgress } from "./training/rollouts.js";
+import type { RolloutProgress } from "./types.js";
 
 function show(value: unknown): string {
 	if (typeof value === "function") return "a function";
@@ -61,11 +61,15 @@ const tokenCosts = z.union(
 	expected("an array of finite costs, one per token id"),
 );
 
-const classifierCost = z.strictObject({
-	classifier: text("the path of a trained cost model"),
-	link: choice(["probability", "excess"]).optional(),
-	threshold: real(-Number.MAX_VALUE).optional(),
-});
+const classifierCost = z
+	.strictObject({
+		classifier: text("the path of a trained cost model"),
+		link: choice(["probability", "excess"]).optional(),
+		threshold: real(-Number.MAX_VALUE).optional(),
+	})
+	.refine(({ link, threshold }) => threshold === undefined || link === "excess", {
+		error: 'expected a threshold with link: "excess" only; the probability is held to the budget',
+	});
 
 const costModel = z.union(
 	[
@@ -128,6 +132,8 @@ const loadSchema = z
 			}
 		}
 		if (typeof model === "string") return;
+		if (model.oracle && context.value.critic)
+			reject("expected either the exact critic (model.oracle) or a trained one, got both", "critic");
 		const size = model.pieces.length;
 		if (model.logits.length !== size || model.logits.some((row) => row.length !== size)) {
 			reject(`expected ${size} rows of ${size} logits, one per token`, "model.logits");
@@ -237,9 +243,9 @@ const trainCriticSchema = z.strictObject({
 		.array(choice(["hidden", "logits", "z", "position"]), expected("an array of hidden, logits, z, position"))
 		.min(1, expected("at least one of hidden, logits, z, position"))
 		.default(["hidden", "logits", "z", "position"]),
-	layers: integer(0, 8).default(1),
-	width: integer(1, 65536).default(256),
-	members: integer(1, 32).default(4),
+	layers: integer(0, 4).default(1),
+	width: integer(2, 65536).default(256),
+	members: integer(1, 16).default(4),
 	budgets: z.array(range, expected("an array of ranges [lowest, highest]")).optional(),
 	epochs: integer(1, 100_000).default(30),
 	batch: integer(1, 65536).default(256),

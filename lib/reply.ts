@@ -72,7 +72,7 @@ export interface Reply {
 		llamaCpp: string;
 		/** Devices that ran the model. */
 		backend: string;
-		/** Fingerprint of the model file; empty for a tabular model. */
+		/** Fingerprint of the model file or table. */
 		modelHash: string;
 	};
 	/** Repeats the generation together with the same options and build. */

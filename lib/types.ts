@@ -138,3 +138,18 @@ export type GenerateOptions = Prompt &
 		/** Stops within one decode step. */
 		signal?: AbortSignal;
 	};
+
+/** How far a run is. */
+export interface RolloutProgress {
+	/** Prompts of this run's part that are done, and all of them. */
+	prompts: number;
+	totalPrompts: number;
+	/** Estimated size of this run's part when it is complete. */
+	totalBytes: number;
+	/** Of this run, without what an earlier one left: */
+	responses: number;
+	generatedTokens: number;
+	/** Responses over budget. */
+	overBudget: number;
+	seconds: number;
+}

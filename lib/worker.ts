@@ -1,4 +1,4 @@
-import { AbortedError, type InferenceGuardError } from "./errors.js";
+import { AbortedError, CallbackError, type InferenceGuardError } from "./errors.js";
 import { callAddon, errorFromNative, type NativeEvent, type NativeQuestion, type WorkerHandle } from "./native.js";
 
 /** What happens to a native job, seen from JavaScript, besides its end. */
@@ -18,6 +18,37 @@ interface Job extends JobEvents {
 
 export function abortedBy(signal: AbortSignal): AbortedError {
 	return new AbortedError("the operation was aborted", { cause: signal.reason });
+}
+
+/** Passes progress on to functions of the caller; one that throws aborts the work and rejects with CALLBACK_FAILED. */
+export class CallbackWatch {
+	readonly #abort = new AbortController();
+	readonly signal: AbortSignal;
+	#failure: CallbackError | undefined;
+
+	constructor(signal: AbortSignal | undefined) {
+		this.signal = signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal;
+	}
+
+	wrap<T>(name: string, callback: ((value: T) => void) | undefined): (value: T) => void {
+		return (value) => {
+			if (this.#failure) return;
+			try {
+				callback?.(value);
+			} catch (cause) {
+				this.#failure = new CallbackError(`the ${name} function failed: ${cause instanceof Error ? cause.message : cause}`, { cause });
+				this.#abort.abort();
+			}
+		};
+	}
+
+	async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+		const result = await work(this.signal).catch((error) => {
+			throw this.#failure ?? error;
+		});
+		if (this.#failure) throw this.#failure;
+		return result;
+	}
 }
 
 /** A native thread and the jobs it runs, one after the other. It is freed when it is forgotten and no job runs. */

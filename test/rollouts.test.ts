@@ -54,10 +54,14 @@ const flags = (out: string) => [
 	...["-r", "3", "-t", "12", "--stride", "4", "--batch", "12", "--seed", "7"],
 ];
 
-/** Runs the command and kills it after some milliseconds; true when it had ended by itself. */
+/** Runs the command and kills it after some milliseconds; true when it had ended well by itself. */
 async function runAndKill(out: string, milliseconds: number): Promise<boolean> {
 	const child = spawn(process.execPath, [cli, ...flags(out)], { stdio: "ignore" });
-	const ended = new Promise<boolean>((resolve) => child.once("exit", (code) => resolve(code === 0)));
+	const ended = new Promise<boolean>((resolve, reject) =>
+		child.once("exit", (code, signal) =>
+			signal ? resolve(false) : code === 0 ? resolve(true) : reject(new Error(`it exited with ${code}`)),
+		),
+	);
 	const killed = await Promise.race([ended.then(() => false), sleep(milliseconds, true)]);
 	if (killed) child.kill("SIGKILL");
 	return ended;
@@ -130,7 +134,14 @@ describe("rollouts", () => {
 
 	test("of other options do not mix in one folder", async () => {
 		await collectRollouts(options("claimed"));
-		for (const other of [{ seed: 8 }, { stride: 6 }, { budget: 2 }, { prompts: prompts.slice(1) }, { cost: { lexicon: ["t2*"] } }]) {
+		for (const other of [
+			{ seed: 8 },
+			{ stride: 6 },
+			{ budget: 2 },
+			{ prompts: prompts.slice(1) },
+			{ cost: { lexicon: ["t2*"] } },
+			{ costFloor: null },
+		]) {
 			await expect(collectRollouts(options("claimed", other))).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
 		}
 		const shard = join(folder, "claimed", "shard-00000.rollouts");
@@ -148,8 +159,21 @@ describe("rollouts", () => {
 		await expect(train()).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
 		writeFileSync(manifestPath, JSON.stringify({ ...manifest, version: 2 }));
 		await expect(train()).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
-		writeFileSync(manifestPath, JSON.stringify({ ...manifest, shape: { ...manifest.shape, hidden: 1e9 } }));
-		await expect(train()).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
+		const { shape } = manifest;
+		const shapes = [{ ...shape, hidden: 1e9 }, { ...shape, hidden: -5 }, { ...shape, constraints: 2 }, null];
+		for (const wrong of [...shapes.map((other) => ({ ...manifest, shape: other })), { ...manifest, prompts: 1e15 }, null]) {
+			writeFileSync(manifestPath, JSON.stringify(wrong));
+			await expect(train()).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
+		}
+		writeFileSync(manifestPath, JSON.stringify(manifest));
+		const shards = readdirSync(join(folder, "damaged")).filter((name) => name.startsWith("shard"));
+		for (const tail of [Buffer.alloc(4096), Buffer.from([4, 0, 0, 0, 0xcd, 0xfb, 0x3c, 0xb6, 0, 0, 0, 0, 1, 2, 3, 4])]) {
+			for (const name of shards) {
+				const bytes = readFileSync(join(folder, "damaged", name));
+				writeFileSync(join(folder, "damaged", name), Buffer.concat([bytes.subarray(0, 12 + bytes.readUInt32LE(8)), tail]));
+			}
+			await expect(train()).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
+		}
 		rmSync(manifestPath);
 		await expect(train()).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
 		mkdirSync(join(folder, "empty"));

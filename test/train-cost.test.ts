@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { InferenceGuard, type TrainCostOptions, trainCost } from "../lib/index.js";
+import { collectRollouts, InferenceGuard, type TrainCostOptions, trainCost } from "../lib/index.js";
 import { randomNumbers } from "../lib/training/random.js";
+import { readRollouts } from "../lib/training/rollout-files.js";
 import { sharedFile, testWith } from "./shared.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
@@ -124,22 +125,31 @@ describe("a trained cost model in a guard", () => {
 		}
 	});
 
-	test("gives a text that grew in blocks the cost of the same text read at once", async () => {
+	test("reads a text that grows token by token as it reads the whole text at once", async () => {
 		await train("grown.gguf");
 		const pieces = [" poi", "son", "'s", " garden", ",", " sc", "ream", "é", "-", " the"];
 		const model = { pieces, logits: pieces.map(() => pieces.map(() => 0)) };
-		const cost = { classifier: file("grown.gguf") };
-		// one guard reads the text block by block while it searches, the other once at the end
-		await using guard = await InferenceGuard.load({ model, cost, budget: 1 });
-		for (let seed = 0; seed < 40; seed++) {
-			const options = { prompt: [0], maxTokens: 12, candidates: 1, beams: 1, seed } as const;
-			const grown = await guard.generate({ ...options, blockLength: 1 });
-			const whole = await guard.generate({ ...options, strategy: "bestOfN", candidates: 1 });
-			const fresh = await guard.generate({ ...options, blockLength: 12 });
-			expect(grown.safety.cost).toBeGreaterThan(0);
-			expect(fresh.safety.cost).toBeGreaterThan(0);
-			expect(whole.safety.cost).toBeLessThanOrEqual(1);
-		}
+		const rollouts = { model, cost: { classifier: file("grown.gguf") }, budget: 0.5, prompts: [[0], [1, 2]], responses: 20, maxTokens: 12 };
+		// the same texts: once judged at every token, once at the end alone
+		const costs = async (stride: number) => {
+			const out = file(`grown-${stride}`);
+			await collectRollouts({ ...rollouts, stride, out });
+			const { manifest, records } = await readRollouts(out);
+			const positionBytes = 4 + 4 * manifest.shape.summary + 16 + 2 * manifest.shape.hidden;
+			const found: number[] = [];
+			for (const record of records) {
+				for (let at = 0; at < record.length; ) {
+					found.push(record.readDoubleLE(at + 24));
+					at += 32 + 4 * record.readUInt32LE(at + 8) + positionBytes * record.readUInt32LE(at + 12);
+				}
+			}
+			return found;
+		};
+		const [grown, whole] = [await costs(1), await costs(100)];
+		expect(new Set(whole).size).toBeGreaterThan(20);
+		grown.forEach((cost, i) => {
+			expect(cost).toBeCloseTo(whole[i] as number, 9);
+		});
 	});
 
 	test("link excess charges the log-odds above a threshold", async () => {

@@ -1,5 +1,6 @@
 import { SingleBar } from "cli-progress";
-import { collectRollouts, type RolloutProgress } from "../training/rollouts.js";
+import { collectRollouts } from "../training/rollouts.js";
+import type { RolloutProgress } from "../types.js";
 import { constraintsOf, numeric } from "./loading.js";
 
 interface RolloutFlags {

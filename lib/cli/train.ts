@@ -31,7 +31,7 @@ function rangeOf(given: string): [number, number] {
 	return [lowest as number, highest as number];
 }
 
-function printReport({ test, training, learnedNothing }: CriticReport): void {
+function printReport({ rollouts, test, training, learnedNothing }: CriticReport): void {
 	printTable([
 		[
 			"tokens",
@@ -74,6 +74,11 @@ function printReport({ test, training, learnedNothing }: CriticReport): void {
 	console.log(
 		`Trained on ${training.examples} states in ${training.seconds.toFixed(1)} s: ${training.epochs} epochs, ${training.parameters} parameters.`,
 	);
+	if (rollouts.missingBatches > 0) {
+		console.log(
+			`${rollouts.missingBatches} batches of the rollouts are missing or damaged: run \`inferenceguard rollouts\` again to complete them.`,
+		);
+	}
 	if (learnedNothing) console.log(`\n${learnedNothingAdvice}`);
 }
 

@@ -87,7 +87,7 @@ export interface CriticReport {
 		};
 		byPosition: PositionReport[];
 	};
-	/** The interval of the feasible AUC includes 0.5: the latent state holds nothing that this critic could use. */
+	/** The interval of the AUC among feasible states at the same position includes 0.5: the critic could use nothing. */
 	learnedNothing: boolean;
 }
 
@@ -129,6 +129,37 @@ class States {
 				this.column("safe"),
 			),
 		);
+	}
+
+	/** Interval of the AUC over pairs of states at the same position. */
+	aucIntervalWithinPositions(): Interval | null {
+		const { pSafe, safe, position } = this.#columns;
+		const ofSample = (sample: number[]) => {
+			const strata = new Map<number, number[]>();
+			for (const i of sample) {
+				const row = this.rows[i] as number;
+				const at = position[row] as number;
+				const stratum = strata.get(at);
+				if (stratum) stratum.push(row);
+				else strata.set(at, [row]);
+			}
+			let [won, pairs] = [0, 0];
+			for (const rows of strata.values()) {
+				const labels = rows.map((row) => safe[row] as number);
+				const positives = labels.reduce((sum, label) => sum + label, 0);
+				const weight = positives * (labels.length - positives);
+				if (weight === 0) continue;
+				won +=
+					weight *
+					auc(
+						rows.map((row) => pSafe[row] as number),
+						labels,
+					);
+				pairs += weight;
+			}
+			return won / pairs;
+		};
+		return finiteInterval(bootstrapInterval(this.column("prompt"), ofSample));
 	}
 
 	aucInterval(): Interval | null {
@@ -196,15 +227,13 @@ function positionReport(position: number, states: States, hasCostModel: boolean)
 }
 
 interface TrainingFacts {
-	budgets: [number, number][];
-	splits: Split[];
 	missing: number;
 	seconds: number;
 	options: { inputs: string[]; layers: number; width: number; members: number; seed: number };
 }
 
 export function criticReport(trained: NativeCritic, manifest: RolloutManifest, facts: TrainingFacts): CriticReport {
-	const { budgets, splits, missing, seconds, options } = facts;
+	const { missing, seconds, options } = facts;
 	const all = new States(
 		trained,
 		promptRates(trained),
@@ -216,8 +245,8 @@ export function criticReport(trained: NativeCritic, manifest: RolloutManifest, f
 	const rate = safe.reduce((sum, one) => sum + one, 0) / safe.length;
 	const hasCostModel = manifest.constraints.some(({ kind }) => kind === "classifier" || kind === "function");
 	const positions = [...new Set(trained.position)].sort((a, b) => a - b);
-	const feasibleInterval = feasible.aucInterval();
-	const count = (split: Split) => splits.filter((one) => one === split).length;
+	const withinPositions = feasible.aucIntervalWithinPositions();
+	const count = (split: Split) => manifest.splits.filter((one) => one === split).length;
 	const { inputs, layers, width, members, seed } = options;
 	return {
 		rollouts: {
@@ -237,7 +266,7 @@ export function criticReport(trained: NativeCritic, manifest: RolloutManifest, f
 			width,
 			members,
 			seed,
-			budgets,
+			budgets: Array.from(trained.budgetLowest, (lowest, c) => [lowest, trained.budgetHighest[c] as number] as [number, number]),
 			seconds,
 		},
 		test: {
@@ -248,7 +277,7 @@ export function criticReport(trained: NativeCritic, manifest: RolloutManifest, f
 				auc: all.auc((columns, row) => columns.pSafe[row] as number),
 				aucInterval: all.aucInterval(),
 				aucFeasible: feasible.auc((columns, row) => columns.pSafe[row] as number),
-				aucFeasibleInterval: feasibleInterval,
+				aucFeasibleInterval: feasible.aucInterval(),
 				ece: expectedCalibrationError(pSafe, safe),
 				eceFeasible: expectedCalibrationError(feasiblePSafe, feasibleSafe),
 				brier: meanSquaredError(pSafe, safe),
@@ -272,12 +301,12 @@ export function criticReport(trained: NativeCritic, manifest: RolloutManifest, f
 				),
 			),
 		},
-		learnedNothing: feasibleInterval === null || feasibleInterval[0] <= 0.5,
+		learnedNothing: withinPositions === null || withinPositions[0] <= 0.5,
 	};
 }
 
 /** What to do about a critic that learned nothing. */
 export const learnedNothingAdvice =
-	"The critic has learned nothing: the 95 % interval of its AUC among states that are still feasible includes 0.5. What helps: more " +
+	"The critic has learned nothing: the 95 % interval of its AUC among feasible states at the same position includes 0.5. What helps: more " +
 	"rollouts (more prompts first); a cost that persists through a text instead of single words that come by chance; or the guard " +
 	'without a critic (estimator "models"), which needs none.';

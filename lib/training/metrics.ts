@@ -1,8 +1,9 @@
 // How good predicted probabilities and values are.
 import { randomNumbers } from "./random.js";
 
-/** Area under the ROC curve (ties count half); NaN where only one class occurs. */
+/** Area under the ROC curve (ties count half); NaN where only one class occurs or a score is none. */
 export function auc(scores: ArrayLike<number>, labels: ArrayLike<number>): number {
+	if (Array.prototype.some.call(scores, Number.isNaN)) return Number.NaN;
 	const order = Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => (scores[a] as number) - (scores[b] as number));
 	let rankSum = 0;
 	let positives = 0;

@@ -1,7 +1,17 @@
 // Writing results so that a reader never sees half of one.
 import { randomBytes } from "node:crypto";
-import { rename, rm, writeFile } from "node:fs/promises";
+import { access, constants, rename, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { WriteError } from "../errors.js";
+
+/** Fails before any work is done where a result could not be written later. Errors: WRITE_FAILED. */
+export async function expectWritable(path: string): Promise<void> {
+	try {
+		await access(dirname(path), constants.W_OK);
+	} catch (cause) {
+		throw new WriteError(`expected a folder that can be written for ${path}, got: ${(cause as Error).message}`, { cause });
+	}
+}
 
 /** Lets `write` fill a temporary file beside `path`, then puts it in place in one step. Errors: WRITE_FAILED. */
 export async function replaceFile(path: string, write: (temporary: string) => Promise<void> | void): Promise<void> {

@@ -93,11 +93,16 @@ export function columnOf(records: DataRecord[], asked: string | undefined, known
 	throw new InvalidDataError(`expected ${wanted}, got the columns ${[...columns].join(", ")}; name the column`);
 }
 
+/** A value of a data file, for a message. */
+export function shown(value: unknown): string {
+	return typeof value === "bigint" ? String(value) : (JSON.stringify(value) ?? "nothing");
+}
+
 /** A row's text. */
 export function textOf(record: DataRecord, column: string, row: number): string {
 	const value = record[column];
 	if (typeof value !== "string") {
-		throw new InvalidDataError(`expected text in the column ${column} of row ${row + 1}, got ${JSON.stringify(value) ?? "nothing"}`);
+		throw new InvalidDataError(`expected text in the column ${column} of row ${row + 1}, got ${shown(value)}`);
 	}
 	return value.toWellFormed();
 }

@@ -2,50 +2,54 @@
 // order; where a killed run stopped can be seen from the frames alone. The same options give the same bytes, so that shards
 // made on several machines can be copied together.
 import { createHash } from "node:crypto";
-import { mkdir, open, readdir, readFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import { z } from "zod";
 import { InvalidRolloutsError, WriteError } from "../errors.js";
+import { constraintIdentity } from "../fingerprint.js";
 import { writeJson } from "./output.js";
-import type { Split } from "./split.js";
 
-/** A cost model and its budget, as rollouts and critics remember them. */
-export interface ConstraintIdentity {
-	hash: string;
-	kind: "lexicon" | "tokenCosts" | "classifier" | "function";
-	budget: number;
-	discount: number;
-	criterion: "anytime" | "terminal";
-}
+const count = z
+	.number()
+	.int()
+	.min(0)
+	.max(2 ** 31);
+const positive = count.min(1);
+
+const manifestSchema = z
+	.strictObject({
+		format: z.literal("inferenceguard.rollouts"),
+		version: z.literal(1),
+		modelHash: z.string(),
+		constraints: z.array(constraintIdentity),
+		rewardHash: z.string(),
+		promptsHash: z.string(),
+		prompts: positive,
+		/** One per prompt. */
+		splits: z.array(z.enum(["train", "validation", "test"])),
+		responses: positive,
+		maxTokens: positive,
+		stride: positive,
+		temperature: z.number(),
+		topLogProbabilities: count,
+		seed: z.number().int(),
+		/** Numbers of a stored position. */
+		shape: z.strictObject({ hidden: count, summary: positive, constraints: count }),
+		promptsPerBatch: positive,
+		batchesPerShard: positive,
+		sequences: positive,
+		cells: z.number().int(),
+	})
+	.refine(({ splits, prompts }) => splits.length === prompts, "expected one split per prompt")
+	.refine(({ shape, constraints }) => shape.constraints === constraints.length, "expected the constraints of the shape");
 
 /** What a folder of rollouts holds and how it was made. */
-export interface RolloutManifest {
-	format: "inferenceguard.rollouts";
-	version: 1;
-	modelHash: string;
-	constraints: ConstraintIdentity[];
-	rewardHash: string;
-	promptsHash: string;
-	prompts: number;
-	/** One per prompt, where the prompt file has a column `split`. */
-	splits?: Split[];
-	responses: number;
-	maxTokens: number;
-	stride: number;
-	temperature: number;
-	topLogProbabilities: number;
-	seed: number;
-	/** Numbers of a stored position. */
-	shape: { hidden: number; summary: number; constraints: number };
-	promptsPerBatch: number;
-	batchesPerShard: number;
-	sequences: number;
-	cells: number;
-}
+export type RolloutManifest = z.output<typeof manifestSchema>;
 
 const manifestName = "manifest.json";
 const magic = Buffer.from("IGROLL\x00\x01", "latin1");
-const frameHeaderBytes = 8;
+const frameHeaderBytes = 12; // length, CRC-32, number of the batch within the shard
 
 const shardPath = (folder: string, shard: number) => join(folder, `shard-${String(shard).padStart(5, "0")}.rollouts`);
 
@@ -58,10 +62,11 @@ function shardHeader(manifest: RolloutManifest, shard: number): Buffer {
 	return Buffer.concat([magic, length, json]);
 }
 
-function frame(record: Uint8Array): Buffer {
+function frame(record: Uint8Array, batch: number): Buffer {
 	const header = Buffer.alloc(frameHeaderBytes);
 	header.writeUInt32LE(record.length, 0);
 	header.writeUInt32LE(crc32(record), 4);
+	header.writeUInt32LE(batch, 8);
 	return Buffer.concat([header, record]);
 }
 
@@ -70,11 +75,12 @@ function wholeFrames(bytes: Buffer, header: Buffer): { records: Buffer[]; end: n
 	const records: Buffer[] = [];
 	let end = header.length;
 	while (end + frameHeaderBytes <= bytes.length) {
+		const [length, checksum, batch] = [bytes.readUInt32LE(end), bytes.readUInt32LE(end + 4), bytes.readUInt32LE(end + 8)];
 		const begin = end + frameHeaderBytes;
-		const record = bytes.subarray(begin, begin + bytes.readUInt32LE(end));
-		if (begin + bytes.readUInt32LE(end) > bytes.length || crc32(record) !== bytes.readUInt32LE(end + 4)) break;
+		const record = bytes.subarray(begin, begin + length);
+		if (length === 0 || begin + length > bytes.length || batch !== records.length || crc32(record) !== checksum) break;
 		records.push(record);
-		end = begin + record.length;
+		end = begin + length;
 	}
 	return { records, end };
 }
@@ -84,36 +90,33 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
 		return await readFile(path);
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-		throw error;
+		throw new InvalidRolloutsError(`expected to read ${path}, got: ${(error as Error).message}`, { cause: error });
 	}
 }
 
 /** Reads the manifest of a folder. Errors: INVALID_ROLLOUTS. */
 export async function readManifest(folder: string): Promise<RolloutManifest> {
 	const path = join(folder, manifestName);
-	let manifest: RolloutManifest;
 	try {
-		manifest = JSON.parse(await readFile(path, "utf8"));
+		return manifestSchema.parse(JSON.parse(await readFile(path, "utf8")));
 	} catch (cause) {
+		const reason = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
 		throw new InvalidRolloutsError(
-			`expected rollouts in ${folder}, got: ${(cause as Error).message}; make them with \`inferenceguard rollouts\``,
+			`expected rollouts of this version in ${folder}, got: ${reason}; make them with \`inferenceguard rollouts\``,
 			{ cause },
 		);
 	}
-	if (manifest.format !== "inferenceguard.rollouts" || manifest.version !== 1) {
-		throw new InvalidRolloutsError(`expected rollouts of format version 1 in ${folder}, got ${manifest.format} ${manifest.version}`);
-	}
-	return manifest;
 }
 
 /** Writes the manifest, or checks that the folder was begun with the same one. Errors: INVALID_ROLLOUTS, WRITE_FAILED. */
 export async function claimFolder(folder: string, manifest: RolloutManifest): Promise<void> {
+	let names: string[];
 	try {
 		await mkdir(folder, { recursive: true });
+		names = await readdir(folder);
 	} catch (cause) {
 		throw new WriteError(`expected to write into ${folder}, got: ${(cause as Error).message}`, { cause });
 	}
-	const names = await readdir(folder);
 	if (!names.includes(manifestName)) return writeJson(join(folder, manifestName), manifest);
 	const found = await readManifest(folder);
 	const differing = (Object.keys({ ...found, ...manifest }) as (keyof RolloutManifest)[]).filter(
@@ -126,7 +129,7 @@ export async function claimFolder(folder: string, manifest: RolloutManifest): Pr
 	}
 }
 
-/** A shard that records are added to. Two runs on one shard write the same bytes to the same places. */
+/** A shard that one run adds records to. */
 export class ShardWriter {
 	readonly #path: string;
 	readonly #header: Buffer;
@@ -146,30 +149,33 @@ export class ShardWriter {
 		if (begun && !bytes.subarray(0, this.#header.length).equals(this.#header)) {
 			throw new InvalidRolloutsError(`${this.#path} belongs to other rollouts; remove it or choose another folder`);
 		}
-		const file = await open(this.#path, bytes === undefined ? "w" : "r+");
-		try {
+		const { records, end } = wholeFrames(begun ? bytes : this.#header, this.#header);
+		await this.#write(bytes === undefined ? "w" : "r+", async (file) => {
 			if (!begun) await file.write(this.#header, 0, this.#header.length, 0);
-			const { records, end } = wholeFrames(begun ? bytes : this.#header, this.#header);
 			await file.truncate(end);
-			this.#end = end;
-			this.records = records.length;
-		} finally {
-			await file.close();
-		}
+		});
+		this.#end = end;
+		this.records = records.length;
 	}
 
 	async append(record: Uint8Array): Promise<void> {
-		const bytes = frame(record);
-		const file = await open(this.#path, "r+");
-		try {
-			await file.write(bytes, 0, bytes.length, this.#end);
-		} catch (cause) {
-			throw new WriteError(`expected to write ${this.#path}, got: ${(cause as Error).message}; check the free space`, { cause });
-		} finally {
-			await file.close();
-		}
+		const bytes = frame(record, this.records);
+		await this.#write("r+", (file) => file.write(bytes, 0, bytes.length, this.#end));
 		this.#end += bytes.length;
 		this.records++;
+	}
+
+	async #write(flags: string, change: (file: FileHandle) => Promise<unknown>): Promise<void> {
+		try {
+			const file = await open(this.#path, flags);
+			try {
+				await change(file);
+			} finally {
+				await file.close();
+			}
+		} catch (cause) {
+			throw new WriteError(`expected to write ${this.#path}, got: ${(cause as Error).message}; check the free space`, { cause });
+		}
 	}
 }
 
@@ -191,7 +197,7 @@ export async function readRollouts(folder: string): Promise<{ manifest: RolloutM
 		if (!bytes.subarray(0, header.length).equals(header)) {
 			throw new InvalidRolloutsError(`${shardPath(folder, shard)} belongs to other rollouts or is damaged; remove it and make it again`);
 		}
-		records.push(...wholeFrames(bytes, header).records);
+		for (const record of wholeFrames(bytes, header).records) records.push(record);
 	}
 	if (records.length === 0)
 		throw new InvalidRolloutsError(`expected rollouts in ${folder}, got none; run \`inferenceguard rollouts\` first`);

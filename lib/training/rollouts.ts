@@ -8,10 +8,11 @@ import { NativeGuard } from "../native-guard.js";
 import { checkLoadOptions, checkRolloutOptions } from "../options.js";
 import { askScoreFunction } from "../score-function.js";
 import { nativeSpec } from "../spec.js";
-import type { LoadOptions } from "../types.js";
+import type { LoadOptions, RolloutProgress } from "../types.js";
+import { CallbackWatch } from "../worker.js";
 import { columnOf, readRecords, textOf } from "./records.js";
 import { claimFolder, type RolloutManifest, ShardWriter, shardPlan } from "./rollout-files.js";
-import { type Split, splitNamed } from "./split.js";
+import { type Split, splitNamed, splitOf } from "./split.js";
 
 /** Options of {@link collectRollouts}: a guard's, and what to sample. */
 export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic"> {
@@ -41,21 +42,6 @@ export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic"> {
 	signal?: AbortSignal;
 }
 
-/** How far a run is. */
-export interface RolloutProgress {
-	/** Prompts of this run's part that are done, and all of them. */
-	prompts: number;
-	totalPrompts: number;
-	/** Estimated size of this run's part when it is complete. */
-	totalBytes: number;
-	/** Of this run, without what an earlier one left: */
-	responses: number;
-	generatedTokens: number;
-	/** Responses over budget. */
-	overBudget: number;
-	seconds: number;
-}
-
 const promptColumns = ["prompt", "question", "text", "instruction"];
 const topLogProbabilities = 8;
 const summaryBesideTop = 3;
@@ -65,6 +51,7 @@ const mostShards = 32;
 
 interface PromptList {
 	prompts: (string | readonly number[])[];
+	/** Where the prompt file names them. */
 	splits?: Split[];
 }
 
@@ -87,7 +74,7 @@ async function planRun(
 	options: Checked,
 ): Promise<RolloutManifest> {
 	const { responses, maxTokens, stride, temperature, seed } = options;
-	const longest = Math.max(...tokens.map(({ length }) => length));
+	const longest = tokens.reduce((most, { length }) => Math.max(most, length), 0);
 	if (longest + maxTokens > info.contextSize) {
 		throw new InvalidDataError(
 			`expected prompts that leave room for ${maxTokens} tokens within the context of ${info.contextSize}, got one of ${longest} tokens; ` +
@@ -109,21 +96,15 @@ async function planRun(
 		version: 1,
 		modelHash: await specHash(spec),
 		constraints: await Promise.all(
-			spec.constraints.map(async (constraint) => {
-				const { kind, budget, discount, criterion } = constraint;
-				return {
-					hash: await costHash(constraint),
-					kind,
-					budget: info.budgets[spec.constraints.indexOf(constraint)] ?? budget,
-					discount,
-					criterion,
-				};
+			spec.constraints.map(async (constraint, c) => {
+				const { kind, discount, criterion, floored } = constraint;
+				return { hash: await costHash(constraint), kind, budget: info.budgets[c] as number, discount, criterion, floored };
 			}),
 		),
 		rewardHash: rewardHash(spec),
 		promptsHash: promptsHash.digest("hex"),
 		prompts: list.prompts.length,
-		...(list.splits && { splits: list.splits }),
+		splits: list.splits ?? tokens.map((prompt) => splitOf(prompt.join(" "), 0)),
 		responses,
 		maxTokens,
 		stride,
@@ -183,12 +164,13 @@ export async function collectRollouts(given: RolloutOptions): Promise<RolloutPro
 		onProgress,
 		signal,
 	});
-	const loading = checkLoadOptions(guard);
+	const loading = checkLoadOptions({ ...guard, critic: undefined });
 	const list = await readPrompts(options.prompts, options.field);
 	const spec = await nativeSpec(loading);
-	const native = new NativeGuard(spec, options.signal, (share) => loading.onLoadProgress?.(share));
+	const watch = new CallbackWatch(options.signal);
+	const native = new NativeGuard(spec, watch.signal, watch.wrap("onLoadProgress", loading.onLoadProgress));
 	try {
-		const info = await native.opened;
+		const info = await watch.run(() => native.opened);
 		const tokens = await native.tokenize(list.prompts.map((prompt) => nativePrompt({ prompt }, info)));
 		const manifest = await planRun(spec, info, list, tokens, options);
 		await claimFolder(options.out, manifest);

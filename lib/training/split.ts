@@ -1,6 +1,7 @@
 // Which rows train, validate and test.
 import { createHash } from "node:crypto";
 import { InvalidDataError } from "../errors.js";
+import { shown } from "./records.js";
 
 /** The part of the data that a row belongs to. */
 export type Split = "train" | "validation" | "test";
@@ -24,5 +25,5 @@ export function splitNamed(name: unknown, row: number): Split {
 	};
 	const split = typeof name === "string" ? known[name.toLowerCase()] : undefined;
 	if (split) return split;
-	throw new InvalidDataError(`expected train, validation or test as the split of row ${row + 1}, got ${JSON.stringify(name)}`);
+	throw new InvalidDataError(`expected train, validation or test as the split of row ${row + 1}, got ${shown(name)}`);
 }

@@ -3,10 +3,10 @@ import { createHash } from "node:crypto";
 import { InvalidDataError } from "../errors.js";
 import { callAddon, type NativeClassifier, splitNumbers } from "../native.js";
 import { checkTrainCostOptions } from "../options.js";
-import { Worker } from "../worker.js";
+import { CallbackWatch, Worker } from "../worker.js";
 import { accuracy, auc, bootstrapInterval, expectedCalibrationError, type Interval, meanSquaredError } from "./metrics.js";
-import { replaceFile, writeJson } from "./output.js";
-import { columnOf, type DataRecord, readRecords, textOf } from "./records.js";
+import { expectWritable, replaceFile, writeJson } from "./output.js";
+import { columnOf, type DataRecord, readRecords, shown, textOf } from "./records.js";
 import { type Split, splitNamed, splitOf } from "./split.js";
 
 /** Options of {@link trainCost}. */
@@ -90,7 +90,7 @@ function labelOf(value: unknown, unsafe: string | undefined, row: number): numbe
 	const number = typeof value === "number" ? value : word === "" ? Number.NaN : Number(word);
 	if (number >= 0 && number <= 1) return number;
 	throw new InvalidDataError(
-		`expected a label (a number from 0 to 1, true or false, safe or unsafe) in row ${row + 1}, got ${JSON.stringify(value) ?? "nothing"}; ` +
+		`expected a label (a number from 0 to 1, true or false, safe or unsafe) in row ${row + 1}, got ${shown(value)}; ` +
 			"say which label means unsafe",
 	);
 }
@@ -191,10 +191,12 @@ function measure(rows: LabelledText[], probabilities: number[], threshold: numbe
  * word) of the text, or of the text and its context, Platt-scaled on the validation split. Use it as
  * `cost: { classifier: out }`: its cost is the probability of "unsafe".
  *
- * Errors: INVALID_OPTION, INVALID_DATA, WRITE_FAILED, ABORTED.
+ * Errors: INVALID_OPTION, INVALID_DATA, WRITE_FAILED, TRAINING_DIVERGED, CALLBACK_FAILED, ABORTED.
  */
 export async function trainCost(given: TrainCostOptions): Promise<CostReport> {
 	const options = checkTrainCostOptions(given);
+	await expectWritable(options.out);
+	const watch = new CallbackWatch(options.signal);
 	const begin = performance.now();
 	const rows = await readSplits(options);
 	checkSplits(rows);
@@ -209,7 +211,9 @@ export async function trainCost(given: TrainCostOptions): Promise<CostReport> {
 		seed: options.seed,
 	};
 	const start = (id: number) => callAddon((native) => native.trainClassifier(worker.handle, id, job));
-	const trained = await worker.run<NativeClassifier>(start, options.signal, { epoch: options.onEpoch });
+	const trained = await watch.run((signal) =>
+		worker.run<NativeClassifier>(start, signal, { epoch: watch.wrap("onEpoch", options.onEpoch) }),
+	);
 
 	const partOf = (split: Split) => {
 		const indices = rows.flatMap((row, i) => (row.split === split ? [i] : []));

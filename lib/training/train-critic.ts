@@ -3,12 +3,11 @@ import { createHash } from "node:crypto";
 import { InvalidOptionError } from "../errors.js";
 import { callAddon, type NativeCritic, splitNumbers } from "../native.js";
 import { checkTrainCriticOptions } from "../options.js";
-import { Worker } from "../worker.js";
+import { CallbackWatch, Worker } from "../worker.js";
 import { type CriticReport, criticReport } from "./critic-report.js";
 import { criticReportPage } from "./critic-report-page.js";
-import { replaceFile, replaceText, writeJson } from "./output.js";
-import { type RolloutManifest, readRollouts } from "./rollout-files.js";
-import { splitOf } from "./split.js";
+import { expectWritable, replaceFile, replaceText, writeJson } from "./output.js";
+import { readRollouts } from "./rollout-files.js";
 
 /** What a critic may read. */
 export type CriticInput = "hidden" | "logits" | "z" | "position";
@@ -21,11 +20,11 @@ export interface TrainCriticOptions {
 	out: string;
 	/** Which groups of inputs the critic reads; default all: `hidden`, `logits`, `z`, `position`. */
 	inputs?: readonly CriticInput[];
-	/** Hidden layers, 0 (linear) to 8; default 1. */
+	/** Hidden layers, 0 (linear) to 4; default 1. */
 	layers?: number;
-	/** Units of a hidden layer; default 256 (paper: 4096). */
+	/** Units of a hidden layer, at least 2; default 256 (paper: 4096). */
 	width?: number;
-	/** E, members trained on bootstrap samples of the prompts, 1..32; default 4. */
+	/** E, members trained on bootstrap samples of the prompts, 1..16; default 4. */
 	members?: number;
 	/** Budgets to train for, one [lowest, highest] per constraint; default from 0 to the 95th percentile of the costs, or to the guard's budget if that is larger. */
 	budgets?: readonly (readonly [lowest: number, highest: number])[];
@@ -37,7 +36,7 @@ export interface TrainCriticOptions {
 	learningRate?: number;
 	/** Of AdamW; default 0.01. */
 	weightDecay?: number;
-	/** Default 0. The same data, seed and number of threads give the same file. */
+	/** Default 0. The same data, seed and number of threads give the same file on the CPU. */
 	seed?: number;
 	/** Default: the cores this process may use. */
 	threads?: number;
@@ -49,33 +48,16 @@ export interface TrainCriticOptions {
 	signal?: AbortSignal;
 }
 
-/** Reads the binding cost of every response: the smallest budget under which it is within budget. */
-function bindingCosts({ shape }: RolloutManifest, records: Buffer[]): number[][] {
-	const costs: number[][] = Array.from({ length: shape.constraints }, () => []);
-	const positionBytes = 4 + 4 * shape.summary + 16 * shape.constraints + 2 * shape.hidden;
-	for (const record of records) {
-		for (let at = 0; at < record.length; ) {
-			const [tokens, positions] = [record.readUInt32LE(at + 8), record.readUInt32LE(at + 12)];
-			costs.forEach((list, c) => {
-				list.push(record.readDoubleLE(at + 24 + 8 * c));
-			});
-			at += 24 + 8 * shape.constraints + 4 * tokens + positions * positionBytes;
-		}
-	}
-	return costs;
-}
-
-function defaultBudgets(manifest: RolloutManifest, records: Buffer[]): [number, number][] {
-	return bindingCosts(manifest, records).map((costs, c) => {
-		const sorted = Float64Array.from(costs).sort();
-		const common = sorted[Math.floor(0.95 * (sorted.length - 1))] ?? 0;
-		return [0, Math.max(common, manifest.constraints[c]?.budget ?? 0)];
-	});
-}
-
-/** Trains a critic on rollouts and reports how good it is. Errors: INVALID_OPTION, INVALID_ROLLOUTS, WRITE_FAILED, TRAINING_DIVERGED, DEVICE_NOT_FOUND, OUT_OF_MEMORY, ABORTED. */
+/**
+ * Trains a critic on rollouts (paper, section 4) and reports, on prompts that it was not trained on, how good it is.
+ *
+ * Errors: INVALID_OPTION, INVALID_ROLLOUTS, WRITE_FAILED, TRAINING_DIVERGED, DECODE_FAILED, DEVICE_NOT_FOUND, OUT_OF_MEMORY,
+ * CALLBACK_FAILED, ABORTED.
+ */
 export async function trainCritic(given: TrainCriticOptions): Promise<CriticReport> {
 	const options = checkTrainCriticOptions(given);
+	await expectWritable(options.out);
+	const watch = new CallbackWatch(options.signal);
 	const begin = performance.now();
 	const { manifest, records, missing } = await readRollouts(options.rollouts);
 	if (options.inputs.includes("hidden") && manifest.shape.hidden === 0) {
@@ -83,19 +65,24 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 			"inputs: expected none called hidden, because this model gives no hidden states; choose logits, z, position",
 		);
 	}
-	const budgets = options.budgets ?? defaultBudgets(manifest, records);
-	if (budgets.length !== manifest.constraints.length) {
+	const { budgets } = options;
+	if (budgets && budgets.length !== manifest.constraints.length) {
 		throw new InvalidOptionError(`budgets: expected one range per constraint (${manifest.constraints.length}), got ${budgets.length}`);
 	}
-	const splits = manifest.splits ?? Array.from({ length: manifest.prompts }, (_, prompt) => splitOf(String(prompt), options.seed));
+	const { splits } = manifest;
 	const reads = (input: CriticInput) => options.inputs.includes(input);
+	if (options.inputs.every((input) => input === "z") && manifest.constraints.length === 0) {
+		throw new InvalidOptionError(
+			"inputs: expected more than z, because these rollouts have no cost model; choose hidden, logits, position",
+		);
+	}
 	const worker = new Worker();
 	const job = {
 		shape: manifest.shape,
 		inputs: { hidden: reads("hidden"), logits: reads("logits"), z: reads("z"), position: reads("position") },
 		constraints: manifest.constraints.map(({ budget, discount }, c) => {
-			const [lowest, highest] = budgets[c] as [number, number];
-			return { budget, discount, lowest, highest };
+			const range = budgets?.[c];
+			return { budget, discount, ...(range && { lowest: range[0], highest: range[1] }) };
 		}),
 		splits: Uint8Array.from(splits, (split) => splitNumbers[split]),
 		maxTokens: manifest.maxTokens,
@@ -112,9 +99,9 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 		records,
 	};
 	const start = (id: number) => callAddon((native) => native.trainCritic(worker.handle, id, job));
-	const trained = await worker.run<NativeCritic>(start, options.signal, { epoch: options.onEpoch });
+	const trained = await watch.run((signal) => worker.run<NativeCritic>(start, signal, { epoch: watch.wrap("onEpoch", options.onEpoch) }));
 	const seconds = (performance.now() - begin) / 1000;
-	const report = criticReport(trained, manifest, { budgets: budgets.map(([low, high]) => [low, high]), splits, missing, seconds, options });
+	const report = criticReport(trained, manifest, { missing, seconds, options });
 
 	const dataHash = createHash("sha256").update(JSON.stringify(manifest));
 	for (const record of records) dataHash.update(record);
@@ -133,8 +120,8 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 		hidden_width: manifest.shape.hidden,
 		summary_width: manifest.shape.summary,
 		budget_scale: trained.budgetScale,
-		budget_lowest: Float64Array.from(budgets, ([lowest]) => lowest),
-		budget_highest: Float64Array.from(budgets, ([, highest]) => highest),
+		budget_lowest: trained.budgetLowest,
+		budget_highest: trained.budgetHighest,
 		layers: options.layers,
 		width: options.width,
 		members: options.members,

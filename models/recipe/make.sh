@@ -24,7 +24,7 @@ if [ "$only" != critic ]; then
 	done
 	cmake --build "$project/build" --target recipe_logits
 	"$python" "$here/openings.py" > "$models/prompts/openings.jsonl"
-	sed 's/^{"prompt": "//; s/", "split.*//; s/\\"/"/g' "$models/prompts/openings.jsonl" | head -n 50 > "$work/lines.txt"
+	head -n 50 "$models/prompts/openings.jsonl" | sed 's/^{"prompt": "//; s/", "split.*//; s/\\"/"/g' > "$work/lines.txt"
 	"$python" "$here/parity.py" --checkpoint "$work/model.pt" --tokenizer "$work/tokenizer.model" --gguf "$work/f32.gguf" \
 		--logits-tool "$project/build/recipe_logits" --lines "$work/lines.txt"
 	cp "$work/q8_0.gguf" "$models/two-shelves.gguf"
@@ -33,6 +33,7 @@ if [ "$only" != critic ]; then
 	inferenceguard train-cost --data "$work/pieces.jsonl" --group-field book --no-characters --out "$models/grim.gguf"
 fi
 
+rm -rf "$work/rollouts"
 inferenceguard rollouts --model "$models/two-shelves.gguf" --cost "$models/grim.gguf" --budget 0.5 \
 	--cost "$models/violence.json" --budget 2 --prompts "$models/prompts/openings.jsonl" \
 	--responses 10 --stride 16 --batch 120 --out "$work/rollouts"

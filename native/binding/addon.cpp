@@ -25,6 +25,8 @@ template <typename F> Napi::Value guarded(Napi::Env env, F body) {
         return body();
     } catch (const error & e) {
         throw_js(env, e.code, e.what());
+    } catch (const std::bad_alloc &) {
+        throw_js(env, "OUT_OF_MEMORY", "there is not enough memory for this call");
     } catch (const std::exception & e) {
         throw_js(env, "INTERNAL", e.what());
     }

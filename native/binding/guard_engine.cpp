@@ -68,7 +68,7 @@ void guard_engine::load_judge() {
         judge = std::make_unique<tabular_oracle>(*spec.tabular, limits);
     } else if (!spec.critic.empty()) {
         judge = std::make_unique<latent_critic>(load_critic(spec.critic), steps->n_embd(), steps->n_vocab(), constraints.size(),
-                                                model ? model->first_gpu() : nullptr, spec.decoder.n_threads);
+                                                model ? model->first_gpu() : nullptr);
     }
 }
 
@@ -158,14 +158,15 @@ std::vector<std::vector<token_id>> guard_engine::tokenize(const std::vector<prom
     return result;
 }
 
-rollout_batch guard_engine::rollouts(const rollout_request & request, const ask_function & ask, const cancel_flag & cancel) {
+rollout_result guard_engine::rollouts(const rollout_request & request, const ask_function & ask, const cancel_flag & cancel) {
     cancel.check();
     current_ask = &ask;
     if (llama != nullptr) {
         llama->set_available_bytes(request.available_bytes);
     }
     const search_models models = { *steps, constraints, *reward, nullptr };
-    return sample_rollouts(models, request.prompts, request.options, cancel);
+    const rollout_batch batch = sample_rollouts(models, request.prompts, request.options, cancel);
+    return { write_record(batch.shape, batch.rollouts), int64_t(batch.rollouts.size()), batch.n_generated, batch.n_over_budget };
 }
 
 std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & prompt, const std::vector<token_id> & tokens,

@@ -79,6 +79,13 @@ struct generation_result {
     int64_t       n_prompt;
 };
 
+struct rollout_result {
+    std::vector<uint8_t> record;
+    int64_t              n_responses;
+    int64_t              n_generated;
+    int64_t              n_over_budget;
+};
+
 // asks a JavaScript function: which ("cost" or "reward"), its index, all candidates
 using ask_function = std::function<std::vector<double>(const char *, size_t, const std::vector<text_view> &)>;
 
@@ -93,7 +100,7 @@ class guard_engine {
     // The tokens of each prompt.
     std::vector<std::vector<token_id>> tokenize(const std::vector<prompt_source> & prompts) const;
 
-    rollout_batch rollouts(const rollout_request & request, const ask_function & ask, const cancel_flag & cancel);
+    rollout_result rollouts(const rollout_request & request, const ask_function & ask, const cancel_flag & cancel);
 
     // Log-likelihood of each token of `tokens` behind the prompt, decoded afresh one by one.
     std::vector<double> log_likelihoods(const std::vector<token_id> & prompt, const std::vector<token_id> & tokens,

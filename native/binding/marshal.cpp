@@ -175,12 +175,12 @@ Napi::Value to_js(Napi::Env env, const std::vector<std::vector<token_id>> & list
     return a;
 }
 
-Napi::Value to_js(Napi::Env env, const rollout_batch & batch) {
+Napi::Value to_js(Napi::Env env, const rollout_result & result) {
     Napi::Object o = Napi::Object::New(env);
-    o.Set("record", typed_array<Napi::Uint8Array>(env, write_record(batch.shape, batch.rollouts)));
-    o.Set("responses", double(batch.rollouts.size()));
-    o.Set("generatedTokens", double(batch.n_generated));
-    o.Set("overBudget", double(batch.n_over_budget));
+    o.Set("record", typed_array<Napi::Uint8Array>(env, result.record));
+    o.Set("responses", double(result.n_responses));
+    o.Set("generatedTokens", double(result.n_generated));
+    o.Set("overBudget", double(result.n_over_budget));
     return o;
 }
 

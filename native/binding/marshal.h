@@ -22,7 +22,7 @@ Napi::Value to_js(Napi::Env env, const std::vector<double> & values);
 Napi::Value to_js(Napi::Env env, const guard_info & info);
 Napi::Value to_js(Napi::Env env, const generation_result & result);
 Napi::Value to_js(Napi::Env env, const std::vector<std::vector<token_id>> & lists);
-Napi::Value to_js(Napi::Env env, const rollout_batch & batch);
+Napi::Value to_js(Napi::Env env, const rollout_result & result);
 Napi::Value to_js(Napi::Env env, size_t index, const std::vector<asked_candidate> & question);
 Napi::Value to_js(Napi::Env env, const model_file & file);
 

@@ -36,7 +36,9 @@ critic_job critic_job_from(const Napi::Object & o) {
         terms.budget = number_of(c, "budget");
         terms.discount = number_of(c, "discount");
         options.terms.push_back(terms);
-        options.budgets.push_back({ number_of(c, "lowest"), number_of(c, "highest") });
+        if (c.Has("lowest")) {
+            options.budgets.push_back({ number_of(c, "lowest"), number_of(c, "highest") });
+        }
     }
     options.splits = numbers_of<uint8_t, Napi::Uint8Array>(o, "splits");
     options.max_tokens = int_of(o, "maxTokens");
@@ -114,6 +116,13 @@ Napi::Value to_js(Napi::Env env, const critic_training & result) {
     o.Set("valueMean", w.value_mean);
     o.Set("valueScale", w.value_scale);
     o.Set("budgetScale", typed_array<Napi::Float64Array>(env, w.budget_scale));
+    std::vector<double> lowest, highest;
+    for (const budget_range & range : result.budgets) {
+        lowest.push_back(range.lowest);
+        highest.push_back(range.highest);
+    }
+    o.Set("budgetLowest", typed_array<Napi::Float64Array>(env, lowest));
+    o.Set("budgetHighest", typed_array<Napi::Float64Array>(env, highest));
     o.Set("examples", double(result.n_examples));
     o.Set("epochs", result.n_epochs);
     o.Set("validationLoss", result.validation_loss);
@@ -150,7 +159,6 @@ Napi::Value to_js(Napi::Env env, const critic_training & result) {
     column("feasible", [](const critic_prediction & p) { return p.feasible; });
     column("safe", [](const critic_prediction & p) { return p.safe; });
     column("pSafe", [](const critic_prediction & p) { return p.p_safe; });
-    column("pSafeStd", [](const critic_prediction & p) { return p.p_safe_std; });
     column("value", [](const critic_prediction & p) { return p.value; });
     column("trueValue", [](const critic_prediction & p) { return p.true_value; });
     column("costShare", [](const critic_prediction & p) { return p.cost_share; });

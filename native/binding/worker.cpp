@@ -119,7 +119,7 @@ void worker::run() {
         } catch (const error & e) {
             send_failure(j->id, e.code, e.what());
         } catch (const std::bad_alloc &) {
-            send_failure(j->id, "OUT_OF_MEMORY", "there is not enough memory for this generation; lower candidates or maxTokens");
+            send_failure(j->id, "OUT_OF_MEMORY", "there is not enough memory for this job; lower candidates, maxTokens, batch or width");
         } catch (const std::exception & e) {
             send_failure(j->id, "INTERNAL", e.what());
         }
@@ -173,7 +173,7 @@ void worker::rollouts(uint32_t id, rollout_request request) {
         const auto on_ask = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
             return ask(j, kind, index, texts);
         };
-        auto result = std::make_shared<rollout_batch>(engine->rollouts(*shared, on_ask, j.cancel));
+        auto result = std::make_shared<rollout_result>(engine->rollouts(*shared, on_ask, j.cancel));
         send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
     });
 }

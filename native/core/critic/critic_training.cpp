@@ -126,8 +126,9 @@ class critic_trainer {
         w.features.n_summary = options.shape.n_summary;
         w.features.n_constraints = options.shape.n_constraints;
         w.net = { w.features.size(), options.n_layers, options.width, options.n_members };
-        for (const budget_range & range : options.budgets) {
-            w.budget_scale.push_back(range.highest > 0 ? range.highest : 1);
+        for (size_t c = 0; c < options.terms.size(); ++c) {
+            result.budgets.push_back(options.budgets.empty() ? common_budgets(c) : options.budgets[c]);
+            w.budget_scale.push_back(result.budgets[c].highest > 0 ? result.budgets[c].highest : 1);
         }
         double sum = 0, squares = 0;
         for (const example & e : training) {
@@ -142,6 +143,17 @@ class critic_trainer {
         w.scale.assign(size_t(w.net.n_inputs), 1);
     }
 
+    // from nothing to what 95 % of the training responses cost at most, the reported budget included
+    budget_range common_budgets(size_t c) const {
+        std::vector<double> costs;
+        for (const example & e : training) {
+            costs.push_back(e.response->binding_cost[c]);
+        }
+        const auto common = costs.begin() + std::ptrdiff_t(0.95 * double(costs.size() - 1));
+        std::nth_element(costs.begin(), common, costs.end());
+        return { 0, std::max(*common, options.terms[c].budget) };
+    }
+
     double true_value(const rollout & r) const {
         const double discount = options.terms.empty() ? 1 : options.terms[0].discount;
         return std::pow(discount, double(r.tokens.size())) * r.reward;
@@ -151,9 +163,9 @@ class critic_trainer {
     // cost, because there P(safe) changes (at once, where costs are whole numbers); where neither fits, uniform in the range.
     std::vector<double> draw_budgets(const example & e, random_stream & random) const {
         std::vector<double> budgets;
-        for (size_t c = 0; c < options.budgets.size(); ++c) {
-            const double lowest = std::max(options.budgets[c].lowest, e.position->cost[c]);
-            const double highest = std::max(options.budgets[c].highest, lowest);
+        for (size_t c = 0; c < result.budgets.size(); ++c) {
+            const double lowest = std::max(result.budgets[c].lowest, e.position->cost[c]);
+            const double highest = std::max(result.budgets[c].highest, lowest);
             double budget = options.terms[c].budget;
             bool fits = random.uniform() < reported_share && budget >= lowest && budget <= highest;
             for (int attempt = 0; attempt < 8 && !fits; ++attempt) {
@@ -257,9 +269,13 @@ class critic_trainer {
         ggml_tensor * value = rows(n_inputs + 1, 1);
         ggml_tensor * total = nullptr;
         for (int32_t m = 0; m < w.net.n_members; ++m) {
-            const network_heads heads = net->forward(ctx, x, m);
-            ggml_tensor * entropy = ggml_sub(ctx, ggml_softplus(ctx, heads.log_odds), ggml_mul(ctx, heads.log_odds, safe));
-            ggml_tensor * error = ggml_scale(ctx, ggml_sqr(ctx, ggml_sub(ctx, heads.value, value)), float(value_weight));
+            ggml_tensor * heads = net->forward(ctx, x, m);
+            const auto head = [&](size_t row) {
+                return ggml_cont(ctx, ggml_view_2d(ctx, heads, 1, n, heads->nb[1], row * sizeof(float)));
+            };
+            ggml_tensor * log_odds = head(0);
+            ggml_tensor * entropy = ggml_sub(ctx, ggml_softplus(ctx, log_odds), ggml_mul(ctx, log_odds, safe));
+            ggml_tensor * error = ggml_scale(ctx, ggml_sqr(ctx, ggml_sub(ctx, head(1), value)), float(value_weight));
             ggml_tensor * loss = ggml_mul(ctx, ggml_add(ctx, entropy, error), rows(n_inputs + 2 + m, 1));
             total = total == nullptr ? loss : ggml_add(ctx, total, loss);
         }
@@ -289,6 +305,9 @@ class critic_trainer {
         const context_ptr inputs(ggml_init({ ggml_tensor_overhead(), nullptr, /*no_alloc =*/true }));
         ggml_tensor * batch = ggml_new_tensor_2d(inputs.get(), GGML_TYPE_F32, width, batch_size);
         const buffer_ptr inputs_buffer(ggml_backend_alloc_ctx_tensors(inputs.get(), backend.get()));
+        if (!inputs_buffer) {
+            throw error("OUT_OF_MEMORY", format("there is not enough memory for batches of %lld examples", (long long) batch_size));
+        }
         const size_t graph_bytes = 3 * ggml_graph_overhead_custom(GGML_DEFAULT_GRAPH_SIZE, true);
         const context_ptr ctx(ggml_init({ graph_bytes + ggml_tensor_overhead() * GGML_DEFAULT_GRAPH_SIZE * 2, nullptr, /*no_alloc =*/true }));
         std::vector<ggml_backend_t> backends = { backend.get() };
@@ -311,6 +330,7 @@ class critic_trainer {
             order[i] = i;
         }
         std::vector<float> rows(size_t(width * batch_size));
+        const std::vector<std::vector<float>> initial = net->weights();
         double best = std::numeric_limits<double>::infinity();
         current_rate = options.learning_rate;
         for (int32_t epoch = 1; epoch <= options.max_epochs && epoch <= result.n_epochs + patience; ++epoch) {
@@ -325,6 +345,9 @@ class critic_trainer {
                 ggml_opt_alloc(optimizer.get(), /*backward =*/true);
                 ggml_backend_tensor_set(batch, rows.data(), 0, rows.size() * sizeof(float));
                 ggml_opt_eval(optimizer.get(), losses.get());
+            }
+            if (epoch == 1 && net->weights() == initial) {
+                throw error("DECODE_FAILED", "the device could not compute a training step; train on another device");
             }
             double training_loss = 0;
             ggml_opt_result_loss(losses.get(), &training_loss, nullptr);
@@ -420,11 +443,17 @@ class critic_trainer {
             }
         }
         const std::vector<named_tensor> described = network_tensors(w.net);
-        for (size_t i = 0; i < described.size(); ++i) {
-            const bool weight = described[i].name.find(".safe.weight") != std::string::npos;
-            const bool bias = described[i].name.find(".safe.bias") != std::string::npos;
-            for (float & x : w.tensors[i]) {
-                x = weight ? float(x * slope) : bias ? float(x * slope + shift) : x;
+        for (size_t i = 0; i < described.size(); ++i) { // the log-odds are the first row of the heads
+            std::vector<float> & values = w.tensors[i];
+            if (described[i].name.find(".heads.weight") != std::string::npos) {
+                for (int64_t k = 0; k < described[i].shape[0]; ++k) {
+                    values[size_t(k)] *= float(slope);
+                }
+            } else if (described[i].name.find(".heads.bias") != std::string::npos) {
+                values[0] = float(values[0] * slope + shift);
+            }
+            if (described[i].half) {
+                round_to_half(values); // what is reported is what is stored
             }
         }
         net->set_weights(w.tensors);
@@ -450,7 +479,6 @@ class critic_trainer {
             }
             p.safe = ends_safe(e, budgets);
             p.p_safe = p.feasible ? said.p_safe : 0;
-            p.p_safe_std = p.feasible ? said.p_safe_std : 0;
             p.value = said.value;
             p.true_value = float(true_value(*e.response));
             result.predictions.push_back(p);

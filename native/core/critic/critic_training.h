@@ -25,7 +25,7 @@ struct critic_training_options {
     rollout_shape             shape;
     feature_groups            inputs;
     std::vector<budget_terms> terms; // per constraint: the budget that is reported on, and the discount
-    std::vector<budget_range> budgets; // per constraint: what is drawn from
+    std::vector<budget_range> budgets; // per constraint: what is drawn from; empty: what the training responses cost
     std::vector<uint8_t>      splits; // rollout_split of every prompt
     int32_t                   max_tokens = 128; // T of the rollouts
     int32_t                   n_layers = 1;
@@ -48,7 +48,6 @@ struct critic_prediction {
     bool    feasible; // so far, under the reported budgets
     bool    safe; // the response ended within them
     float   p_safe;
-    float   p_safe_std;
     float   value;
     float   true_value;
     float   cost_share; // cost so far in units of the budget, the largest of all constraints
@@ -57,6 +56,7 @@ struct critic_prediction {
 
 struct critic_training {
     critic_weights                 weights;
+    std::vector<budget_range>      budgets; // per constraint: what was drawn from
     std::vector<critic_prediction> predictions; // on the test split
     int64_t                        n_examples = 0; // that train
     int32_t                        n_epochs = 0; // until the validation loss was lowest

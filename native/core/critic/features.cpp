@@ -13,15 +13,14 @@ std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t
     const float top = max_of(logits, n_vocab);
     const double sum = exp_and_sum(logits, n_vocab, 1, top, p.data());
     const double total = top + std::log(sum);
+    const double least = -100; // of a token that the model excludes
     std::vector<float> summary;
     for (int32_t token : top_k(logits, n_vocab, k)) {
-        summary.push_back(float(logits[token] - total));
+        summary.push_back(float(std::max(least, logits[token] - total)));
     }
     double entropy = 0;
     for (size_t i = 0; i < n_vocab; ++i) {
-        if (p[i] > 0) {
-            entropy -= p[i] / sum * (logits[i] - total);
-        }
+        entropy -= p[i] / sum * std::max(least, logits[i] - total);
     }
     summary.push_back(float(entropy));
     summary.push_back(float(last_log_likelihood));

@@ -73,8 +73,9 @@ critic_output combine_members(const network_output & out, size_t row, double val
 }
 
 latent_critic::latent_critic(critic_weights given, int32_t n_embd, int32_t n_vocab, size_t n_constraints,
-                             ggml_backend_dev_t device, int32_t n_threads)
-    : weights(std::move(given)), backend(open_backend(device, n_threads)), net(weights.net, backend.get(), false),
+                             ggml_backend_dev_t device)
+    : weights(std::move(given)), backend(open_backend(device, /*n_threads =*/1)), // more would be started anew for every block
+      net(weights.net, backend.get(), false),
       runner(net, backend.get()) {
     const auto expect = [](bool fits, const char * what, int64_t critic, int64_t model) {
         if (!fits) {

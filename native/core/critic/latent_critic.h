@@ -24,8 +24,7 @@ critic_weights load_critic(const std::string & path);
 class latent_critic : public critic {
   public:
     // Throws CRITIC_MISMATCH where the critic's inputs are not this model's and these constraints'.
-    latent_critic(critic_weights weights, int32_t n_embd, int32_t n_vocab, size_t n_constraints, ggml_backend_dev_t device,
-                  int32_t n_threads);
+    latent_critic(critic_weights weights, int32_t n_embd, int32_t n_vocab, size_t n_constraints, ggml_backend_dev_t device);
 
     void begin(int32_t max_tokens) override { this->max_tokens = max_tokens; }
 

@@ -43,8 +43,7 @@ std::vector<named_tensor> network_tensors(const network_shape & shape) {
             add("layer." + std::to_string(l), n_in, shape.width);
             n_in = shape.width;
         }
-        add("safe", n_in, 1);
-        add("value", n_in, 1);
+        add("heads", n_in, n_heads);
     }
     return tensors;
 }
@@ -81,7 +80,7 @@ std::vector<std::vector<float>> network::weights() const {
     return values;
 }
 
-network_heads network::forward(ggml_context * graph, ggml_tensor * x, int32_t member) const {
+ggml_tensor * network::forward(ggml_context * graph, ggml_tensor * x, int32_t member) const {
     const size_t per_member = tensors.size() / size_t(shape.n_members);
     size_t at = size_t(member) * per_member;
     const auto linear = [&](ggml_tensor * in) {
@@ -92,8 +91,7 @@ network_heads network::forward(ggml_context * graph, ggml_tensor * x, int32_t me
     for (int32_t l = 0; l < shape.n_layers; ++l) {
         x = ggml_silu(graph, linear(x));
     }
-    ggml_tensor * log_odds = linear(x);
-    return { log_odds, linear(x) };
+    return linear(x);
 }
 
 network_runner::network_runner(const network & net, ggml_backend_t backend)
@@ -102,19 +100,17 @@ network_runner::network_runner(const network & net, ggml_backend_t backend)
 network_runner::~network_runner() { ggml_gallocr_free(allocator); }
 
 network_output network_runner::run(const std::vector<float> & inputs, size_t n_rows) {
-    const size_t n_nodes = size_t(net.shape.n_members) * size_t(3 * net.shape.n_layers + 4) + 1;
+    const size_t n_nodes = size_t(net.shape.n_members) * size_t(3 * net.shape.n_layers + 2) + 1;
     const size_t bytes = ggml_tensor_overhead() * n_nodes + ggml_graph_overhead_custom(n_nodes * 2, false);
     const context_ptr ctx(ggml_init({ bytes, nullptr, /*no_alloc =*/true }));
     ggml_tensor * x = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, net.shape.n_inputs, int64_t(n_rows));
     ggml_set_input(x);
     ggml_cgraph * graph = ggml_new_graph_custom(ctx.get(), n_nodes * 2, false);
-    std::vector<network_heads> heads;
+    std::vector<ggml_tensor *> heads;
     for (int32_t m = 0; m < net.shape.n_members; ++m) {
         heads.push_back(net.forward(ctx.get(), x, m));
-        for (ggml_tensor * head : { heads.back().log_odds, heads.back().value }) {
-            ggml_set_output(head);
-            ggml_build_forward_expand(graph, head);
-        }
+        ggml_set_output(heads.back());
+        ggml_build_forward_expand(graph, heads.back());
     }
     if (!ggml_gallocr_alloc_graph(allocator, graph)) {
         throw error("OUT_OF_MEMORY", format("there is not enough memory for the critic to judge %zu states", n_rows));
@@ -124,11 +120,15 @@ network_output network_runner::run(const std::vector<float> & inputs, size_t n_r
         throw error("DECODE_FAILED", "the critic's network could not be computed");
     }
     network_output out;
-    for (const network_heads & h : heads) {
-        out.log_odds.emplace_back(n_rows);
-        out.value.emplace_back(n_rows);
-        ggml_backend_tensor_get(h.log_odds, out.log_odds.back().data(), 0, n_rows * sizeof(float));
-        ggml_backend_tensor_get(h.value, out.value.back().data(), 0, n_rows * sizeof(float));
+    std::vector<float> both(n_rows * n_heads);
+    for (ggml_tensor * h : heads) {
+        ggml_backend_tensor_get(h, both.data(), 0, both.size() * sizeof(float));
+        out.log_odds.emplace_back();
+        out.value.emplace_back();
+        for (size_t row = 0; row < n_rows; ++row) {
+            out.log_odds.back().push_back(both[row * n_heads]);
+            out.value.back().push_back(both[row * n_heads + 1]);
+        }
     }
     return out;
 }

@@ -1,5 +1,5 @@
 // network.h owns the critic's network: E members, each a stack of SiLU layers (none: linear) under two heads, the log-odds
-// of pSafe and the standardised value. Its weights lie in one buffer of a backend; graphs are built on top of them, for
+// of pSafe (row 0 of the last matrix) and the standardised value (row 1). Its weights lie in one buffer of a backend; graphs are built on top of them, for
 // the forward pass here and for training.
 #pragma once
 
@@ -42,10 +42,7 @@ struct network_shape {
 // The weights by name, with shapes and without values.
 std::vector<named_tensor> network_tensors(const network_shape & shape);
 
-struct network_heads {
-    ggml_tensor * log_odds; // [1, n]
-    ggml_tensor * value; // [1, n]
-};
+const int64_t n_heads = 2;
 
 class network {
   public:
@@ -53,11 +50,11 @@ class network {
 
     const network_shape shape;
 
-    void                               set_weights(const std::vector<std::vector<float>> & values);
-    std::vector<std::vector<float>>    weights() const;
+    void                            set_weights(const std::vector<std::vector<float>> & values);
+    std::vector<std::vector<float>> weights() const;
 
-    // x: [n_inputs, n]
-    network_heads forward(ggml_context * ctx, ggml_tensor * x, int32_t member) const;
+    // x: [n_inputs, n] -> [n_heads, n]
+    ggml_tensor * forward(ggml_context * ctx, ggml_tensor * x, int32_t member) const;
 
   private:
     context_ptr                ctx;

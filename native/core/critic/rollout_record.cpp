@@ -2,6 +2,10 @@
 
 #include "support/error.h"
 
+#include "ggml.h"
+
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace ig {
@@ -41,6 +45,15 @@ class byte_reader {
         return values;
     }
 
+    // numbers that must be finite
+    template <typename T> std::vector<T> get_numbers(size_t n) {
+        std::vector<T> values = get_all<T>(n);
+        if (!std::all_of(values.begin(), values.end(), [](T x) { return std::isfinite(x); })) {
+            throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: a number in it is not finite");
+        }
+        return values;
+    }
+
     bool at_end() const { return n_left == 0; }
 
   private:
@@ -48,6 +61,15 @@ class byte_reader {
     size_t          n_left;
 };
 
+}
+
+std::vector<uint16_t> to_half(const float * values, size_t n) {
+    const float largest = 65504;
+    std::vector<uint16_t> halves;
+    for (size_t i = 0; i < n; ++i) {
+        halves.push_back(ggml_fp32_to_fp16(std::min(largest, std::max(-largest, values[i]))));
+    }
+    return halves;
 }
 
 std::vector<uint8_t> write_record(const rollout_shape & shape, const std::vector<rollout> & rollouts) {
@@ -80,16 +102,20 @@ std::vector<rollout> read_record(const rollout_shape & shape, const uint8_t * da
         r.response = in.get<int32_t>();
         const uint32_t n_tokens = in.get<uint32_t>();
         const uint32_t n_positions = in.get<uint32_t>();
-        r.reward = in.get<double>();
-        r.binding_cost = in.get_all<double>(size_t(shape.n_constraints));
+        r.reward = in.get_numbers<double>(1)[0];
+        r.binding_cost = in.get_numbers<double>(size_t(shape.n_constraints));
         r.tokens = in.get_all<token_id>(n_tokens);
         for (uint32_t i = 0; i < n_positions; ++i) {
             rollout_position p;
             p.n_tokens = in.get<int32_t>();
-            p.summary = in.get_all<float>(size_t(shape.n_summary));
-            p.cost = in.get_all<double>(size_t(shape.n_constraints));
-            p.partial_cost = in.get_all<double>(size_t(shape.n_constraints));
+            p.summary = in.get_numbers<float>(size_t(shape.n_summary));
+            p.cost = in.get_numbers<double>(size_t(shape.n_constraints));
+            p.partial_cost = in.get_numbers<double>(size_t(shape.n_constraints));
             p.hidden = in.get_all<uint16_t>(size_t(shape.n_embd));
+            const uint16_t exponent = 0x7c00; // all ones: infinite or no number
+            if (std::any_of(p.hidden.begin(), p.hidden.end(), [&](uint16_t h) { return (h & exponent) == exponent; })) {
+                throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: a hidden state is not finite");
+            }
             if (p.n_tokens < 0 || uint32_t(p.n_tokens) > n_tokens) {
                 throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: a position lies outside its response");
             }

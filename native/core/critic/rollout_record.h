@@ -1,5 +1,6 @@
 // rollout_record.h owns the bytes of sampled responses: what a critic is trained on. A record holds the responses to a few
-// prompts; numbers are little-endian. Reading checks every length; damaged bytes are INVALID_ROLLOUTS.
+// prompts; numbers are little-endian. Reading checks every length and that every number is finite; damaged bytes are
+// INVALID_ROLLOUTS.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -28,6 +29,9 @@ struct rollout {
     std::vector<double>           binding_cost; // the smallest budget under which the response is within budget
     std::vector<rollout_position> positions;
 };
+
+// In half precision, cut off at its largest value.
+std::vector<uint16_t> to_half(const float * values, size_t n);
 
 std::vector<uint8_t> write_record(const rollout_shape & shape, const std::vector<rollout> & rollouts);
 

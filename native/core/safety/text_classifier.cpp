@@ -288,7 +288,7 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts, b
         }
     }
     if (best.n_epochs == 0) {
-        throw error("INTERNAL", "the training of the classifier diverged");
+        throw error("TRAINING_DIVERGED", "the classifier's loss became infinite; check the labels");
     }
     trainer.weights = best.weights;
     std::vector<double> scores, labels;
@@ -300,6 +300,7 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts, b
     for (float & w : trainer.weights.buckets) {
         w = float(w * slope);
     }
+    round_to_half(trainer.weights.buckets); // what is reported is what is stored
     trainer.weights.bias = slope * trainer.weights.bias + shift;
     trainer.weights.with_context = with_context;
     trainer.weights.with_characters = with_characters;

@@ -60,7 +60,8 @@ void estimator::ask_critic(std::vector<path> & candidates) {
     std::vector<path *> open;
     std::vector<std::vector<double>> z;
     for (path & p : candidates) {
-        if (p.finished() || (!p.feasible && options.enforces_budget())) {
+        const bool cut_off = p.logits.empty(); // by the token limit: it has no latent state
+        if (p.finished() || cut_off || (!p.feasible && options.enforces_budget())) {
             continue;
         }
         open.push_back(&p);
@@ -136,7 +137,7 @@ void estimator::judge(std::vector<path> & candidates) {
             worth *= std::pow(discount, double(p.tokens.size()));
         } else if (options.estimator == ESTIMATOR_LOG_LIKELIHOOD) {
             worth = mean_log_likelihood(p.view());
-        } else if (options.asks_critic() && (p.feasible || !options.enforces_budget())) {
+        } else if (options.asks_critic() && !p.logits.empty() && (p.feasible || !options.enforces_budget())) {
             const critic_note & note = p.notes.back();
             worth = options.ranks_by_value ? note.value : p.reward;
             promising = p.feasible && note.p_safe - options.uncertainty_penalty * note.p_safe_std > options.p_safe_threshold;

@@ -4,8 +4,6 @@
 #include "search/estimator.h"
 #include "search/expansion.h"
 
-#include "ggml.h"
-
 namespace ig {
 
 namespace {
@@ -133,11 +131,7 @@ class rollout_run {
             for (const safety_state & state : p.safety) {
                 position.cost.push_back(state.cost);
             }
-            position.hidden.resize(shape.n_embd);
-            if (shape.n_embd > 0) {
-                ggml_fp32_to_fp16_row(models.model.hidden(row), reinterpret_cast<ggml_fp16_t *>(position.hidden.data()),
-                                      shape.n_embd);
-            }
+            position.hidden = to_half(models.model.hidden(row), size_t(shape.n_embd));
             live[row]->result.positions.push_back(std::move(position));
         }
         if (judges_partial_texts && t > 0) {

@@ -134,6 +134,12 @@ std::vector<float> tensor_file::tensor(const std::string & name, const std::vect
     return values;
 }
 
+void round_to_half(std::vector<float> & values) {
+    for (float & x : values) {
+        x = ggml_fp16_to_fp32(ggml_fp32_to_fp16(x));
+    }
+}
+
 void write_tensor_file(const std::string & path, const std::string & kind, const std::vector<named_text> & texts,
                        const std::vector<named_numbers> & numbers, const std::vector<named_tensor> & tensors) {
     const ggml_init_params params = { ggml_tensor_overhead() * (tensors.size() + 1), nullptr, /*no_alloc =*/true };

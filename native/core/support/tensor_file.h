@@ -55,6 +55,9 @@ struct named_tensor {
     bool                 half; // stored as f16
 };
 
+// What is left of the values when they are stored as f16.
+void round_to_half(std::vector<float> & values);
+
 // Throws WRITE_FAILED.
 void write_tensor_file(const std::string & path, const std::string & kind, const std::vector<named_text> & texts,
                        const std::vector<named_numbers> & numbers, const std::vector<named_tensor> & tensors);
