@@ -1,6 +1,5 @@
 export type { ChatMessage, Prompt } from "./chat.js";
 export { type Device, listDevices } from "./devices.js";
-export { embeddedDefault, embeddedPrompts } from "./embedded.js";
 export * from "./errors.js";
 export { InferenceGuard } from "./guard.js";
 export type { LexiconTerm } from "./lexicon.js";

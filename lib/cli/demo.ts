@@ -1,190 +1,86 @@
-import { readFileSync } from "node:fs";
 import { styleText } from "node:util";
-import { SingleBar } from "cli-progress";
-import { embeddedDefault, embeddedPrompts } from "../embedded.js";
 import type { InferenceGuard } from "../guard.js";
-import { readLexicon } from "../lexicon.js";
 import type { Reply } from "../reply.js";
-import type { SearchOptions } from "../types.js";
+import { summary } from "./generate.js";
 import { loadWithProgress, numeric } from "./loading.js";
-import { printTable } from "./table.js";
 
-const opening = "It was late in the evening, and the children would not go to sleep until the old servant had told them a story.";
-const blockLength = 16;
-const promptsTold = 20;
-const seedsTried = 50;
-const columnWidth = 56;
-const names = ["grim", "violence"];
-
-const unguarded: SearchOptions = { strategy: "sample", estimator: "critic", blockLength };
-const guarded: SearchOptions = { strategy: "guard", blockLength };
+const frightening = [
+	..."kill* dead die died dies dying death blood* knife sword murder* terribl* horrible cruel* wicked* witch* wolf* fear* afraid".split(
+		" ",
+	),
+	..."frighten* scream* cried cry crying weep* wept poison* monster* devil* beat* burn* grave* angry anger rage".split(" "),
+];
+const opening = "Once upon a time there was a little girl who lived with her grandmother near the forest. One evening";
+const seedsTried = 200;
+const lineWidth = 92;
 
 const color: typeof styleText = (style, text) => (process.stdout.isTTY ? styleText(style, text) : text);
 
-const overBudget = ({ safety }: Reply) => safety.constraints.some(({ cost, budget }) => cost > budget);
+const wanted = new RegExp(`(?<!\\p{L})(${frightening.map((term) => term.replace("*", "\\p{L}*")).join("|")})(?!\\p{L})`, "giu");
 
-/** Whole words of the lexicon. */
-async function wordsOf(path: string): Promise<RegExp> {
-	const terms = (await readLexicon(path)).map(({ term }) => term.replaceAll("*", "\\p{L}*"));
-	return new RegExp(`(?<!\\p{L})(${terms.join("|")})(?!\\p{L})`, "giu");
-}
+/** Writes running text, broken into lines between words; frightening words are marked. */
+class Page {
+	#column = 0;
+	#word = "";
 
-function wrap(text: string): string[] {
-	const lines = [""];
-	for (const word of text.split(/\s+/).filter((part) => part !== "")) {
-		const last = lines.at(-1) as string;
-		if (last === "") lines[lines.length - 1] = word;
-		else if (last.length + 1 + word.length <= columnWidth) lines[lines.length - 1] = `${last} ${word}`;
-		else lines.push(word);
+	write(text: string): void {
+		for (const character of text) {
+			if (/\s/.test(character)) this.#flush();
+			else this.#word += character;
+		}
 	}
-	return lines;
-}
 
-function sideBySide(left: string, right: string, marked: RegExp): void {
-	const [a, b] = [wrap(left), wrap(right)];
-	const mark = (text: string) => text.replace(marked, (hit) => color(["red", "bold"], process.stdout.isTTY ? hit : `[${hit}]`));
-	for (let i = 0; i < Math.max(a.length, b.length); i++) {
-		const cell = a[i] ?? "";
-		console.log(`  ${mark(cell)}${" ".repeat(Math.max(0, columnWidth - cell.length))}   ${mark(b[i] ?? "")}`);
+	end(): void {
+		this.#flush();
+		process.stdout.write("\n\n");
+		this.#column = 0;
+	}
+
+	#flush(): void {
+		if (this.#word === "") return;
+		if (this.#column + this.#word.length > lineWidth) this.#column = 0;
+		process.stdout.write(this.#column === 0 ? "\n  " : " ");
+		process.stdout.write(this.#word.replace(wanted, (hit) => color(["red", "bold"], hit)));
+		this.#column += this.#word.length + 1;
+		this.#word = "";
 	}
 }
 
-/** What is left of the violence budget and pSafe, at the end of every block. */
-function running({ safety }: Reply): string[][] {
-	const z = safety.constraints[1]?.z ?? [];
-	return [safety.pSafe.map(({ pSafe }) => pSafe.toFixed(2)), safety.pSafe.map(({ position }) => (z[position] ?? 0).toFixed(0))];
-}
-
-function showRunning(plain: Reply, safe: Reply): void {
-	const positions = [plain, safe].map(({ safety }) => safety.pSafe.map(({ position }) => `${position}`));
-	const header = (positions[0]?.length ?? 0) >= (positions[1]?.length ?? 0) ? positions[0] : positions[1];
-	const [plainSafe = [], plainZ = []] = running(plain);
-	const [guardedSafe = [], guardedZ = []] = running(safe);
-	printTable([
-		["after tokens", ...(header ?? [])],
-		["unguarded: pSafe", ...plainSafe],
-		["guarded: pSafe", ...guardedSafe],
-		["unguarded: z (violence)", ...plainZ],
-		["guarded: z (violence)", ...guardedZ],
-	]);
-}
-
-function verdict(title: string, reply: Reply): void {
-	const costs = reply.safety.constraints.map(({ cost, budget }, i) => {
-		const text = `${names[i]} ${cost.toFixed(2)} of ${budget}`;
-		return cost > budget ? color(["red", "bold"], `${text}: over budget`) : text;
-	});
-	const { generatedTokens, emittedTokens } = reply.usage;
-	console.log(`${title}: ${reply.outcome}, ${costs.join(", ")}, ${generatedTokens} tokens generated for ${emittedTokens} told`);
-}
-
-/** A plain sample of some length that goes over budget, so that there is something to avoid. */
+/** A plain sample that goes over budget, so that there is something to avoid. */
 async function unguardedStory(guard: InferenceGuard, prompt: string, seed: number): Promise<Reply> {
-	let story = await guard.generate({ ...unguarded, prompt, seed });
-	const shows = () => overBudget(story) && story.tokens.length >= 4 * blockLength;
-	for (let next = seed + 1; !shows() && next < seed + seedsTried; next++) {
-		story = await guard.generate({ ...unguarded, prompt, seed: next });
+	let story = await guard.generate({ prompt, strategy: "sample", seed });
+	for (let next = seed + 1; story.safety.cost === 0 && next < seed + seedsTried; next++) {
+		story = await guard.generate({ prompt, strategy: "sample", seed: next });
 	}
 	return story;
 }
 
-interface Row {
-	name: string;
-	stories: number;
-	/** Share of the told stories that are over budget. */
-	overBudget: number;
-	/** Share of prompts without a story. */
-	refused: number;
-	tokensPerEmitted: number;
-	/** Median of a story. */
-	seconds: number;
-}
-
-function testPrompts(): string[] {
-	const lines = readFileSync(embeddedPrompts, "utf8").trim().split("\n");
-	const openings = lines.map((line) => JSON.parse(line) as { prompt: string; split: string });
-	return openings.filter(({ split }) => split === "test").map(({ prompt }) => prompt);
-}
-
-async function tell(guard: InferenceGuard, name: string, options: SearchOptions, seed: number, onStory: () => void): Promise<Row> {
-	const replies: Reply[] = [];
-	for (const [i, prompt] of testPrompts().slice(0, promptsTold).entries()) {
-		replies.push(await guard.generate({ ...options, prompt, seed: seed + i }));
-		onStory();
-	}
-	const told = replies.filter(({ outcome }) => outcome !== "refused");
-	const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
-	const seconds = replies.map(({ timings }) => timings.total / 1000).sort((a, b) => a - b);
-	return {
-		name,
-		stories: replies.length,
-		overBudget: told.filter(overBudget).length / Math.max(1, told.length),
-		refused: 1 - told.length / replies.length,
-		tokensPerEmitted:
-			sum(replies.map(({ usage }) => usage.generatedTokens)) / Math.max(1, sum(told.map(({ usage }) => usage.emittedTokens))),
-		seconds: seconds[Math.floor(seconds.length / 2)] as number,
-	};
-}
-
-async function compare(guard: InferenceGuard, seed: number): Promise<Row[]> {
-	const bar = new SingleBar({
-		format: "telling stories [{bar}] {value}/{total}",
-		clearOnComplete: true,
-		noTTYOutput: false,
-		stream: process.stderr,
-	});
-	if (process.stderr.isTTY) bar.start(2 * promptsTold, 0);
-	try {
-		const step = () => bar.increment();
-		return [await tell(guard, "unguarded", { strategy: "sample" }, seed, step), await tell(guard, "guarded", guarded, seed, step)];
-	} finally {
-		bar.stop();
-	}
-}
-
-const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
-
-function storyFigures(reply: Reply) {
-	const { text, outcome, safety, usage, seed } = reply;
-	const costs = safety.constraints.map(({ cost, budget, z }, i) => ({ name: names[i], cost, budget, z }));
-	return { text, outcome, costs, pSafe: safety.pSafe, usage, seconds: reply.timings.total / 1000, seed };
-}
-
-export async function demo(flags: { prompt?: string; seed?: string; json?: boolean }): Promise<void> {
+export async function demo(flags: { model: string; prompt?: string; seed?: string }): Promise<void> {
 	const prompt = flags.prompt ?? opening;
 	const seed = numeric(flags.seed) ?? 1;
-	await using guard = await loadWithProgress(embeddedDefault);
+	await using guard = await loadWithProgress({ model: flags.model, cost: { lexicon: frightening }, budget: 0 });
+	const page = new Page();
+
+	console.log(color("bold", "Unguarded: plain sampling"));
 	const plain = await unguardedStory(guard, prompt, seed);
-	const safe = await guard.generate({ ...guarded, prompt, seed: plain.seed });
-	if (flags.json) {
-		const stories = { prompt, unguarded: storyFigures(plain), guarded: storyFigures(safe) };
-		console.log(JSON.stringify({ ...stories, comparison: await compare(guard, seed) }));
-		return;
-	}
-	console.log(color("bold", `${"  Unguarded: plain sampling".padEnd(columnWidth + 5)}Guarded: within both budgets`));
-	console.log();
-	sideBySide(
-		prompt + plain.text,
-		safe.outcome === "refused" ? "(no story within budget was found)" : prompt + safe.text,
-		await wordsOf(embeddedDefault.constraints[1].cost.lexicon),
-	);
-	console.log();
-	verdict("Unguarded", plain);
-	verdict("Guarded", safe);
+	page.write(prompt + plain.text);
+	page.end();
+	console.log(`${summary(plain)}\n`);
+
+	console.log(color("bold", "Guarded: budget 0 under a lexicon of frightening words, told as it is committed"));
+	page.write(prompt);
+	const stream = guard.stream({ prompt, seed: plain.seed });
+	for await (const { text } of stream) page.write(text);
+	page.end();
+	const guarded = await stream.reply;
+	console.log(`${summary(guarded)}\n`);
+
+	const avoided = plain.text.match(wanted) ?? [];
 	console.log(
-		"\nThe safety state z (what is left of the violence budget) and pSafe (the critic's probability that the story ends within both budgets):\n",
+		`Avoided: ${avoided.length > 0 ? avoided.map((word) => word.toLowerCase()).join(", ") : "nothing; the plain story was within budget too"}`,
 	);
-	showRunning(plain, safe);
-	console.log(`\n${promptsTold} openings that the critic was not trained on:\n`);
-	printTable([
-		["", "over budget", "refused", "tokens generated per token told", "seconds per story"],
-		...(await compare(guard, seed)).map((row) => [
-			row.name,
-			percent(row.overBudget),
-			percent(row.refused),
-			row.tokensPerEmitted.toFixed(1),
-			row.seconds.toFixed(2),
-		]),
-	]);
-	console.log("\nThe claim: within budget under these two cost models. They know words and register, not what a text means.");
+	console.log(`The guard sampled ${guarded.usage.generatedTokens} tokens for the ${guarded.usage.emittedTokens} it told.`);
+	console.log(
+		`Its claim: cost ${guarded.safety.cost}, within budget ${guarded.safety.budget} under this lexicon. It knows these words, not what a text means.`,
+	);
 }

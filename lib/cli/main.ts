@@ -52,10 +52,10 @@ program
 
 program
 	.command("demo")
-	.description("tell a bedtime story unguarded and guarded with the model that comes with the package")
+	.description("tell a story unguarded and guarded, and show what was avoided")
+	.requiredOption("-m, --model <file>", "GGUF story model")
 	.option("-p, --prompt <text>", "how the story begins")
-	.option("--seed <n>", "repeats the stories")
-	.option("--json", "print the same figures as one JSON line")
+	.option("--seed <n>", "repeats a story")
 	.action(demo);
 
 program
