@@ -280,5 +280,14 @@ function check<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
 export const checkLoadOptions = (given: unknown) => check(loadSchema, given);
 export const checkGenerateOptions = (given: unknown) => check(generateSchema, given);
 export const checkTrainCostOptions = (given: unknown) => check(trainCostSchema, given);
-export const checkRolloutOptions = (given: unknown) => check(rolloutSchema, given);
+
+/** The options of rollouts and of the guard that samples them, which stand in one object. A critic has no part in sampling. */
+export function checkRolloutOptions(given: object) {
+	const isOwn = ([name]: [string, unknown]) => name in rolloutSchema.shape;
+	const entries = Object.entries(given ?? {});
+	const own = Object.fromEntries(entries.filter(isOwn));
+	const guard = Object.fromEntries(entries.filter((entry) => !isOwn(entry) && entry[0] !== "critic"));
+	return { options: check(rolloutSchema, own), loading: checkLoadOptions(guard) };
+}
+
 export const checkTrainCriticOptions = (given: unknown) => check(trainCriticSchema, given);

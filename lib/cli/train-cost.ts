@@ -1,23 +1,13 @@
-import { type CostMetrics, trainCost } from "../training/train-cost.js";
+import { type CostMetrics, type TrainCostOptions, trainCost } from "../training/train-cost.js";
 import { clearEpoch, showEpoch } from "./epochs.js";
 import { numeric } from "./loading.js";
 import { printTable } from "./table.js";
 
-interface TrainCostFlags {
-	data: string;
-	out: string;
-	validation?: string;
-	test?: string;
-	textField?: string;
-	contextField?: string;
-	labelField?: string;
-	groupField?: string;
-	unsafe?: string;
-	characters?: boolean;
+type TrainCostFlags = Omit<TrainCostOptions, "falseNegativeRate" | "seed" | "onEpoch" | "signal"> & {
 	falseNegativeRate?: string;
 	seed?: string;
 	json?: boolean;
-}
+};
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 

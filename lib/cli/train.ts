@@ -1,5 +1,5 @@
 import { InvalidOptionError } from "../errors.js";
-import { type CriticReport, learnedNothingAdvice } from "../training/critic-report.js";
+import { type CriticReport, learnedNothingAdvice, positionTable } from "../training/critic-report.js";
 import { type CriticInput, trainCritic } from "../training/train-critic.js";
 import { clearEpoch, showEpoch } from "./epochs.js";
 import { numeric } from "./loading.js";
@@ -31,39 +31,9 @@ function rangeOf(given: string): [number, number] {
 	return [lowest as number, highest as number];
 }
 
-function printReport({ rollouts, test, training, learnedNothing }: CriticReport): void {
-	printTable([
-		[
-			"tokens",
-			"states",
-			"feasible",
-			"end safe",
-			"AUC",
-			"AUC feasible",
-			"95 % interval",
-			"ECE",
-			"Brier",
-			"prompt rate",
-			"cost so far",
-			"cost model",
-			"value r",
-		],
-		...test.byPosition.map((at) => [
-			`${at.position}`,
-			`${at.states}`,
-			`${(100 * at.feasibleShare).toFixed(1)} %`,
-			`${(100 * at.safeShare).toFixed(1)} %`,
-			shown(at.auc),
-			shown(at.aucFeasible),
-			at.aucFeasibleInterval ? at.aucFeasibleInterval.map(shown).join("–") : "-",
-			shown(at.ece),
-			shown(at.brier),
-			shown(at.baselines.promptRate),
-			shown(at.baselines.costSoFar),
-			shown(at.baselines.costModel),
-			shown(at.valueCorrelation),
-		]),
-	]);
+function printReport(report: CriticReport): void {
+	const { rollouts, test, training, learnedNothing } = report;
+	printTable(positionTable(report));
 	const { pSafe, value, baselines } = test;
 	console.log(`\nOn ${test.prompts} prompts that were not trained on, under the budgets ${test.budgets.join(", ")}:`);
 	console.log(`pSafe: AUC ${shown(pSafe.auc)}, among feasible states ${shown(pSafe.aucFeasible)}; calibration error ${shown(pSafe.ece)};`);

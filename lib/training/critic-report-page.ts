@@ -1,7 +1,7 @@
 // The report of a critic as one HTML page that needs nothing else.
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { type CriticReport, learnedNothingAdvice } from "./critic-report.js";
+import { type CriticReport, learnedNothingAdvice, positionTable } from "./critic-report.js";
 
 const require = createRequire(import.meta.url);
 const plotLibrary = (file: string) => readFile(require.resolve(`uplot/dist/${file}`), "utf8");
@@ -13,30 +13,6 @@ const cells = (tag: string, values: (string | number)[]) => `<tr>${values.map((v
 
 function table(header: string[], rows: (string | number)[][]): string {
 	return `<div class="wide"><table><thead>${cells("th", header)}</thead><tbody>${rows.map((row) => cells("td", row)).join("")}</tbody></table></div>`;
-}
-
-function positionTable({ test }: CriticReport): string {
-	const header = ["tokens", "states", "feasible", "end safe", "AUC", "AUC feasible", "95 % interval", "calibration error", "Brier"];
-	const baselines = ["prompt's rate", "cost so far", "cost model on the text"];
-	return table(
-		[...header, ...baselines, "value correlation", "value RMSE"],
-		test.byPosition.map((at) => [
-			at.position,
-			at.states,
-			percent(at.feasibleShare),
-			percent(at.safeShare),
-			digits(at.auc),
-			digits(at.aucFeasible),
-			between(at.aucFeasibleInterval),
-			digits(at.ece),
-			digits(at.brier),
-			digits(at.baselines.promptRate),
-			digits(at.baselines.costSoFar),
-			digits(at.baselines.costModel),
-			digits(at.valueCorrelation),
-			digits(at.valueRmse),
-		]),
-	);
 }
 
 function summaryTable({ test, training, rollouts }: CriticReport): string {
@@ -98,6 +74,7 @@ new uPlot({ ...size, title: "AUC by position, feasible states", scales: { x: { t
 export async function criticReportPage(report: CriticReport): Promise<string> {
 	const [library, libraryStyle] = await Promise.all([plotLibrary("uPlot.iife.min.js"), plotLibrary("uPlot.min.css")]);
 	const data = JSON.stringify(report).replaceAll("<", "\\u003c");
+	const [header = [], ...rows] = positionTable(report);
 	const warning = report.learnedNothing ? `<p class="warning">${learnedNothingAdvice}</p>` : "";
 	return `<!doctype html>
 <html lang="en">
@@ -110,7 +87,7 @@ ${warning}
 ${summaryTable(report)}
 <div class="plots"><div id="calibration"></div><div id="auc"></div></div>
 <h2>By position</h2>
-${positionTable(report)}
+${table(header, rows)}
 <script type="application/json" id="report">${data}</script>
 <script>${library}</script>
 <script>${script}</script>

@@ -310,3 +310,30 @@ export const learnedNothingAdvice =
 	"The critic has learned nothing: the 95 % interval of its AUC among feasible states at the same position includes 0.5. What helps: more " +
 	"rollouts (more prompts first); a cost that persists through a text instead of single words that come by chance; or the guard " +
 	'without a critic (estimator "models"), which needs none.';
+
+const digits = (value: number | null) => (value === null ? "–" : value.toFixed(3));
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+
+/** The figures of every position as a table with a header. */
+export function positionTable({ test }: CriticReport): string[][] {
+	const header = ["tokens", "states", "feasible", "end safe", "AUC", "AUC feasible", "95 % interval", "ECE", "Brier"];
+	return [
+		[...header, "prompt's rate", "cost so far", "cost model", "value r", "value RMSE"],
+		...test.byPosition.map((at) => [
+			`${at.position}`,
+			`${at.states}`,
+			percent(at.feasibleShare),
+			percent(at.safeShare),
+			digits(at.auc),
+			digits(at.aucFeasible),
+			at.aucFeasibleInterval?.map(digits).join("–") ?? "–",
+			digits(at.ece),
+			digits(at.brier),
+			digits(at.baselines.promptRate),
+			digits(at.baselines.costSoFar),
+			digits(at.baselines.costModel),
+			digits(at.valueCorrelation),
+			digits(at.valueRmse),
+		]),
+	];
+}

@@ -5,7 +5,7 @@ import { InvalidDataError } from "../errors.js";
 import { costHash, rewardHash, specHash } from "../fingerprint.js";
 import type { NativeInfo, NativeSpec } from "../native.js";
 import { NativeGuard } from "../native-guard.js";
-import { checkLoadOptions, checkRolloutOptions } from "../options.js";
+import { checkRolloutOptions } from "../options.js";
 import { askScoreFunction } from "../score-function.js";
 import { nativeSpec } from "../spec.js";
 import type { LoadOptions, RolloutProgress } from "../types.js";
@@ -64,7 +64,7 @@ async function readPrompts(source: string | readonly (string | readonly number[]
 	return hasSplits ? { prompts, splits: records.map(({ split }, row) => splitNamed(split, row)) } : { prompts };
 }
 
-type Checked = ReturnType<typeof checkRolloutOptions>;
+type Checked = ReturnType<typeof checkRolloutOptions>["options"];
 
 async function planRun(
 	spec: NativeSpec,
@@ -135,36 +135,7 @@ function promptBytes(
  * Errors: those of `InferenceGuard.load` and `generate`, INVALID_DATA, INVALID_ROLLOUTS, WRITE_FAILED.
  */
 export async function collectRollouts(given: RolloutOptions): Promise<RolloutProgress> {
-	const {
-		prompts: source,
-		field,
-		out,
-		responses,
-		maxTokens,
-		stride,
-		temperature,
-		batch,
-		shard,
-		seed,
-		onProgress,
-		signal,
-		...guard
-	} = given;
-	const options = checkRolloutOptions({
-		prompts: source,
-		field,
-		out,
-		responses,
-		maxTokens,
-		stride,
-		temperature,
-		batch,
-		shard,
-		seed,
-		onProgress,
-		signal,
-	});
-	const loading = checkLoadOptions({ ...guard, critic: undefined });
+	const { options, loading } = checkRolloutOptions(given);
 	const list = await readPrompts(options.prompts, options.field);
 	const spec = await nativeSpec(loading);
 	const watch = new CallbackWatch(options.signal);

@@ -166,7 +166,7 @@ rollout_result guard_engine::rollouts(const rollout_request & request, const ask
     }
     const search_models models = { *steps, constraints, *reward, nullptr };
     const rollout_batch batch = sample_rollouts(models, request.prompts, request.options, cancel);
-    return { write_record(batch.shape, batch.rollouts), int64_t(batch.rollouts.size()), batch.n_generated, batch.n_over_budget };
+    return { write_record(batch.rollouts), int64_t(batch.rollouts.size()), batch.n_generated, batch.n_over_budget };
 }
 
 std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & prompt, const std::vector<token_id> & tokens,

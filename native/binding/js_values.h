@@ -30,6 +30,23 @@ template <typename A, typename T> A typed_array(Napi::Env env, const std::vector
     return array;
 }
 
+inline Napi::Array shape_to_js(Napi::Env env, const std::vector<int64_t> & shape) {
+    Napi::Array array = Napi::Array::New(env, shape.size());
+    for (size_t d = 0; d < shape.size(); ++d) {
+        array.Set(uint32_t(d), double(shape[d]));
+    }
+    return array;
+}
+
+inline std::vector<std::string> keys_of(const Napi::Object & o) {
+    const Napi::Array names = o.GetPropertyNames();
+    std::vector<std::string> keys;
+    for (uint32_t i = 0; i < names.Length(); ++i) {
+        keys.push_back(names.Get(i).As<Napi::String>().Utf8Value());
+    }
+    return keys;
+}
+
 template <typename T> T choice_of(const Napi::Object & o, const char * key, const std::vector<std::pair<const char *, T>> & known) {
     const std::string name = string_of(o, key);
     for (const auto & [text, value] : known) {

@@ -278,11 +278,7 @@ Napi::Value to_js(Napi::Env env, const model_file & file) {
         Napi::Object tensor = Napi::Object::New(env);
         tensor.Set("name", file.tensors[i].name);
         tensor.Set("type", file.tensors[i].type);
-        Napi::Array shape = Napi::Array::New(env, file.tensors[i].shape.size());
-        for (size_t d = 0; d < file.tensors[i].shape.size(); ++d) {
-            shape.Set(uint32_t(d), double(file.tensors[i].shape[d]));
-        }
-        tensor.Set("shape", shape);
+        tensor.Set("shape", shape_to_js(env, file.tensors[i].shape));
         tensors.Set(uint32_t(i), tensor);
     }
     o.Set("tensors", tensors);

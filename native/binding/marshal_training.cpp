@@ -64,9 +64,7 @@ critic_job critic_job_from(const Napi::Object & o) {
 
 std::vector<named_text> named_texts_from(const Napi::Object & o) {
     std::vector<named_text> texts;
-    const Napi::Array keys = o.GetPropertyNames();
-    for (uint32_t i = 0; i < keys.Length(); ++i) {
-        const std::string key = keys.Get(i).As<Napi::String>().Utf8Value();
+    for (const std::string & key : keys_of(o)) {
         texts.push_back({ key, string_of(o, key.c_str()) });
     }
     return texts;
@@ -74,9 +72,7 @@ std::vector<named_text> named_texts_from(const Napi::Object & o) {
 
 std::vector<named_numbers> named_numbers_from(const Napi::Object & o) {
     std::vector<named_numbers> numbers;
-    const Napi::Array keys = o.GetPropertyNames();
-    for (uint32_t i = 0; i < keys.Length(); ++i) {
-        const std::string key = keys.Get(i).As<Napi::String>().Utf8Value();
+    for (const std::string & key : keys_of(o)) {
         const bool is_list = !o.Get(key).IsNumber();
         const std::vector<double> one = { is_list ? 0 : number_of(o, key.c_str()) };
         numbers.push_back({ key, is_list ? numbers_of<double, Napi::Float64Array>(o, key.c_str()) : one, is_list });
@@ -135,12 +131,8 @@ Napi::Value to_js(Napi::Env env, const critic_training & result) {
     Napi::Array list = Napi::Array::New(env, tensors.size());
     for (size_t i = 0; i < tensors.size(); ++i) {
         Napi::Object tensor = Napi::Object::New(env);
-        Napi::Array shape = Napi::Array::New(env, tensors[i].shape.size());
-        for (size_t d = 0; d < tensors[i].shape.size(); ++d) {
-            shape.Set(uint32_t(d), double(tensors[i].shape[d]));
-        }
         tensor.Set("name", tensors[i].name);
-        tensor.Set("shape", shape);
+        tensor.Set("shape", shape_to_js(env, tensors[i].shape));
         tensor.Set("values", typed_array<Napi::Float32Array>(env, tensors[i].values));
         tensor.Set("half", tensors[i].half);
         list.Set(uint32_t(i), tensor);

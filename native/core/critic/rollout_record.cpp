@@ -72,7 +72,7 @@ std::vector<uint16_t> to_half(const float * values, size_t n) {
     return halves;
 }
 
-std::vector<uint8_t> write_record(const rollout_shape & shape, const std::vector<rollout> & rollouts) {
+std::vector<uint8_t> write_record(const std::vector<rollout> & rollouts) {
     byte_writer out;
     for (const rollout & r : rollouts) {
         out.put<int32_t>(r.prompt);

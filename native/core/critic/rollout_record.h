@@ -33,7 +33,7 @@ struct rollout {
 // In half precision, cut off at its largest value.
 std::vector<uint16_t> to_half(const float * values, size_t n);
 
-std::vector<uint8_t> write_record(const rollout_shape & shape, const std::vector<rollout> & rollouts);
+std::vector<uint8_t> write_record(const std::vector<rollout> & rollouts);
 
 std::vector<rollout> read_record(const rollout_shape & shape, const uint8_t * data, size_t n_bytes);
 

@@ -31,10 +31,7 @@ class rollout_run {
     rollout_run(const search_models & models, const rollout_options & options, const cancel_flag & cancel)
         : models(models), options(options), cancel(cancel), search(plain_sampling(options)),
           expand(models, search, cancel, timings), judge(models, search, timings), sampler(search.sampling) {
-        shape.n_embd = models.model.n_embd();
         top_k = std::min(options.top_k, models.model.n_vocab());
-        shape.n_summary = top_k + int32_t(n_summary_beside_top_k);
-        shape.n_constraints = int32_t(models.constraints.size());
         for (const constraint & c : models.constraints) {
             judges_partial_texts = judges_partial_texts || c.whole_text != nullptr;
         }
@@ -42,7 +39,6 @@ class rollout_run {
 
     rollout_batch run(const std::vector<rollout_prompt> & prompts) {
         rollout_batch batch;
-        batch.shape = shape;
         start(prompts);
         std::vector<growing *> live;
         for (growing & g : all) {
@@ -73,7 +69,6 @@ class rollout_run {
     expander                expand;
     estimator               judge;
     token_sampler           sampler;
-    rollout_shape           shape;
     int32_t                 top_k;
     bool                    judges_partial_texts = false;
     std::vector<growing>    all;
@@ -131,7 +126,7 @@ class rollout_run {
             for (const safety_state & state : p.safety) {
                 position.cost.push_back(state.cost);
             }
-            position.hidden = to_half(models.model.hidden(row), size_t(shape.n_embd));
+            position.hidden = to_half(models.model.hidden(row), size_t(models.model.n_embd()));
             live[row]->result.positions.push_back(std::move(position));
         }
         if (judges_partial_texts && t > 0) {

@@ -26,7 +26,6 @@ struct rollout_options {
 };
 
 struct rollout_batch {
-    rollout_shape        shape;
     std::vector<rollout> rollouts;
     int64_t              n_generated = 0;
     int64_t              n_over_budget = 0;
