@@ -136,7 +136,20 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		});
 		const report = await trainCritic({ rollouts: out, out: file("coin.gguf"), width: 8, members: 1, threads: 1, epochs: 3 });
 		expect(report.learnedNothing).toBe(true);
-		expect(readFileSync(file("coin.gguf.report.html"), "utf8")).toContain("has learned nothing");
+		expect(readFileSync(file("coin.gguf.report.html"), "utf8")).toContain("interval of its AUC");
+		// and where every response ends alike
+		await collectRollouts({
+			...guard,
+			budget: 1,
+			prompts: Array.from({ length: 60 }, (_, i) => [...i.toString(2)].map(Number)),
+			maxTokens: 1,
+			stride: 1,
+			out: file("alike"),
+		});
+		const alike = await trainCritic({ rollouts: file("alike"), out: file("alike.gguf"), width: 8, members: 1, threads: 1, epochs: 1 });
+		expect(alike.learnedNothing).toBe(true);
+		expect(alike.test.pSafe.aucFeasible).toBeNull();
+		expect(readFileSync(file("alike.gguf.report.html"), "utf8")).toContain("ended alike");
 	}, 60_000);
 
 	test("is the same file for the same data and seed, and another for another seed", async () => {

@@ -42,6 +42,18 @@ describe("train-cost", () => {
 		expect(JSON.parse(readFileSync(file("cost.gguf.report.json"), "utf8"))).toEqual(report);
 	});
 
+	test("does not become certain where all texts can be told apart", async () => {
+		const separable = Array.from({ length: 400 }, (_, i) => ({
+			text: `${pick(common)} ${pick(i % 2 ? bad : good)} ${pick(common)}`,
+			label: i % 2,
+		}));
+		writeFileSync(file("separable.jsonl"), separable.map((row, i) => JSON.stringify({ ...row, text: `${row.text} ${i}` })).join("\n"));
+		const report = await train("separable.gguf", { data: file("separable.jsonl") });
+		expect(report.test.auc).toBe(1);
+		expect(report.threshold).toBeLessThan(0.99);
+		expect(report.threshold).toBeGreaterThan(0.5);
+	});
+
 	test("gives the same file for the same data and seed", async () => {
 		await train("one.gguf", { seed: 3 });
 		await train("two.gguf", { seed: 3 });

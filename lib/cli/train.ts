@@ -49,7 +49,7 @@ function printReport(report: CriticReport): void {
 			`${rollouts.missingBatches} batches of the rollouts are missing or damaged: run \`inferenceguard rollouts\` again to complete them.`,
 		);
 	}
-	if (learnedNothing) console.log(`\n${learnedNothingAdvice}`);
+	if (learnedNothing) console.log(`\n${learnedNothingAdvice(report)}`);
 }
 
 export async function trainCommand(flags: TrainFlags): Promise<void> {

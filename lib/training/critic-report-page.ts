@@ -75,7 +75,7 @@ export async function criticReportPage(report: CriticReport): Promise<string> {
 	const [library, libraryStyle] = await Promise.all([plotLibrary("uPlot.iife.min.js"), plotLibrary("uPlot.min.css")]);
 	const data = JSON.stringify(report).replaceAll("<", "\\u003c");
 	const [header = [], ...rows] = positionTable(report);
-	const warning = report.learnedNothing ? `<p class="warning">${learnedNothingAdvice}</p>` : "";
+	const warning = report.learnedNothing ? `<p class="warning">${learnedNothingAdvice(report)}</p>` : "";
 	return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Critic report</title>

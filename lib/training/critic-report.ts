@@ -306,10 +306,17 @@ export function criticReport(trained: NativeCritic, manifest: RolloutManifest, f
 }
 
 /** What to do about a critic that learned nothing. */
-export const learnedNothingAdvice =
-	"The critic has learned nothing: the 95 % interval of its AUC among feasible states at the same position includes 0.5. What helps: more " +
-	"rollouts (more prompts first); a cost that persists through a text instead of single words that come by chance; or the guard " +
-	'without a critic (estimator "models"), which needs none.';
+export function learnedNothingAdvice({ test }: CriticReport): string {
+	const reason =
+		test.pSafe.aucFeasible === null
+			? "all feasible states of the test prompts ended alike, so that there was nothing to tell apart"
+			: "the 95 % interval of its AUC among feasible states at the same position includes 0.5";
+	const advice =
+		"What helps: more rollouts (more prompts first); a budget that some responses exceed and some do not; a cost that persists " +
+		"through a text instead of single words that come by chance; or the guard without a critic " +
+		'(estimator "models"), which needs none.';
+	return `The critic has learned nothing: ${reason}. ${advice}`;
+}
 
 const digits = (value: number | null) => (value === null ? "–" : value.toFixed(3));
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;

@@ -47,6 +47,9 @@ const manifestSchema = z
 /** What a folder of rollouts holds and how it was made. */
 export type RolloutManifest = z.output<typeof manifestSchema>;
 
+/** What follows from the other entries and `batch`. */
+const planned: (keyof RolloutManifest)[] = ["shape", "promptsPerBatch", "batchesPerShard", "sequences", "cells"];
+
 const manifestName = "manifest.json";
 const magic = Buffer.from("IGROLL\x00\x01", "latin1");
 const frameHeaderBytes = 12; // length, CRC-32, number of the batch within the shard
@@ -119,9 +122,10 @@ export async function claimFolder(folder: string, manifest: RolloutManifest): Pr
 	}
 	if (!names.includes(manifestName)) return writeJson(join(folder, manifestName), manifest);
 	const found = await readManifest(folder);
-	const differing = (Object.keys({ ...found, ...manifest }) as (keyof RolloutManifest)[]).filter(
-		(key) => JSON.stringify(found[key]) !== JSON.stringify(manifest[key]),
-	);
+	const keys = Object.keys({ ...found, ...manifest }) as (keyof RolloutManifest)[];
+	const all = keys.filter((key) => JSON.stringify(found[key]) !== JSON.stringify(manifest[key]));
+	const chosen = all.filter((key) => !planned.includes(key));
+	const differing = chosen.length > 0 ? chosen : all;
 	if (differing.length > 0) {
 		throw new InvalidRolloutsError(
 			`expected to go on with the rollouts in ${folder}, but they were made with another ${differing.join(", ")}; choose another folder`,

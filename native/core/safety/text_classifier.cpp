@@ -217,8 +217,18 @@ class classifier_trainer {
     }
 };
 
-// Platt scaling: the log-odds a s + b of smallest cross-entropy, by Newton's method
-std::pair<double, double> calibrate(const std::vector<double> & scores, const std::vector<double> & labels) {
+// Platt scaling: the log-odds a s + b of smallest cross-entropy, by Newton's method. The targets keep Platt's distance from
+// 0 and 1, so that scores that tell all texts apart do not become certainties.
+std::pair<double, double> calibrate(const std::vector<double> & scores, std::vector<double> labels) {
+    double unsafe = 0;
+    for (double label : labels) {
+        unsafe += label;
+    }
+    const double highest = (unsafe + 1) / (unsafe + 2);
+    const double lowest = 1 / (double(labels.size()) - unsafe + 2);
+    for (double & label : labels) {
+        label = lowest + (highest - lowest) * label;
+    }
     double a = 1, b = 0;
     for (int i = 0; i < 50; ++i) {
         double ga = 1e-3 * (a - 1), gb = 0, haa = 1e-3, hab = 0, hbb = 1e-9;
