@@ -64,7 +64,7 @@ console.table(rows);
 async function benchCritic(folder) {
 	const prompts = Array.from({ length: 40 }, (_, i) => prompt.slice(i, i + 8));
 	const rollouts = join(folder, "rollouts");
-	await collectRollouts({ ...guardOptions, prompts, responses: 4, maxTokens: 32, out: rollouts });
+	await collectRollouts({ ...guardOptions, prompts, responses: 4, maxTokens, out: rollouts });
 	await trainCritic({ rollouts, out: join(folder, "critic.gguf"), epochs: 1 });
 	return join(folder, "critic.gguf");
 }
