@@ -25,7 +25,7 @@ function fillHalves(buffer, at, length) {
 }
 
 function record(firstPrompt, count) {
-	const positionBytes = 4 + 4 * summary + 16 + 2 * hidden;
+	const positionBytes = 4 + 4 * summary + 24 + 2 * hidden;
 	const responseBytes = 24 + 8 + 4 * 128 + positionsPerResponse * positionBytes;
 	const buffer = Buffer.alloc(count * responses * responseBytes);
 	let at = 0;
@@ -54,7 +54,7 @@ try {
 	const batches = Math.ceil(prompts / promptsPerBatch);
 	const manifest = {
 		format: "inferenceguard.rollouts",
-		version: 1,
+		version: 2,
 		modelHash: "synthetic",
 		constraints: [{ hash: "synthetic", kind: "function", budget: 0.5, discount: 1, criterion: "anytime", floored: true }],
 		rewardHash: "synthetic",

@@ -11,6 +11,8 @@ export interface CriticIdentity {
 	constraints: (ConstraintIdentity & { lowest: number; highest: number })[];
 	/** T of the responses that it learned from. */
 	maxTokens: number;
+	/** Their sampling temperature. */
+	temperature: number;
 }
 
 function parseConstraints(path: string, text: string): ConstraintIdentity[] {
@@ -29,7 +31,7 @@ export function readCriticIdentity(path: string): CriticIdentity {
 			"critic",
 			"INVALID_CRITIC",
 			["model_hash", "constraints", "reward_hash"],
-			["budget_lowest", "budget_highest", "max_tokens"],
+			["budget_lowest", "budget_highest", "max_tokens", "temperature"],
 		),
 	);
 	const constraints = parseConstraints(path, texts.constraints ?? "");
@@ -42,6 +44,7 @@ export function readCriticIdentity(path: string): CriticIdentity {
 			highest: numbers.budget_highest?.[c] ?? 0,
 		})),
 		maxTokens: numbers.max_tokens?.[0] ?? 0,
+		temperature: numbers.temperature?.[0] ?? 0,
 	};
 }
 
@@ -52,7 +55,7 @@ function expectSame(what: string, critic: string | number | boolean, guard: stri
 	);
 }
 
-export function warnExtrapolation(message: string): void {
+function warnExtrapolation(message: string): void {
 	process.emitWarning(message, { type: "InferenceGuardWarning", code: "CRITIC_EXTRAPOLATES" });
 }
 
@@ -79,6 +82,28 @@ export function checkBudgets({ constraints }: CriticIdentity, budgets: Float64Ar
 			warnExtrapolation(
 				`the critic was trained for budgets from ${lowest} to ${highest} of cost model ${c}, and extrapolates to ${budget}`,
 			);
+		}
+	}
+}
+
+/** Warns, once each, of responses that are longer or sampled otherwise than those a critic learned from. */
+export class TrainingLimits {
+	#maxTokens: number;
+	#temperature: number | undefined;
+
+	constructor({ maxTokens, temperature }: CriticIdentity) {
+		this.#maxTokens = maxTokens;
+		this.#temperature = temperature;
+	}
+
+	check(maxTokens: number, temperature: number): void {
+		if (maxTokens > this.#maxTokens) {
+			warnExtrapolation(`the critic was trained on responses of ${this.#maxTokens} tokens, and extrapolates to ${maxTokens}`);
+			this.#maxTokens = Number.POSITIVE_INFINITY;
+		}
+		if (this.#temperature !== undefined && temperature !== this.#temperature) {
+			warnExtrapolation(`the critic was trained at temperature ${this.#temperature}, and extrapolates to ${temperature}`);
+			this.#temperature = undefined;
 		}
 	}
 }

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { nativePrompt } from "./chat.js";
-import { checkBudgets, checkCritic, readCriticIdentity, warnExtrapolation } from "./critic-file.js";
+import { type CriticIdentity, checkBudgets, checkCritic, readCriticIdentity, TrainingLimits } from "./critic-file.js";
 import { AbortedError, DisposedError, InvalidOptionError } from "./errors.js";
 import { specHash } from "./fingerprint.js";
 import { callAddon, type NativeInfo, type NativeQuestion, type NativeRequest, type NativeResult } from "./native.js";
@@ -28,16 +28,21 @@ export class InferenceGuard {
 	readonly #info: NativeInfo;
 	readonly #options: CheckedLoadOptions;
 	readonly #modelHash: string;
-	/** The longest response that the critic knows; it is said once when one is asked for beyond it. */
-	#criticTokens: number;
+	readonly #limits: TrainingLimits | undefined;
 	#disposed: Promise<void> | undefined;
 
-	private constructor(native: NativeGuard, info: NativeInfo, options: CheckedLoadOptions, hash: string, criticTokens: number | undefined) {
+	private constructor(
+		native: NativeGuard,
+		info: NativeInfo,
+		options: CheckedLoadOptions,
+		hash: string,
+		critic: CriticIdentity | undefined,
+	) {
 		this.#native = native;
 		this.#info = info;
 		this.#options = options;
 		this.#modelHash = hash;
-		this.#criticTokens = criticTokens ?? Number.POSITIVE_INFINITY;
+		this.#limits = critic && new TrainingLimits(critic);
 	}
 
 	/**
@@ -58,7 +63,7 @@ export class InferenceGuard {
 		try {
 			const info = await watch.run(() => native.opened);
 			if (critic) checkBudgets(critic, info.budgets);
-			return new InferenceGuard(native, info, checked, hash, critic?.maxTokens);
+			return new InferenceGuard(native, info, checked, hash, critic);
 		} catch (error) {
 			await native.close();
 			throw error;
@@ -148,10 +153,7 @@ export class InferenceGuard {
 		if (asksCritic && !this.#info.hasCritic) {
 			throw new InvalidOptionError(`estimator: expected a guard loaded with a critic for "${estimator}", got one without`);
 		}
-		if (asksCritic && options.maxTokens > this.#criticTokens) {
-			warnExtrapolation(`the critic was trained on responses of ${this.#criticTokens} tokens, and extrapolates to ${options.maxTokens}`);
-			this.#criticTokens = Number.POSITIVE_INFINITY;
-		}
+		if (asksCritic) this.#limits?.check(options.maxTokens, settings.temperature);
 		const wholeResponse = blockLength === "response" ? options.maxTokens : blockLength;
 		const request: NativeRequest = {
 			...nativePrompt(messages ? { messages } : { prompt: prompt ?? "" }, this.#info),

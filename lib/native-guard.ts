@@ -62,8 +62,8 @@ export class NativeGuard {
 		return this.#runAsking((id) => callAddon((native) => native.rollouts(this.#worker.handle, id, request)), signal, ask);
 	}
 
-	tokenize(prompts: NativePrompt[]): Promise<Int32Array[]> {
-		return this.#run((id) => callAddon((native) => native.tokenize(this.#worker.handle, id, prompts)));
+	tokenize(prompts: NativePrompt[], signal: AbortSignal | undefined): Promise<Int32Array[]> {
+		return this.#run((id) => callAddon((native) => native.tokenize(this.#worker.handle, id, prompts)), signal);
 	}
 
 	logLikelihoods(prompt: Int32Array, tokens: Int32Array): Promise<Float64Array> {

@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import * as errors from "./errors.js";
+import type { EpochProgress } from "./types.js";
 
 /** A native thread, with a guard or without. It is freed when this object is garbage collected. */
 export type WorkerHandle = { readonly __worker: unique symbol };
@@ -86,6 +87,8 @@ export interface NativeInfo {
 	vocabularySize: number;
 	/** Floats of a hidden state; 0 when the model gives none. */
 	hiddenWidth: number;
+	/** Floats of a summary of logits beside the top log-probabilities. */
+	summaryBesideTop: number;
 	/** One per constraint. */
 	budgets: Float64Array;
 	hasCritic: boolean;
@@ -116,7 +119,7 @@ export interface NativeQuestion {
 /** Events of a job: `done` and `failed` are its last. */
 export type NativeEvent =
 	| [kind: "progress", share: number]
-	| [kind: "epoch", epoch: { epoch: number; trainingLoss: number; validationLoss: number }]
+	| [kind: "epoch", progress: EpochProgress]
 	| [kind: "piece", text: string]
 	| [kind: "cost" | "reward", question: NativeQuestion]
 	| [kind: "failed", failure: { code: string; message: string }]
@@ -182,11 +185,18 @@ export interface NativeClassifier {
 	epochs: number;
 }
 
+/** Numbers of a stored position. */
+export interface RolloutShape {
+	hidden: number;
+	summary: number;
+	constraints: number;
+}
+
 export interface NativeCriticJob {
-	shape: { hidden: number; summary: number; constraints: number };
+	shape: RolloutShape;
 	inputs: { hidden: boolean; logits: boolean; z: boolean; position: boolean };
 	/** Without a range: up to what most training responses cost. */
-	constraints: { budget: number; discount: number; lowest?: number; highest?: number }[];
+	constraints: { budget: number; discount: number; anytime: boolean; lowest?: number; highest?: number }[];
 	/** {@link splitNumbers} of every prompt. */
 	splits: Uint8Array;
 	maxTokens: number;
@@ -200,7 +210,6 @@ export interface NativeCriticJob {
 	seed: number;
 	threads: number;
 	device: string;
-	records: Uint8Array[];
 }
 
 /** A trained critic, and its predictions on the test split as columns. */
@@ -245,6 +254,8 @@ interface Addon {
 	start(dispatch: (id: number, ...event: NativeEvent) => void): WorkerHandle;
 	open(handle: WorkerHandle, id: number, spec: NativeSpec): void;
 	trainClassifier(handle: WorkerHandle, id: number, job: NativeClassifierJob): void;
+	/** Keeps rollouts for the next trainCritic. */
+	addRollouts(handle: WorkerHandle, shape: RolloutShape, records: Uint8Array[]): void;
 	trainCritic(handle: WorkerHandle, id: number, job: NativeCriticJob): void;
 	/** Texts and numbers of a file that writeTensors wrote; `code` is that of the error for a damaged one. */
 	readTensors(path: string, kind: string, code: string, texts: string[], numbers: string[]): TensorFileHeader;

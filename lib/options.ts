@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { InvalidOptionError } from "./errors.js";
 import { strategyNames } from "./strategies.js";
-import type { RolloutProgress } from "./types.js";
+import type { EpochProgress, RolloutProgress } from "./types.js";
 
 function show(value: unknown): string {
 	if (typeof value === "function") return "a function";
@@ -203,7 +203,7 @@ const trainCostSchema = z.strictObject({
 	characters: z.boolean(expected("true or false")).default(true),
 	falseNegativeRate: real(0, 1).default(0.1),
 	seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
-	onEpoch: callback<(epoch: { epoch: number; trainingLoss: number; validationLoss: number }) => void>("a function").optional(),
+	onEpoch: callback<(progress: EpochProgress) => void>("a function").optional(),
 	signal: abortSignal.optional(),
 });
 
@@ -214,23 +214,29 @@ const shardPart = z
 	.refine(([part = 0, parts = 0]) => part >= 1 && part <= parts, shardMessage)
 	.transform(([part = 1, parts = 1]) => [part, parts] as const);
 
-const rolloutSchema = z.strictObject({
-	prompts: z.union(
-		[text("a path"), z.array(z.union([z.string(), z.array(z.number())])).min(1)],
-		expected("the path of a file of prompts or an array of prompts"),
-	),
-	field: text("the name of a column").optional(),
-	out: text("a folder"),
-	responses: integer(1, 256).default(5),
-	maxTokens: integer(1, 1_048_576).default(128),
-	stride: integer(1, 1_048_576).default(32),
-	temperature: real(0.01, 100).default(1),
-	batch: integer(1, 256).default(64),
-	shard: shardPart.default([1, 1]),
-	seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
-	onProgress: callback<(progress: RolloutProgress) => void>("a function").optional(),
-	signal: abortSignal.optional(),
-});
+const rolloutSchema = z
+	.strictObject({
+		prompts: z.union(
+			[text("a path"), z.array(z.union([z.string(), z.array(z.number()), z.array(messageSchema)])).min(1)],
+			expected("the path of a file of prompts or an array of prompts"),
+		),
+		field: text("the name of a column").optional(),
+		chat: z.boolean(expected("true or false")).default(false),
+		out: text("a folder"),
+		responses: integer(1, 256).default(5),
+		maxTokens: integer(1, 1_048_576).default(128),
+		stride: integer(1, 1_048_576).default(32),
+		temperature: real(0.01, 100).default(1),
+		batch: integer(1, 256).optional(),
+		shard: shardPart.default([1, 1]),
+		seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
+		onProgress: callback<(progress: RolloutProgress) => void>("a function").optional(),
+		signal: abortSignal.optional(),
+	})
+	.refine(({ batch = 256, responses }) => batch >= responses, {
+		path: ["batch"],
+		error: "expected at least as many sequences as responses per prompt",
+	});
 
 const range = z
 	.tuple([real(0), real(0)], expected("a range [lowest, highest]"))
@@ -254,7 +260,7 @@ const trainCriticSchema = z.strictObject({
 	seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
 	threads: integer(1, 512).default(() => availableParallelism()),
 	device: text("auto, cpu or the name of a device").default("auto"),
-	onEpoch: callback<(epoch: { epoch: number; trainingLoss: number; validationLoss: number }) => void>("a function").optional(),
+	onEpoch: callback<(progress: EpochProgress) => void>("a function").optional(),
 	signal: abortSignal.optional(),
 });
 

@@ -27,7 +27,7 @@ export interface ConstraintReport {
 export interface CriticNote {
 	/** Response tokens so far. */
 	position: number;
-	/** Probability that the base model's continuation ends within every budget. */
+	/** Probability that the base model's continuation ends within every budget; 0 where it is over one already. */
 	pSafe: number;
 	/** Standard deviation of pSafe over the critic's members. */
 	std: number;

@@ -139,6 +139,16 @@ export type GenerateOptions = Prompt &
 		signal?: AbortSignal;
 	};
 
+/** After a pass over the data of `trainCost` or `trainCritic`. */
+export interface EpochProgress {
+	/** From 1. */
+	epoch: number;
+	/** Most epochs; training may stop earlier. */
+	epochs: number;
+	trainingLoss: number;
+	validationLoss: number;
+}
+
 /** How far a run is. */
 export interface RolloutProgress {
 	/** Prompts of this run's part that are done, and all of them. */

@@ -1,10 +1,11 @@
 import { AbortedError, CallbackError, type InferenceGuardError } from "./errors.js";
 import { callAddon, errorFromNative, type NativeEvent, type NativeQuestion, type WorkerHandle } from "./native.js";
+import type { EpochProgress } from "./types.js";
 
 /** What happens to a native job, seen from JavaScript, besides its end. */
 export interface JobEvents {
 	progress?(share: number): void;
-	epoch?(epoch: { epoch: number; trainingLoss: number; validationLoss: number }): void;
+	epoch?(progress: EpochProgress): void;
 	piece?(text: string): void;
 	ask?(kind: "cost" | "reward", question: NativeQuestion): void;
 }

@@ -88,7 +88,10 @@ describe("a critic trained on rollouts of a tabular model", () => {
 					seed: i,
 				});
 				mine.safety.pSafe.forEach(({ position, pSafe, value }, at) => {
-					if ((mine.safety.z[position] as number) < 0) return;
+					if ((mine.safety.z[position] as number) < 0) {
+						expect(pSafe).toBe(0);
+						return;
+					}
 					const reference = true_.safety.pSafe[at];
 					errors.pSafe += Math.abs(pSafe - (reference?.pSafe as number));
 					errors.value += Math.abs(value - (reference?.value as number));
@@ -152,6 +155,52 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		expect(readFileSync(file("alike.gguf.report.html"), "utf8")).toContain("ended alike");
 	}, 60_000);
 
+	test("says that too few test prompts tell nothing, and does not become certain of them", async () => {
+		const model = { pieces: ["heads", "tails"], logits: coin.map(() => [0, 0]) };
+		const guard = { model, cost: { tokenCosts: [0, 1] }, budget: 0 };
+		const prompts = Array.from({ length: 20 }, (_, i) => [...i.toString(2)].map(Number));
+		await collectRollouts({ ...guard, prompts, responses: 5, maxTokens: 1, stride: 1, out: file("few") });
+		for (let seed = 0; seed < 5; seed++) {
+			const report = await trainCritic({ rollouts: file("few"), out: file("few.gguf"), width: 8, threads: 1, seed });
+			expect(report.test.prompts).toBeLessThan(10);
+			expect(report.test.pSafe.aucFeasibleInterval).toBeNull();
+			expect(report.learnedNothing).toBe(true);
+			expect(readFileSync(file("few.gguf.report.html"), "utf8")).toContain("rollouts of more prompts");
+			for (const { predicted } of report.test.pSafe.calibration) expect(Math.abs(predicted - 0.5)).toBeLessThan(0.45);
+		}
+	}, 60_000);
+
+	test("knows that a budget that refills can be met after it was exceeded, where only the end counts", async () => {
+		for (const criterion of ["terminal", "anytime"] as const) {
+			const one: Case = {
+				guard: {
+					model: { pieces: ["up", "down", "on"], logits: [0, 1, 2].map((i) => [0, 1, 2].map((j) => Math.sin(3 * i + j))) },
+					cost: { tokenCosts: [1, -1, 0] },
+					budget: 0,
+					costFloor: null,
+					criterion,
+				},
+				size: 3,
+			};
+			const { critic } = await trained(one, criterion, { responses: 40, epochs: 20 });
+			await using learned = await InferenceGuard.load({ ...one.guard, critic });
+			await using exact = await InferenceGuard.load({ ...one.guard, model: { ...one.guard.model, oracle: true } });
+			const errors: Record<"below" | "above", number[]> = { below: [], above: [] };
+			for (let seed = 0; seed < 80; seed++) {
+				const options = { prompt: [seed % 3], maxTokens, blockLength: 1, strategy: "sample", estimator: "critic", seed } as const;
+				const [mine, reference] = [await learned.generate(options), await exact.generate(options)];
+				mine.safety.pSafe.forEach(({ position, pSafe }, i) => {
+					const side = (mine.safety.z[position] as number) < 0 ? "below" : "above";
+					errors[side].push(Math.abs(pSafe - (reference.safety.pSafe[i]?.pSafe as number)));
+				});
+			}
+			for (const side of [errors.below, errors.above]) {
+				expect(side.length).toBeGreaterThan(20);
+				expect(side.reduce((sum, error) => sum + error, 0) / side.length).toBeLessThan(0.08);
+			}
+		}
+	}, 120_000);
+
 	test("is the same file for the same data and seed, and another for another seed", async () => {
 		const one = randomCase(4);
 		const quick = { epochs: 2, responses: 4 };
@@ -179,10 +228,11 @@ describe("a critic trained on rollouts of a tabular model", () => {
 			const { critic } = await trained(one, `variant-${i}`, { epochs: 2, responses: 4, ...variant });
 			await using guard = await InferenceGuard.load({ ...one.guard, critic });
 			const reply = await guard.generate({ prompt: [0], maxTokens, blockLength: 2, strategy: "sample", estimator: "critic", seed: 1 });
-			for (const { pSafe, std, value } of reply.safety.pSafe) {
+			for (const { position, pSafe, std, value } of reply.safety.pSafe) {
+				const feasible = (reply.safety.z[position] as number) >= 0;
 				expect(pSafe).toBeGreaterThanOrEqual(0);
-				expect(pSafe).toBeLessThanOrEqual(1);
-				if ((variant.members ?? 2) > 1) expect(std).toBeGreaterThan(0);
+				expect(pSafe).toBeLessThanOrEqual(feasible ? 1 : 0);
+				if (feasible && (variant.members ?? 2) > 1) expect(std).toBeGreaterThan(0);
 				else expect(std).toBe(0);
 				expect(value).toBeTypeOf("number");
 			}
@@ -212,7 +262,7 @@ describe("a critic beside a guard", () => {
 		}
 	}, 60_000);
 
-	test("with a budget or a length beyond its training warns; trained for one budget only it is refused", async () => {
+	test("with a budget, a length or a temperature beyond its training warns; trained for one budget only it is refused", async () => {
 		const one = randomCase(8);
 		const quick = { epochs: 1, responses: 2 };
 		const { critic } = await trained(one, "range", { ...quick, budgets: [[0, 3]] });
@@ -222,7 +272,7 @@ describe("a critic beside a guard", () => {
 		process.on("warning", listen);
 		try {
 			await using guard = await InferenceGuard.load({ ...one.guard, budget: 50, critic });
-			for (let i = 0; i < 2; i++) await guard.generate({ prompt: [0], maxTokens: maxTokens + 1, seed: i });
+			for (let i = 0; i < 2; i++) await guard.generate({ prompt: [0], maxTokens: maxTokens + 1, temperature: 0.5, seed: i });
 			await new Promise((resolve) => setImmediate(resolve));
 		} finally {
 			process.off("warning", listen);
@@ -230,6 +280,7 @@ describe("a critic beside a guard", () => {
 		expect(warned).toEqual([
 			expect.stringMatching(/^CRITIC_EXTRAPOLATES: .*budgets from 0 to 3.*to 50$/),
 			expect.stringMatching(/^CRITIC_EXTRAPOLATES: .*responses of 4 tokens.*to 5$/),
+			expect.stringMatching(/^CRITIC_EXTRAPOLATES: .*temperature 1.*to 0.5$/),
 		]);
 		await expect(InferenceGuard.load({ ...one.guard, budget: 2, critic: single.critic })).rejects.toMatchObject({
 			code: "CRITIC_MISMATCH",
@@ -270,9 +321,9 @@ describe("a critic beside a guard", () => {
 describe("a critic of a llama model", () => {
 	test("gives the same pSafe in every batch, and the guard keeps its promise with it", async () => {
 		const model = smallModel(folder);
-		const guardOptions: LoadOptions = { model, cost: { lexicon: ["t1*"] }, budget: 2, threads: 1 };
+		const guardOptions: LoadOptions = { model, cost: { lexicon: ["w3*"] }, budget: 2, threads: 1 };
 		const out = file("llama-rollouts");
-		const prompts = Array.from({ length: 30 }, (_, i) => `t${i} t${i + 1}`);
+		const prompts = Array.from({ length: 30 }, (_, i) => `w${300 + i} w${301 + i}`);
 		await collectRollouts({ ...guardOptions, prompts, responses: 4, maxTokens: 16, stride: 8, out });
 		const critic = file("llama.gguf");
 		await trainCritic({ rollouts: out, out: critic, width: 16, members: 3, threads: 1, epochs: 2 });
@@ -280,7 +331,7 @@ describe("a critic of a llama model", () => {
 		for (const estimator of ["critic", "both"] as const) {
 			for (const ranksByValue of [true, false]) {
 				const reply = await guard.generate({
-					prompt: "t5",
+					prompt: "w305",
 					maxTokens: 16,
 					blockLength: 8,
 					candidates: 8,
@@ -295,7 +346,7 @@ describe("a critic of a llama model", () => {
 		}
 		// whatever else is in the batch, the same text gets the same pSafe
 		const options = {
-			prompt: "t5",
+			prompt: "w305",
 			maxTokens: 16,
 			blockLength: 8,
 			temperature: 0,

@@ -1,22 +1,23 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { collectRollouts, type RolloutOptions, trainCritic } from "../lib/index.js";
-import { readRollouts } from "../lib/training/rollout-files.js";
+import { collectRollouts, InferenceGuard, type RolloutOptions, trainCritic } from "../lib/index.js";
+import { rolloutRecords } from "./rollout-records.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
 const model = smallModel(folder, { context: 128 });
-const prompts = Array.from({ length: 60 }, (_, i) => `t${i} t${i * 2 + 1} t${i % 7}`);
+const prompts = Array.from({ length: 60 }, (_, i) => `w${300 + i} w${301 + i * 2} w${400 + (i % 7)}`);
 const promptFile = join(folder, "prompts.txt");
 writeFileSync(promptFile, `${prompts.join("\n")}\n`);
 const lexicon = join(folder, "lexicon.txt");
-writeFileSync(lexicon, "t1*\n");
+writeFileSync(lexicon, "w3*\n");
 
 const options = (out: string, more: Partial<RolloutOptions> = {}): RolloutOptions => ({
 	model,
@@ -49,14 +50,14 @@ function contents(out: string): Record<string, string> {
 }
 
 const cli = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
-const flags = (out: string) => [
+const flags = (out: string, longest = 12) => [
 	...["rollouts", "-m", model, "-c", lexicon, "-b", "1", "--threads", "1", "--prompts", promptFile, "-o", join(folder, out)],
-	...["-r", "3", "-t", "12", "--stride", "4", "--batch", "12", "--seed", "7"],
+	...["-r", "3", "-t", `${longest}`, "--stride", "4", "--batch", "12", "--seed", "7"],
 ];
 
 /** Runs the command and kills it after some milliseconds; true when it had ended well by itself. */
-async function runAndKill(out: string, milliseconds: number): Promise<boolean> {
-	const child = spawn(process.execPath, [cli, ...flags(out)], { stdio: "ignore" });
+async function runAndKill(out: string, milliseconds: number, longest?: number): Promise<boolean> {
+	const child = spawn(process.execPath, [cli, ...flags(out, longest)], { stdio: "ignore" });
 	const ended = new Promise<boolean>((resolve, reject) =>
 		child.once("exit", (code, signal) =>
 			signal ? resolve(false) : code === 0 ? resolve(true) : reject(new Error(`it exited with ${code}`)),
@@ -83,6 +84,23 @@ describe("rollouts", () => {
 		expect(await runAndKill("killed", 60_000)).toBe(true);
 		expect(contents("killed")).toEqual(expected);
 	}, 300_000);
+
+	test.skipIf(process.platform === "win32")(
+		"interrupted with Ctrl-C say so, and go on where they stopped",
+		async () => {
+			const child = spawn(process.execPath, [cli, ...flags("interrupted", 100)], { stdio: ["ignore", "ignore", "pipe"] });
+			let said = "";
+			child.stderr.on("data", (chunk) => (said += chunk));
+			child.stderr.once("data", () => child.kill("SIGINT")); // it has told its size: the sampling begins
+			const [status, signal] = await once(child, "close");
+			expect([status, signal]).toEqual([1, null]);
+			expect(said).toContain("[ABORTED]");
+			expect(await runAndKill("interrupted", 60_000, 100)).toBe(true);
+			expect(await runAndKill("not-interrupted", 60_000, 100)).toBe(true);
+			expect(contents("interrupted")).toEqual(contents("not-interrupted"));
+		},
+		120_000,
+	);
 
 	test("goes on after a file that ends in the middle, wherever that is", async () => {
 		await collectRollouts(options("cut-reference"));
@@ -139,7 +157,7 @@ describe("rollouts", () => {
 			{ stride: 6 },
 			{ budget: 2 },
 			{ prompts: prompts.slice(1) },
-			{ cost: { lexicon: ["t2*"] } },
+			{ cost: { lexicon: ["w4*"] } },
 			{ costFloor: null },
 		]) {
 			await expect(collectRollouts(options("claimed", other))).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
@@ -157,7 +175,7 @@ describe("rollouts", () => {
 		const manifest = JSON.parse(readFileSync(manifestPath, "utf8"));
 		writeFileSync(manifestPath, "{");
 		await expect(train()).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
-		writeFileSync(manifestPath, JSON.stringify({ ...manifest, version: 2 }));
+		writeFileSync(manifestPath, JSON.stringify({ ...manifest, version: 1 }));
 		await expect(train()).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
 		const { shape } = manifest;
 		const shapes = [{ ...shape, hidden: 1e9 }, { ...shape, hidden: -5 }, { ...shape, constraints: 2 }, null];
@@ -184,24 +202,83 @@ describe("rollouts", () => {
 	}, 60_000);
 
 	test("hold what the base model and the cost model really did", async () => {
-		await collectRollouts(options("truth", { prompts: [[3], [5, 6]], responses: 4 }));
-		const { manifest, records, missing } = await readRollouts(join(folder, "truth"));
-		expect(missing).toBe(0);
+		const given = [[3], [5, 6]];
+		await collectRollouts(options("truth", { prompts: given, responses: 4 }));
+		const { manifest, records } = await rolloutRecords(join(folder, "truth"));
 		expect(manifest.shape).toEqual({ hidden: 64, summary: 11, constraints: 1 });
-		const responses: { prompt: number; response: number; tokens: number; positions: number; cost: number }[] = [];
+		await using guard = await InferenceGuard.load({ model, cost: { lexicon }, budget: 1, threads: 1 });
+		const costOf = (tokens: number[]) => tokens.filter((token) => token >= 300 && token < 400).length; // "w300" to "w399"
+		let responses = 0;
+		let cost = 0;
 		for (const record of records) {
-			for (let at = 0; at < record.length; ) {
-				const [prompt, response] = [record.readInt32LE(at), record.readInt32LE(at + 4)];
-				const [tokens, positions] = [record.readUInt32LE(at + 8), record.readUInt32LE(at + 12)];
-				responses.push({ prompt, response, tokens, positions, cost: record.readDoubleLE(at + 24) });
-				at += 24 + 8 + 4 * tokens + positions * (4 + 4 * 11 + 16 + 2 * 64);
+			const bytes = new DataView(record.buffer, record.byteOffset, record.length);
+			const numbers = (at: number, n: number) => Array.from({ length: n }, (_, i) => bytes.getFloat32(at + 4 * i, true));
+			for (let at = 0; at < record.length; responses++) {
+				const prompt = given[bytes.getInt32(at, true)] as number[];
+				expect(bytes.getInt32(at + 4, true)).toBe(responses % 4);
+				const [nTokens, nPositions] = [bytes.getUint32(at + 8, true), bytes.getUint32(at + 12, true)];
+				const tokens = Array.from({ length: nTokens }, (_, i) => bytes.getInt32(at + 32 + 4 * i, true));
+				const likelihoods = await guard.logLikelihoods(prompt, tokens);
+				expect(bytes.getFloat64(at + 16, true)).toBeCloseTo(likelihoods.reduce((sum, x) => sum + x, 0) / nTokens, 3);
+				expect(bytes.getFloat64(at + 24, true)).toBe(costOf(tokens));
+				cost += costOf(tokens);
+				at += 32 + 4 * nTokens;
+				expect(nPositions).toBe(Math.ceil(nTokens / 4));
+				for (let position = 0; position < nPositions; position++) {
+					const soFar = tokens.slice(0, bytes.getInt32(at, true));
+					expect(soFar.length).toBe(4 * position);
+					const all = await Promise.all(Array.from({ length: 512 }, (_, token) => guard.logLikelihoods([...prompt, ...soFar], [token])));
+					const sorted = all.flat().sort((a, b) => b - a);
+					const entropy = sorted.reduce((sum, x) => sum - x * Math.exp(x), 0);
+					const mean = likelihoods.slice(0, soFar.length).reduce((sum, x) => sum + x / soFar.length, 0);
+					const expected = [...sorted.slice(0, 8), entropy, likelihoods[soFar.length - 1] ?? 0, mean];
+					numbers(at + 4, 11).forEach((x, i) => {
+						expect(x).toBeCloseTo(expected[i] as number, 2);
+					});
+					expect(bytes.getFloat64(at + 48, true)).toBe(costOf(soFar));
+					expect(bytes.getFloat64(at + 56, true)).toBe(costOf(soFar));
+					at += 4 + 44 + 24 + 128;
+				}
 			}
 		}
-		expect(responses.map(({ prompt, response }) => [prompt, response])).toEqual([0, 1].flatMap((p) => [0, 1, 2, 3].map((r) => [p, r])));
-		for (const { tokens, positions, cost } of responses) {
-			expect(tokens).toBeLessThanOrEqual(12);
-			expect(positions).toBe(Math.ceil(tokens / 4));
-			expect(cost).toBeGreaterThanOrEqual(0);
+		expect(responses).toBe(8);
+		expect(cost).toBeGreaterThan(0);
+	}, 120_000);
+
+	test("take conversations, and texts as a user's message", async () => {
+		const template = "{% for m in messages %}w300 {{ m.content }} {% endfor %}w301";
+		const chat = { model: smallModel(folder, { context: 128, metadata: [["tokenizer.chat_template", "string", template]] }) };
+		const conversations = prompts.slice(0, 4).map((content) => [{ role: "user", content }]);
+		const file = join(folder, "conversations.jsonl");
+		writeFileSync(file, conversations.map((messages) => JSON.stringify({ messages })).join("\n"));
+		await collectRollouts(options("conversations", { ...chat, prompts: conversations }));
+		await collectRollouts(options("conversation-file", { ...chat, prompts: file }));
+		await collectRollouts(options("as-messages", { ...chat, prompts: prompts.slice(0, 4), chat: true }));
+		await collectRollouts(options("rendered", { ...chat, prompts: prompts.slice(0, 4).map((prompt) => `w300 ${prompt} w301`) }));
+		await collectRollouts(options("raw", { ...chat, prompts: prompts.slice(0, 4) }));
+		for (const same of ["conversation-file", "as-messages", "rendered"]) expect(contents(same)).toEqual(contents("conversations"));
+		expect(contents("raw")).not.toEqual(contents("conversations"));
+	}, 60_000);
+
+	test("say which prompt cannot be used, and which options do not fit together", async () => {
+		const many = prompts.slice(0, 5);
+		const cases: [Partial<RolloutOptions>, string, RegExp][] = [
+			[{ prompts: [...many, ""] }, "INVALID_PROMPT", /prompt 6: .*empty/],
+			[{ prompts: [...many, "a </s> b"] }, "SPECIAL_TOKEN_TEXT", /prompt 6: /],
+			[{ prompts: [...many, "w300 ".repeat(200)] }, "PROMPT_TOO_LONG", /prompt 6: /],
+			[{ prompts: [...many, Array(120).fill(300)] }, "INVALID_DATA", /room for 12 tokens/],
+			[{ prompts: many, responses: 20 }, "INVALID_OPTION", /batch: .*responses/],
+			[{ prompts: many, kvCells: 8 }, "KV_CAPACITY", /batch, responses or maxTokens/],
+			[{ prompts: many, onProgress: () => { throw new Error("mine"); } }, "CALLBACK_FAILED", /mine/], // biome-ignore format: one case a line
+		];
+		for (const [i, [more, code, message]] of cases.entries()) {
+			await expect(collectRollouts(options(`case-${i}`, more))).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
 		}
+		const file = join(folder, "splits.jsonl");
+		writeFileSync(file, many.map((prompt) => JSON.stringify({ prompt, split: "train" })).join("\n"));
+		await expect(collectRollouts(options("splits", { prompts: file }))).rejects.toMatchObject({
+			code: "INVALID_DATA",
+			message: expect.stringMatching(/validation or test/),
+		});
 	}, 60_000);
 });

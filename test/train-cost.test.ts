@@ -1,10 +1,13 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import fc from "fast-check";
+import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
 import { collectRollouts, InferenceGuard, type TrainCostOptions, trainCost } from "../lib/index.js";
 import { randomNumbers } from "../lib/training/random.js";
-import { readRollouts } from "../lib/training/rollout-files.js";
+import { splitsOf } from "../lib/training/split.js";
+import { rolloutRecords } from "./rollout-records.js";
 import { sharedFile, testWith } from "./shared.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
@@ -54,6 +57,33 @@ describe("train-cost", () => {
 		expect(report.threshold).toBeGreaterThan(0.5);
 	});
 
+	test("calibrates long texts that can all be told apart", async () => {
+		for (const length of [30, 80]) {
+			const long = Array.from({ length: 200 }, (_, i) => ({
+				text: Array.from({ length }, () => pick(random() < 0.3 ? (i % 2 ? bad : good) : common)).join(" "),
+				label: i % 2,
+			}));
+			writeFileSync(file("long.jsonl"), long.map((row) => JSON.stringify(row)).join("\n"));
+			const report = await train("long.gguf", { data: file("long.jsonl") });
+			expect(report.test.auc).toBe(1);
+			expect(report.test.accuracy).toBeGreaterThan(0.9);
+			expect(report.test.ece).toBeLessThan(0.25);
+		}
+	});
+
+	test("splits any number of groups into three, none of them empty, and keeps rows of a group together", () => {
+		fc.assert(
+			fc.property(fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 1, maxLength: 80 }), fc.nat(), (numbers, seed) => {
+				const groups = numbers.map(String);
+				const splits = splitsOf(groups, seed);
+				const of = new Map(groups.map((group, i) => [group, splits[i]]));
+				expect(groups.map((group) => of.get(group))).toEqual(splits);
+				if (of.size >= 3) expect(new Set(splits)).toEqual(new Set(["train", "validation", "test"]));
+				if (of.size >= 10) expect([...of.values()].filter((split) => split === "train").length).toBeGreaterThan(0.69 * of.size);
+			}),
+		);
+	});
+
 	test("gives the same file for the same data and seed", async () => {
 		await train("one.gguf", { seed: 3 });
 		await train("two.gguf", { seed: 3 });
@@ -69,7 +99,7 @@ describe("train-cost", () => {
 	test("reads labels, scores, columns and splits in every usual form", async () => {
 		const csv = `id,comment,verdict\n${rows.map(({ text, label }, i) => `${i},"${text}",${label ? "Toxic" : "Not Toxic"}`).join("\n")}\n`;
 		writeFileSync(file("data.csv"), csv);
-		writeFileSync(file("data.tsv"), csv.replaceAll('"', "").replaceAll(",", "\t"));
+		writeFileSync(file("data.tsv"), csv.replaceAll('"', "").replaceAll(",", "\t").replaceAll(" the ", ' the "so-called" '));
 		writeFileSync(
 			file("data.json"),
 			JSON.stringify({ rows: rows.map(({ text, label }) => ({ completion: text, score: label ? 0.9 : 0.1 })) }),
@@ -79,18 +109,24 @@ describe("train-cost", () => {
 			file("split.jsonl"),
 			rows.map(({ text, label }, i) => JSON.stringify({ response: text, unsafe: label === 1, split: split(i) })).join("\n"),
 		);
+		const columnData = [
+			{ name: "comment", data: rows.map(({ text }) => text), type: "STRING" as const },
+			{ name: "verdict", data: rows.map(({ label }) => BigInt(label)), type: "INT64" as const },
+		];
+		writeFileSync(file("data.parquet"), new Uint8Array(parquetWriteBuffer({ columnData })));
 		const named = { textField: "comment", labelField: "verdict" };
 		const reports = [
 			await train("csv.gguf", { data: file("data.csv"), ...named }),
 			await train("tsv.gguf", { data: file("data.tsv"), ...named, unsafe: "Toxic" }),
+			await train("parquet.gguf", { data: file("data.parquet"), ...named }),
 			await train("json.gguf", { data: file("data.json") }),
 			await train("split.gguf", { data: file("split.jsonl") }),
 			await train("files.gguf", { data: file("data.csv"), ...named, validation: file("data.csv"), test: file("data.tsv") }),
 			await train("words.gguf", { characters: false }),
 		];
 		for (const report of reports) expect(report.test.auc).toBeGreaterThan(0.9);
-		expect(reports[3]?.rows).toEqual({ train: 360, validation: 120, test: 120 });
-		expect(reports[4]?.rows).toEqual({ train: 600, validation: 600, test: 600 });
+		expect(reports[4]?.rows).toEqual({ train: 360, validation: 120, test: 120 });
+		expect(reports[5]?.rows).toEqual({ train: 600, validation: 600, test: 600 });
 	});
 
 	test("tells what is wrong with the data", async () => {
@@ -108,13 +144,16 @@ describe("train-cost", () => {
 			[{ data: write("text.jsonl", '{"text": 5, "label": 1}') }, /text in the column text of row 1/],
 			[{ data: write("data.xml", "<a/>") }, /\.jsonl/],
 			[{ data: write("broken.parquet", "PAR1") }, /Parquet/],
-			[{ contextField: "nothing" }, /a column nothing/],
+			[{ contextField: "nothing" }, /a column nothing.*--context-field/],
+			[{ data: write("sentiment.jsonl", '{"text": "a", "label": "positive"}') }, /sentiment.*say which label means unsafe/],
+			[{ unsafe: "Toxic" }, /rows labelled "Toxic".* 0, 1|rows labelled "Toxic".* 1, 0/],
 		];
 		for (const [options, message] of cases) {
 			await expect(train("never.gguf", options)).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringMatching(message) });
 		}
 		await expect(train("never.gguf", { falseNegativeRate: 2 })).rejects.toMatchObject({ code: "INVALID_OPTION" });
 		await expect(train(join("no", "such", "folder.gguf"))).rejects.toMatchObject({ code: "WRITE_FAILED" });
+		await expect(train(".")).rejects.toMatchObject({ code: "WRITE_FAILED", message: expect.stringContaining("folder") });
 		expect(existsSync(file("never.gguf"))).toBe(false);
 	});
 
@@ -146,8 +185,8 @@ describe("a trained cost model in a guard", () => {
 		const costs = async (stride: number) => {
 			const out = file(`grown-${stride}`);
 			await collectRollouts({ ...rollouts, stride, out });
-			const { manifest, records } = await readRollouts(out);
-			const positionBytes = 4 + 4 * manifest.shape.summary + 16 + 2 * manifest.shape.hidden;
+			const { manifest, records } = await rolloutRecords(out);
+			const positionBytes = 4 + 4 * manifest.shape.summary + 24 + 2 * manifest.shape.hidden;
 			const found: number[] = [];
 			for (const record of records) {
 				for (let at = 0; at < record.length; ) {

@@ -1,16 +1,24 @@
-interface Epoch {
-	epoch: number;
-	trainingLoss: number;
-	validationLoss: number;
-}
+import { SingleBar } from "cli-progress";
+import type { EpochProgress } from "../types.js";
 
-/** Shows the losses of a training run on one line of a terminal. */
-export function showEpoch({ epoch, trainingLoss, validationLoss }: Epoch): void {
-	if (!process.stderr.isTTY) return;
-	process.stderr.write(`\repoch ${epoch}: training loss ${trainingLoss.toFixed(4)}, validation loss ${validationLoss.toFixed(4)}\x1b[K`);
-}
+/** A bar over the epochs of a training run, with its losses; on no terminal, nothing. */
+export class EpochBar {
+	readonly #bar = new SingleBar({
+		format: "epoch {value}/{total} [{bar}] training loss {training}, validation loss {validation}",
+		clearOnComplete: true,
+		stopOnComplete: false,
+		stream: process.stderr,
+		noTTYOutput: false,
+	});
 
-/** Clears the line of {@link showEpoch}. */
-export function clearEpoch(): void {
-	if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+	show({ epoch, epochs, trainingLoss, validationLoss }: EpochProgress): void {
+		if (!process.stderr.isTTY) return;
+		const losses = { training: trainingLoss.toFixed(4), validation: validationLoss.toFixed(4) };
+		if (epoch === 1) this.#bar.start(epochs, 0, losses);
+		this.#bar.update(epoch, losses);
+	}
+
+	stop(): void {
+		this.#bar.stop();
+	}
 }

@@ -1,11 +1,12 @@
 import type { Reply } from "../reply.js";
 import type { GenerateOptions } from "../types.js";
-import { constraintsOf, loadWithProgress, numeric } from "./loading.js";
+import { constraintsOf, loadWithProgress, numeric, rewardOf } from "./loading.js";
 
 interface GenerateFlags {
 	model: string;
 	cost: string[];
 	budget: string[];
+	reward?: string;
 	critic?: string;
 	prompt: string;
 	chat?: boolean;
@@ -32,6 +33,7 @@ export async function generate(flags: GenerateFlags): Promise<Reply> {
 	await using guard = await loadWithProgress({
 		model: flags.model,
 		constraints: constraintsOf(flags.cost, flags.budget),
+		reward: rewardOf(flags.reward),
 		critic: flags.critic,
 		threads: numeric(flags.threads),
 		device: flags.device,

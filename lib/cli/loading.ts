@@ -1,7 +1,7 @@
 import { SingleBar } from "cli-progress";
 import { InvalidOptionError } from "../errors.js";
 import { InferenceGuard } from "../guard.js";
-import type { ConstraintOptions, CostModel, LoadOptions } from "../types.js";
+import type { ConstraintOptions, CostModel, LoadOptions, RewardModel } from "../types.js";
 
 /** Loads a guard with a progress bar on a terminal. */
 export async function loadWithProgress(options: LoadOptions): Promise<InferenceGuard> {
@@ -36,4 +36,9 @@ export function constraintsOf(costs: string[], budgets: string[]): (ConstraintOp
 		cost: file.endsWith(".gguf") ? { classifier: file } : { lexicon: file },
 		budget: numeric(budgets[i]),
 	}));
+}
+
+/** A lexicon of what is wished for. */
+export function rewardOf(file: string | undefined): RewardModel | undefined {
+	return file === undefined ? undefined : { lexicon: file };
 }

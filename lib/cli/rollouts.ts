@@ -1,7 +1,7 @@
 import { SingleBar } from "cli-progress";
 import { collectRollouts } from "../training/rollouts.js";
 import type { RolloutProgress } from "../types.js";
-import { constraintsOf, numeric } from "./loading.js";
+import { constraintsOf, numeric, rewardOf } from "./loading.js";
 
 interface RolloutFlags {
 	model: string;
@@ -10,6 +10,7 @@ interface RolloutFlags {
 	reward?: string;
 	prompts: string;
 	field?: string;
+	chat?: boolean;
 	out: string;
 	responses?: string;
 	maxTokens?: string;
@@ -63,11 +64,12 @@ export async function rolloutsCommand(flags: RolloutFlags): Promise<void> {
 		const done = await collectRollouts({
 			model: flags.model,
 			constraints: constraintsOf(flags.cost, flags.budget),
-			reward: flags.reward === undefined ? undefined : { lexicon: flags.reward },
+			reward: rewardOf(flags.reward),
 			threads: numeric(flags.threads),
 			device: flags.device,
 			prompts: flags.prompts,
 			field: flags.field,
+			chat: flags.chat,
 			out: flags.out,
 			responses: numeric(flags.responses),
 			maxTokens: numeric(flags.maxTokens),

@@ -1,5 +1,5 @@
 import { type CostMetrics, type TrainCostOptions, trainCost } from "../training/train-cost.js";
-import { clearEpoch, showEpoch } from "./epochs.js";
+import { EpochBar } from "./epochs.js";
 import { numeric } from "./loading.js";
 import { printTable } from "./table.js";
 
@@ -12,20 +12,20 @@ type TrainCostFlags = Omit<TrainCostOptions, "falseNegativeRate" | "seed" | "onE
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 function row(name: string, m: CostMetrics): string[] {
-	const interval = m.aucInterval.map((bound) => bound.toFixed(3)).join("–");
+	const interval = m.aucInterval?.map((bound) => bound.toFixed(3)).join("–") ?? "unknown";
 	const rates = [percent(m.falseNegativeRate), percent(m.falsePositiveRate)];
 	return [name, `${m.texts}`, `${m.unsafe}`, `${m.auc.toFixed(3)} (${interval})`, percent(m.accuracy), m.ece.toFixed(3), ...rates];
 }
 
 export async function trainCostCommand(flags: TrainCostFlags): Promise<void> {
 	const { json, falseNegativeRate, seed, ...files } = flags;
+	const bar = new EpochBar();
 	const report = await trainCost({
 		...files,
 		falseNegativeRate: numeric(falseNegativeRate),
 		seed: numeric(seed),
-		onEpoch: showEpoch,
-	});
-	clearEpoch();
+		onEpoch: (progress) => bar.show(progress),
+	}).finally(() => bar.stop());
 	if (json) {
 		console.log(JSON.stringify(report));
 		return;

@@ -1,7 +1,7 @@
 import { InvalidOptionError } from "../errors.js";
-import { type CriticReport, learnedNothingAdvice, positionTable } from "../training/critic-report.js";
+import { type CriticReport, criticAdvice, positionTable } from "../training/critic-report.js";
 import { type CriticInput, trainCritic } from "../training/train-critic.js";
-import { clearEpoch, showEpoch } from "./epochs.js";
+import { EpochBar } from "./epochs.js";
 import { numeric } from "./loading.js";
 import { printTable } from "./table.js";
 
@@ -32,7 +32,7 @@ function rangeOf(given: string): [number, number] {
 }
 
 function printReport(report: CriticReport): void {
-	const { rollouts, test, training, learnedNothing } = report;
+	const { rollouts, test, training } = report;
 	printTable(positionTable(report));
 	const { pSafe, value, baselines } = test;
 	console.log(`\nOn ${test.prompts} prompts that were not trained on, under the budgets ${test.budgets.join(", ")}:`);
@@ -49,10 +49,12 @@ function printReport(report: CriticReport): void {
 			`${rollouts.missingBatches} batches of the rollouts are missing or damaged: run \`inferenceguard rollouts\` again to complete them.`,
 		);
 	}
-	if (learnedNothing) console.log(`\n${learnedNothingAdvice(report)}`);
+	const advice = criticAdvice(report);
+	if (advice !== undefined) console.log(`\n${advice}`);
 }
 
 export async function trainCommand(flags: TrainFlags): Promise<void> {
+	const bar = new EpochBar();
 	const report = await trainCritic({
 		rollouts: flags.rollouts,
 		out: flags.out,
@@ -68,9 +70,8 @@ export async function trainCommand(flags: TrainFlags): Promise<void> {
 		seed: numeric(flags.seed),
 		threads: numeric(flags.threads),
 		device: flags.device,
-		onEpoch: showEpoch,
-	});
-	clearEpoch();
+		onEpoch: (progress) => bar.show(progress),
+	}).finally(() => bar.stop());
 	if (flags.json) {
 		console.log(JSON.stringify(report));
 		return;

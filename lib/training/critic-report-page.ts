@@ -1,7 +1,7 @@
 // The report of a critic as one HTML page that needs nothing else.
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { type CriticReport, learnedNothingAdvice, positionTable } from "./critic-report.js";
+import { type CriticReport, criticAdvice, positionTable } from "./critic-report.js";
 
 const require = createRequire(import.meta.url);
 const plotLibrary = (file: string) => readFile(require.resolve(`uplot/dist/${file}`), "utf8");
@@ -75,7 +75,8 @@ export async function criticReportPage(report: CriticReport): Promise<string> {
 	const [library, libraryStyle] = await Promise.all([plotLibrary("uPlot.iife.min.js"), plotLibrary("uPlot.min.css")]);
 	const data = JSON.stringify(report).replaceAll("<", "\\u003c");
 	const [header = [], ...rows] = positionTable(report);
-	const warning = report.learnedNothing ? `<p class="warning">${learnedNothingAdvice(report)}</p>` : "";
+	const advice = criticAdvice(report);
+	const warning = advice === undefined ? "" : `<p class="warning">${advice}</p>`;
 	return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Critic report</title>

@@ -7,6 +7,7 @@ import {
 	calibrationCurve,
 	correlation,
 	expectedCalibrationError,
+	fewestGroups,
 	type Interval,
 	meanSquaredError,
 } from "./metrics.js";
@@ -87,12 +88,11 @@ export interface CriticReport {
 		};
 		byPosition: PositionReport[];
 	};
-	/** The interval of the AUC among feasible states at the same position includes 0.5: the critic could use nothing. */
+	/** The interval of the AUC among feasible states at the same position includes 0.5, or cannot be told: the critic could use nothing. */
 	learnedNothing: boolean;
 }
 
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
-const finiteInterval = (interval: Interval): Interval | null => (interval.every(Number.isFinite) ? interval : null);
 
 /** Some rows of the predictions. */
 class States {
@@ -159,7 +159,7 @@ class States {
 			}
 			return won / pairs;
 		};
-		return finiteInterval(bootstrapInterval(this.column("prompt"), ofSample));
+		return bootstrapInterval(this.column("prompt"), ofSample);
 	}
 
 	aucInterval(): Interval | null {
@@ -169,7 +169,7 @@ class States {
 				sample.map((i) => pSafe[i] as number),
 				sample.map((i) => safe[i] as number),
 			);
-		return finiteInterval(bootstrapInterval(this.column("prompt"), ofSample));
+		return bootstrapInterval(this.column("prompt"), ofSample);
 	}
 
 	baselines(hasCostModel: boolean): BaselineAucs {
@@ -305,8 +305,29 @@ export function criticReport(trained: NativeCritic, manifest: RolloutManifest, f
 	};
 }
 
-/** What to do about a critic that learned nothing. */
-export function learnedNothingAdvice({ test }: CriticReport): string {
+/** The first position from which on the cost model's opinion of the partial text tells more than the critic, as far as can be told. */
+function overtakenAt({ byPosition }: CriticReport["test"]): PositionReport | undefined {
+	const isOvertaken = ({ baselines, aucFeasibleInterval }: PositionReport) =>
+		baselines.costModel !== null && aucFeasibleInterval !== null && baselines.costModel > aucFeasibleInterval[1];
+	return byPosition[byPosition.findLastIndex((at) => !isOvertaken(at)) + 1];
+}
+
+/** What to make of a critic that learned nothing, or less than the cost model knows; undefined where there is nothing to say. */
+export function criticAdvice({ test, learnedNothing }: CriticReport): string | undefined {
+	if (!learnedNothing) {
+		const at = overtakenAt(test);
+		return (
+			at &&
+			`From token ${at.position} on the cost model's opinion of the text so far tells more than the critic (AUC ${digits(at.baselines.costModel)} ` +
+				`against ${digits(at.aucFeasible)}): use estimator "both".`
+		);
+	}
+	if (test.pSafe.aucFeasible !== null && test.prompts < fewestGroups) {
+		return (
+			`Whether the critic has learned anything cannot be told from ${test.prompts} test prompts: make rollouts of more prompts, ` +
+			`so that at least ${fewestGroups} of them test.`
+		);
+	}
 	const reason =
 		test.pSafe.aucFeasible === null
 			? "all feasible states of the test prompts ended alike, so that there was nothing to tell apart"

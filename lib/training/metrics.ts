@@ -89,9 +89,14 @@ export function correlation(a: ArrayLike<number>, b: ArrayLike<number>): number 
 export type Interval = [low: number, high: number];
 
 const bootstrapSamples = 400;
+/** Resampling fewer groups than this says nothing about others. */
+export const fewestGroups = 10;
 
-/** Percentile bootstrap over groups of rows (rows of one prompt are not independent): `statistic` gets row numbers. */
-export function bootstrapInterval(groups: ArrayLike<number>, statistic: (rows: number[]) => number, seed = 0): Interval {
+/**
+ * Percentile bootstrap over groups of rows (rows of one prompt are not independent): `statistic` gets row numbers. Null below
+ * {@link fewestGroups}, and where the statistic is never a number.
+ */
+export function bootstrapInterval(groups: ArrayLike<number>, statistic: (rows: number[]) => number, seed = 0): Interval | null {
 	const members = new Map<number, number[]>();
 	for (let i = 0; i < groups.length; i++) {
 		const rows = members.get(groups[i] as number);
@@ -99,6 +104,7 @@ export function bootstrapInterval(groups: ArrayLike<number>, statistic: (rows: n
 		else members.set(groups[i] as number, [i]);
 	}
 	const all = [...members.values()];
+	if (all.length < fewestGroups) return null;
 	const random = randomNumbers(seed);
 	const found: number[] = [];
 	for (let i = 0; i < bootstrapSamples; i++) {
@@ -106,7 +112,7 @@ export function bootstrapInterval(groups: ArrayLike<number>, statistic: (rows: n
 		const value = statistic(rows);
 		if (Number.isFinite(value)) found.push(value);
 	}
-	if (found.length === 0) return [Number.NaN, Number.NaN];
+	if (found.length === 0) return null;
 	found.sort((a, b) => a - b);
 	const at = (share: number) => found[Math.min(found.length - 1, Math.floor(share * found.length))] as number;
 	return [at(0.025), at(0.975)];

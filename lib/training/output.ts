@@ -1,6 +1,6 @@
 // Writing results so that a reader never sees half of one.
 import { randomBytes } from "node:crypto";
-import { access, constants, rename, rm, writeFile } from "node:fs/promises";
+import { access, constants, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { WriteError } from "../errors.js";
 
@@ -11,6 +11,8 @@ export async function expectWritable(path: string): Promise<void> {
 	} catch (cause) {
 		throw new WriteError(`expected a folder that can be written for ${path}, got: ${(cause as Error).message}`, { cause });
 	}
+	const found = await stat(path).catch(() => undefined);
+	if (found?.isDirectory()) throw new WriteError(`expected the path of a file to write, got the folder ${path}; add a file name`);
 }
 
 /** Lets `write` fill a temporary file beside `path`, then puts it in place in one step. Errors: WRITE_FAILED. */

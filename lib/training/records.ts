@@ -33,13 +33,18 @@ function numberedLines(text: string): { line: string; number: number }[] {
 		.filter(({ line }) => line.trim() !== "");
 }
 
-function csvRows(text: string, path: string, delimiter: string): unknown[] {
+/** Comma-separated values are quoted where they must be; tab-separated ones are as they stand, quotes included. */
+function separatedRows(text: string, path: string, format: { name: string; delimiter: string; quote: string | null }): unknown[] {
+	const { name, delimiter, quote } = format;
 	try {
-		return parse(text, { columns: true, bom: true, delimiter, skip_empty_lines: true });
+		return parse(text, { columns: true, bom: true, delimiter, quote, skip_empty_lines: true });
 	} catch (cause) {
-		throw new InvalidDataError(`expected comma-separated values with a header in ${path}, got: ${(cause as Error).message}`, { cause });
+		throw new InvalidDataError(`expected ${name}-separated values with a header in ${path}, got: ${(cause as Error).message}`, { cause });
 	}
 }
+
+const commaSeparated = { name: "comma", delimiter: ",", quote: '"' };
+const tabSeparated = { name: "tab", delimiter: "\t", quote: null };
 
 async function parquetRows(path: string): Promise<unknown[]> {
 	const { asyncBufferFromFile, parquetReadObjects } = await import("hyparquet");
@@ -71,8 +76,8 @@ export async function readRecords(path: string): Promise<DataRecord[]> {
 		if (extension === ".jsonl" || extension === ".ndjson") {
 			rows = numberedLines(text).map(({ line, number }) => parseJson(line, `line ${number} of ${path}`));
 		} else if (extension === ".json") rows = jsonRows(parseJson(text, path), path);
-		else if (extension === ".csv") rows = csvRows(text, path, ",");
-		else if (extension === ".tsv") rows = csvRows(text, path, "\t");
+		else if (extension === ".csv") rows = separatedRows(text, path, commaSeparated);
+		else if (extension === ".tsv") rows = separatedRows(text, path, tabSeparated);
 		else if (extension === ".txt") rows = numberedLines(text).map(({ line }) => line);
 		else throw new InvalidDataError(`expected a .txt, .jsonl, .json, .csv, .tsv or .parquet file, got ${path}`);
 	}
@@ -85,12 +90,12 @@ export async function readRecords(path: string): Promise<DataRecord[]> {
 }
 
 /** The column to read: the one asked for, or the first known one that the rows have. */
-export function columnOf(records: DataRecord[], asked: string | undefined, known: readonly string[], what: string): string {
+export function columnOf(records: DataRecord[], asked: string | undefined, known: readonly string[], what: string, option: string): string {
 	const columns = new Set(records.flatMap((record) => Object.keys(record)));
 	const column = asked ?? known.find((name) => columns.has(name));
 	if (column !== undefined && columns.has(column)) return column;
 	const wanted = asked === undefined ? `one of the columns ${known.join(", ")} for ${what}` : `a column ${asked}`;
-	throw new InvalidDataError(`expected ${wanted}, got the columns ${[...columns].join(", ")}; name the column`);
+	throw new InvalidDataError(`expected ${wanted}, got the columns ${[...columns].join(", ")}; name the column with ${option}`);
 }
 
 /** A value of a data file, for a message. */

@@ -20,7 +20,7 @@ const positive = count.min(1);
 const manifestSchema = z
 	.strictObject({
 		format: z.literal("inferenceguard.rollouts"),
-		version: z.literal(1),
+		version: z.literal(2),
 		modelHash: z.string(),
 		constraints: z.array(constraintIdentity),
 		rewardHash: z.string(),
@@ -47,11 +47,11 @@ const manifestSchema = z
 /** What a folder of rollouts holds and how it was made. */
 export type RolloutManifest = z.output<typeof manifestSchema>;
 
-/** What follows from the other entries and `batch`. */
+/** What follows from the other entries and the option `batch`. */
 const planned: (keyof RolloutManifest)[] = ["shape", "promptsPerBatch", "batchesPerShard", "sequences", "cells"];
 
 const manifestName = "manifest.json";
-const magic = Buffer.from("IGROLL\x00\x01", "latin1");
+const magic = Buffer.from("IGROLL\x00\x02", "latin1");
 const frameHeaderBytes = 12; // length, CRC-32, number of the batch within the shard
 
 const shardPath = (folder: string, shard: number) => join(folder, `shard-${String(shard).padStart(5, "0")}.rollouts`);
@@ -124,13 +124,12 @@ export async function claimFolder(folder: string, manifest: RolloutManifest): Pr
 	const found = await readManifest(folder);
 	const keys = Object.keys({ ...found, ...manifest }) as (keyof RolloutManifest)[];
 	const all = keys.filter((key) => JSON.stringify(found[key]) !== JSON.stringify(manifest[key]));
+	if (all.length === 0) return;
 	const chosen = all.filter((key) => !planned.includes(key));
-	const differing = chosen.length > 0 ? chosen : all;
-	if (differing.length > 0) {
-		throw new InvalidRolloutsError(
-			`expected to go on with the rollouts in ${folder}, but they were made with another ${differing.join(", ")}; choose another folder`,
-		);
-	}
+	const differing = chosen.length > 0 ? chosen.join(", ") : "batch";
+	throw new InvalidRolloutsError(
+		`expected to go on with the rollouts in ${folder}, but they were made with another ${differing}; give what they were made with (see ${manifestName} there), or choose another folder`,
+	);
 }
 
 /** A shard that one run adds records to. */
@@ -164,7 +163,11 @@ export class ShardWriter {
 
 	async append(record: Uint8Array): Promise<void> {
 		const bytes = frame(record, this.records);
-		await this.#write("r+", (file) => file.write(bytes, 0, bytes.length, this.#end));
+		await this.#write("r+", async (file) => {
+			for (let done = 0; done < bytes.length; ) {
+				done += (await file.write(bytes, done, bytes.length - done, this.#end + done)).bytesWritten;
+			}
+		});
 		this.#end += bytes.length;
 		this.records++;
 	}
@@ -189,11 +192,10 @@ export function shardPlan({ prompts, promptsPerBatch, batchesPerShard }: Rollout
 	return { batches, shards: Math.ceil(batches / batchesPerShard) };
 }
 
-/** All records of a folder; `missing` counts the batches that were not made yet. Errors: INVALID_ROLLOUTS. */
-export async function readRollouts(folder: string): Promise<{ manifest: RolloutManifest; records: Buffer[]; missing: number }> {
-	const manifest = await readManifest(folder);
-	const { batches, shards } = shardPlan(manifest);
-	const records: Buffer[] = [];
+/** The whole records of a folder, shard by shard. Errors: INVALID_ROLLOUTS. */
+export async function* readShards(folder: string, manifest: RolloutManifest): AsyncGenerator<Buffer[]> {
+	const { shards } = shardPlan(manifest);
+	let found = false;
 	for (let shard = 0; shard < shards; shard++) {
 		const bytes = await readIfThere(shardPath(folder, shard));
 		if (bytes === undefined) continue;
@@ -201,9 +203,9 @@ export async function readRollouts(folder: string): Promise<{ manifest: RolloutM
 		if (!bytes.subarray(0, header.length).equals(header)) {
 			throw new InvalidRolloutsError(`${shardPath(folder, shard)} belongs to other rollouts or is damaged; remove it and make it again`);
 		}
-		for (const record of wholeFrames(bytes, header).records) records.push(record);
+		const { records } = wholeFrames(bytes, header);
+		found ||= records.length > 0;
+		yield records;
 	}
-	if (records.length === 0)
-		throw new InvalidRolloutsError(`expected rollouts in ${folder}, got none; run \`inferenceguard rollouts\` first`);
-	return { manifest, records, missing: batches - records.length };
+	if (!found) throw new InvalidRolloutsError(`expected rollouts in ${folder}, got none; run \`inferenceguard rollouts\` first`);
 }

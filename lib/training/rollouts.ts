@@ -1,9 +1,9 @@
 // Sampling responses of the base model for a critic to learn from.
 import { createHash } from "node:crypto";
-import { nativePrompt } from "../chat.js";
-import { InvalidDataError } from "../errors.js";
+import { type ChatMessage, nativePrompt } from "../chat.js";
+import { InvalidDataError, KvCapacityError } from "../errors.js";
 import { costHash, rewardHash, specHash } from "../fingerprint.js";
-import type { NativeInfo, NativeSpec } from "../native.js";
+import type { NativeInfo, NativePrompt, NativeSpec } from "../native.js";
 import { NativeGuard } from "../native-guard.js";
 import { checkRolloutOptions } from "../options.js";
 import { askScoreFunction } from "../score-function.js";
@@ -12,14 +12,19 @@ import type { LoadOptions, RolloutProgress } from "../types.js";
 import { CallbackWatch } from "../worker.js";
 import { columnOf, readRecords, textOf } from "./records.js";
 import { claimFolder, type RolloutManifest, ShardWriter, shardPlan } from "./rollout-files.js";
-import { type Split, splitNamed, splitOf } from "./split.js";
+import { type Split, splitNamed, splitsOf } from "./split.js";
 
 /** Options of {@link collectRollouts}: a guard's, and what to sample. */
 export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic"> {
-	/** A file of prompts (`.txt`: one per line, `.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet`), or prompts as text or token ids. */
-	prompts: string | readonly (string | readonly number[])[];
-	/** Column of the prompt; default `prompt`, `question`, `text` or `instruction`. A column `split` is kept for the training. */
+	/**
+	 * A file of prompts (`.txt`: one per line, `.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet`), or prompts as text, token ids or
+	 * conversations. A file's column may hold text, or conversations as arrays of `{ role, content }`.
+	 */
+	prompts: string | readonly RolloutPrompt[];
+	/** Column of the prompt; default `prompt`, `question`, `text`, `instruction` or `messages`. A column `split` is kept for the training. */
 	field?: string;
+	/** Whether a text is a user's message for the model's chat template; default false, as raw text. */
+	chat?: boolean;
 	/** Folder of the rollouts; a run that was stopped goes on there. */
 	out: string;
 	/** r, responses per prompt, 1..256; default 5, as in the paper. */
@@ -30,7 +35,7 @@ export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic"> {
 	stride?: number;
 	/** Default 1. */
 	temperature?: number;
-	/** Most sequences decoded at once, 1..256; default 64. */
+	/** Most sequences decoded at once, from `responses` to 256; default 64, or `responses` if that is larger. */
 	batch?: number;
 	/** Part i of n (`"2/4"`), so that n machines can share the work; default all. */
 	shard?: string;
@@ -42,26 +47,60 @@ export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic"> {
 	signal?: AbortSignal;
 }
 
-const promptColumns = ["prompt", "question", "text", "instruction"];
+/** A prompt as text, token ids or a conversation. */
+export type RolloutPrompt = string | readonly number[] | readonly ChatMessage[];
+
+const promptColumns = ["prompt", "question", "text", "instruction", "messages"];
 const topLogProbabilities = 8;
-const summaryBesideTop = 3;
-const maxSequences = 256;
+const defaultBatch = 64;
 const largestShardBytes = 64 * 2 ** 20;
-const mostShards = 32;
+const usualShards = 32;
 
 interface PromptList {
-	prompts: (string | readonly number[])[];
+	prompts: RolloutPrompt[];
 	/** Where the prompt file names them. */
 	splits?: Split[];
 }
 
-async function readPrompts(source: string | readonly (string | readonly number[])[], field: string | undefined): Promise<PromptList> {
+function isConversation(value: unknown): value is ChatMessage[] {
+	const isMessage = (one: unknown) => {
+		const { role, content } = (one ?? {}) as Record<string, unknown>;
+		return typeof role === "string" && typeof content === "string";
+	};
+	return Array.isArray(value) && value.length > 0 && value.every(isMessage);
+}
+
+async function readPrompts(source: string | readonly RolloutPrompt[], field: string | undefined): Promise<PromptList> {
 	if (typeof source !== "string") return { prompts: [...source] };
 	const records = await readRecords(source);
-	const column = columnOf(records, field, promptColumns, "the prompt");
-	const prompts = records.map((record, row) => textOf(record, column, row));
-	const hasSplits = records.some((record) => "split" in record);
-	return hasSplits ? { prompts, splits: records.map(({ split }, row) => splitNamed(split, row)) } : { prompts };
+	const column = columnOf(records, field, promptColumns, "the prompt", "field (--field)");
+	const prompts = records.map((record, row) => {
+		const value = record[column];
+		return isConversation(value) ? value : textOf(record, column, row);
+	});
+	if (!records.some((record) => "split" in record)) return { prompts };
+	const splits = records.map(({ split }, row) => splitNamed(split, row));
+	const missing = (["train", "validation", "test"] as const).filter((split) => !splits.includes(split));
+	if (missing.length > 0)
+		throw new InvalidDataError(`expected prompts of every split in ${source}, got none that are ${missing.join(" or ")}`);
+	return { prompts, splits };
+}
+
+/** What cost models read as context. */
+function questionOf(prompt: RolloutPrompt): string {
+	const last = prompt.at(-1);
+	return typeof prompt === "string" ? prompt : typeof last === "object" ? last.content : "";
+}
+
+/** A prompt in the form the addon takes; an error names the prompt. */
+function nativeRolloutPrompt(prompt: RolloutPrompt, number: number, chat: boolean, info: NativeInfo): NativePrompt {
+	try {
+		if (chat && typeof prompt === "string") return nativePrompt({ messages: [{ role: "user", content: prompt }] }, info);
+		return nativePrompt(isConversation(prompt) ? { messages: prompt } : { prompt: prompt as string | number[] }, info);
+	} catch (error) {
+		if (error instanceof Error) error.message = `prompt ${number + 1}: ${error.message}`;
+		throw error;
+	}
 }
 
 type Checked = ReturnType<typeof checkRolloutOptions>["options"];
@@ -81,10 +120,12 @@ async function planRun(
 				"shorten it or lower maxTokens",
 		);
 	}
-	const promptsPerBatch = Math.max(1, Math.floor(options.batch / responses));
+	const batch = options.batch ?? Math.max(defaultBatch, responses);
+	const promptsPerBatch = Math.floor(batch / responses);
+	const summaryTop = Math.min(topLogProbabilities, info.vocabularySize);
 	const shape = {
 		hidden: info.hiddenWidth,
-		summary: Math.min(topLogProbabilities, info.vocabularySize) + summaryBesideTop,
+		summary: summaryTop + info.summaryBesideTop,
 		constraints: spec.constraints.length,
 	};
 	const batches = Math.ceil(list.prompts.length / promptsPerBatch);
@@ -93,7 +134,7 @@ async function planRun(
 	for (const prompt of tokens) promptsHash.update(prompt).update(";");
 	return {
 		format: "inferenceguard.rollouts",
-		version: 1,
+		version: 2,
 		modelHash: await specHash(spec),
 		constraints: await Promise.all(
 			spec.constraints.map(async (constraint, c) => {
@@ -104,17 +145,22 @@ async function planRun(
 		rewardHash: rewardHash(spec),
 		promptsHash: promptsHash.digest("hex"),
 		prompts: list.prompts.length,
-		splits: list.splits ?? tokens.map((prompt) => splitOf(prompt.join(" "), 0)),
+		splits:
+			list.splits ??
+			splitsOf(
+				tokens.map((prompt) => prompt.join(" ")),
+				0,
+			),
 		responses,
 		maxTokens,
 		stride,
 		temperature,
-		topLogProbabilities: shape.summary - summaryBesideTop,
+		topLogProbabilities: summaryTop,
 		seed,
 		shape,
 		promptsPerBatch,
-		batchesPerShard: Math.max(1, Math.min(Math.ceil(batches / mostShards), Math.floor(largestShardBytes / batchBytes))),
-		sequences: Math.min(maxSequences, promptsPerBatch * responses),
+		batchesPerShard: Math.max(1, Math.min(Math.ceil(batches / usualShards), Math.floor(largestShardBytes / batchBytes))),
+		sequences: promptsPerBatch * responses,
 		cells: promptsPerBatch * (longest + responses * (maxTokens + 1)),
 	};
 }
@@ -123,7 +169,7 @@ function promptBytes(
 	shape: RolloutManifest["shape"],
 	{ responses, maxTokens, stride }: Pick<Checked, "responses" | "maxTokens" | "stride">,
 ): number {
-	const position = 4 + 4 * shape.summary + 16 * shape.constraints + 2 * shape.hidden;
+	const position = 4 + 4 * shape.summary + 24 * shape.constraints + 2 * shape.hidden;
 	return responses * (24 + 8 * shape.constraints + 4 * maxTokens + Math.ceil(maxTokens / stride) * position);
 }
 
@@ -142,11 +188,20 @@ export async function collectRollouts(given: RolloutOptions): Promise<RolloutPro
 	const native = new NativeGuard(spec, watch.signal, watch.wrap("onLoadProgress", loading.onLoadProgress));
 	try {
 		const info = await watch.run(() => native.opened);
-		const tokens = await native.tokenize(list.prompts.map((prompt) => nativePrompt({ prompt }, info)));
+		const prompts = list.prompts.map((prompt, number) => nativeRolloutPrompt(prompt, number, options.chat, info));
+		const tokens = await watch.run((signal) => native.tokenize(prompts, signal));
 		const manifest = await planRun(spec, info, list, tokens, options);
 		await claimFolder(options.out, manifest);
 		const ask = askScoreFunction.bind(undefined, loading);
-		return await runShards(native, manifest, list, tokens, options, ask);
+		const run = { ...options, onProgress: watch.wrap("onProgress", options.onProgress) };
+		return await watch
+			.run((signal) => runShards(native, manifest, list, tokens, { ...run, signal }, ask))
+			.catch((error) => {
+				if (!(error instanceof KvCapacityError)) throw error;
+				throw new KvCapacityError(`a batch of rollouts does not fit; lower batch, responses or maxTokens (${error.message})`, {
+					cause: error,
+				});
+			});
 	} finally {
 		native.cancelAll();
 		await native.close();
@@ -158,7 +213,7 @@ async function runShards(
 	manifest: RolloutManifest,
 	list: PromptList,
 	tokens: Int32Array[],
-	{ out, shard: [part, parts], onProgress, signal }: Checked,
+	{ out, shard: [part, parts], onProgress, signal }: Pick<Checked, "out" | "shard" | "onProgress" | "signal">,
 	ask: Parameters<NativeGuard["rollouts"]>[2],
 ): Promise<RolloutProgress> {
 	const { batches, shards } = shardPlan(manifest);
@@ -193,8 +248,8 @@ async function runShards(
 					{
 						...manifest,
 						prompts: numbers.map((number) => {
-							const prompt = list.prompts[number];
-							return { number, tokens: tokens[number] as Int32Array, question: typeof prompt === "string" ? prompt : "" };
+							const prompt = list.prompts[number] as RolloutPrompt;
+							return { number, tokens: tokens[number] as Int32Array, question: questionOf(prompt) };
 						}),
 						availableBytes: process.availableMemory(),
 					},

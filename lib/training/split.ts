@@ -6,10 +6,13 @@ import { shown } from "./records.js";
 /** The part of the data that a row belongs to. */
 export type Split = "train" | "validation" | "test";
 
-/** 80 % train, 10 % validation, 10 % test; rows of one group stay together. */
-export function splitOf(group: string, seed: number): Split {
-	const share = createHash("sha256").update(`${seed}\n${group}`).digest().readUInt32LE(0) / 2 ** 32;
-	return share < 0.8 ? "train" : share < 0.9 ? "validation" : "test";
+/** A random tenth of the groups validates and another tests, at least one each; rows of one group stay together. */
+export function splitsOf(groups: readonly string[], seed: number): Split[] {
+	const drawn = (group: string) => createHash("sha256").update(`${seed}\n${group}`).digest("hex");
+	const order = [...new Set(groups)].map((group) => ({ group, key: drawn(group) })).sort((a, b) => (a.key < b.key ? -1 : 1));
+	const tenth = Math.max(1, Math.round(order.length / 10));
+	const splits = new Map<string, Split>(order.map(({ group }, i) => [group, i < tenth ? "test" : i < 2 * tenth ? "validation" : "train"]));
+	return groups.map((group) => splits.get(group) as Split);
 }
 
 /** Reads a split's name from a data file. */

@@ -3,11 +3,12 @@ import { createHash } from "node:crypto";
 import { InvalidDataError } from "../errors.js";
 import { callAddon, type NativeClassifier, splitNumbers } from "../native.js";
 import { checkTrainCostOptions } from "../options.js";
+import type { EpochProgress } from "../types.js";
 import { CallbackWatch, Worker } from "../worker.js";
 import { accuracy, auc, bootstrapInterval, expectedCalibrationError, type Interval, meanSquaredError } from "./metrics.js";
 import { expectWritable, replaceFile, writeJson } from "./output.js";
 import { columnOf, type DataRecord, readRecords, shown, textOf } from "./records.js";
-import { type Split, splitNamed, splitOf } from "./split.js";
+import { type Split, splitNamed, splitsOf } from "./split.js";
 
 /** Options of {@link trainCost}. */
 export interface TrainCostOptions {
@@ -38,7 +39,7 @@ export interface TrainCostOptions {
 	/** Default 0. The same data and seed give the same file. */
 	seed?: number;
 	/** Called after each pass over the training texts. */
-	onEpoch?: (epoch: { epoch: number; trainingLoss: number; validationLoss: number }) => void;
+	onEpoch?: (progress: EpochProgress) => void;
 	/** Stops the training. */
 	signal?: AbortSignal;
 }
@@ -50,7 +51,8 @@ export interface CostMetrics {
 	/** Area under the ROC curve. */
 	auc: number;
 	/** 95 % bootstrap interval over groups. */
-	aucInterval: Interval;
+	/** Over groups; null where there are fewer than 10. */
+	aucInterval: Interval | null;
 	/** At probability 0.5. */
 	accuracy: number;
 	/** Expected calibration error, 15 bins. */
@@ -78,8 +80,8 @@ export interface CostReport {
 
 const textColumns = ["text", "response", "Response", "completion", "test_case", "tweet"];
 const labelColumns = ["label", "score", "is_toxic", "unsafe", "label_gold", "final_label"];
-const unsafeWords = ["1", "unsafe", "true", "yes", "toxic", "harmful", "hateful", "positive"];
-const safeWords = ["0", "safe", "false", "no", "not toxic", "non-toxic", "harmless", "non-hateful", "negative"];
+const unsafeWords = ["1", "unsafe", "true", "yes", "toxic", "harmful", "hateful"];
+const safeWords = ["0", "safe", "false", "no", "not toxic", "non-toxic", "harmless", "non-hateful"];
 
 function labelOf(value: unknown, unsafe: string | undefined, row: number): number {
 	if (unsafe !== undefined) return String(value) === unsafe ? 1 : 0;
@@ -91,7 +93,7 @@ function labelOf(value: unknown, unsafe: string | undefined, row: number): numbe
 	if (number >= 0 && number <= 1) return number;
 	throw new InvalidDataError(
 		`expected a label (a number from 0 to 1, true or false, safe or unsafe) in row ${row + 1}, got ${shown(value)}; ` +
-			"say which label means unsafe",
+			"say which label means unsafe (`unsafe`, --unsafe)",
 	);
 }
 
@@ -107,25 +109,42 @@ type Checked = ReturnType<typeof checkTrainCostOptions>;
 
 function labelled(records: DataRecord[], options: Checked, fixed: Split | undefined): LabelledText[] {
 	const { contextField, unsafe, groupField, seed } = options;
-	const textColumn = columnOf(records, options.textField, textColumns, "the text");
-	const labelColumn = columnOf(records, options.labelField, labelColumns, "the label");
-	if (contextField !== undefined) columnOf(records, contextField, [], "the context");
-	if (groupField !== undefined) columnOf(records, groupField, [], "the group");
-	const hasSplits = fixed === undefined && records.some((record) => "split" in record);
-	return records.map((record, row) => {
+	const textColumn = columnOf(records, options.textField, textColumns, "the text", "textField (--text-field)");
+	const labelColumn = columnOf(records, options.labelField, labelColumns, "the label", "labelField (--label-field)");
+	if (contextField !== undefined) columnOf(records, contextField, [], "the context", "contextField (--context-field)");
+	if (groupField !== undefined) columnOf(records, groupField, [], "the group", "groupField (--group-field)");
+	if (unsafe !== undefined && !records.some((record) => String(record[labelColumn]) === unsafe)) {
+		const labels = [...new Set(records.map((record) => shown(record[labelColumn])))].slice(0, 10);
+		throw new InvalidDataError(`expected rows labelled ${shown(unsafe)} in the column ${labelColumn}, got ${labels.join(", ")}`);
+	}
+	const rows = records.map((record, row) => {
 		const text = textOf(record, textColumn, row);
 		const context = contextField === undefined ? "" : textOf(record, contextField, row);
 		const group = groupField === undefined ? context || text : String(record[groupField]);
-		const split = fixed ?? (hasSplits ? splitNamed(record.split, row) : splitOf(group, seed));
-		return { text, context, label: labelOf(record[labelColumn], unsafe, row), group, split };
+		return { text, context, label: labelOf(record[labelColumn], unsafe, row), group };
 	});
+	const hasSplits = records.some((record) => "split" in record);
+	const drawn = splitsOf(
+		rows.map(({ group }) => group),
+		seed,
+	);
+	const splitOf = (row: number) => fixed ?? (hasSplits ? splitNamed(records[row]?.split, row) : (drawn[row] as Split));
+	return rows.map((one, row) => ({ ...one, split: splitOf(row) }));
+}
+
+async function labelledFile(file: string, options: Checked, fixed: Split | undefined): Promise<LabelledText[]> {
+	const records = await readRecords(file);
+	try {
+		return labelled(records, options, fixed);
+	} catch (error) {
+		throw new InvalidDataError(`${file}: ${(error as Error).message}`, { cause: error });
+	}
 }
 
 async function readSplits(options: Checked): Promise<LabelledText[]> {
 	const { data, validation, test } = options;
-	const fixedFor = (file: string | undefined, split: Split) =>
-		file === undefined ? [] : readRecords(file).then((records) => labelled(records, options, split));
-	const own = labelled(await readRecords(data), options, validation !== undefined && test !== undefined ? "train" : undefined);
+	const fixedFor = (file: string | undefined, split: Split) => (file === undefined ? [] : labelledFile(file, options, split));
+	const own = await labelledFile(data, options, validation !== undefined && test !== undefined ? "train" : undefined);
 	// a split that has a file of its own takes no rows of the data
 	const kept = own.map((row) => {
 		const taken = (row.split === "validation" && validation !== undefined) || (row.split === "test" && test !== undefined);

@@ -3,11 +3,12 @@ import { createHash } from "node:crypto";
 import { InvalidOptionError } from "../errors.js";
 import { callAddon, type NativeCritic, splitNumbers } from "../native.js";
 import { checkTrainCriticOptions } from "../options.js";
-import { CallbackWatch, Worker } from "../worker.js";
+import type { EpochProgress } from "../types.js";
+import { abortedBy, CallbackWatch, Worker } from "../worker.js";
 import { type CriticReport, criticReport } from "./critic-report.js";
 import { criticReportPage } from "./critic-report-page.js";
 import { expectWritable, replaceFile, replaceText, writeJson } from "./output.js";
-import { readRollouts } from "./rollout-files.js";
+import { readManifest, readShards, shardPlan } from "./rollout-files.js";
 
 /** What a critic may read. */
 export type CriticInput = "hidden" | "logits" | "z" | "position";
@@ -43,7 +44,7 @@ export interface TrainCriticOptions {
 	/** As for {@link InferenceGuard.load}; default `"auto"`. On Metal the CPU trains. */
 	device?: string;
 	/** Called after each epoch. */
-	onEpoch?: (epoch: { epoch: number; trainingLoss: number; validationLoss: number }) => void;
+	onEpoch?: (progress: EpochProgress) => void;
 	/** Stops the training. */
 	signal?: AbortSignal;
 }
@@ -59,7 +60,7 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 	await expectWritable(options.out);
 	const watch = new CallbackWatch(options.signal);
 	const begin = performance.now();
-	const { manifest, records, missing } = await readRollouts(options.rollouts);
+	const manifest = await readManifest(options.rollouts);
 	if (options.inputs.includes("hidden") && manifest.shape.hidden === 0) {
 		throw new InvalidOptionError(
 			"inputs: expected none called hidden, because this model gives no hidden states; choose logits, z, position",
@@ -77,12 +78,20 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 		);
 	}
 	const worker = new Worker();
+	const dataHash = createHash("sha256").update(JSON.stringify(manifest));
+	let missing = shardPlan(manifest).batches;
+	for await (const records of readShards(options.rollouts, manifest)) {
+		if (watch.signal.aborted) throw abortedBy(watch.signal);
+		for (const record of records) dataHash.update(record);
+		missing -= records.length;
+		callAddon((native) => native.addRollouts(worker.handle, manifest.shape, records));
+	}
 	const job = {
 		shape: manifest.shape,
 		inputs: { hidden: reads("hidden"), logits: reads("logits"), z: reads("z"), position: reads("position") },
-		constraints: manifest.constraints.map(({ budget, discount }, c) => {
+		constraints: manifest.constraints.map(({ budget, discount, criterion }, c) => {
 			const range = budgets?.[c];
-			return { budget, discount, ...(range && { lowest: range[0], highest: range[1] }) };
+			return { budget, discount, anytime: criterion === "anytime", ...(range && { lowest: range[0], highest: range[1] }) };
 		}),
 		splits: Uint8Array.from(splits, (split) => splitNumbers[split]),
 		maxTokens: manifest.maxTokens,
@@ -96,15 +105,12 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 		seed: options.seed,
 		threads: options.threads,
 		device: options.device,
-		records,
 	};
 	const start = (id: number) => callAddon((native) => native.trainCritic(worker.handle, id, job));
 	const trained = await watch.run((signal) => worker.run<NativeCritic>(start, signal, { epoch: watch.wrap("onEpoch", options.onEpoch) }));
 	const seconds = (performance.now() - begin) / 1000;
 	const report = criticReport(trained, manifest, { missing, seconds, options });
 
-	const dataHash = createHash("sha256").update(JSON.stringify(manifest));
-	for (const record of records) dataHash.update(record);
 	const texts = {
 		model_hash: manifest.modelHash,
 		constraints: JSON.stringify(manifest.constraints),

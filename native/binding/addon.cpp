@@ -155,6 +155,14 @@ Napi::Value train_classifier(const Napi::CallbackInfo & info) {
     });
 }
 
+// addRollouts(handle, shape, records): for the next trainCritic
+Napi::Value add_rollouts(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&] {
+        worker_of(info).add_rollouts(rollouts_from(rollout_shape_from(info[1].As<Napi::Object>()), info[2].As<Napi::Array>()));
+        return info.Env().Undefined();
+    });
+}
+
 // trainCritic(handle, id, job)
 Napi::Value train_critic(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
@@ -251,6 +259,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("start", Napi::Function::New(env, start));
     exports.Set("open", Napi::Function::New(env, open));
     exports.Set("trainClassifier", Napi::Function::New(env, train_classifier));
+    exports.Set("addRollouts", Napi::Function::New(env, add_rollouts));
     exports.Set("trainCritic", Napi::Function::New(env, train_critic));
     exports.Set("readTensors", Napi::Function::New(env, read_tensors));
     exports.Set("writeTensors", Napi::Function::New(env, write_tensors));

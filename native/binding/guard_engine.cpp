@@ -150,10 +150,15 @@ generation_result guard_engine::generate(const generation_request & request, con
     return { search(models, prompt, options, cancel, commit), int64_t(prompt.size()) };
 }
 
-std::vector<std::vector<token_id>> guard_engine::tokenize(const std::vector<prompt_source> & prompts) const {
+std::vector<std::vector<token_id>> guard_engine::tokenize(const std::vector<prompt_source> & prompts, const cancel_flag & cancel) const {
     std::vector<std::vector<token_id>> result;
     for (const prompt_source & prompt : prompts) {
-        result.push_back(prompt_tokens(prompt));
+        cancel.check();
+        try {
+            result.push_back(prompt_tokens(prompt));
+        } catch (const error & e) {
+            throw error(e.code, format("prompt %zu: %s", result.size() + 1, e.what()));
+        }
     }
     return result;
 }

@@ -98,7 +98,7 @@ class guard_engine {
                                const commit_function & commit);
 
     // The tokens of each prompt.
-    std::vector<std::vector<token_id>> tokenize(const std::vector<prompt_source> & prompts) const;
+    std::vector<std::vector<token_id>> tokenize(const std::vector<prompt_source> & prompts, const cancel_flag & cancel) const;
 
     rollout_result rollouts(const rollout_request & request, const ask_function & ask, const cancel_flag & cancel);
 

@@ -1,5 +1,6 @@
 #include "marshal.h"
 
+#include "critic/features.h"
 #include "js_values.h"
 
 namespace ig {
@@ -200,6 +201,7 @@ Napi::Value to_js(Napi::Env env, const guard_info & info) {
     o.Set("contextSize", double(info.context_size));
     o.Set("vocabularySize", info.n_vocab);
     o.Set("hiddenWidth", info.n_embd);
+    o.Set("summaryBesideTop", double(n_summary_beside_top_k));
     o.Set("budgets", typed_array<Napi::Float64Array>(env, info.budgets));
     o.Set("hasCritic", info.has_critic);
     return o;

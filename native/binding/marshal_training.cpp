@@ -2,6 +2,8 @@
 
 #include "js_values.h"
 
+#include <iterator>
+
 namespace ig {
 
 classifier_job classifier_job_from(const Napi::Object & o) {
@@ -25,8 +27,7 @@ classifier_job classifier_job_from(const Napi::Object & o) {
 critic_job critic_job_from(const Napi::Object & o) {
     critic_job job;
     critic_training_options & options = job.options;
-    const Napi::Object shape = o.Get("shape").As<Napi::Object>();
-    options.shape = { int_of(shape, "hidden"), int_of(shape, "summary"), int_of(shape, "constraints") };
+    options.shape = rollout_shape_from(o.Get("shape").As<Napi::Object>());
     const Napi::Object inputs = o.Get("inputs").As<Napi::Object>();
     options.inputs = { bool_of(inputs, "hidden"), bool_of(inputs, "logits"), bool_of(inputs, "z"), bool_of(inputs, "position") };
     const Napi::Array constraints = o.Get("constraints").As<Napi::Array>();
@@ -35,6 +36,7 @@ critic_job critic_job_from(const Napi::Object & o) {
         budget_terms terms;
         terms.budget = number_of(c, "budget");
         terms.discount = number_of(c, "discount");
+        terms.anytime = bool_of(c, "anytime");
         options.terms.push_back(terms);
         if (c.Has("lowest")) {
             options.budgets.push_back({ number_of(c, "lowest"), number_of(c, "highest") });
@@ -52,14 +54,21 @@ critic_job critic_job_from(const Napi::Object & o) {
     options.seed = uint64_t(int64_of(o, "seed"));
     options.n_threads = int_of(o, "threads");
     job.device = string_of(o, "device");
-    const Napi::Array records = o.Get("records").As<Napi::Array>();
+    return job;
+}
+
+rollout_shape rollout_shape_from(const Napi::Object & o) {
+    return { int_of(o, "hidden"), int_of(o, "summary"), int_of(o, "constraints") };
+}
+
+std::vector<rollout> rollouts_from(const rollout_shape & shape, const Napi::Array & records) {
+    std::vector<rollout> rollouts;
     for (uint32_t i = 0; i < records.Length(); ++i) {
         const Napi::Uint8Array record = records.Get(i).As<Napi::Uint8Array>();
-        for (rollout & r : read_record(options.shape, record.Data(), record.ByteLength())) {
-            job.rollouts.push_back(std::move(r));
-        }
+        std::vector<rollout> some = read_record(shape, record.Data(), record.ByteLength());
+        std::move(some.begin(), some.end(), std::back_inserter(rollouts));
     }
-    return job;
+    return rollouts;
 }
 
 std::vector<named_text> named_texts_from(const Napi::Object & o) {
@@ -158,11 +167,12 @@ Napi::Value to_js(Napi::Env env, const critic_training & result) {
     return o;
 }
 
-Napi::Value epoch_to_js(Napi::Env env, int32_t epoch, double training_loss, double validation_loss) {
+Napi::Value to_js(Napi::Env env, const epoch_losses & losses) {
     Napi::Object o = Napi::Object::New(env);
-    o.Set("epoch", epoch);
-    o.Set("trainingLoss", training_loss);
-    o.Set("validationLoss", validation_loss);
+    o.Set("epoch", losses.epoch);
+    o.Set("epochs", losses.max_epochs);
+    o.Set("trainingLoss", losses.training_loss);
+    o.Set("validationLoss", losses.validation_loss);
     return o;
 }
 

@@ -16,19 +16,20 @@ struct classifier_job {
 };
 
 struct critic_job {
-    std::vector<rollout>    rollouts;
     critic_training_options options;
     std::string             device;
 };
 
 classifier_job            classifier_job_from(const Napi::Object & o);
 critic_job                critic_job_from(const Napi::Object & o);
+rollout_shape             rollout_shape_from(const Napi::Object & o);
+std::vector<rollout>      rollouts_from(const rollout_shape & shape, const Napi::Array & records);
 std::vector<named_text>   named_texts_from(const Napi::Object & o);
 std::vector<named_numbers> named_numbers_from(const Napi::Object & o);
 std::vector<named_tensor> named_tensors_from(const Napi::Array & a);
 
 Napi::Value to_js(Napi::Env env, const classifier_training & result);
 Napi::Value to_js(Napi::Env env, const critic_training & result);
-Napi::Value epoch_to_js(Napi::Env env, int32_t epoch, double training_loss, double validation_loss);
+Napi::Value to_js(Napi::Env env, const epoch_losses & losses);
 
 }

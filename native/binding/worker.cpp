@@ -3,6 +3,7 @@
 #include "engine/llama_backend.h"
 #include "marshal.h"
 
+#include <iterator>
 #include <system_error>
 
 namespace ig {
@@ -162,7 +163,7 @@ void worker::generate(uint32_t id, generation_request request) {
 void worker::tokenize(uint32_t id, std::vector<prompt_source> prompts) {
     auto shared = std::make_shared<std::vector<prompt_source>>(std::move(prompts));
     push(id, [this, shared](job & j) {
-        auto result = std::make_shared<std::vector<std::vector<token_id>>>(engine->tokenize(*shared));
+        auto result = std::make_shared<std::vector<std::vector<token_id>>>(engine->tokenize(*shared, j.cancel));
         send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
     });
 }
@@ -195,8 +196,8 @@ void worker::bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int
 void worker::train_classifier(uint32_t id, classifier_job training) {
     auto shared = std::make_shared<classifier_job>(std::move(training));
     push(id, [this, shared](job & j) {
-        const auto on_epoch = [&](int32_t epoch, double training_loss, double validation_loss) {
-            send(j.id, "epoch", false, [=](Napi::Env env) { return epoch_to_js(env, epoch, training_loss, validation_loss); });
+        const auto on_epoch = [&](const epoch_losses & losses) {
+            send(j.id, "epoch", false, [losses](Napi::Env env) { return to_js(env, losses); });
         };
         auto result = std::make_shared<classifier_training>(
             ig::train_classifier(shared->texts, shared->with_context, shared->with_characters, shared->seed,
@@ -205,15 +206,21 @@ void worker::train_classifier(uint32_t id, classifier_job training) {
     });
 }
 
+void worker::add_rollouts(std::vector<rollout> more) {
+    std::move(more.begin(), more.end(), std::back_inserter(rollouts_to_learn));
+}
+
 void worker::train_critic(uint32_t id, critic_job training) {
     auto shared = std::make_shared<critic_job>(std::move(training));
-    push(id, [this, shared](job & j) {
-        const auto on_epoch = [&](int32_t epoch, double training_loss, double validation_loss) {
-            send(j.id, "epoch", false, [=](Napi::Env env) { return epoch_to_js(env, epoch, training_loss, validation_loss); });
+    auto learned = std::make_shared<std::vector<rollout>>(std::move(rollouts_to_learn));
+    rollouts_to_learn.clear();
+    push(id, [this, shared, learned](job & j) {
+        const auto on_epoch = [&](const epoch_losses & losses) {
+            send(j.id, "epoch", false, [losses](Napi::Env env) { return to_js(env, losses); });
         };
         const std::vector<ggml_backend_dev_t> gpus = choose_gpus(shared->device, -1);
         shared->options.device = gpus.empty() ? nullptr : gpus[0];
-        auto result = std::make_shared<critic_training>(ig::train_critic(shared->rollouts, shared->options, j.cancel, on_epoch));
+        auto result = std::make_shared<critic_training>(ig::train_critic(*learned, shared->options, j.cancel, on_epoch));
         send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
     });
 }

@@ -54,6 +54,9 @@ class worker {
     void log_likelihoods(uint32_t id, std::vector<token_id> prompt, std::vector<token_id> tokens);
     void bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens);
     void train_classifier(uint32_t id, classifier_job training);
+
+    // Keeps rollouts for the next train_critic, so that a whole folder need not be in memory twice.
+    void add_rollouts(std::vector<rollout> more);
     void train_critic(uint32_t id, critic_job training);
 
     void cancel(uint32_t id);
@@ -82,6 +85,7 @@ class worker {
     bool                          stopping = false;
     std::unique_ptr<guard_engine> engine; // the thread's; null without a guard
     uint32_t                      n_pending = 0; // the JavaScript thread's
+    std::vector<rollout>          rollouts_to_learn; // the JavaScript thread's
 
     void push(uint32_t id, std::function<void(job &)> work);
     void run();

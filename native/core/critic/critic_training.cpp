@@ -1,5 +1,6 @@
 #include "critic/critic_training.h"
 
+#include "support/calibration.h"
 #include "support/random.h"
 
 #include "ggml-cpu.h"
@@ -49,7 +50,7 @@ double cross_entropy(double p, bool safe) {
 class critic_trainer {
   public:
     critic_trainer(const std::vector<rollout> & rollouts, const critic_training_options & options, const cancel_flag & cancel,
-                   const loss_function & on_epoch)
+                   const epoch_function & on_epoch)
         : options(options), cancel(cancel), on_epoch(on_epoch),
           device(can_train(options.device) ? options.device : nullptr),
           backend(open_backend(device, options.n_threads)) {
@@ -72,7 +73,7 @@ class critic_trainer {
   private:
     const critic_training_options & options;
     const cancel_flag &             cancel;
-    const loss_function &           on_epoch;
+    const epoch_function &           on_epoch;
     ggml_backend_dev_t              device;
     backend_ptr                     backend;
     backend_ptr                     cpu; // for what the device cannot compute
@@ -159,12 +160,12 @@ class critic_trainer {
         return std::pow(discount, double(r.tokens.size())) * r.reward;
     }
 
-    // Budgets at which the example is still feasible: now and then the reported one, otherwise what some training response
+    // Budgets that the example may still meet: now and then the reported one, otherwise what some training response
     // cost, because there P(safe) changes (at once, where costs are whole numbers); where neither fits, uniform in the range.
     std::vector<double> draw_budgets(const example & e, random_stream & random) const {
         std::vector<double> budgets;
         for (size_t c = 0; c < result.budgets.size(); ++c) {
-            const double lowest = std::max(result.budgets[c].lowest, e.position->cost[c]);
+            const double lowest = options.terms[c].anytime ? std::max(result.budgets[c].lowest, e.position->highest_cost[c]) : result.budgets[c].lowest;
             const double highest = std::max(result.budgets[c].highest, lowest);
             double budget = options.terms[c].budget;
             bool fits = random.uniform() < reported_share && budget >= lowest && budget <= highest;
@@ -352,7 +353,7 @@ class critic_trainer {
             double training_loss = 0;
             ggml_opt_result_loss(losses.get(), &training_loss, nullptr);
             const double loss = validation_loss();
-            on_epoch(epoch, training_loss, loss);
+            on_epoch({ epoch, options.max_epochs, training_loss, loss });
             if (loss < best) {
                 best = loss;
                 result.n_epochs = epoch;
@@ -404,53 +405,26 @@ class critic_trainer {
 
     // One slope and one shift for the log-odds of all members, of lowest cross-entropy of the mean on the validation split.
     void calibrate() {
-        std::vector<std::vector<float>> log_odds;
-        std::vector<bool> safe;
+        std::vector<std::vector<double>> log_odds;
+        std::vector<double> safe;
         const auto budgets_of = [&](size_t i) { return validation_budgets(i); };
         judge(validation, budgets_of, [&](size_t i, const network_output & out, size_t row) {
             log_odds.emplace_back();
             for (const std::vector<float> & member : out.log_odds) {
                 log_odds.back().push_back(member[row]);
             }
-            safe.push_back(ends_safe(validation[i], validation_budgets(i)));
+            safe.push_back(ends_safe(validation[i], validation_budgets(i)) ? 1 : 0);
         });
-        const auto loss_of = [&](double slope, double shift) {
-            double loss = 0;
-            for (size_t i = 0; i < safe.size(); ++i) {
-                double p = 0;
-                for (float x : log_odds[i]) {
-                    p += 1 / (1 + std::exp(-(slope * x + shift))) / double(log_odds[i].size());
-                }
-                loss += cross_entropy(p, safe[i]);
-            }
-            return loss;
-        };
-        double slope = 1, shift = 0, best = loss_of(slope, shift);
-        for (double step = 0.5; step > 0.01; step /= 2) { // coordinate search: two numbers, a smooth loss
-            for (bool moved = true; moved;) {
-                moved = false;
-                for (const auto & [next_slope, next_shift] : { std::make_pair(slope * (1 + step), shift), std::make_pair(slope / (1 + step), shift),
-                                                               std::make_pair(slope, shift + step), std::make_pair(slope, shift - step) }) {
-                    const double loss = loss_of(next_slope, next_shift);
-                    if (loss < best - 1e-9) {
-                        best = loss;
-                        slope = next_slope;
-                        shift = next_shift;
-                        moved = true;
-                        break;
-                    }
-                }
-            }
-        }
+        const calibration scale = fit_calibration(log_odds, safe, cancel);
         const std::vector<named_tensor> described = network_tensors(w.net);
         for (size_t i = 0; i < described.size(); ++i) { // the log-odds are the first row of the heads
             std::vector<float> & values = w.tensors[i];
             if (described[i].name.find(".heads.weight") != std::string::npos) {
                 for (int64_t k = 0; k < described[i].shape[0]; ++k) {
-                    values[size_t(k)] *= float(slope);
+                    values[size_t(k)] *= float(scale.slope);
                 }
             } else if (described[i].name.find(".heads.bias") != std::string::npos) {
-                values[0] = float(values[0] * slope + shift);
+                values[0] = float(values[0] * scale.slope + scale.shift);
             }
             if (described[i].half) {
                 round_to_half(values); // what is reported is what is stored
@@ -473,7 +447,7 @@ class critic_trainer {
             p.partial_cost_share = 0;
             for (size_t c = 0; c < budgets.size(); ++c) {
                 const double unit = budgets[c] > 0 ? budgets[c] : w.budget_scale[c];
-                p.feasible = p.feasible && e.position->cost[c] <= budgets[c];
+                p.feasible = p.feasible && (!options.terms[c].anytime || e.position->highest_cost[c] <= budgets[c]);
                 p.cost_share = std::max(p.cost_share, float(e.position->cost[c] / unit));
                 p.partial_cost_share = std::max(p.partial_cost_share, float(e.position->partial_cost[c] / unit));
             }
@@ -489,7 +463,7 @@ class critic_trainer {
 }
 
 critic_training train_critic(const std::vector<rollout> & rollouts, const critic_training_options & options,
-                             const cancel_flag & cancel, const loss_function & on_epoch) {
+                             const cancel_flag & cancel, const epoch_function & on_epoch) {
     return critic_trainer(rollouts, options, cancel, on_epoch).run();
 }
 

@@ -1,6 +1,6 @@
 // critic_training.h owns the training of a critic on rollouts (paper, section 4): AdamW through ggml-opt, binary
 // cross-entropy for pSafe and squared error for the standardised value. A new initial budget is drawn for every example in
-// every epoch, above what the text has cost already, so that one set of rollouts trains for a range of budgets (Sauté RL).
+// every epoch, one that the text may still meet, so that one set of rollouts trains for a range of budgets (Sauté RL).
 // The members see bootstrap samples of the prompts. The weights of the lowest validation loss are kept, and pSafe is
 // calibrated on the validation split. The same data, seed and number of threads give the same weights.
 #pragma once
@@ -9,8 +9,7 @@
 #include "critic/rollout_record.h"
 #include "safety/safety_state.h"
 #include "support/cancel.h"
-
-#include <functional>
+#include "support/epoch.h"
 
 namespace ig {
 
@@ -24,7 +23,7 @@ struct budget_range {
 struct critic_training_options {
     rollout_shape             shape;
     feature_groups            inputs;
-    std::vector<budget_terms> terms; // per constraint: the budget that is reported on, and the discount
+    std::vector<budget_terms> terms; // per constraint: the budget that is reported on, the discount and the criterion
     std::vector<budget_range> budgets; // per constraint: what is drawn from; empty: what the training responses cost
     std::vector<uint8_t>      splits; // rollout_split of every prompt
     int32_t                   max_tokens = 128; // T of the rollouts
@@ -63,9 +62,7 @@ struct critic_training {
     double                         validation_loss = 0;
 };
 
-using loss_function = std::function<void(int32_t epoch, double training_loss, double validation_loss)>;
-
 critic_training train_critic(const std::vector<rollout> & rollouts, const critic_training_options & options,
-                             const cancel_flag & cancel, const loss_function & on_epoch);
+                             const cancel_flag & cancel, const epoch_function & on_epoch);
 
 }

@@ -86,6 +86,7 @@ std::vector<uint8_t> write_record(const std::vector<rollout> & rollouts) {
             out.put<int32_t>(p.n_tokens);
             out.put_all(p.summary);
             out.put_all(p.cost);
+            out.put_all(p.highest_cost);
             out.put_all(p.partial_cost);
             out.put_all(p.hidden);
         }
@@ -110,6 +111,7 @@ std::vector<rollout> read_record(const rollout_shape & shape, const uint8_t * da
             p.n_tokens = in.get<int32_t>();
             p.summary = in.get_numbers<float>(size_t(shape.n_summary));
             p.cost = in.get_numbers<double>(size_t(shape.n_constraints));
+            p.highest_cost = in.get_numbers<double>(size_t(shape.n_constraints));
             p.partial_cost = in.get_numbers<double>(size_t(shape.n_constraints));
             p.hidden = in.get_all<uint16_t>(size_t(shape.n_embd));
             const uint16_t exponent = 0x7c00; // all ones: infinite or no number

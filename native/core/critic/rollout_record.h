@@ -17,6 +17,7 @@ struct rollout_position {
     int32_t               n_tokens; // response tokens so far
     std::vector<float>    summary; // of the logits
     std::vector<double>   cost; // so far, per constraint
+    std::vector<double>   highest_cost; // the highest it has been: more than cost where costs below 0 refill the budget
     std::vector<double>   partial_cost; // the sequence cost model's opinion of the text so far; 0 for token cost models
     std::vector<uint16_t> hidden; // [n_embd], half precision
 };

@@ -1,10 +1,13 @@
 #include "safety/text_classifier.h"
 
+#include "support/calibration.h"
+#include "support/numeric.h"
 #include "support/random.h"
 #include "support/tensor_file.h"
 #include "support/unicode.h"
 #include "support/utf8.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -95,8 +98,6 @@ std::vector<uint32_t> features_of(const std::string & text, uint64_t salt, bool 
 
 double scaled(double sum, double n) { return n > 0 ? sum / std::sqrt(n) : 0; }
 
-double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
-
 double cross_entropy(double log_odds, double label) {
     return std::max(log_odds, 0.0) - log_odds * label + std::log1p(std::exp(-std::fabs(log_odds)));
 }
@@ -166,6 +167,7 @@ namespace {
 const int32_t max_epochs = 50;
 const int32_t patience = 3; // epochs without a lower validation loss
 const double  learning_rate = 0.05;
+const float   naive_bayes_share = 0.2f;
 
 struct featured_text {
     std::vector<uint32_t> text;
@@ -173,10 +175,47 @@ struct featured_text {
     float                 label;
 };
 
-// logistic regression by AdaGrad, one text at a time
+// how often texts of each label hold a bucket, and the log-ratio of their rates
+class bucket_counts {
+  public:
+    bucket_counts() : unsafe(n_classifier_buckets, 0), safe(n_classifier_buckets, 0) {}
+
+    void add(const featured_text & t) {
+        std::vector<uint32_t> buckets = t.text;
+        buckets.insert(buckets.end(), t.context.begin(), t.context.end());
+        std::sort(buckets.begin(), buckets.end());
+        buckets.erase(std::unique(buckets.begin(), buckets.end()), buckets.end());
+        for (uint32_t bucket : buckets) {
+            unsafe[bucket] += t.label;
+            safe[bucket] += 1 - t.label;
+        }
+        n_unsafe += t.label;
+        n_safe += 1 - t.label;
+    }
+
+    // 0 for a bucket that no text holds
+    float log_ratio(uint32_t bucket) const {
+        const float n = n_unsafe + n_safe;
+        return std::log((unsafe[bucket] + smoothing * n_unsafe / n) / n_unsafe) -
+               std::log((safe[bucket] + smoothing * n_safe / n) / n_safe);
+    }
+
+  private:
+    static constexpr float smoothing = 0.2f; // of a text, spread over both labels
+
+    std::vector<float> unsafe, safe;
+    float              n_unsafe = 0, n_safe = 0;
+};
+
+// logistic regression by AdaGrad, one text at a time; it begins at a share of the weights of naive Bayes (Wang and Manning
+// 2012), without which small data sets learn too little of rare words
 class classifier_trainer {
   public:
-    classifier_trainer() : squares(n_classifier_buckets, 1e-4f) { weights.buckets.assign(n_classifier_buckets, 0); }
+    explicit classifier_trainer(const bucket_counts & counts) : squares(n_classifier_buckets, 1e-4f) {
+        for (uint32_t bucket = 0; bucket < n_classifier_buckets; ++bucket) {
+            weights.buckets.push_back(naive_bayes_share * counts.log_ratio(bucket));
+        }
+    }
 
     double predict(const featured_text & t) const {
         return scaled(sum(t.text), double(t.text.size())) + scaled(sum(t.context), double(t.context.size())) + weights.bias;
@@ -217,44 +256,6 @@ class classifier_trainer {
     }
 };
 
-// Platt scaling: the log-odds a s + b of smallest cross-entropy, by Newton's method. The targets keep Platt's distance from
-// 0 and 1, so that scores that tell all texts apart do not become certainties.
-std::pair<double, double> calibrate(const std::vector<double> & scores, std::vector<double> labels) {
-    double unsafe = 0;
-    for (double label : labels) {
-        unsafe += label;
-    }
-    const double highest = (unsafe + 1) / (unsafe + 2);
-    const double lowest = 1 / (double(labels.size()) - unsafe + 2);
-    for (double & label : labels) {
-        label = lowest + (highest - lowest) * label;
-    }
-    double a = 1, b = 0;
-    for (int i = 0; i < 50; ++i) {
-        double ga = 1e-3 * (a - 1), gb = 0, haa = 1e-3, hab = 0, hbb = 1e-9;
-        for (size_t j = 0; j < scores.size(); ++j) {
-            const double p = sigmoid(a * scores[j] + b);
-            const double residual = p - labels[j], curvature = p * (1 - p);
-            ga += residual * scores[j];
-            gb += residual;
-            haa += curvature * scores[j] * scores[j];
-            hab += curvature * scores[j];
-            hbb += curvature;
-        }
-        const double determinant = haa * hbb - hab * hab;
-        if (determinant <= 0) {
-            break;
-        }
-        const double da = (hbb * ga - hab * gb) / determinant, db = (haa * gb - hab * ga) / determinant;
-        a -= da;
-        b -= db;
-        if (std::fabs(da) + std::fabs(db) < 1e-10) {
-            break;
-        }
-    }
-    return { a, b };
-}
-
 }
 
 classifier_training train_classifier(const std::vector<labelled_text> & texts, bool with_context,
@@ -274,7 +275,11 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts, b
             validation.push_back(i);
         }
     }
-    classifier_trainer trainer;
+    bucket_counts counts;
+    for (size_t i : training) {
+        counts.add(featured[i]);
+    }
+    classifier_trainer trainer(counts);
     classifier_training best;
     double best_loss = std::numeric_limits<double>::infinity();
     for (int32_t epoch = 1; epoch <= max_epochs && epoch <= best.n_epochs + patience; ++epoch) {
@@ -290,7 +295,7 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts, b
         for (size_t i : validation) {
             validation_loss += cross_entropy(trainer.predict(featured[i]), featured[i].label) / double(validation.size());
         }
-        on_epoch(epoch, training_loss, validation_loss);
+        on_epoch({ epoch, max_epochs, training_loss, validation_loss });
         if (validation_loss < best_loss) {
             best_loss = validation_loss;
             best.weights = trainer.weights;
@@ -301,17 +306,18 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts, b
         throw error("TRAINING_DIVERGED", "the classifier's loss became infinite; check the labels");
     }
     trainer.weights = best.weights;
-    std::vector<double> scores, labels;
+    std::vector<std::vector<double>> scores;
+    std::vector<double> labels;
     for (size_t i : validation) {
-        scores.push_back(trainer.predict(featured[i]));
+        scores.push_back({ trainer.predict(featured[i]) });
         labels.push_back(featured[i].label);
     }
-    const auto [slope, shift] = calibrate(scores, labels);
+    const calibration scale = fit_calibration(scores, labels, cancel);
     for (float & w : trainer.weights.buckets) {
-        w = float(w * slope);
+        w = float(w * scale.slope);
     }
     round_to_half(trainer.weights.buckets); // what is reported is what is stored
-    trainer.weights.bias = slope * trainer.weights.bias + shift;
+    trainer.weights.bias = scale.slope * trainer.weights.bias + scale.shift;
     trainer.weights.with_context = with_context;
     trainer.weights.with_characters = with_characters;
     best.weights = trainer.weights;

@@ -6,8 +6,7 @@
 
 #include "safety/cost_model.h"
 #include "support/cancel.h"
-
-#include <functional>
+#include "support/epoch.h"
 
 namespace ig {
 
@@ -63,8 +62,6 @@ struct classifier_training {
     std::vector<double> log_odds; // of every text, calibrated
     int32_t             n_epochs = 0; // until the validation loss was lowest
 };
-
-using epoch_function = std::function<void(int32_t epoch, double training_loss, double validation_loss)>;
 
 classifier_training train_classifier(const std::vector<labelled_text> & texts, bool with_context,
                                      bool with_characters, uint64_t seed, const cancel_flag & cancel, const epoch_function & on_epoch);

@@ -84,7 +84,8 @@ void estimator::ask_critic(std::vector<path> & candidates) {
     expect_count(inputs.size(), outputs.size(), "critic outputs");
     for (size_t i = 0; i < open.size(); ++i) {
         const critic_output & out = outputs[i];
-        open[i]->notes.push_back({ open[i]->tokens.size(), out.p_safe, out.p_safe_std, out.value });
+        const bool feasible = open[i]->feasible; // what is over budget already cannot end within it
+        open[i]->notes.push_back({ open[i]->tokens.size(), feasible ? out.p_safe : 0, feasible ? out.p_safe_std : 0, out.value });
     }
 }
 

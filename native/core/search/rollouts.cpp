@@ -126,6 +126,7 @@ class rollout_run {
             for (const safety_state & state : p.safety) {
                 position.cost.push_back(state.cost);
             }
+            position.highest_cost = live[row]->highest_cost;
             position.hidden = to_half(models.model.hidden(row), size_t(models.model.n_embd()));
             live[row]->result.positions.push_back(std::move(position));
         }

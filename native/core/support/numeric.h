@@ -2,11 +2,14 @@
 // relative errors below 1e-6.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 namespace ig {
+
+inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 float max_of(const float * x, size_t n);
 
