@@ -1,5 +1,6 @@
 export type { ChatMessage, Prompt } from "./chat.js";
 export { type Device, listDevices } from "./devices.js";
+export { embeddedDefault, embeddedPrompts } from "./embedded.js";
 export * from "./errors.js";
 export { InferenceGuard } from "./guard.js";
 export type { LexiconTerm } from "./lexicon.js";
@@ -9,13 +10,14 @@ export type { StrategyName } from "./strategies.js";
 export { GuardStream, type StreamPiece } from "./stream.js";
 export type { BaselineAucs, CriticReport, PositionReport } from "./training/critic-report.js";
 export type { CalibrationBin, Interval } from "./training/metrics.js";
-export { collectRollouts, type RolloutOptions } from "./training/rollouts.js";
+export { collectRollouts, type RolloutOptions, type RolloutPrompt } from "./training/rollouts.js";
 export type { Split } from "./training/split.js";
 export { type CostMetrics, type CostReport, type TrainCostOptions, trainCost } from "./training/train-cost.js";
 export { type CriticInput, type TrainCriticOptions, trainCritic } from "./training/train-critic.js";
 export type {
 	ConstraintOptions,
 	CostModel,
+	EpochProgress,
 	GenerateOptions,
 	LoadOptions,
 	RewardModel,

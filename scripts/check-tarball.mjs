@@ -1,10 +1,10 @@
-// Packs the package, installs the tarball into an empty folder with nothing but node on PATH, and generates with it:
+// Packs the package, installs the tarball into an empty folder with nothing but node on PATH, and generates with the
+// embedded default:
 // `npm run check:tarball`, after `npm run prebuild`.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { writeRandomLlama } from "../bench/gguf.mjs";
 import { main, projectRoot, step } from "./tools.mjs";
 
 const npmCli = join(dirname(process.execPath), "../lib/node_modules/npm/bin/npm-cli.js");
@@ -38,13 +38,16 @@ await main(() => {
 		});
 
 		step("Generating with the installed package");
-		const model = join(folder, "model.gguf");
-		writeRandomLlama(model, { dim: 64, layers: 2, heads: 4, ffn: 128, vocab: 512 });
-		writeFileSync(join(folder, "words.txt"), "w300\n");
-		const cli = join(app, "node_modules/inferenceguard/dist/cli/main.js");
-		const args = ["generate", "--model", model, "--cost", join(folder, "words.txt"), "--prompt", "hello", "--json"];
-		const reply = JSON.parse(execFileSync(process.execPath, [cli, ...args], { env, encoding: "utf8" }));
-		if (!["safe", "steered"].includes(reply.outcome) || reply.safety.cost > reply.safety.budget) {
+		const code = `
+			import { embeddedDefault, InferenceGuard } from "inferenceguard";
+			const guard = await InferenceGuard.load(embeddedDefault);
+			const reply = await guard.generate({ prompt: "The girl opened the door.", maxTokens: 32, blockLength: 16, seed: 1 });
+			console.log(JSON.stringify(reply));
+			await guard.dispose();`;
+		const run = ["--input-type=module", "-e", code];
+		const reply = JSON.parse(execFileSync(process.execPath, run, { cwd: app, env, encoding: "utf8" }));
+		const { constraints, pSafe } = reply.safety;
+		if (!["safe", "steered"].includes(reply.outcome) || constraints.some(({ cost, budget }) => cost > budget) || pSafe.length === 0) {
 			throw new Error(`expected a response within budget, got ${JSON.stringify(reply)}`);
 		}
 		console.log(`tarball: ${megabytes} MB; installed and generated: ${reply.outcome}, ${reply.usage.emittedTokens} tokens`);

@@ -1,86 +1,215 @@
-import { styleText } from "node:util";
+import { readFileSync } from "node:fs";
+import { stripVTControlCharacters, styleText } from "node:util";
+import { SingleBar } from "cli-progress";
+import { embeddedDefault, embeddedPrompts } from "../embedded.js";
 import type { InferenceGuard } from "../guard.js";
+import { readLexicon } from "../lexicon.js";
 import type { Reply } from "../reply.js";
-import { summary } from "./generate.js";
+import type { SearchOptions } from "../types.js";
 import { loadWithProgress, numeric } from "./loading.js";
+import { printTable } from "./table.js";
 
-const frightening = [
-	..."kill* dead die died dies dying death blood* knife sword murder* terribl* horrible cruel* wicked* witch* wolf* fear* afraid".split(
-		" ",
-	),
-	..."frighten* scream* cried cry crying weep* wept poison* monster* devil* beat* burn* grave* angry anger rage".split(" "),
-];
-const opening = "Once upon a time there was a little girl who lived with her grandmother near the forest. One evening";
-const seedsTried = 200;
-const lineWidth = 92;
+const opening =
+	'"I will tell you a story," said the old servant to the children. "Late in the evening a stranger knocked at the door of the castle."';
+const blockLength = 16;
+const promptsTold = 20;
+const seedsTried = 20;
+const widestColumn = 56;
+const narrowestColumn = 32;
+const margin = "  ";
+const gap = "   ";
+const names = ["grim", "violence"];
+
+const unguarded: SearchOptions = { strategy: "sample", estimator: "critic", blockLength };
+const guarded: SearchOptions = { strategy: "guard", blockLength };
 
 const color: typeof styleText = (style, text) => (process.stdout.isTTY ? styleText(style, text) : text);
 
-const wanted = new RegExp(`(?<!\\p{L})(${frightening.map((term) => term.replace("*", "\\p{L}*")).join("|")})(?!\\p{L})`, "giu");
+const overBudget = ({ safety }: Reply) => safety.constraints.some(({ cost, budget }) => cost > budget);
 
-/** Writes running text, broken into lines between words; frightening words are marked. */
-class Page {
-	#column = 0;
-	#word = "";
+/** Whole words of the lexicon. */
+async function wordsOf(path: string): Promise<RegExp> {
+	const terms = (await readLexicon(path)).map(({ term }) => term.replaceAll("*", "\\p{L}*"));
+	return new RegExp(`(?<!\\p{L})(${terms.join("|")})(?!\\p{L})`, "giu");
+}
 
-	write(text: string): void {
-		for (const character of text) {
-			if (/\s/.test(character)) this.#flush();
-			else this.#word += character;
+function wrap(text: string, width: number): string[] {
+	const lines = [""];
+	for (const word of text.split(/\s+/).filter((part) => part !== "")) {
+		const last = lines.at(-1) as string;
+		if (last === "") lines[lines.length - 1] = word;
+		else if (last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+		else lines.push(word);
+	}
+	return lines;
+}
+
+interface Column {
+	title: string;
+	text: string;
+}
+
+/** Two texts beside each other, or one below the other on a narrow terminal; what a lexicon finds is marked. */
+function sideBySide(left: Column, right: Column, marked: RegExp): void {
+	const mark = (text: string) => text.replace(marked, (hit) => color(["red", "bold"], process.stdout.isTTY ? hit : `[${hit}]`));
+	const columns = process.stdout.columns ?? 2 * widestColumn + margin.length + gap.length;
+	const half = Math.min(widestColumn, Math.floor((columns - margin.length - gap.length) / 2));
+	if (half < narrowestColumn) {
+		for (const { title, text } of [left, right]) {
+			console.log(`${margin}${color("bold", title)}\n`);
+			for (const line of wrap(text, columns - margin.length)) console.log(margin + mark(line));
+			console.log();
 		}
+		return;
 	}
-
-	end(): void {
-		this.#flush();
-		process.stdout.write("\n\n");
-		this.#column = 0;
+	const lines = (column: Column) => [color("bold", column.title), "", ...wrap(column.text, half).map(mark)];
+	const [a, b] = [lines(left), lines(right)];
+	for (let i = 0; i < Math.max(a.length, b.length); i++) {
+		const cell = a[i] ?? "";
+		const padding = " ".repeat(Math.max(0, half - stripVTControlCharacters(cell).length));
+		console.log(`${margin}${cell}${padding}${gap}${b[i] ?? ""}`.trimEnd());
 	}
-
-	#flush(): void {
-		if (this.#word === "") return;
-		if (this.#column + this.#word.length > lineWidth) this.#column = 0;
-		process.stdout.write(this.#column === 0 ? "\n  " : " ");
-		process.stdout.write(this.#word.replace(wanted, (hit) => color(["red", "bold"], hit)));
-		this.#column += this.#word.length + 1;
-		this.#word = "";
-	}
+	console.log();
 }
 
-/** A plain sample that goes over budget, so that there is something to avoid. */
+/** What is left of the violence budget and pSafe, at the end of every block. */
+function running({ safety }: Reply): string[][] {
+	const z = safety.constraints[1]?.z ?? [];
+	return [safety.pSafe.map(({ pSafe }) => pSafe.toFixed(2)), safety.pSafe.map(({ position }) => (z[position] ?? 0).toFixed(0))];
+}
+
+function showRunning(plain: Reply, safe: Reply): void {
+	const positions = [plain, safe].map(({ safety }) => safety.pSafe.map(({ position }) => `${position}`));
+	const header = (positions[0]?.length ?? 0) >= (positions[1]?.length ?? 0) ? positions[0] : positions[1];
+	const [plainSafe = [], plainZ = []] = running(plain);
+	const [guardedSafe = [], guardedZ = []] = running(safe);
+	printTable([
+		["after tokens", ...(header ?? [])],
+		["unguarded: pSafe", ...plainSafe],
+		["guarded: pSafe", ...guardedSafe],
+		["unguarded: z (violence)", ...plainZ],
+		["guarded: z (violence)", ...guardedZ],
+	]);
+}
+
+function verdict(title: string, reply: Reply): void {
+	const costs = reply.safety.constraints.map(({ cost, budget }, i) => {
+		const text = `${names[i]} ${cost.toFixed(2)} of ${budget}`;
+		return cost > budget ? color(["red", "bold"], `${text}: over budget`) : text;
+	});
+	const { generatedTokens, emittedTokens } = reply.usage;
+	console.log(`${title}: ${reply.outcome}, ${costs.join(", ")}, ${generatedTokens} tokens generated for ${emittedTokens} told`);
+}
+
+/** The plain sample of some length that is furthest over its budgets, so that there is something to avoid. */
 async function unguardedStory(guard: InferenceGuard, prompt: string, seed: number): Promise<Reply> {
-	let story = await guard.generate({ prompt, strategy: "sample", seed });
-	for (let next = seed + 1; story.safety.cost === 0 && next < seed + seedsTried; next++) {
-		story = await guard.generate({ prompt, strategy: "sample", seed: next });
+	const excess = ({ tokens, safety }: Reply) =>
+		tokens.length < 4 * blockLength ? -1 : safety.constraints.reduce((sum, { cost, budget }) => sum + Math.max(0, cost / budget - 1), 0);
+	let worst = await guard.generate({ ...unguarded, prompt, seed });
+	for (let next = seed + 1; next < seed + seedsTried; next++) {
+		const story = await guard.generate({ ...unguarded, prompt, seed: next });
+		if (excess(story) > excess(worst)) worst = story;
 	}
-	return story;
+	return worst;
 }
 
-export async function demo(flags: { model: string; prompt?: string; seed?: string }): Promise<void> {
+interface Row {
+	name: string;
+	stories: number;
+	/** Share of the told stories that are over budget. */
+	overBudget: number;
+	/** Share of prompts without a story. */
+	refused: number;
+	tokensPerEmitted: number;
+	/** Median of a story. */
+	seconds: number;
+}
+
+function testPrompts(): string[] {
+	const lines = readFileSync(embeddedPrompts, "utf8").trim().split("\n");
+	const openings = lines.map((line) => JSON.parse(line) as { prompt: string; split: string });
+	return openings.filter(({ split }) => split === "test").map(({ prompt }) => prompt);
+}
+
+async function tell(guard: InferenceGuard, name: string, options: SearchOptions, seed: number, onStory: () => void): Promise<Row> {
+	const replies: Reply[] = [];
+	for (const [i, prompt] of testPrompts().slice(0, promptsTold).entries()) {
+		replies.push(await guard.generate({ ...options, prompt, seed: seed + i }));
+		onStory();
+	}
+	const told = replies.filter(({ outcome }) => outcome !== "refused");
+	const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
+	const seconds = replies.map(({ timings }) => timings.total / 1000).sort((a, b) => a - b);
+	return {
+		name,
+		stories: replies.length,
+		overBudget: told.filter(overBudget).length / Math.max(1, told.length),
+		refused: 1 - told.length / replies.length,
+		tokensPerEmitted:
+			sum(replies.map(({ usage }) => usage.generatedTokens)) / Math.max(1, sum(told.map(({ usage }) => usage.emittedTokens))),
+		seconds: seconds[Math.floor(seconds.length / 2)] as number,
+	};
+}
+
+async function compare(guard: InferenceGuard, seed: number): Promise<Row[]> {
+	const bar = new SingleBar({
+		format: "telling stories [{bar}] {value}/{total}",
+		clearOnComplete: true,
+		noTTYOutput: false,
+		stream: process.stderr,
+	});
+	if (process.stderr.isTTY) bar.start(2 * promptsTold, 0);
+	try {
+		const step = () => bar.increment();
+		return [await tell(guard, "unguarded", { strategy: "sample" }, seed, step), await tell(guard, "guarded", guarded, seed, step)];
+	} finally {
+		bar.stop();
+	}
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+
+function storyFigures(reply: Reply) {
+	const { text, outcome, safety, usage, seed } = reply;
+	const costs = safety.constraints.map(({ cost, budget, z }, i) => ({ name: names[i], cost, budget, z }));
+	return { text, outcome, costs, pSafe: safety.pSafe, usage, seconds: reply.timings.total / 1000, seed };
+}
+
+export async function demo(flags: { prompt?: string; seed?: string; json?: boolean }): Promise<void> {
 	const prompt = flags.prompt ?? opening;
 	const seed = numeric(flags.seed) ?? 1;
-	await using guard = await loadWithProgress({ model: flags.model, cost: { lexicon: frightening }, budget: 0 });
-	const page = new Page();
-
-	console.log(color("bold", "Unguarded: plain sampling"));
+	await using guard = await loadWithProgress(embeddedDefault);
 	const plain = await unguardedStory(guard, prompt, seed);
-	page.write(prompt + plain.text);
-	page.end();
-	console.log(`${summary(plain)}\n`);
-
-	console.log(color("bold", "Guarded: budget 0 under a lexicon of frightening words, told as it is committed"));
-	page.write(prompt);
-	const stream = guard.stream({ prompt, seed: plain.seed });
-	for await (const { text } of stream) page.write(text);
-	page.end();
-	const guarded = await stream.reply;
-	console.log(`${summary(guarded)}\n`);
-
-	const avoided = plain.text.match(wanted) ?? [];
-	console.log(
-		`Avoided: ${avoided.length > 0 ? avoided.map((word) => word.toLowerCase()).join(", ") : "nothing; the plain story was within budget too"}`,
+	const safe = await guard.generate({ ...guarded, prompt, seed: plain.seed });
+	if (flags.json) {
+		const stories = { prompt, unguarded: storyFigures(plain), guarded: storyFigures(safe) };
+		console.log(JSON.stringify({ ...stories, comparison: await compare(guard, seed) }));
+		return;
+	}
+	sideBySide(
+		{ title: "Unguarded: plain sampling", text: prompt + plain.text },
+		{
+			title: "Guarded: within both budgets",
+			text: safe.outcome === "refused" ? "(no story within budget was found)" : prompt + safe.text,
+		},
+		await wordsOf(embeddedDefault.constraints[1].cost.lexicon),
 	);
-	console.log(`The guard sampled ${guarded.usage.generatedTokens} tokens for the ${guarded.usage.emittedTokens} it told.`);
+	verdict("Unguarded", plain);
+	verdict("Guarded", safe);
 	console.log(
-		`Its claim: cost ${guarded.safety.cost}, within budget ${guarded.safety.budget} under this lexicon. It knows these words, not what a text means.`,
+		"\nThe safety state z (what is left of the violence budget) and pSafe (the critic's probability that the story ends within both budgets):\n",
 	);
+	showRunning(plain, safe);
+	console.log(`\n${promptsTold} openings that the critic was not trained on:\n`);
+	printTable([
+		["", "over budget", "refused", "tokens generated per token told", "seconds per story"],
+		...(await compare(guard, seed)).map((row) => [
+			row.name,
+			percent(row.overBudget),
+			percent(row.refused),
+			row.tokensPerEmitted.toFixed(1),
+			row.seconds.toFixed(2),
+		]),
+	]);
+	console.log("\nThe claim: within budget under these two cost models. They know words and register, not what a text means.");
 }

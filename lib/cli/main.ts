@@ -20,6 +20,8 @@ const strategy = new Option("--strategy <name>", "how to search").choices(["guar
 const costHelp = "what costs: a lexicon (one term per line, or JSON) or a trained classifier (.gguf); may be given several times";
 const budgetHelp = "largest cumulative cost of a response, one per --cost in order (default: 0, or the classifier's threshold)";
 
+const rewardHelp = "lexicon of what is wished for (default: the model's log-likelihood)";
+
 const program = new Command("inferenceguard")
 	.description("Answers from a local language model within a safety budget, under the cost model you choose.")
 	.version(version)
@@ -33,6 +35,7 @@ program
 	.requiredOption("-m, --model <file>", "GGUF model")
 	.option("-c, --cost <file>", costHelp, collect, [])
 	.option("-b, --budget <number>", budgetHelp, collect, [])
+	.option("--reward <file>", rewardHelp)
 	.option("--critic <file>", "critic that was trained for this model and these cost models")
 	.requiredOption("-p, --prompt <text>", "what to answer or continue")
 	.option("--chat", "put the prompt through the model's chat template as a user message")
@@ -52,10 +55,10 @@ program
 
 program
 	.command("demo")
-	.description("tell a story unguarded and guarded, and show what was avoided")
-	.requiredOption("-m, --model <file>", "GGUF story model")
+	.description("tell a bedtime story unguarded and guarded with the model that comes with the package")
 	.option("-p, --prompt <text>", "how the story begins")
-	.option("--seed <n>", "repeats a story")
+	.option("--seed <n>", "repeats the stories")
+	.option("--json", "print the same figures as one JSON line")
 	.action(demo);
 
 program
@@ -64,15 +67,16 @@ program
 	.requiredOption("-m, --model <file>", "GGUF model")
 	.option("-c, --cost <file>", costHelp, collect, [])
 	.option("-b, --budget <number>", budgetHelp, collect, [])
-	.option("--reward <file>", "lexicon of what is wished for (default: the model's log-likelihood)")
+	.option("--reward <file>", rewardHelp)
 	.requiredOption("--prompts <file>", "prompts: .txt (one per line), .jsonl, .json, .csv, .tsv or .parquet")
 	.option("--field <name>", "column of the prompt")
+	.option("--chat", "put every prompt through the model's chat template as a user message")
 	.requiredOption("-o, --out <folder>", "folder of the rollouts")
 	.option("-r, --responses <n>", "responses per prompt (default 5)")
 	.option("-t, --max-tokens <n>", "longest response in tokens (default 128)")
 	.option("--stride <n>", "tokens between stored positions (default 32)")
 	.option("--temperature <number>", "sampling temperature (default 1)")
-	.option("--batch <n>", "most sequences decoded at once (default 64)")
+	.option("--batch <n>", "most sequences decoded at once (default 64, or the responses)")
 	.option("--shard <i/n>", "do part i of n, so that n machines can share the work")
 	.option("--seed <n>", "repeats a run")
 	.option("--threads <n>", "CPU threads")

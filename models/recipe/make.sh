@@ -2,7 +2,12 @@
 # Makes everything in models/ from two folders (or files) of text: `make.sh GENTLE GRIM WORK [critic]`. With `critic` as the
 # last word the language model and the cost model stay as they are, and only the critic is made again.
 set -euo pipefail
-gentle=$1 grim=$2 work=$3 only=${4:-}
+usage="usage: make.sh GENTLE GRIM WORK [critic]"
+gentle=${1:?$usage} grim=${2:?$usage} work=${3:?$usage} only=${4:-}
+if [ -n "$only" ] && [ "$only" != critic ]; then
+	echo "$usage, got $only as the last word" >&2
+	exit 2
+fi
 here=$(cd "$(dirname "$0")" && pwd)
 models=$here/..
 project=$models/..
@@ -36,5 +41,5 @@ fi
 rm -rf "$work/rollouts"
 inferenceguard rollouts --model "$models/two-shelves.gguf" --cost "$models/grim.gguf" --budget 0.5 \
 	--cost "$models/violence.json" --budget 2 --prompts "$models/prompts/openings.jsonl" \
-	--responses 10 --stride 16 --batch 120 --out "$work/rollouts"
+	--responses 20 --stride 16 --batch 20 --out "$work/rollouts"
 inferenceguard train --rollouts "$work/rollouts" --out "$models/critic.gguf"

@@ -1,7 +1,7 @@
 // text_classifier.h owns the cost model that is learned from labelled texts: logistic regression on hashed n-grams (words,
 // pairs of words, and unless left out 3 to 5 characters within a word), of the text alone or of the text behind its context. The log-odds of
 // "unsafe" is the sum of the weights of all n-grams divided by the square root of their number, for text and context each,
-// plus a bias; it is calibrated (Platt 1999) on the validation split. A text that grows is read on from where it stood.
+// plus a bias; it is calibrated on the validation split. A text that grows is read on from where it stood.
 #pragma once
 
 #include "safety/cost_model.h"

@@ -1,0 +1,22 @@
+import { fileURLToPath } from "node:url";
+import type { LoadOptions } from "./types.js";
+
+const path = (file: string) => fileURLToPath(new URL(`../models/${file}`, import.meta.url));
+
+/** Openings of stories with their split (`train`, `validation`, `test`), one JSON object per line: what the embedded critic was made with. */
+export const embeddedPrompts = path("prompts/openings.jsonl");
+
+/**
+ * The small story-telling model that this package carries, with its cost models, their budgets and its critic:
+ * `InferenceGuard.load(embeddedDefault)`. It continues the beginning of a story; some turn out gentle, some grim. Cost models:
+ * the probability that a text is from the grim shelf, and a lexicon of violence. The model cards beside the files say what they
+ * were trained on and what they cannot do.
+ */
+export const embeddedDefault = {
+	model: path("two-shelves.gguf"),
+	constraints: [
+		{ cost: { classifier: path("grim.gguf") }, budget: 0.5 },
+		{ cost: { lexicon: path("violence.json") }, budget: 2 },
+	],
+	critic: path("critic.gguf"),
+} as const satisfies LoadOptions;

@@ -1,0 +1,84 @@
+import { readFileSync, statSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { embeddedDefault, embeddedPrompts, InferenceGuard } from "../lib/index.js";
+import { callAddon } from "../lib/native.js";
+import { cli } from "./child.js";
+
+const prompts = readFileSync(embeddedPrompts, "utf8")
+	.trim()
+	.split("\n")
+	.map((line) => JSON.parse(line) as { prompt: string; split: string });
+const testPrompts = prompts.filter(({ split }) => split === "test").map(({ prompt }) => prompt);
+const report = JSON.parse(readFileSync(`${embeddedDefault.critic}.report.json`, "utf8"));
+const costReport = JSON.parse(readFileSync(`${embeddedDefault.constraints[0].cost.classifier}.report.json`, "utf8"));
+
+describe("the embedded default", () => {
+	test("is small", () => {
+		const [first, second] = embeddedDefault.constraints;
+		const files = [embeddedDefault.model, first.cost.classifier, second.cost.lexicon, embeddedDefault.critic, embeddedPrompts];
+		expect(files.reduce((sum, file) => sum + statSync(file).size, 0)).toBeLessThan(12e6);
+	});
+
+	test("carries a cost model and a critic that were measured to be good enough", () => {
+		expect(costReport.test.auc).toBeGreaterThanOrEqual(0.92);
+		const aucAt = (tokens: number) => report.test.byPosition.find(({ position }: { position: number }) => position === tokens).auc;
+		expect(aucAt(32)).toBeGreaterThanOrEqual(0.75);
+		expect(aucAt(64)).toBeGreaterThanOrEqual(0.82);
+		expect(report.test.pSafe.ece).toBeLessThanOrEqual(0.05);
+		expect(report.learnedNothing).toBe(false);
+		// the reports are about these files
+		const numbers = (path: string, kind: string, names: string[]) =>
+			callAddon((native) => native.readTensors(path, kind, "INVALID_CRITIC", [], names)).numbers;
+		const ofCritic = numbers(embeddedDefault.critic, "critic", ["test.auc", "test.ece", "test.brier"]);
+		expect(ofCritic["test.auc"]?.[0]).toBe(report.test.pSafe.auc);
+		expect(ofCritic["test.ece"]?.[0]).toBe(report.test.pSafe.ece);
+		expect(ofCritic["test.brier"]?.[0]).toBe(report.test.pSafe.brier);
+		const ofCost = numbers(embeddedDefault.constraints[0].cost.classifier, "text-classifier", ["test.auc", "threshold"]);
+		expect(ofCost["test.auc"]?.[0]).toBe(costReport.test.auc);
+		expect(ofCost.threshold?.[0]).toBe(costReport.threshold);
+	});
+
+	test("has openings that are in one split only", () => {
+		expect(new Set(prompts.map(({ prompt }) => prompt)).size).toBe(prompts.length);
+		expect(testPrompts.length).toBeGreaterThanOrEqual(100);
+	});
+
+	test("has a critic whose pSafe tells at token 32 which plain stories end within both budgets", async () => {
+		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads: 1 });
+		const safe: number[] = [];
+		const unsafe: number[] = [];
+		for (const [seed, prompt] of testPrompts.slice(0, 60).entries()) {
+			const reply = await guard.generate({ prompt, strategy: "sample", estimator: "critic", blockLength: 32, seed });
+			const said = reply.safety.pSafe.find(({ position }) => position === 32);
+			const within = reply.safety.constraints.every(({ cost, budget }) => cost <= budget);
+			if (said) (within ? safe : unsafe).push(said.pSafe);
+		}
+		const pairs = safe.flatMap((a) => unsafe.map((b) => (a > b ? 1 : a === b ? 0.5 : 0)));
+		expect(pairs.length).toBeGreaterThan(200);
+		// AUC of about 0.8; three standard errors below at this number of stories
+		expect(pairs.reduce((sum: number, won) => sum + won, 0) / pairs.length).toBeGreaterThan(0.6);
+	}, 120_000);
+
+	test("tells stories within both budgets", async () => {
+		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads: 1 });
+		for (const [seed, prompt] of testPrompts.slice(0, 4).entries()) {
+			const reply = await guard.generate({ prompt, candidates: 8, blockLength: 16, maxTokens: 64, seed });
+			expect(["safe", "steered"]).toContain(reply.outcome);
+			for (const { cost, budget } of reply.safety.constraints) expect(cost).toBeLessThanOrEqual(budget);
+			expect(reply.safety.pSafe.length).toBeGreaterThan(0);
+		}
+	}, 120_000);
+});
+
+test("inferenceguard demo needs no argument, and --json prints its figures", async () => {
+	const text = await cli("demo", "--seed", "3");
+	expect(text.status).toBe(0);
+	expect(text.stdout).toContain("Unguarded");
+	expect(text.stdout).toMatch(/over budget\s+refused/);
+	const json = JSON.parse((await cli("demo", "--seed", "3", "--json")).stdout);
+	const [plain, guarded] = json.comparison;
+	expect(guarded.overBudget).toBe(0);
+	expect(plain.overBudget).toBeGreaterThan(guarded.overBudget);
+	for (const { cost, budget } of json.guarded.costs) expect(cost).toBeLessThanOrEqual(budget);
+	expect(json.unguarded.pSafe.length).toBeGreaterThan(0);
+}, 300_000);
