@@ -248,7 +248,7 @@ describe("a critic beside a guard", () => {
 		const { model } = one.guard;
 		const otherModel = { ...model, logits: model.logits.map((row) => row.map((logit) => logit + 0.5 * Math.sin(logit * 9))) };
 		const cases: [LoadOptions, RegExp][] = [
-			[{ ...one.guard, model: otherModel, critic }, /model/],
+			[{ ...one.guard, model: otherModel, critic }, /this guard's model /],
 			[{ ...one.guard, cost: { tokenCosts: [3, 3, 3, 3] }, critic }, /cost model/],
 			[{ ...one.guard, discount: 0.9, critic }, /discount/],
 			[{ ...one.guard, reward: { lexicon: ["a"] }, critic }, /reward/],
