@@ -403,7 +403,7 @@ class critic_trainer {
         return loss / double(validation.size());
     }
 
-    // One slope and one shift for the log-odds of all members, of lowest cross-entropy of the mean on the validation split.
+    // One slope for the log-odds of all members, of lowest cross-entropy of the mean on the validation split.
     void calibrate() {
         std::vector<std::vector<double>> log_odds;
         std::vector<double> safe;
@@ -415,7 +415,7 @@ class critic_trainer {
             }
             safe.push_back(ends_safe(validation[i], validation_budgets(i)) ? 1 : 0);
         });
-        const calibration scale = fit_calibration(log_odds, safe, cancel);
+        const calibration scale = fit_calibration(log_odds, safe, /*with_shift =*/false, cancel);
         const std::vector<named_tensor> described = network_tensors(w.net);
         for (size_t i = 0; i < described.size(); ++i) { // the log-odds are the first row of the heads
             std::vector<float> & values = w.tensors[i];
@@ -424,7 +424,7 @@ class critic_trainer {
                     values[size_t(k)] *= float(scale.slope);
                 }
             } else if (described[i].name.find(".heads.bias") != std::string::npos) {
-                values[0] = float(values[0] * scale.slope + scale.shift);
+                values[0] = float(values[0] * scale.slope);
             }
             if (described[i].half) {
                 round_to_half(values); // what is reported is what is stored

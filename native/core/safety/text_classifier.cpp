@@ -312,7 +312,7 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts, b
         scores.push_back({ trainer.predict(featured[i]) });
         labels.push_back(featured[i].label);
     }
-    const calibration scale = fit_calibration(scores, labels, cancel);
+    const calibration scale = fit_calibration(scores, labels, /*with_shift =*/true, cancel);
     for (float & w : trainer.weights.buckets) {
         w = float(w * scale.slope);
     }

@@ -63,7 +63,7 @@ quadratic expand(const std::vector<std::vector<double>> & log_odds, const std::v
 
 }
 
-calibration fit_calibration(const std::vector<std::vector<double>> & log_odds, const std::vector<double> & labels,
+calibration fit_calibration(const std::vector<std::vector<double>> & log_odds, const std::vector<double> & labels, bool with_shift,
                             const cancel_flag & cancel) {
     const std::vector<double> targets = softened(labels);
     calibration best;
@@ -76,8 +76,8 @@ calibration fit_calibration(const std::vector<std::vector<double>> & log_odds, c
         if (!(determinant > 0)) {
             break;
         }
-        const double by_slope = (h[2] * g[0] - h[1] * g[1]) / determinant;
-        const double by_shift = (h[0] * g[1] - h[1] * g[0]) / determinant;
+        const double by_slope = with_shift ? (h[2] * g[0] - h[1] * g[1]) / determinant : g[0] / h[0];
+        const double by_shift = with_shift ? (h[0] * g[1] - h[1] * g[0]) / determinant : 0;
         bool moved = false;
         for (double step = 1; step > 1e-10 && !moved; step /= 2) {
             const calibration next = { best.slope - step * by_slope, best.shift - step * by_shift };
