@@ -71,11 +71,11 @@ describe("the embedded default", () => {
 });
 
 test("inferenceguard demo needs no argument, and --json prints its figures", async () => {
-	const text = await cli("demo", "--seed", "3");
+	const text = await cli("demo", "--seed", "3", "--threads", "1");
 	expect(text.status).toBe(0);
 	expect(text.stdout).toContain("Unguarded");
 	expect(text.stdout).toMatch(/over budget\s+refused/);
-	const json = JSON.parse((await cli("demo", "--seed", "3", "--json")).stdout);
+	const json = JSON.parse((await cli("demo", "--seed", "3", "--threads", "1", "--json")).stdout);
 	const [plain, guarded] = json.comparison;
 	expect(guarded.overBudget).toBe(0);
 	expect(plain.overBudget).toBeGreaterThan(guarded.overBudget);

@@ -175,10 +175,10 @@ function storyFigures(reply: Reply) {
 	return { text, outcome, costs, pSafe: safety.pSafe, usage, seconds: reply.timings.total / 1000, seed };
 }
 
-export async function demo(flags: { prompt?: string; seed?: string; json?: boolean }): Promise<void> {
+export async function demo(flags: { prompt?: string; seed?: string; threads?: string; json?: boolean }): Promise<void> {
 	const prompt = flags.prompt ?? opening;
 	const seed = numeric(flags.seed) ?? 1;
-	await using guard = await loadWithProgress(embeddedDefault);
+	await using guard = await loadWithProgress({ ...embeddedDefault, threads: numeric(flags.threads) });
 	const plain = await unguardedStory(guard, prompt, seed);
 	const safe = await guard.generate({ ...guarded, prompt, seed: plain.seed });
 	if (flags.json) {

@@ -58,6 +58,7 @@ program
 	.description("tell a bedtime story unguarded and guarded with the model that comes with the package")
 	.option("-p, --prompt <text>", "how the story begins")
 	.option("--seed <n>", "repeats the stories")
+	.option("--threads <n>", "CPU threads")
 	.option("--json", "print the same figures as one JSON line")
 	.action(demo);
 
