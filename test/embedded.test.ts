@@ -74,6 +74,7 @@ test("inferenceguard demo needs no argument, and --json prints its figures", asy
 	const text = await cli("demo", "--seed", "3", "--threads", "1");
 	expect(text.status).toBe(0);
 	expect(text.stdout).toContain("Unguarded");
+	expect(text.stdout).toMatch(/_\S[^_]*_/); // a sentence that the cost model objects to
 	expect(text.stdout).toMatch(/over budget\s+refused/);
 	const json = JSON.parse((await cli("demo", "--seed", "3", "--threads", "1", "--json")).stdout);
 	const [plain, guarded] = json.comparison;

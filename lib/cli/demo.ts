@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { stripVTControlCharacters, styleText } from "node:util";
 import { SingleBar } from "cli-progress";
 import { embeddedDefault, embeddedPrompts } from "../embedded.js";
-import type { InferenceGuard } from "../guard.js";
+import { InferenceGuard } from "../guard.js";
 import { readLexicon } from "../lexicon.js";
 import type { Reply } from "../reply.js";
 import type { SearchOptions } from "../types.js";
@@ -30,43 +30,89 @@ const overBudget = ({ safety }: Reply) => safety.constraints.some(({ cost, budge
 /** Whole words of the lexicon. */
 async function wordsOf(path: string): Promise<RegExp> {
 	const terms = (await readLexicon(path)).map(({ term }) => term.replaceAll("*", "\\p{L}*"));
-	return new RegExp(`(?<!\\p{L})(${terms.join("|")})(?!\\p{L})`, "giu");
+	return new RegExp(`(?<!\\p{L})(${terms.join("|")})(?!\\p{L})`, "iu");
 }
 
-function wrap(text: string, width: number): string[] {
-	const lines = [""];
-	for (const word of text.split(/\s+/).filter((part) => part !== "")) {
-		const last = lines.at(-1) as string;
-		if (last === "") lines[lines.length - 1] = word;
-		else if (last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
-		else lines.push(word);
+interface Word {
+	text: string;
+	/** The sentence that it stands in is over the budget of the grim cost model when read alone. */
+	grim: boolean;
+}
+
+/** The grim cost of every sentence, read alone: a table in which every token is followed by itself says one sentence at a time. */
+async function grimCosts(sentences: string[]): Promise<number[]> {
+	const logits = sentences.map((_, i) => sentences.map((_, j) => (i === j ? 1 : 0)));
+	await using reader = await InferenceGuard.load({ model: { pieces: sentences, logits }, ...embeddedDefault.constraints[0] });
+	const costs: number[] = [];
+	for (const [i] of sentences.entries()) {
+		costs.push((await reader.generate({ prompt: [i], strategy: "sample", temperature: 0, maxTokens: 1 })).safety.cost);
+	}
+	return costs;
+}
+
+async function wordsWithMarks(text: string): Promise<Word[]> {
+	const sentences = text.match(/[^.!?]+[.!?"']*/g) ?? [text];
+	const costs = await grimCosts(sentences);
+	const { budget } = embeddedDefault.constraints[0];
+	return sentences.flatMap((sentence, i) =>
+		sentence
+			.split(/\s+/)
+			.filter((word) => word !== "")
+			.map((word) => ({ text: word, grim: (costs[i] as number) > budget })),
+	);
+}
+
+function wrap(words: Word[], width: number): Word[][] {
+	const lines: Word[][] = [[]];
+	let used = 0;
+	for (const word of words) {
+		if (used > 0 && used + 1 + word.text.length > width) {
+			lines.push([]);
+			used = 0;
+		}
+		used += (used > 0 ? 1 : 0) + word.text.length;
+		lines.at(-1)?.push(word);
 	}
 	return lines;
 }
 
 interface Column {
 	title: string;
-	text: string;
+	words: Word[];
 }
 
-/** Two texts beside each other, or one below the other on a narrow terminal; what a lexicon finds is marked. */
-function sideBySide(left: Column, right: Column, marked: RegExp): void {
-	const mark = (text: string) => text.replace(marked, (hit) => color(["red", "bold"], process.stdout.isTTY ? hit : `[${hit}]`));
+/** Grim sentences in yellow and violent words in red; on no terminal between underscores and in brackets. */
+function markedLine(line: Word[], violent: RegExp): string {
+	const isTerminal = process.stdout.isTTY;
+	const yellow = (text: string) => (isTerminal ? color("yellow", text) : `_${text}_`);
+	const red = (text: string) => (isTerminal ? color(["red", "bold"], text) : `[${text}]`);
+	const runs: { grim: boolean; words: string[] }[] = [];
+	for (const { text, grim } of line) {
+		if (runs.at(-1)?.grim !== grim) runs.push({ grim, words: [] });
+		runs.at(-1)?.words.push(text);
+	}
+	const shown = (words: string[]) => words.map((word) => (violent.test(word) ? red(word) : word)).join(" ");
+	return runs.map(({ grim, words }) => (grim ? yellow(shown(words)) : shown(words))).join(" ");
+}
+
+/** Two texts beside each other, or one below the other on a narrow terminal; what the cost models object to is marked. */
+function sideBySide(left: Column, right: Column, violent: RegExp): void {
+	const lines = ({ words }: Column, width: number) => wrap(words, width).map((line) => markedLine(line, violent));
 	const columns = process.stdout.columns ?? 2 * widestColumn + margin.length + gap.length;
 	const half = Math.min(widestColumn, Math.floor((columns - margin.length - gap.length) / 2));
 	if (half < narrowestColumn) {
-		for (const { title, text } of [left, right]) {
-			console.log(`${margin}${color("bold", title)}\n`);
-			for (const line of wrap(text, columns - margin.length)) console.log(margin + mark(line));
+		for (const column of [left, right]) {
+			console.log(`${margin}${color("bold", column.title)}\n`);
+			for (const line of lines(column, columns - margin.length)) console.log(margin + line);
 			console.log();
 		}
 		return;
 	}
-	const lines = (column: Column) => [color("bold", column.title), "", ...wrap(column.text, half).map(mark)];
-	const [a, b] = [lines(left), lines(right)];
+	const [a, b] = [left, right].map((column) => [color("bold", column.title), "", ...lines(column, half)]) as [string[], string[]];
+	const width = Math.max(...a.map((line) => stripVTControlCharacters(line).length));
 	for (let i = 0; i < Math.max(a.length, b.length); i++) {
 		const cell = a[i] ?? "";
-		const padding = " ".repeat(Math.max(0, half - stripVTControlCharacters(cell).length));
+		const padding = " ".repeat(width - stripVTControlCharacters(cell).length);
 		console.log(`${margin}${cell}${padding}${gap}${b[i] ?? ""}`.trimEnd());
 	}
 	console.log();
@@ -186,14 +232,14 @@ export async function demo(flags: { prompt?: string; seed?: string; threads?: st
 		console.log(JSON.stringify({ ...stories, comparison: await compare(guard, seed) }));
 		return;
 	}
+	const told = safe.outcome === "refused" ? "(no story within budget was found)" : prompt + safe.text;
 	sideBySide(
-		{ title: "Unguarded: plain sampling", text: prompt + plain.text },
-		{
-			title: "Guarded: within both budgets",
-			text: safe.outcome === "refused" ? "(no story within budget was found)" : prompt + safe.text,
-		},
+		{ title: "Unguarded: plain sampling", words: await wordsWithMarks(prompt + plain.text) },
+		{ title: "Guarded: within both budgets", words: await wordsWithMarks(told) },
 		await wordsOf(embeddedDefault.constraints[1].cost.lexicon),
 	);
+	const [sentences, words] = process.stdout.isTTY ? ["Yellow", "Red"] : ["_Underscored_", "[Bracketed]"];
+	console.log(`${sentences}: sentences that are grim when read alone. ${words}: words of violence.\n`);
 	verdict("Unguarded", plain);
 	verdict("Guarded", safe);
 	console.log(
