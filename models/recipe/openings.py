@@ -74,9 +74,9 @@ def opening(pattern, random_source):
 def main():
     random_source = random.Random(0)
     for split, count in COUNTS.items():
-        sentences = set()
+        sentences = {}  # in order of insertion: a set of strings would be in another order in every run
         while len(sentences) < count:
-            sentences.add(opening(PATTERNS[split][len(sentences) % len(PATTERNS[split])], random_source))
+            sentences[opening(PATTERNS[split][len(sentences) % len(PATTERNS[split])], random_source)] = True
         for sentence in sorted(sentences, key=lambda s: random_source.random()):
             print(json.dumps({"prompt": sentence, "split": split}))
 
