@@ -163,7 +163,7 @@ const methodNamed = (name: string): MethodSummary => ({
 		safeAnswerRate: unknown,
 		refusalRate: unknown,
 		overRefusalRate: unknown,
-		cost: unknown,
+		costs: [unknown],
 		reward: unknown,
 		rewardSd: null,
 		seconds: unknown,
@@ -175,6 +175,7 @@ const methodNamed = (name: string): MethodSummary => ({
 		distinct3: null,
 		judges: {},
 	},
+	categories: {},
 });
 
 const response = (more: Partial<ResponseRecord>): ResponseRecord => ({

@@ -138,6 +138,20 @@ describe("a journal", () => {
 		await next.close();
 	});
 
+	test("that a dead run left locked goes to one of those that find it", async () => {
+		const child = spawn(process.execPath, ["-e", ""]);
+		await once(child, "exit");
+		for (let round = 0; round < 20; round++) {
+			const path = file(`abandoned-${round}`);
+			writeFileSync(`${path}.lock`, String(child.pid));
+			const opened = await Promise.allSettled(Array.from({ length: 16 }, () => Journal.open(path, header)));
+			const held = opened.filter((one) => one.status === "fulfilled");
+			expect(held).toHaveLength(1);
+			await held[0]!.value.close();
+			await (await Journal.open(path, header)).close();
+		}
+	});
+
 	test("that cannot be opened is left free", async () => {
 		await expect(Journal.open(written("free", header), { ...header, name: "other" })).rejects.toMatchObject(invalid("name"));
 		await (await Journal.open(file("free"), header)).close();

@@ -90,7 +90,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		const values: Record<number, (number | string | null)[]> = {
 			1: methods.map(({ name }) => name),
 			2: methods.map(({ estimates }) => estimates.reward.value),
-			3: methods.map(({ estimates }) => estimates.cost.value),
+			3: methods.map(({ estimates }) => estimates.costs[0]!.value),
 			4: methods.map(({ estimates }) => estimates.safetyRate.value),
 			7: methods.map(({ estimates }) => estimates.tokensPerEmitted.value),
 			19: methods.map(({ estimates }) => estimates.perplexity.value),
@@ -170,6 +170,34 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		]) {
 			expect(tree).toContain(reason);
 		}
+	});
+
+	test("prompts' categories: a table of their own, and beside the response", async () => {
+		expect(await evaluationReportPage(summary, [])).not.toContain("Safety by category");
+		const share = (value: number | null) => ({ value, interval: null });
+		const methods = summary.methods.map((method, m) => ({
+			...method,
+			categories: {
+				"O1: <Tea>": { responses: 3, safetyRate: share(m / 16), refusalRate: share(0) },
+				"O2: Poems": { responses: 2, safetyRate: share(null), refusalRate: share(1) },
+			},
+		}));
+		const page = await open(await evaluationReportPage({ ...summary, methods }, responses(2)), "#response=1");
+		expect(await texts(page, "#categories thead th")).toEqual(["Method", "O1: <Tea>", "O2: Poems"]);
+		expect(await texts(page, "#categories tbody tr:nth-child(5) > *")).toEqual([summary.methods[4]!.name, "25.0 %", "–"]);
+		expect(await words(page, "#opened")).toContain("lies");
+		expect(await words(page, "#opened")).toContain("harmful");
+	});
+
+	test("every cost model has its own column", async () => {
+		const methods = summary.methods.map((method) => ({
+			...method,
+			estimates: { ...method.estimates, costs: [method.estimates.costs[0]!, { value: 7, interval: null }] },
+		}));
+		const page = await open(await evaluationReportPage({ ...summary, methods }, []));
+		const titles = await texts(page, "#methods thead th");
+		expect(titles.filter((title) => title.startsWith("Cost"))).toEqual(["Cost\u00a01", "Cost\u00a02"]);
+		expect((await texts(page, "#methods tbody tr:nth-child(1) > *"))[titles.indexOf("Cost\u00a02")]).toBe("7.00");
 	});
 
 	test("every candidate of any search is in its tree once, and the path to the answer is marked", async () => {

@@ -62,7 +62,7 @@ function method([family, n, reward, sd, cost, safety, judged, seconds, tokens]: 
 			safeAnswerRate: share((safety * answered) / responses),
 			refusalRate: share(refused / responses + 0.05),
 			overRefusalRate: nothing,
-			cost: around(cost, 0.21),
+			costs: [around(cost, 0.21)],
 			reward: around(reward, 0.18),
 			rewardSd: sd,
 			seconds: around(seconds, seconds / 50),
@@ -74,6 +74,7 @@ function method([family, n, reward, sd, cost, safety, judged, seconds, tokens]: 
 			distinct3: 0.72,
 			judges: { roberta: share(judged), "word list": share(judged - 0.03) },
 		},
+		categories: {},
 	};
 }
 
@@ -109,7 +110,7 @@ export function emptyMethod(name: string): MethodSummary {
 				safetyRate: nothing,
 				safeAnswerRate: nothing,
 				refusalRate: nothing,
-				cost: nothing,
+				costs: [nothing],
 				reward: nothing,
 				rewardSd: null,
 				seconds: nothing,
@@ -178,6 +179,8 @@ export function responses(prompts: number): ReportResponse[] {
 				method: summary.methods[m]!.name,
 				prompt: `prompt-${p}`,
 				promptText: `What lies${text(p, 12)}?`,
+				category: p % 2 === 0 ? "lies" : null,
+				label: p % 2 === 0 ? "harmful" : null,
 				seed: 1,
 				outcome: refused ? "refused" : guarded ? (p % 2 ? "steered" : "safe") : "unguarded",
 				finishReason: refused ? "safety" : "length",

@@ -20,14 +20,17 @@ const folder = temporaryFolder();
 const model = smallModel(folder);
 const file = (name: string) => join(folder, name);
 const pieces = Array.from({ length: 24 }, (_, i) => `w${300 + i} w${280 + i}`);
-writeFileSync(file("prompts.jsonl"), pieces.map((prompt, i) => JSON.stringify({ prompt, kind: i % 2 === 0 ? "fine" : "bad" })).join("\n"));
+writeFileSync(
+	file("prompts.jsonl"),
+	pieces.map((prompt, i) => JSON.stringify({ prompt, kind: i % 2 === 0 ? "fine" : "bad", topic: `topic ${i % 3}` })).join("\n"),
+);
 writeFileSync(file("words.txt"), "w3*\nw45*\n");
 writeFileSync(file("others.txt"), "w29*\n");
 
 const config = (more: Partial<EvaluationConfig> = {}): EvaluationConfig => ({
 	name: "small",
 	guard: { model, cost: { lexicon: file("words.txt") }, budget: 0, threads: 1 },
-	data: { file: file("prompts.jsonl"), labelField: "kind", benign: ["fine"] },
+	data: { file: file("prompts.jsonl"), labelField: "kind", benign: ["fine"], categoryField: "topic" },
 	judges: [{ name: "others", cost: { lexicon: file("others.txt") }, budget: 0 }],
 	defaults: { maxTokens: 12, blockLength: 4 },
 	methods: [
@@ -107,6 +110,15 @@ describe("an evaluation", () => {
 				Math.exp(-mean(answered.filter((one) => one.emittedTokens > 0).map((one) => one.logLikelihood))),
 				6,
 			);
+			expect(row.estimates.costs.map(({ value }) => value)).toEqual([expect.closeTo(mean(answered.map(({ costs }) => costs[0]!.cost)), 9)]);
+			expect(Object.keys(row.categories)).toEqual(["topic 0", "topic 1", "topic 2"]);
+			for (const [t, category] of Object.values(row.categories).entries()) {
+				const ofTopic = own.filter(({ prompt }) => (Number(prompt) - 1) % 3 === t);
+				const safe = ofTopic.filter(({ outcome }) => outcome !== "refused").map(({ withinBudget }) => Number(withinBudget));
+				expect(category.responses).toBe(16);
+				expect(category.safetyRate.value).toBeCloseTo(mean(safe), 12);
+				expect(category.refusalRate.value).toBeCloseTo(mean(ofTopic.map(({ refusal }) => Number(refusal))), 12);
+			}
 			const [low, high] = row.estimates.safetyRate.interval ?? [Number.NaN, Number.NaN];
 			expect(low).toBeLessThanOrEqual(row.safetyRate as number);
 			expect(high).toBeGreaterThanOrEqual(row.safetyRate as number);

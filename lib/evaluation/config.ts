@@ -46,7 +46,7 @@ export interface EvaluationConfig {
 	seeds?: readonly number[];
 	/**
 	 * So many of the first prompts keep the search's tree, at the first seed, for the report; default 3. Not of methods that expand
-	 * single tokens, whose trees have a node per token and candidate.
+	 * single tokens, whose trees have a node per token and candidate; nor of responses that the journal has without one.
 	 */
 	traces?: number;
 	/** So many of the first prompts have their responses in the report; default 20. The journal has all of them. */

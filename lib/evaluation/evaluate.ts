@@ -349,17 +349,20 @@ async function writeResults(
 		throw new InvalidDataError(`expected prompts that the model can be given, but every one of ${prompts.length} was left out: ${codes}`);
 	}
 	const summary = summarise(config, header, prompts, responses, skipped);
-	const texts = new Map(prompts.map(({ id, text }) => [id, text]));
+	const asked = new Map(prompts.map((prompt) => [prompt.id, prompt]));
 	await writeJson(join(out, resultFiles.summary), summary);
 	const first = new Set(prompts.slice(0, config.reportPrompts).map(({ id }) => id));
-	const shown = responses
-		.filter(({ prompt }) => first.has(prompt))
-		.map((response) => ({ ...response, promptText: texts.get(response.prompt) ?? "" }));
+	const shown = responses.flatMap((response) => {
+		const prompt = asked.get(response.prompt);
+		if (prompt === undefined || !first.has(prompt.id)) return [];
+		return [{ ...response, promptText: prompt.text, category: prompt.category, label: prompt.label }];
+	});
 	await replaceText(join(out, resultFiles.report), await evaluationReportPage(summary, shown, config.notes));
 	if (inspect) {
-		for (const { prompt } of skipped) texts.delete(prompt);
-		const asked = responses.filter(({ prompt }) => texts.has(prompt));
-		for (const [i, log] of inspectLogs(summary, asked, texts, new Date()).entries()) {
+		const left = new Set(skipped.map(({ prompt }) => prompt));
+		const texts = new Map(prompts.filter(({ id }) => !left.has(id)).map(({ id, text }) => [id, text]));
+		const answered = responses.filter(({ prompt }) => texts.has(prompt));
+		for (const [i, log] of inspectLogs(summary, answered, texts, new Date()).entries()) {
 			await writeJson(join(out, `inspect-${i + 1}.json`), log);
 		}
 	}

@@ -13,17 +13,44 @@ function isDead(pid: string): boolean {
 	}
 }
 
-/** Takes a lock, over from a process that is no more. Returns the process that holds it, undefined where that is now this one. */
-export async function takeLock(path: string): Promise<string | undefined> {
-	for (;;) {
-		try {
-			await writeFile(path, String(process.pid), { flag: "wx" });
-			return undefined;
-		} catch (error) {
-			if (codeOf(error) !== "EEXIST") throw error;
-		}
-		const holder = await readFile(path, "utf8");
-		if (!isDead(holder)) return holder;
-		await rm(path, { force: true });
+/** Makes the file, unless there is one. */
+async function make(path: string): Promise<boolean> {
+	try {
+		await writeFile(path, String(process.pid), { flag: "wx" });
+		return true;
+	} catch (error) {
+		if (codeOf(error) !== "EEXIST") throw error;
+		return false;
 	}
+}
+
+/** What stands in the file; undefined where it is gone. */
+async function read(path: string): Promise<string | undefined> {
+	try {
+		return await readFile(path, "utf8");
+	} catch (error) {
+		if (codeOf(error) !== "ENOENT") throw error;
+		return undefined;
+	}
+}
+
+/**
+ * Takes a lock, over from a process that is no more. Returns the process that holds it, undefined where that is now this one. Of the
+ * processes that find it abandoned one replaces it, under a lock of its own, so that what another has taken meanwhile stays.
+ */
+export async function takeLock(path: string): Promise<string | undefined> {
+	const takeover = `${path}.takeover`;
+	while (!(await make(path))) {
+		const holder = await read(path);
+		if (holder === undefined) continue; // just released
+		if (!isDead(holder) || !(await make(takeover))) return holder;
+		try {
+			if ((await read(path)) !== holder) continue;
+			await writeFile(path, String(process.pid));
+			break;
+		} finally {
+			await rm(takeover, { force: true });
+		}
+	}
+	return undefined;
 }

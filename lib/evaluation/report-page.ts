@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { escapeHtml, htmlPage } from "../page.js";
 import { style } from "./report-style.js";
-import { methodTable } from "./report-table.js";
+import { categoryTable, methodTable } from "./report-table.js";
 import type { EvaluationSummary, ReportResponse } from "./types.js";
 
 /** The modules of the page's script, each after those that it imports. */
@@ -86,7 +86,7 @@ export async function evaluationReportPage(summary: EvaluationSummary, responses
 ${methodTable(summary)}
 <h2>Plots</h2>
 <div id="plots"></div>
-<h2>Responses</h2>
+${categoryTable(summary)}<h2>Responses</h2>
 <div id="responses"></div>
 </main>`;
 	const data = { judges: summary.judges, methods, responses: rounded(responses) };

@@ -1,6 +1,6 @@
 // The table of methods, in the layout of the paper's tables (arXiv 2502.01208): Method, Reward, Cost, Safety, Time, and more behind them.
 import { escapeHtml, percent } from "../page.js";
-import type { EvaluationSummary, MethodSummary } from "./types.js";
+import type { CategorySummary, EvaluationSummary, MethodSummary } from "./types.js";
 
 type Format = (value: number) => string;
 
@@ -52,7 +52,16 @@ function estimate(
 
 const further = (column: Column): Column => ({ ...column, further: true });
 
-function columns(judges: string[]): Column[] {
+function columns(judges: string[], methods: MethodSummary[]): Column[] {
+	const constraints = Math.max(...methods.map(({ estimates }) => estimates.costs.length));
+	const costs = Array.from({ length: constraints }, (_, i) =>
+		estimate(
+			constraints === 1 ? "Cost" : `Cost&nbsp;${i + 1}`,
+			`Mean discounted cost under the search’s cost model${constraints === 1 ? "" : ` of constraint ${i + 1}`}.`,
+			({ estimates }) => estimates.costs[i],
+			decimals,
+		),
+	);
 	const judged = judges.map((judge, i) =>
 		estimate(
 			i === 0 ? "Judge’s safety" : `${escapeHtml(judge)}’s safety`,
@@ -76,7 +85,7 @@ function columns(judges: string[]): Column[] {
 			decimals,
 			({ estimates }) => estimates.rewardSd,
 		),
-		estimate("Cost", "Mean discounted cost under the search’s cost model.", ({ estimates }) => estimates.cost, decimals),
+		...costs,
 		estimate(
 			"Safety",
 			"Responses within every budget under the search’s cost models, among the answered ones.",
@@ -133,7 +142,7 @@ function columns(judges: string[]): Column[] {
 
 /** The table, sortable by the page's script, and a list of what its columns mean. Rows have the ids `method-1`…. */
 export function methodTable({ methods, judges }: EvaluationSummary): string {
-	const all = columns(judges);
+	const all = columns(judges, methods);
 	const hidden = (column: Column) => (column.further ? ' class="further"' : "");
 	const head = all.map((column) => `<th scope="col"${hidden(column)}><button type="button">${column.title}</button></th>`);
 	const row = (method: MethodSummary, place: number) => {
@@ -154,4 +163,25 @@ ${methods.map((method, i) => row(method, i + 1)).join("\n")}
 </tbody></table></div>
 <p class="quiet">In smaller type: 95 % intervals, by Wilson for shares, by bootstrap over prompts for means.</p>
 <details class="meanings"><summary>What the columns mean</summary><dl>${meanings.join("")}</dl></details>`;
+}
+
+/** Safety by the prompts' category; nothing where the data set names none. */
+export function categoryTable({ methods }: EvaluationSummary): string {
+	const categories = Object.keys(methods[0]?.categories ?? {});
+	if (categories.length === 0) return "";
+	const cell = ({ safetyRate: { value, interval } }: CategorySummary) =>
+		value === null ? "–" : `${percent(value)}${interval ? small(interval.map(percent).join(" to ")) : ""}`;
+	const row = ({ name, categories: found }: MethodSummary) =>
+		`<tr><th scope="row">${escapeHtml(name)}</th>${Object.values(found)
+			.map((one) => `<td>${cell(one)}</td>`)
+			.join("")}</tr>`;
+	return `<h2 id="categories-heading">Safety by category</h2>
+<div class="wide" role="region" aria-labelledby="categories-heading" tabindex="0">
+<table id="categories" aria-labelledby="categories-heading">
+<thead><tr><th scope="col">Method</th>${categories.map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join("")}</tr></thead>
+<tbody>
+${methods.map(row).join("\n")}
+</tbody></table></div>
+<p class="quiet">Responses within every budget, among the answered ones, by the category that the data set gives the prompt.</p>
+`;
 }

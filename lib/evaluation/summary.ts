@@ -9,7 +9,7 @@ import type { CheckedConfig } from "./config.js";
 import type { EvaluationPrompt } from "./datasets.js";
 import type { JournalHeader, SkippedPrompt } from "./journal.js";
 import { distinct } from "./text-metrics.js";
-import type { Estimate, EvaluationSummary, MethodSummary, ResponseRecord } from "./types.js";
+import type { CategorySummary, Estimate, EvaluationSummary, MethodSummary, ResponseRecord } from "./types.js";
 
 type Method = CheckedConfig["methods"][number];
 
@@ -70,6 +70,7 @@ function settingsOf(method: Method, defaults: Record<string, unknown>): { settin
 }
 
 const isAnswered = ({ outcome }: ResponseRecord) => outcome !== "refused";
+const isSafe = (row: ResponseRecord) => isAnswered(row) && row.withinBudget;
 
 /**
  * A share with its Wilson interval. Responses to one prompt are not independent: the interval is that of as many independent ones
@@ -127,14 +128,26 @@ function tokensPerEmitted(rows: readonly ResponseRecord[]): Estimate {
 	return { value: ratio, interval: interval && [ratio + interval[0], ratio + interval[1]] };
 }
 
+function byCategory(rows: readonly ResponseRecord[], prompts: readonly EvaluationPrompt[]): Record<string, CategorySummary> {
+	const categoryOf = new Map(prompts.map(({ id, category }) => [id, category]));
+	const categories = [...new Set(categoryOf.values())].filter((category) => category !== null).sort();
+	return Object.fromEntries(
+		categories.map((category) => {
+			const own = rows.filter(({ prompt }) => categoryOf.get(prompt) === category);
+			const refusalRate = share(own, ({ refusal }) => refusal);
+			return [category, { responses: own.length, safetyRate: share(own.filter(isAnswered), isSafe), refusalRate }];
+		}),
+	);
+}
+
 function summariseMethod(
 	method: Method,
 	rows: readonly ResponseRecord[],
 	config: CheckedConfig,
-	benign: ReadonlySet<string>,
+	prompts: readonly EvaluationPrompt[],
 ): MethodSummary {
+	const benign = new Set(prompts.filter(({ label }) => label === "benign").map(({ id }) => id));
 	const answered = rows.filter(isAnswered);
-	const isSafe = (row: ResponseRecord) => isAnswered(row) && row.withinBudget;
 	const judged = Object.fromEntries(
 		config.judges.map(({ name }) => [name, share(answered, ({ judges }) => judges[name]?.withinBudget === true)]),
 	);
@@ -147,7 +160,7 @@ function summariseMethod(
 			rows.filter(({ prompt }) => benign.has(prompt)),
 			({ refusal }) => refusal,
 		),
-		cost: mean(answered, ({ costs }) => costs.reduce((sum, { cost }) => sum + cost, 0)),
+		costs: (rows[0]?.costs ?? []).map((_, i) => mean(answered, ({ costs }) => costs[i]?.cost ?? null)),
 		reward: mean(answered, ({ reward }) => reward),
 		rewardSd: standardDeviation(answered.flatMap(({ reward }) => (reward === null ? [] : [reward]))),
 		seconds: mean(rows, ({ seconds }) => seconds),
@@ -174,6 +187,7 @@ function summariseMethod(
 		secondsMean: estimates.seconds.value,
 		tokensPerEmitted: estimates.tokensPerEmitted.value,
 		estimates,
+		categories: byCategory(rows, prompts),
 	};
 }
 
@@ -185,7 +199,6 @@ export function summarise(
 	responses: readonly ResponseRecord[],
 	skipped: readonly SkippedPrompt[],
 ): EvaluationSummary {
-	const benign = new Set(prompts.filter(({ label }) => label === "benign").map(({ id }) => id));
 	return {
 		version: 1,
 		name: config.name,
@@ -200,7 +213,7 @@ export function summarise(
 				method,
 				responses.filter((row) => row.method === method.name),
 				config,
-				benign,
+				prompts,
 			),
 		),
 	};

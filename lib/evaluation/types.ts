@@ -1,5 +1,6 @@
 import type { Interval } from "../data/metrics.js";
 import type { Outcome, TraceNode } from "../reply.js";
+import type { PromptLabel } from "./presets.js";
 
 /** What an independent judge says of a response. */
 export interface Verdict {
@@ -46,6 +47,15 @@ export interface Estimate {
 	interval: Interval | null;
 }
 
+/** A method's responses to the prompts of one category. */
+export interface CategorySummary {
+	responses: number;
+	/** Within every budget, among the answered ones. */
+	safetyRate: Estimate;
+	/** The text declines to answer, or nothing left the search; among all. */
+	refusalRate: Estimate;
+}
+
 /** A method's row in `summary.json`. Counts are of responses; "answered" ones are neither refused nor truncated to nothing. */
 export interface MethodSummary {
 	name: string;
@@ -78,8 +88,8 @@ export interface MethodSummary {
 		refusalRate: Estimate;
 		/** Refusals among prompts labelled benign; null where the data set labels none. */
 		overRefusalRate: Estimate;
-		/** Sum over the search's cost models. */
-		cost: Estimate;
+		/** Per constraint of the search. */
+		costs: Estimate[];
 		reward: Estimate;
 		rewardSd: number | null;
 		seconds: Estimate;
@@ -93,6 +103,8 @@ export interface MethodSummary {
 		distinct3: number | null;
 		judges: Record<string, Estimate>;
 	};
+	/** By the prompts' category; empty where the data set names none. */
+	categories: Record<string, CategorySummary>;
 }
 
 /** What `summary.json` holds. */
@@ -115,4 +127,7 @@ export interface EvaluationSummary {
 /** A response in the report's viewer. */
 export interface ReportResponse extends ResponseRecord {
 	promptText: string;
+	/** Of the prompt; null where the data set names none. */
+	category: string | null;
+	label: PromptLabel | null;
 }

@@ -124,6 +124,8 @@ function factList(response) {
 	const facts = {
 		Method: response.method,
 		"Prompt’s id": response.prompt,
+		...(response.category !== null && { Category: response.category }),
+		...(response.label !== null && { Label: response.label }),
 		Seed: String(response.seed),
 		Outcome: `${response.outcome}: ${outcomes[response.outcome]}`,
 		"Finish reason": response.finishReason,
