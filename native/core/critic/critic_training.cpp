@@ -27,9 +27,6 @@ struct example {
     const rollout_position * position;
 };
 
-struct scheduler_deleter {
-    void operator()(ggml_backend_sched_t scheduler) const { ggml_backend_sched_free(scheduler); }
-};
 struct optimizer_deleter {
     void operator()(ggml_opt_context_t optimizer) const { ggml_opt_free(optimizer); }
 };
@@ -75,8 +72,8 @@ class critic_trainer {
     const cancel_flag &             cancel;
     const epoch_function &           on_epoch;
     ggml_backend_dev_t              device;
-    backend_ptr                     backend;
-    backend_ptr                     cpu; // for what the device cannot compute
+    ggml_backend_ptr                backend;
+    ggml_backend_ptr                cpu; // for what the device cannot compute
     std::vector<example>            training, validation, testing;
     std::vector<std::vector<float>> member_weights; // [prompt][member]
     critic_weights                  w;
@@ -303,20 +300,20 @@ class critic_trainer {
     void fit() {
         const int64_t batch_size = std::min<int64_t>(options.batch_size, int64_t(training.size()));
         const int64_t width = w.net.n_inputs + 2 + w.net.n_members;
-        const context_ptr inputs(ggml_init({ ggml_tensor_overhead(), nullptr, /*no_alloc =*/true }));
+        const ggml_context_ptr inputs(ggml_init({ ggml_tensor_overhead(), nullptr, /*no_alloc =*/true }));
         ggml_tensor * batch = ggml_new_tensor_2d(inputs.get(), GGML_TYPE_F32, width, batch_size);
-        const buffer_ptr inputs_buffer(ggml_backend_alloc_ctx_tensors(inputs.get(), backend.get()));
+        const ggml_backend_buffer_ptr inputs_buffer(ggml_backend_alloc_ctx_tensors(inputs.get(), backend.get()));
         if (!inputs_buffer) {
             throw error("OUT_OF_MEMORY", format("there is not enough memory for batches of %lld examples", (long long) batch_size));
         }
         const size_t graph_bytes = 3 * ggml_graph_overhead_custom(GGML_DEFAULT_GRAPH_SIZE, true);
-        const context_ptr ctx(ggml_init({ graph_bytes + ggml_tensor_overhead() * GGML_DEFAULT_GRAPH_SIZE * 2, nullptr, /*no_alloc =*/true }));
+        const ggml_context_ptr ctx(ggml_init({ graph_bytes + ggml_tensor_overhead() * GGML_DEFAULT_GRAPH_SIZE * 2, nullptr, /*no_alloc =*/true }));
         std::vector<ggml_backend_t> backends = { backend.get() };
         if (device != nullptr) {
             cpu = open_backend(nullptr, options.n_threads);
             backends.push_back(cpu.get());
         }
-        const std::unique_ptr<ggml_backend_sched, scheduler_deleter> scheduler(
+        const ggml_backend_sched_ptr scheduler(
             ggml_backend_sched_new(backends.data(), nullptr, int(backends.size()), GGML_DEFAULT_GRAPH_SIZE, false, true));
         ggml_opt_params params = ggml_opt_default_params(scheduler.get(), GGML_OPT_LOSS_TYPE_MEAN);
         params.ctx_compute = ctx.get();

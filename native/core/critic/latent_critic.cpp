@@ -130,7 +130,7 @@ std::vector<critic_output> latent_critic::judge(const std::vector<critic_input> 
 }
 
 latent_critic::climber::climber(const critic_weights & weights)
-    : backend(open_backend(nullptr, /*n_threads =*/1)), net(weights.net, backend.get(), false), runner(net, backend.get()) {
+    : backend(open_backend(nullptr, /*n_threads =*/1)), net(weights.net, backend.get(), false) {
     net.set_weights(weights.tensors);
 }
 
@@ -147,18 +147,15 @@ std::vector<float> latent_critic::ascend(const std::vector<critic_input> & input
     const size_t n_embd = size_t(weights.features.n_embd);
     const size_t n_features = size_t(weights.features.size());
     std::vector<float> hidden;
-    std::vector<critic_input> states = inputs;
     for (const critic_input & in : inputs) {
         hidden.insert(hidden.end(), in.hidden, in.hidden + n_embd);
     }
-    for (size_t i = 0; i < states.size(); ++i) {
-        states[i].hidden = &hidden[i * n_embd];
-    }
+    std::vector<float> states = standardised(inputs);
+    network_gradient gradient(climbs->net, climbs->backend.get(), inputs.size());
     for (int32_t step = 0; step < options.n_steps; ++step) {
         cancel.check();
-        const std::vector<float> uphill =
-            climbs->runner.gradient(standardised(states), states.size(), weights.value_scale, options.lambda);
-        for (size_t i = 0; i < states.size(); ++i) {
+        const std::vector<float> uphill = gradient.at(states, weights.value_scale, options.lambda);
+        for (size_t i = 0; i < inputs.size(); ++i) {
             float * h = &hidden[i * n_embd];
             const float * g = &uphill[i * n_features];
             const double inverse_rms = inverse_root_mean_square(h, n_embd);
@@ -169,6 +166,10 @@ std::vector<float> latent_critic::ascend(const std::vector<critic_input> & input
             for (size_t k = 0; k < n_embd; ++k) {
                 const double normed = h[k] * inverse_rms;
                 h[k] += float(options.step_size * inverse_rms * (g[k] / weights.scale[k] - normed * along / double(n_embd)));
+            }
+            const double moved_inverse_rms = inverse_root_mean_square(h, n_embd);
+            for (size_t k = 0; k < n_embd; ++k) {
+                states[i * n_features + k] = float((h[k] * moved_inverse_rms - weights.mean[k]) / weights.scale[k]);
             }
         }
     }

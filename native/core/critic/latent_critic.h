@@ -33,17 +33,16 @@ class latent_critic : public critic {
                                       const cancel_flag & cancel) override;
 
   private:
-    critic_weights weights;
-    backend_ptr    backend;
-    network        net;
-    network_runner runner;
-    int32_t        max_tokens = 1;
+    critic_weights   weights;
+    ggml_backend_ptr backend;
+    network          net;
+    network_runner   runner;
+    int32_t          max_tokens = 1;
 
     // on the CPU: backends of GPUs lack operations of the backward pass
     struct climber {
-        backend_ptr    backend;
-        network        net;
-        network_runner runner;
+        ggml_backend_ptr backend;
+        network          net;
 
         explicit climber(const critic_weights & weights);
     };

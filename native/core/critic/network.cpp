@@ -9,8 +9,8 @@
 
 namespace ig {
 
-backend_ptr open_backend(ggml_backend_dev_t device, int32_t n_threads) {
-    backend_ptr backend(device != nullptr ? ggml_backend_dev_init(device, nullptr) : ggml_backend_cpu_init());
+ggml_backend_ptr open_backend(ggml_backend_dev_t device, int32_t n_threads) {
+    ggml_backend_ptr backend(device != nullptr ? ggml_backend_dev_init(device, nullptr) : ggml_backend_cpu_init());
     if (!backend) {
         throw error("OUT_OF_MEMORY", "the device of the model could not be opened for the critic");
     }
@@ -96,27 +96,29 @@ ggml_tensor * network::forward(ggml_context * graph, ggml_tensor * x, int32_t me
     return linear(x);
 }
 
-network_runner::network_runner(const network & net, ggml_backend_t backend)
-    : net(net), backend(backend), allocator(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend))) {}
+namespace {
 
-network_runner::~network_runner() { ggml_gallocr_free(allocator); }
-
-void network_runner::allocate(ggml_cgraph * graph, size_t n_rows) {
+void allocate(ggml_gallocr_t allocator, ggml_cgraph * graph, size_t n_rows) {
     if (!ggml_gallocr_alloc_graph(allocator, graph)) {
         throw error("OUT_OF_MEMORY", format("there is not enough memory for the critic to judge %zu states", n_rows));
     }
 }
 
-void network_runner::compute(ggml_cgraph * graph) {
+void compute(ggml_backend_t backend, ggml_cgraph * graph) {
     if (ggml_backend_graph_compute(backend, graph) != GGML_STATUS_SUCCESS) {
         throw error("DECODE_FAILED", "the critic's network could not be computed");
     }
 }
 
+}
+
+network_runner::network_runner(const network & net, ggml_backend_t backend)
+    : net(net), backend(backend), allocator(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend))) {}
+
 network_output network_runner::run(const std::vector<float> & inputs, size_t n_rows) {
     const size_t n_nodes = size_t(net.shape.n_members) * size_t(3 * net.shape.n_layers + 2) + 1;
     const size_t bytes = ggml_tensor_overhead() * n_nodes + ggml_graph_overhead_custom(n_nodes * 2, false);
-    const context_ptr ctx(ggml_init({ bytes, nullptr, /*no_alloc =*/true }));
+    const ggml_context_ptr ctx(ggml_init({ bytes, nullptr, /*no_alloc =*/true }));
     ggml_tensor * x = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, net.shape.n_inputs, int64_t(n_rows));
     ggml_set_input(x);
     ggml_cgraph * graph = ggml_new_graph_custom(ctx.get(), n_nodes * 2, false);
@@ -126,9 +128,9 @@ network_output network_runner::run(const std::vector<float> & inputs, size_t n_r
         ggml_set_output(heads.back());
         ggml_build_forward_expand(graph, heads.back());
     }
-    allocate(graph, n_rows);
+    allocate(allocator.get(), graph, n_rows);
     ggml_backend_tensor_set(x, inputs.data(), 0, ggml_nbytes(x));
-    compute(graph);
+    compute(backend, graph);
     network_output out;
     std::vector<float> both(n_rows * n_heads);
     for (ggml_tensor * h : heads) {
@@ -143,41 +145,48 @@ network_output network_runner::run(const std::vector<float> & inputs, size_t n_r
     return out;
 }
 
-std::vector<float> network_runner::gradient(const std::vector<float> & inputs, size_t n_rows, double value_scale, double lambda) {
-    const size_t n_members = size_t(net.shape.n_members);
-    const network_output heads = run(inputs, n_rows);
-    const size_t n_nodes = n_members * size_t(12 * net.shape.n_layers + 20) + 16;
+network_gradient::network_gradient(const network & net, ggml_backend_t backend, size_t n_rows)
+    : net(net), backend(backend), n_rows(n_rows), forward(net, backend),
+      allocator(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend))) {
+    const size_t n_nodes = size_t(net.shape.n_members) * size_t(12 * net.shape.n_layers + 20) + 16;
     const size_t bytes = ggml_tensor_overhead() * n_nodes + ggml_graph_overhead_custom(n_nodes, true);
-    const context_ptr ctx(ggml_init({ bytes, nullptr, /*no_alloc =*/true }));
-    ggml_tensor * x = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, net.shape.n_inputs, int64_t(n_rows));
+    ctx.reset(ggml_init({ bytes, nullptr, /*no_alloc =*/true }));
+    x = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, net.shape.n_inputs, int64_t(n_rows));
     ggml_set_param(x);
-    std::vector<ggml_tensor *> slopes; // what each head's output counts, [n_heads, n_rows]
     ggml_tensor * sum = nullptr;
-    for (size_t m = 0; m < n_members; ++m) {
+    for (int32_t m = 0; m < net.shape.n_members; ++m) {
         slopes.push_back(ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, n_heads, int64_t(n_rows)));
         ggml_set_input(slopes.back());
-        ggml_tensor * part = ggml_sum(ctx.get(), ggml_mul(ctx.get(), net.forward(ctx.get(), x, int32_t(m)), slopes.back()));
+        ggml_tensor * part = ggml_sum(ctx.get(), ggml_mul(ctx.get(), net.forward(ctx.get(), x, m), slopes.back()));
         sum = sum == nullptr ? part : ggml_add(ctx.get(), sum, part);
     }
     ggml_set_loss(sum);
-    ggml_cgraph * graph = ggml_new_graph_custom(ctx.get(), n_nodes, true);
+    graph = ggml_new_graph_custom(ctx.get(), n_nodes, true);
     ggml_build_forward_expand(graph, sum);
     ggml_build_backward_expand(ctx.get(), graph, nullptr);
-    ggml_tensor * gradient = ggml_graph_get_grad(graph, x);
+    gradient = ggml_graph_get_grad(graph, x);
     ggml_set_output(gradient);
-    allocate(graph, n_rows);
+    allocate(allocator.get(), graph, n_rows);
+}
+
+std::vector<float> network_gradient::at(const std::vector<float> & inputs, double value_scale, double lambda) {
+    const size_t n_members = slopes.size();
+    network_output heads;
+    if (lambda != 0) {
+        heads = forward.run(inputs, n_rows);
+    }
     ggml_graph_reset(graph);
     ggml_backend_tensor_set(x, inputs.data(), 0, ggml_nbytes(x));
     for (size_t m = 0; m < n_members; ++m) {
         std::vector<float> slope;
         for (size_t row = 0; row < n_rows; ++row) {
-            const double p = sigmoid(heads.log_odds[m][row]);
+            const double p = lambda != 0 ? sigmoid(heads.log_odds[m][row]) : 0;
             slope.push_back(float(lambda * p * (1 - p) / double(n_members)));
             slope.push_back(float(value_scale / double(n_members)));
         }
         ggml_backend_tensor_set(slopes[m], slope.data(), 0, ggml_nbytes(slopes[m]));
     }
-    compute(graph);
+    compute(backend, graph);
     std::vector<float> result(inputs.size());
     ggml_backend_tensor_get(gradient, result.data(), 0, ggml_nbytes(gradient));
     return result;

@@ -5,30 +5,15 @@
 
 #include "support/tensor_file.h"
 
-#include "ggml-backend.h"
-#include "ggml.h"
+#include "ggml-cpp.h"
 
 #include <memory>
 #include <vector>
 
 namespace ig {
 
-struct ggml_context_deleter {
-    void operator()(ggml_context * ctx) const { ggml_free(ctx); }
-};
-struct backend_deleter {
-    void operator()(ggml_backend_t backend) const { ggml_backend_free(backend); }
-};
-struct buffer_deleter {
-    void operator()(ggml_backend_buffer_t buffer) const { ggml_backend_buffer_free(buffer); }
-};
-
-using context_ptr = std::unique_ptr<ggml_context, ggml_context_deleter>;
-using backend_ptr = std::unique_ptr<ggml_backend, backend_deleter>;
-using buffer_ptr = std::unique_ptr<ggml_backend_buffer, buffer_deleter>;
-
 // A backend on this device; null: the CPU.
-backend_ptr open_backend(ggml_backend_dev_t device, int32_t n_threads);
+ggml_backend_ptr open_backend(ggml_backend_dev_t device, int32_t n_threads);
 
 struct network_shape {
     int32_t n_inputs = 0;
@@ -57,8 +42,8 @@ class network {
     ggml_tensor * forward(ggml_context * ctx, ggml_tensor * x, int32_t member) const;
 
   private:
-    context_ptr                ctx;
-    buffer_ptr                 buffer;
+    ggml_context_ptr           ctx;
+    ggml_backend_buffer_ptr    buffer;
     std::vector<ggml_tensor *> tensors; // in the order of network_tensors
 };
 
@@ -72,20 +57,34 @@ struct network_output {
 class network_runner {
   public:
     network_runner(const network & net, ggml_backend_t backend);
-    ~network_runner();
 
     network_output run(const std::vector<float> & inputs, size_t n_rows); // inputs: [n_rows, n_inputs]
 
+  private:
+    const network &  net;
+    ggml_backend_t   backend;
+    ggml_gallocr_ptr allocator;
+};
+
+// Runs forward and backward passes on a fixed number of rows.
+class network_gradient {
+  public:
+    network_gradient(const network & net, ggml_backend_t backend, size_t n_rows);
+
     // The gradient of value_scale * value + lambda * pSafe, each the mean over the members, at every input: [n_rows, n_inputs].
-    std::vector<float> gradient(const std::vector<float> & inputs, size_t n_rows, double value_scale, double lambda);
+    std::vector<float> at(const std::vector<float> & inputs, double value_scale, double lambda);
 
   private:
-    const network & net;
-    ggml_backend_t  backend;
-    ggml_gallocr *  allocator;
-
-    void allocate(ggml_cgraph * graph, size_t n_rows);
-    void compute(ggml_cgraph * graph);
+    const network &            net;
+    ggml_backend_t             backend;
+    size_t                     n_rows;
+    network_runner             forward;
+    ggml_gallocr_ptr           allocator;
+    ggml_context_ptr           ctx;
+    ggml_cgraph *              graph;
+    ggml_tensor *              x;
+    std::vector<ggml_tensor *> slopes; // per member what each head's output counts, [n_heads, n_rows]
+    ggml_tensor *              gradient;
 };
 
 }

@@ -32,11 +32,6 @@ bool layer_reader::on_node(ggml_tensor * node, bool ask, void * self) {
     return true;
 }
 
-bool layer_reader::should_abort(void * self) {
-    const cancel_flag * cancel = static_cast<layer_reader *>(self)->current_cancel;
-    return cancel != nullptr && cancel->requested.load(std::memory_order_relaxed);
-}
-
 void layer_reader::reserve(size_t n_tokens, uint64_t available_bytes) {
     if (context && n_tokens <= llama_n_ctx(context.get())) {
         return;
@@ -56,19 +51,11 @@ void layer_reader::reserve(size_t n_tokens, uint64_t available_bytes) {
     params.n_threads_batch = n_threads;
     params.cb_eval = on_node;
     params.cb_eval_user_data = this;
-    params.abort_callback = should_abort;
-    params.abort_callback_data = this;
     context.reset();
-    clear_llama_errors();
-    try {
-        context.reset(llama_init_from_model(model.get(), params));
-    } catch (const std::exception &) {
-        context.reset();
-    }
+    context = make_llama_context(model.get(), params, threads.get(), &current_cancel);
     if (!context) {
         throw error("KV_CAPACITY", "llama.cpp could not create a context to read hidden states: " + llama_errors());
     }
-    llama_attach_threadpool(context.get(), threads.get(), threads.get());
 }
 
 std::vector<float> layer_reader::read(const std::vector<token_id> & prompt, uint64_t available_bytes, const cancel_flag & cancel) {
@@ -80,15 +67,9 @@ std::vector<float> layer_reader::read(const std::vector<token_id> & prompt, uint
     for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
         cancel.check();
         n_seen = 0;
-        int32_t status;
         current_cancel = &cancel;
-        clear_llama_errors();
-        try {
-            status = llama_decode(context.get(), llama_batch_get_one(&tokens[begin], int32_t(std::min(chunk, tokens.size() - begin))));
-            llama_synchronize(context.get());
-        } catch (const std::exception &) {
-            status = -3;
-        }
+        const int32_t n = int32_t(std::min(chunk, tokens.size() - begin));
+        const int32_t status = decode_batch(context.get(), llama_batch_get_one(&tokens[begin], n));
         current_cancel = nullptr;
         cancel.check();
         if (status != 0) {

@@ -16,21 +16,15 @@ class layer_reader {
     std::vector<float> read(const std::vector<token_id> & prompt, uint64_t available_bytes, const cancel_flag & cancel);
 
   private:
-    struct context_deleter {
-        void operator()(llama_context * c) const { llama_free(c); }
-    };
-
-    const loaded_model &                            model;
-    std::shared_ptr<ggml_threadpool>                threads; // outlives the context
-    int32_t                                         n_threads;
-    std::unique_ptr<llama_context, context_deleter> context;
-    std::vector<float>                              layers; // of the chunk decoded last
-    int32_t                                         n_seen = 0;
-    const cancel_flag *                             current_cancel = nullptr;
+    const loaded_model &             model;
+    std::shared_ptr<ggml_threadpool> threads; // outlives the context
+    int32_t                          n_threads;
+    llama_context_ptr                context;
+    std::vector<float>               layers; // of the chunk decoded last
+    int32_t                          n_seen = 0;
+    const cancel_flag *              current_cancel = nullptr;
 
     void reserve(size_t n_tokens, uint64_t available_bytes);
-
-    static bool should_abort(void * self);
 
     static bool on_node(ggml_tensor * node, bool ask, void * self);
 };

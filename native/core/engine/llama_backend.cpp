@@ -99,6 +99,37 @@ std::shared_ptr<ggml_threadpool> make_threads(int32_t n_threads) {
     return std::shared_ptr<ggml_threadpool>(ggml_threadpool_new(&params), ggml_threadpool_free);
 }
 
+llama_context_ptr make_llama_context(llama_model * model, llama_context_params params, ggml_threadpool * threads,
+                                     const cancel_flag ** cancel) {
+    params.abort_callback = [](void * data) {
+        const cancel_flag * flag = *static_cast<const cancel_flag **>(data);
+        return flag != nullptr && flag->requested.load(std::memory_order_relaxed);
+    };
+    params.abort_callback_data = cancel;
+    clear_llama_errors();
+    llama_context_ptr context;
+    try {
+        context.reset(llama_init_from_model(model, params));
+    } catch (const std::exception &) {
+        return nullptr;
+    }
+    if (context) {
+        llama_attach_threadpool(context.get(), threads, threads);
+    }
+    return context;
+}
+
+int32_t decode_batch(llama_context * context, const llama_batch & batch) {
+    clear_llama_errors();
+    try {
+        const int32_t status = llama_decode(context, batch);
+        llama_synchronize(context);
+        return status;
+    } catch (const std::exception &) {
+        return -3;
+    }
+}
+
 void clear_llama_errors() { kept_errors.clear(); }
 
 std::string llama_errors() {

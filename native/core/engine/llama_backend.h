@@ -1,8 +1,12 @@
-// llama_backend.h owns what llama.cpp keeps once per process: its initialisation, its log and its devices. The log is
-// silent; the last error lines of the calling thread can be read to explain a failure.
+// llama_backend.h owns what llama.cpp keeps once per process: its initialisation, its log and its devices; and how a context is
+// made and asked, so that no exception of llama.cpp goes further. The log is silent; the last error lines of the calling thread
+// can be read to explain a failure.
 #pragma once
 
+#include "support/cancel.h"
+
 #include "ggml-backend.h"
+#include "llama-cpp.h"
 
 #include <cstdint>
 #include <memory>
@@ -31,6 +35,14 @@ std::vector<ggml_backend_dev_t> choose_gpus(const std::string & device, int32_t 
 
 // The threads that compute for all contexts of one native thread.
 std::shared_ptr<struct ggml_threadpool> make_threads(int32_t n_threads);
+
+// A context that computes on these threads and stops where *cancel, null or a flag, was requested. Null where llama.cpp cannot
+// make one: llama_errors() tell why.
+llama_context_ptr make_llama_context(llama_model * model, llama_context_params params, struct ggml_threadpool * threads,
+                                     const cancel_flag ** cancel);
+
+// llama_decode, waited for: 0, or its status; -3 also where it throws. llama_errors() tell why.
+int32_t decode_batch(llama_context * context, const llama_batch & batch);
 
 // Forgets or returns the error lines that llama.cpp logged on this thread.
 void        clear_llama_errors();

@@ -22,11 +22,6 @@ llama_decoder::~llama_decoder() {
     llama_batch_free(batch);
 }
 
-bool llama_decoder::should_abort(void * self) {
-    const cancel_flag * cancel = static_cast<llama_decoder *>(self)->current_cancel;
-    return cancel != nullptr && cancel->requested.load(std::memory_order_relaxed);
-}
-
 void llama_decoder::check_memory(int64_t cells) const {
     const memory_need need = model.memory_for(cells, available_bytes);
     if (!need.fits()) {
@@ -62,14 +57,7 @@ void llama_decoder::reserve(int32_t sequences, int64_t cells) {
         params.kv_unified = true;
         params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
         params.embeddings = false;
-        params.abort_callback = should_abort;
-        params.abort_callback_data = this;
-        clear_llama_errors();
-        try {
-            context.reset(llama_init_from_model(model.get(), params));
-        } catch (const std::exception &) {
-            context.reset();
-        }
+        context = make_llama_context(model.get(), params, threads.get(), &current_cancel);
         if (!context) {
             throw error("KV_CAPACITY", format("llama.cpp could not create a context of %lld KV cells and %d sequences: %s",
                                               (long long) wanted_cells, wanted_sequences, llama_errors().c_str()));
@@ -79,7 +67,6 @@ void llama_decoder::reserve(int32_t sequences, int64_t cells) {
             throw error("UNSUPPORTED_MODEL", "expected a model that generates text left to right, but this one keeps no memory "
                                              "of what it has read: it is an encoder or embedding model");
         }
-        llama_attach_threadpool(context.get(), threads.get(), threads.get());
         steering_is_set = steering.empty();
         n_sequences = wanted_sequences;
         n_cells = wanted_cells;
@@ -163,15 +150,8 @@ void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, co
         batch.seq_id[i][0] = items[i].seq;
         batch.logits[i] = outputs;
     }
-    int32_t status;
     current_cancel = &cancel;
-    clear_llama_errors();
-    try {
-        status = llama_decode(context.get(), batch);
-        llama_synchronize(context.get());
-    } catch (const std::exception &) {
-        status = -3;
-    }
+    const int32_t status = decode_batch(context.get(), batch);
     current_cancel = nullptr;
     if (status == 0) {
         for (size_t i = 0; i < n; ++i) {

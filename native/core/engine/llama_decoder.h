@@ -43,30 +43,25 @@ class llama_decoder : public decoder {
     std::vector<float> project(const std::vector<float> & hidden) override;
 
   private:
-    struct context_deleter {
-        void operator()(llama_context * c) const { llama_free(c); }
-    };
-
-    loaded_model &                                  model;
-    decoder_options                                 options;
-    bool                                            with_hidden; // recurrent models would decode one sequence at a time
-    std::shared_ptr<ggml_threadpool>                threads; // outlives the context
-    std::unique_ptr<llama_context, context_deleter> context;
-    int32_t                                         n_sequences = 0;
-    int64_t                                         n_cells = 0;
-    llama_batch                                     batch;
-    std::vector<int32_t>                            lengths; // tokens per sequence
-    const cancel_flag *                             current_cancel = nullptr;
-    uint64_t                                        available_bytes = 0;
-    std::unique_ptr<output_head>                    head; // once it was asked for
-    std::vector<float>                              steering;
-    bool                                            steering_is_set = true; // in the context
+    loaded_model &                   model;
+    decoder_options                  options;
+    bool                             with_hidden; // recurrent models would decode one sequence at a time
+    std::shared_ptr<ggml_threadpool> threads; // outlives the context
+    llama_context_ptr                context;
+    int32_t                          n_sequences = 0;
+    int64_t                          n_cells = 0;
+    llama_batch                      batch;
+    std::vector<int32_t>             lengths; // tokens per sequence
+    const cancel_flag *              current_cancel = nullptr;
+    uint64_t                         available_bytes = 0;
+    std::unique_ptr<output_head>     head; // once it was asked for
+    std::vector<float>               steering;
+    bool                             steering_is_set = true; // in the context
 
     void check_memory(int64_t cells) const;
     void decode(const decode_item * items, size_t n, bool outputs, const cancel_flag & cancel);
     void repair();
     void set_steering();
-    static bool should_abort(void * self);
 };
 
 }

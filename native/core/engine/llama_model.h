@@ -5,7 +5,7 @@
 #include "engine/decoder.h"
 #include "engine/model_file.h"
 
-#include "llama.h"
+#include "llama-cpp.h"
 
 #include <functional>
 #include <memory>
@@ -64,14 +64,10 @@ class loaded_model {
     int64_t hyperparameter(const char * name) const;
 
   private:
-    struct deleter {
-        void operator()(llama_model * m) const { llama_model_free(m); }
-    };
-
     void     check_vocabulary(const std::string & path) const;
     uint64_t bytes_per_cell() const;
 
-    std::unique_ptr<llama_model, deleter>     model;
+    llama_model_ptr                           model;
     const llama_vocab *                       vocab = nullptr;
     std::vector<bool>                         ends;
     std::vector<std::unique_ptr<std::string>> pieces; // filled on demand

@@ -2,7 +2,7 @@
 
 #include "support/error.h"
 
-#include "gguf.h"
+#include "ggml-cpp.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -20,13 +20,9 @@ const size_t   shown_elements = 8;
 const uint32_t max_layers = 512;
 const uint32_t max_experts = 1024;
 
-struct gguf_deleter {
-    void operator()(gguf_context * ctx) const { gguf_free(ctx); }
-};
-
 struct opened_file {
-    std::unique_ptr<gguf_context, gguf_deleter> gguf;
-    uint64_t                                    n_bytes = 0;
+    gguf_context_ptr gguf;
+    uint64_t         n_bytes = 0;
 };
 
 [[noreturn]] void invalid(const std::string & path, const std::string & what) {

@@ -2,49 +2,26 @@
 
 #include "support/error.h"
 
-#include "ggml-alloc.h"
-#include "ggml-backend.h"
+#include "ggml-cpp.h"
 #include "ggml-cpu.h"
-#include "ggml.h"
-#include "gguf.h"
 
 #include <filesystem>
 #include <fstream>
 
 namespace ig {
 
-namespace {
-
-struct context_deleter {
-    void operator()(ggml_context * ctx) const { ggml_free(ctx); }
-};
-struct gguf_deleter {
-    void operator()(gguf_context * gguf) const { gguf_free(gguf); }
-};
-struct backend_deleter {
-    void operator()(ggml_backend * backend) const { ggml_backend_free(backend); }
-};
-struct buffer_deleter {
-    void operator()(ggml_backend_buffer * buffer) const { ggml_backend_buffer_free(buffer); }
-};
-struct allocator_deleter {
-    void operator()(ggml_gallocr * allocator) const { ggml_gallocr_free(allocator); }
-};
-
-}
-
 struct output_head::parts {
-    std::unique_ptr<ggml_backend, backend_deleter>       backend;
-    std::unique_ptr<ggml_context, context_deleter>       ctx;
-    std::unique_ptr<ggml_backend_buffer, buffer_deleter> buffer;
-    std::unique_ptr<ggml_gallocr, allocator_deleter>     allocator;
-    ggml_tensor *                                        matrix = nullptr; // [n_embd, n_vocab]
+    ggml_backend_ptr        backend;
+    ggml_context_ptr        ctx;
+    ggml_backend_buffer_ptr buffer;
+    ggml_gallocr_ptr        allocator;
+    ggml_tensor *           matrix = nullptr; // [n_embd, n_vocab]
 };
 
 output_head::output_head(const std::string & model_path, int32_t n_embd, int32_t n_vocab, int32_t n_threads)
     : n_embd(n_embd), n_vocab(n_vocab), held(std::make_unique<parts>()) {
     ggml_context * described = nullptr;
-    const std::unique_ptr<gguf_context, gguf_deleter> gguf(gguf_init_from_file(model_path.c_str(), { /*no_alloc =*/true, &described }));
+    const gguf_context_ptr gguf(gguf_init_from_file(model_path.c_str(), { /*no_alloc =*/true, &described }));
     held->ctx.reset(described);
     const auto fail = [&](const char * what) {
         throw error("UNSUPPORTED_MODEL", format("expected an output matrix of %d x %d in %s for gradient steps on the hidden state: %s",
@@ -88,7 +65,7 @@ output_head::~output_head() = default;
 std::vector<float> output_head::logits(const std::vector<float> & hidden) const {
     const int64_t n = int64_t(hidden.size()) / n_embd;
     const size_t bytes = 4 * ggml_tensor_overhead() + ggml_graph_overhead();
-    const std::unique_ptr<ggml_context, context_deleter> ctx(ggml_init({ bytes, nullptr, /*no_alloc =*/true }));
+    const ggml_context_ptr ctx(ggml_init({ bytes, nullptr, /*no_alloc =*/true }));
     ggml_tensor * h = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, n_embd, n);
     ggml_set_input(h);
     ggml_tensor * out = ggml_mul_mat(ctx.get(), held->matrix, h);

@@ -42,11 +42,6 @@ reader_context::~reader_context() {
     }
 }
 
-bool reader_context::should_abort(void * self) {
-    const cancel_flag * flag = static_cast<reader_context *>(self)->cancel;
-    return flag != nullptr && flag->requested.load(std::memory_order_relaxed);
-}
-
 int32_t reader_context::width() const {
     switch (output) {
         case OUTPUT_LOGITS:  return model->n_vocab();
@@ -98,19 +93,11 @@ void reader_context::make_context(const batch_shape & wanted) {
     params.kv_unified = true;
     params.pooling_type = output == OUTPUT_CLASSES ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE;
     params.embeddings = false;
-    params.abort_callback = should_abort;
-    params.abort_callback_data = this;
-    clear_llama_errors();
-    try {
-        context.reset(llama_init_from_model(model->get(), params));
-    } catch (const std::exception &) {
-        context.reset();
-    }
+    context = make_llama_context(model->get(), params, threads.get(), &cancel);
     if (!context) {
         throw error("KV_CAPACITY", format("llama.cpp could not create a context of %lld KV cells for a model that judges texts: %s",
                                           (long long) wanted.n_cells, llama_errors().c_str()));
     }
-    llama_attach_threadpool(context.get(), threads.get(), threads.get());
     batch = llama_batch_init(wanted.n_tokens, 0, wanted.n_sequences);
     shape = wanted;
 }
@@ -128,14 +115,7 @@ bool reader_context::compute() {
     if (cancel != nullptr) {
         cancel->check();
     }
-    int32_t status;
-    clear_llama_errors();
-    try {
-        status = llama_decode(context.get(), batch);
-        llama_synchronize(context.get());
-    } catch (const std::exception &) {
-        status = -3;
-    }
+    const int32_t status = decode_batch(context.get(), batch);
     if (status == 0) {
         return true;
     }

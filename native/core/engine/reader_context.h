@@ -21,9 +21,6 @@ class reader_context : public text_model {
     std::vector<token_id>       tokenize(const std::string & text, bool with_ends) const override;
 
   protected:
-    struct context_deleter {
-        void operator()(llama_context * c) const { llama_free(c); }
-    };
     struct batch_shape {
         int64_t n_cells;
         int32_t n_tokens; // of a batch
@@ -31,13 +28,13 @@ class reader_context : public text_model {
         int32_t n_outputs; // of a batch
     };
 
-    std::shared_ptr<loaded_model>                   model;
-    std::shared_ptr<ggml_threadpool>                threads; // outlives the context
-    int32_t                                         n_threads;
-    text_output                                     output;
-    std::unique_ptr<llama_context, context_deleter> context;
-    batch_shape                                     shape = { 0, 0, 0, 0 };
-    llama_batch                                     batch = {};
+    std::shared_ptr<loaded_model>    model;
+    std::shared_ptr<ggml_threadpool> threads; // outlives the context
+    int32_t                          n_threads;
+    text_output                      output;
+    llama_context_ptr                context;
+    batch_shape                      shape = { 0, 0, 0, 0 };
+    llama_batch                      batch = {};
 
     // A fresh context. Throws KV_CAPACITY.
     void make_context(const batch_shape & wanted);

@@ -3,7 +3,6 @@
 #include "support/error.h"
 
 #include "ggml.h"
-#include "gguf.h"
 
 #include <algorithm>
 #include <cmath>
@@ -16,13 +15,7 @@ namespace {
 
 const std::string prefix = "inferenceguard.";
 
-struct ggml_deleter {
-    void operator()(ggml_context * ctx) const { ggml_free(ctx); }
-};
-
 }
-
-void tensor_file::gguf_deleter::operator()(gguf_context * ctx) const { gguf_free(ctx); }
 
 void tensor_file::fail(const std::string & what) const {
     throw error(error_code, path + " " + what + "; make the file again");
@@ -148,8 +141,8 @@ void round_to_half(std::vector<float> & values) {
 void write_tensor_file(const std::string & path, const std::string & kind, const std::vector<named_text> & texts,
                        const std::vector<named_numbers> & numbers, const std::vector<named_tensor> & tensors) {
     const ggml_init_params params = { ggml_tensor_overhead() * (tensors.size() + 1), nullptr, /*no_alloc =*/true };
-    const std::unique_ptr<ggml_context, ggml_deleter> ctx(ggml_init(params));
-    const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(gguf_init_empty(), gguf_free);
+    const ggml_context_ptr ctx(ggml_init(params));
+    const gguf_context_ptr gguf(gguf_init_empty());
     gguf_set_val_str(gguf.get(), (prefix + "kind").c_str(), kind.c_str());
     gguf_set_val_f64(gguf.get(), (prefix + "format_version").c_str(), tensor_file_version);
     for (const named_text & t : texts) {

@@ -3,12 +3,12 @@
 // with the code that the reader names, never a crash.
 #pragma once
 
+#include "ggml-cpp.h"
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-struct gguf_context;
 
 namespace ig {
 
@@ -29,14 +29,10 @@ class tensor_file {
     std::vector<float> tensor(const std::string & name, const std::vector<int64_t> & shape) const;
 
   private:
-    struct gguf_deleter {
-        void operator()(gguf_context * gguf) const;
-    };
-
-    std::string                                 path;
-    std::string                                 error_code;
-    std::unique_ptr<gguf_context, gguf_deleter> gguf;
-    uint64_t                                    n_bytes = 0;
+    std::string      path;
+    std::string      error_code;
+    gguf_context_ptr gguf;
+    uint64_t         n_bytes = 0;
 
     [[noreturn]] void fail(const std::string & what) const;
 };
