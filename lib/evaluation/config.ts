@@ -51,7 +51,7 @@ export interface EvaluationConfig {
 	traces?: number;
 	/** So many of the first prompts have their responses in the report; default 20. The journal has all of them. */
 	reportPrompts?: number;
-	/** Paragraphs for the report. */
+	/** Paragraphs for the report, an empty line between them. */
 	notes?: string;
 }
 

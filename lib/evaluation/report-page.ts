@@ -50,7 +50,7 @@ function header(summary: EvaluationSummary, responses: ReportResponse[], notes: 
 <dl class="facts">${facts.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("")}</dl>
 <p>“Within budget” means within budget under the search’s cost model: a response’s discounted cost under each cost model that the search
 used is at most that model’s budget${budgetsOf(responses)}; it says nothing beyond that model. ${judgesSentence(summary.judges)}</p>
-${paragraphs.map((paragraph) => `<p class="note">${escapeHtml(paragraph.trim())}</p>`).join("\n")}
+${paragraphs.map((paragraph) => `<p>${escapeHtml(paragraph.trim())}</p>`).join("\n")}
 <p class="warning">Content warning: prompts and responses below may be offensive or describe harm.</p>
 </header>`;
 }

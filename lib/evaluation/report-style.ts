@@ -17,7 +17,6 @@ header p { max-width: 60rem; }
 .quiet, figcaption, .numbers { color: var(--quiet); }
 .good { color: var(--good); }
 .bad { color: var(--bad); }
-.note { white-space: pre-line; }
 .facts { display: flex; flex-wrap: wrap; gap: .5rem 2rem; }
 .facts dt, .meanings dt { font-size: .85rem; color: var(--quiet); }
 .facts dd, .meanings dd { margin: 0; overflow-wrap: anywhere; }
@@ -53,7 +52,7 @@ tbody th { font-weight: normal; }
 .number { position: absolute; width: 24px; height: 24px; margin: 0; inset: 0; line-height: 24px; text-align: center; font-size: 11px; pointer-events: none; }
 .tip { position: absolute; z-index: 2; width: max-content; max-width: min(18rem, 80%); margin: 0; padding: .3rem .6rem; border: 1px solid var(--rule);
 	border-radius: .3rem; background: var(--card); overflow-wrap: anywhere; pointer-events: none; }
-.key { columns: 15rem; padding-left: 2rem; }
+.key { columns: 15rem; column-gap: 3rem; padding-left: 2rem; }
 .lines { display: flex; flex-wrap: wrap; gap: 0 1.5rem; list-style: none; padding: 0; margin: .5rem 0; }
 .sample { display: inline-block; width: 2rem; vertical-align: middle; border-top: 2px solid; }
 .sample.dashed { border-top-style: dashed; }

@@ -89,6 +89,13 @@ const besides = [
 	[-22, 0],
 	[0, -25],
 	[0, 25],
+	[22, -13],
+	[-22, -13],
+	[22, 13],
+	[-22, 13],
+	[0, 37],
+	[33, 0],
+	[-33, 0],
 ];
 
 /** Moves points to their places, and each number to the first place beside its point where nothing else is. @param {uPlot} chart @param {{ point: Point, button: HTMLElement, label: HTMLElement }[]} marks */
