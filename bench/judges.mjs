@@ -50,10 +50,10 @@ async function surge() {
 	return rows.map((row, i) => ({ ...row, split: splits[i] }));
 }
 
-/** Its questions are disjoint between the files, its responses are not: what occurred before is left out. */
+/** Its questions are disjoint between the files, its responses are not: what occurred before is left out, as it is after the cut. */
 async function gptfuzz() {
 	const seen = new Set();
-	const fresh = (rows) => rows.filter(({ Response }) => !seen.has(Response) && seen.add(Response));
+	const fresh = (rows) => rows.filter(({ Response }) => !seen.has(cut(Response)) && seen.add(cut(Response)));
 	const train = fresh(await readRecords(join(data, "gptfuzz/train.csv")));
 	const test = fresh(await readRecords(join(data, "gptfuzz/evaluate.csv")));
 	const inner = splitsOf(

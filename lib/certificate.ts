@@ -44,7 +44,13 @@ const certificateSchema = z.strictObject({
 	/** Every configuration of a ladder that was tested, in order, safest first; none for `clopperPearson`, which tests nothing. */
 	tested: z.array(z.strictObject({ name: z.string(), unsafe: count, judgeUnsafe: count.nullable(), pValue: share, passed: z.boolean() })),
 	/** The certified one. */
-	configuration: z.strictObject({ name: z.string(), search: z.record(z.string(), z.unknown()), limits: z.array(z.unknown()) }),
+	configuration: z.strictObject({
+		name: z.string(),
+		search: z.record(z.string(), z.unknown()),
+		limits: z.array(z.unknown()),
+		/** The context that was asked for, in tokens; 0: the model's own. */
+		contextSize: count,
+	}),
 	hashes: z.strictObject({
 		model: z.string(),
 		critic: z.string(),
@@ -150,6 +156,7 @@ export function guardDifferences(
 		["cost models", hashes.costs, guard.costs],
 		["reward", hashes.reward, guard.reward],
 		["budgets", configuration.limits, limits],
+		["context size", configuration.contextSize, guard.contextSize],
 		["build", hashes.build, guard.build],
 	];
 	return pairs.filter(([, certified, own]) => JSON.stringify(certified) !== JSON.stringify(own)).map(([what]) => what);

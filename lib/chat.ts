@@ -12,6 +12,12 @@ export interface ChatMessage {
 /** What the model continues: raw text, token ids as they are, or a conversation. */
 export type Prompt = { prompt: string | readonly number[] | Int32Array } | { messages: readonly ChatMessage[] };
 
+/** What a response answers, for models that judge it: the prompt's text, or the last message. */
+export function questionOf(asked: Prompt): string {
+	if ("messages" in asked) return asked.messages.at(-1)?.content ?? "";
+	return typeof asked.prompt === "string" ? asked.prompt : "";
+}
+
 function checkText(text: string, what: string, info: NativeInfo): void {
 	if (text === "") throw new InvalidPromptError(`expected ${what} to hold text, got an empty string`);
 	if (!text.isWellFormed()) {

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { CertificateWatch, limitsOf } from "./certificate.js";
-import { nativePrompt, type Prompt } from "./chat.js";
+import { nativePrompt, type Prompt, questionOf } from "./chat.js";
 import { checkControlVector } from "./control-vector-file.js";
 import { type CriticIdentity, checkBudgets, checkCritic, readCriticIdentity, TrainingLimits } from "./critic-file.js";
 import { AbortedError, DisposedError, InvalidOptionError } from "./errors.js";
@@ -174,10 +174,11 @@ export class InferenceGuard {
 
 	#request(options: CheckedGenerateOptions, search: ResolvedSearch, stream: boolean): NativeRequest {
 		const { prompt, messages, seed = Math.floor(Math.random() * 2 ** 32), trace } = options;
+		const asked = messages ? { messages } : { prompt: prompt ?? "" };
 		return {
-			...nativePrompt(messages ? { messages } : { prompt: prompt ?? "" }, this.#info),
+			...nativePrompt(asked, this.#info),
 			...search,
-			question: typeof prompt === "string" ? prompt : (messages?.at(-1)?.content ?? ""),
+			question: questionOf(asked),
 			seed,
 			stream,
 			trace,

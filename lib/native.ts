@@ -388,13 +388,17 @@ export function errorFromNative(code: string, message: string): errors.Inference
 	return new Known(message);
 }
 
+const require = createRequire(import.meta.url);
+
+/** The file of the native binary that this process loads. */
+export function addonPath(): string {
+	const packageRoot = fileURLToPath(new URL("..", import.meta.url));
+	return process.env.INFERENCEGUARD_ADDON || (require("node-gyp-build") as { path(root: string): string }).path(packageRoot);
+}
+
 function load(): Addon {
-	const require = createRequire(import.meta.url);
 	try {
-		const chosen = process.env.INFERENCEGUARD_ADDON;
-		if (chosen) return require(chosen) as Addon;
-		const packageRoot = fileURLToPath(new URL("..", import.meta.url));
-		return (require("node-gyp-build") as (root: string) => Addon)(packageRoot);
+		return require(addonPath()) as Addon;
 	} catch (cause) {
 		if (isCoded(cause) && cause.code === "CPU_UNSUPPORTED") throw errorFromNative(cause.code, cause.message);
 		const platform = `${process.platform}-${process.arch}`;

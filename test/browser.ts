@@ -23,7 +23,8 @@ export function pageOpener(): (html: string, hash?: string) => Promise<Page> {
 	const complaints: string[] = [];
 	let browser: Browser | undefined;
 	beforeAll(async () => {
-		browser = await puppeteer.launch({ executablePath: chromium!, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
+		const { LD_PRELOAD: _, ...env } = process.env; // the sanitizers are not for the browser
+		browser = await puppeteer.launch({ executablePath: chromium!, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [], env });
 	});
 	afterEach(async () => {
 		for (const page of (await browser?.pages()) ?? []) await page.close();

@@ -300,6 +300,7 @@ describe("a guard with a certificate", () => {
 		["reward", () => ({ reward: { lexicon: ["w4*"] } })],
 		["critic", async () => ({ critic: await critic() })],
 		["control vector", async () => ({ steering: await steering() })],
+		["context size", () => ({ contextSize: 40 })],
 		["build", () => ({ certificate: ofAnotherBuild() })],
 	])("refuses another %s, or warns", async (what, make) => {
 		const { certificate = file("single.json"), ...other } = await make();

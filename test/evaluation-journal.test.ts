@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -22,7 +22,13 @@ const header: JournalHeader = {
 	judgeHashes: ["j"],
 	seeds: [1, 2],
 	limits: [{ budget: 0 }],
-	methods: [{ name: "a", search: { candidates: 4 }, guard: { model: "m", costs: ["c"], reward: "", critic: "", controlVector: "" } }],
+	methods: [
+		{
+			name: "a",
+			search: { candidates: 4 },
+			guard: { model: "m", costs: ["c"], reward: "", critic: "", controlVector: "", contextSize: 0 },
+		},
+	],
 	build: "b",
 };
 
@@ -150,6 +156,15 @@ describe("a journal", () => {
 			await held[0]!.value.close();
 			await (await Journal.open(path, header)).close();
 		}
+	});
+
+	test("of an earlier process with this one's id is free, of this one it is not", async () => {
+		const path = file("again");
+		writeFileSync(`${path}.lock`, String(process.pid));
+		await expect(Journal.open(path, header)).rejects.toMatchObject(invalid(`process ${process.pid}`));
+		const before = new Date(performance.timeOrigin - 1000);
+		utimesSync(`${path}.lock`, before, before);
+		await (await Journal.open(path, header)).close();
 	});
 
 	test("that cannot be opened is left free", async () => {

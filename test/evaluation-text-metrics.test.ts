@@ -2,42 +2,78 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { randomNumbers } from "../lib/data/random.js";
 import { readRecords } from "../lib/data/records.js";
 import { distinct, isRefusal } from "../lib/evaluation/text-metrics.js";
 import { sharedFile, testWith } from "./shared.js";
 
 describe("distinct-n", () => {
+	const share = (texts: string[], n: number) => distinct([texts], n).value;
+
 	test("is the share of different sequences of words over all texts", () => {
 		const texts = ["The cat saw the cat.", "A dog"];
-		expect(distinct(texts, 1)).toBeCloseTo(5 / 7);
-		expect(distinct(texts, 2)).toBeCloseTo(4 / 5);
-		expect(distinct(["the cat the cat"], 2)).toBeCloseTo(2 / 3);
-		expect(distinct(texts, 3)).toBe(1);
+		expect(share(texts, 1)).toBeCloseTo(5 / 7);
+		expect(share(texts, 2)).toBeCloseTo(4 / 5);
+		expect(share(["the cat the cat"], 2)).toBeCloseTo(2 / 3);
+		expect(share(texts, 3)).toBe(1);
 	});
 
 	test("does not make pairs across texts, nor numbers of nothing", () => {
-		expect(distinct(["one", "two"], 2)).toBeNull();
-		expect(distinct([], 1)).toBeNull();
-		expect(distinct(["", "... !"], 1)).toBeNull();
+		expect(share(["one", "two"], 2)).toBeNull();
+		expect(distinct([], 1)).toEqual({ value: null, interval: null });
+		expect(share(["", "... !"], 1)).toBeNull();
 	});
 
 	test("keeps contractions, accents and other scripts whole", () => {
-		expect(distinct(["don't don’t"], 1)).toBe(1);
-		expect(distinct(["Café café", "CAFÉ"], 1)).toBeCloseTo(1 / 3);
-		expect(distinct(["мир миру мир"], 1)).toBeCloseTo(2 / 3);
+		expect(share(["don't don’t"], 1)).toBe(1);
+		expect(share(["Café café", "CAFÉ"], 1)).toBeCloseTo(1 / 3);
+		expect(share(["мир миру мир"], 1)).toBeCloseTo(2 / 3);
 	});
 
-	test("lies in (0, 1], falls when texts repeat, and equals brute force", () => {
+	test("lies in (0, 1], falls when texts repeat, and equals brute force, as do its jackknife intervals", () => {
 		const words = fc.array(fc.constantFrom("a", "b", "c", "d"), { maxLength: 12 });
+		const clusters = fc.array(fc.array(words, { minLength: 1, maxLength: 3 }), { maxLength: 5 });
 		fc.assert(
-			fc.property(fc.array(words, { maxLength: 5 }), fc.integer({ min: 1, max: 3 }), (texts, n) => {
-				const sequences = texts.flatMap((text) => text.flatMap((_, i) => (i + n <= text.length ? [text.slice(i, i + n).join(" ")] : [])));
-				const joined = texts.map((text) => text.join(" "));
-				const found = distinct(joined, n);
-				expect(found).toBe(sequences.length === 0 ? null : new Set(sequences).size / sequences.length);
-				if (found !== null) expect(distinct([...joined, ...joined], n)).toBeCloseTo(found / 2);
+			fc.property(clusters, fc.integer({ min: 1, max: 3 }), (drawn, n) => {
+				const brute = (some: string[][][]) => {
+					const sequences = some
+						.flat()
+						.flatMap((text) => text.flatMap((_, i) => (i + n <= text.length ? [text.slice(i, i + n).join(" ")] : [])));
+					return sequences.length === 0 ? null : new Set(sequences).size / sequences.length;
+				};
+				const joined = drawn.map((texts) => texts.map((text) => text.join(" ")));
+				const { value, interval } = distinct(joined, n);
+				expect(value).toBe(brute(drawn));
+				if (value !== null) expect(distinct([...joined, ...joined], n).value).toBeCloseTo(value / 2);
+				const without = drawn.map((_, left) => brute(drawn.filter((_, i) => i !== left)));
+				if (interval === null || value === null) {
+					expect(value === null || without.length < 2 || without.includes(null)).toBe(true);
+					return;
+				}
+				const mean = without.reduce<number>((sum, one) => sum + one!, 0) / without.length;
+				const variance = without.reduce<number>((sum, one) => sum + (one! - mean) ** 2, 0) * ((without.length - 1) / without.length);
+				expect(interval[0]).toBeCloseTo(Math.max(0, value - 1.96 * Math.sqrt(variance)), 4);
+				expect(interval[1]).toBeCloseTo(Math.min(1, value + 1.96 * Math.sqrt(variance)), 4);
 			}),
 		);
+	});
+
+	test("has intervals that hold the value of other texts of the same kind", () => {
+		// one cluster: 20 words of a Zipf distribution over 2,000
+		const words = Array.from({ length: 2000 }, (_, i) => 1 / (i + 1));
+		const total = words.reduce((a, b) => a + b, 0);
+		const corpus = (seed: number) => {
+			const uniform = randomNumbers(seed);
+			const word = () => {
+				let left = uniform() * total;
+				return words.findIndex((weight) => (left -= weight) <= 0);
+			};
+			return Array.from({ length: 100 }, () => [Array.from({ length: 20 }, () => `w${word()}`).join(" ")]);
+		};
+		const found = Array.from({ length: 200 }, (_, seed) => distinct(corpus(seed), 1));
+		const truth = found.reduce((sum, { value }) => sum + value!, 0) / found.length;
+		const covered = found.filter(({ interval }) => interval![0] <= truth && truth <= interval![1]).length;
+		expect(covered).toBeGreaterThan(0.88 * found.length);
 	});
 });
 

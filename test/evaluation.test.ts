@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import {
+	calibrate,
 	type EvaluationConfig,
 	type EvaluationSummary,
 	evaluate,
@@ -209,6 +210,33 @@ describe("an evaluation", () => {
 		expect(summary.methods.every(({ responses }) => responses === 2)).toBe(true);
 	});
 
+	test("leaves out of every row a prompt that one method cannot answer, and certifies nothing of it", async () => {
+		writeFileSync(file("long.txt"), ["w300 w301", Array(20).fill("w303").join(" ")].join("\n"));
+		const methods = [
+			{ name: "base", strategy: "sample" as const },
+			{ name: "wide", strategy: "bestOfN" as const, candidates: 16 },
+		];
+		const guard = { ...config().guard, kvCells: 300 };
+		const wide = config({ guard, methods, defaults: { maxTokens: 12 }, data: { file: file("long.txt") }, seeds: [1] });
+		const summary = await evaluate({ config: wide, out: file("wide") });
+		expect(summary.skipped).toEqual([{ prompt: "2", code: "KV_CAPACITY" }]);
+		expect(responsesOf(file("wide")).filter(({ prompt }) => prompt === "2")).toHaveLength(1); // what base said
+		expect(summary.methods.map(({ responses }) => responses)).toEqual([1, 1]);
+		const ladder = { config: wide, evaluation: file("wide"), out: file("wide.json"), epsilon: 0.5 };
+		await expect(calibrate(ladder)).rejects.toMatchObject({ code: "NOT_CERTIFIED", message: expect.stringContaining("prompt 2") });
+	});
+
+	test("loads methods with different cost functions one by one", async () => {
+		const asked: string[] = [];
+		const cost = (name: string) => (texts: readonly unknown[]) => {
+			asked.push(name);
+			return texts.map(() => 0);
+		};
+		const own = (name: string) => ({ name, strategy: "filter" as const, guard: { constraints: [{ cost: cost(name), budget: 0 }] } });
+		await evaluate({ config: config({ methods: [own("a"), own("b")], seeds: [1] }), out: file("functions") });
+		expect(new Set(asked)).toEqual(new Set(["a", "b"]));
+	});
+
 	test("measures steered methods by the likelihood of the model as it is", async () => {
 		const prompts = (last: number) => Array.from({ length: 6 }, (_, i) => [1, 300 + i, last]);
 		await steerVector({ model, positive: prompts(260), negative: prompts(270), out: file("vector.gguf"), threads: 1 });
@@ -227,6 +255,7 @@ describe("an evaluation", () => {
 		expect(one.text).toBe(reply.text);
 		expect(one.logLikelihood).toBeCloseTo(await guard.meanLogLikelihood({ prompt: options.prompt }, reply), 6);
 		expect(Math.abs(one.logLikelihood - reply.logLikelihood)).toBeGreaterThan(0.01);
+		expect(one.reward).toBe(one.logLikelihood); // that is the reward here, comparable with the rows beside it
 	});
 
 	test("measures a method with cost models of its own under the configuration's", async () => {
@@ -317,6 +346,16 @@ describe("a configuration", () => {
 		["a name twice", { methods: [{ name: "a" }, { name: "a" }] }, "a twice"],
 		["an unknown strategy", { methods: [{ name: "a", strategy: "magic" }] }, "strategy"],
 		["an unknown search option", { defaults: { beans: 3 } }, "beans"],
+		["what becomes of refusals", { defaults: { onRefusal: { text: "Sorry" } } }, "onRefusal"],
+		["a strategy for all methods", { defaults: { strategy: "beam" } }, "strategy"],
+		[
+			"own cost models beside discounted ones",
+			{
+				guard: { ...config().guard, discount: 0.9 },
+				methods: [{ name: "own", guard: { constraints: [{ cost: { lexicon: ["x"] }, budget: 0 }] } }],
+			},
+			"own",
+		],
 		["a budget that differs by method", { methods: [{ name: "a", guard: { budget: 3 } }] }, "budget"],
 		["a seed in a method", { methods: [{ name: "a", seed: 3 }] }, "seeds"],
 		["a judge with a discount", { judges: [{ name: "j", cost: { lexicon: ["x"] }, discount: 0.5 }] }, "discount"],

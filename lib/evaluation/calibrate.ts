@@ -10,8 +10,8 @@ import { checkCalibrateOptions, checkLoadOptions } from "../options.js";
 import { settingsHash } from "../search-settings.js";
 import type { EvaluationProgress } from "../types.js";
 import { checkConfig, type EvaluationConfig } from "./config.js";
-import { evaluate, resultFiles } from "./evaluate.js";
-import { type JournalContent, type JournalHeader, readJournal } from "./journal.js";
+import { evaluate, responseErrors, resultFiles } from "./evaluate.js";
+import { type JournalContent, type JournalHeader, readJournal, withoutSkipped } from "./journal.js";
 import type { ResponseRecord } from "./types.js";
 
 /** Options of {@link calibrate}. */
@@ -61,13 +61,14 @@ type Findings = Pick<Certificate, "method" | "prompts" | "claims" | "refusals" |
 
 /** Everything in a certificate that follows from the responses, and the name of what is certified. */
 function findingsOf(
-	{ header, responses }: JournalContent,
+	{ header, responses, skipped }: JournalContent,
 	delta: number,
 	epsilon: number | undefined,
 ): { findings: Findings; chosen: string | undefined } {
 	const judge = header.judges[0];
+	const answered = withoutSkipped(responses, skipped);
 	const counts = header.methods.map(({ name }) => {
-		const rows = responses.filter(({ method }) => method === name);
+		const rows = answered.filter(({ method }) => method === name);
 		return countPrompts(name, rows, judge);
 	});
 	const pValues = epsilon === undefined ? [] : counts.map((one) => pValueOf(one, one.prompts, epsilon));
@@ -124,6 +125,13 @@ function certificateOf(
 ): Certificate {
 	const { header } = journal;
 	const { name, seeds, limits } = header;
+	const unjudged = journal.skipped.find(({ code }) => responseErrors.has(code));
+	if (unjudged) {
+		throw new NotCertifiedError(
+			`expected a response to every prompt that the model can be given, but one to prompt ${unjudged.prompt} could not be had or judged ` +
+				`(${unjudged.code}); lower maxTokens or candidates, or choose a judge that reads longer texts`,
+		);
+	}
 	const { findings, chosen } = findingsOf(journal, delta, epsilon);
 	const method = header.methods.find((one) => one.name === chosen);
 	if (method === undefined) {
@@ -142,7 +150,7 @@ function certificateOf(
 		delta,
 		seeds,
 		...findings,
-		configuration: { name: method.name, search: method.search, limits },
+		configuration: { name: method.name, search: method.search, limits, contextSize: method.guard.contextSize },
 		hashes: hashesOf(header, method, journal.hash),
 		assumptions: assumptionsOf({ ...findings, delta, seeds }),
 	};
@@ -154,7 +162,8 @@ function certificateOf(
  * ladder: Learn-Then-Test (Angelopoulos et al. 2021, arXiv 2110.01052) with fixed-sequence testing, so that choosing costs no
  * confidence; both claims must pass for a configuration to pass.
  *
- * Errors: those of `evaluate`; INVALID_OPTION; NOT_CERTIFIED where not even the first configuration passes.
+ * Errors: those of `evaluate`; INVALID_OPTION; NOT_CERTIFIED where not even the first configuration passes, or a response to some
+ * prompt could not be had or judged.
  */
 export async function calibrate(given: CalibrateOptions): Promise<Certificate> {
 	const options = checkCalibrateOptions(given);
@@ -185,8 +194,9 @@ export async function calibrate(given: CalibrateOptions): Promise<Certificate> {
 
 function hashesOf(header: JournalHeader, method: JournalHeader["methods"][number], journal: string): Certificate["hashes"] {
 	const { configHash, promptsHash, judgeHashes, build } = header;
+	const { contextSize, ...guard } = method.guard;
 	return {
-		...method.guard,
+		...guard,
 		judge: judgeHashes[0] ?? "",
 		configuration: settingsHash(method.search),
 		prompts: promptsHash,

@@ -58,8 +58,17 @@ export interface EvaluationConfig {
 const name = text("a name");
 const record = (what: string) => z.record(z.string(), z.unknown(), expected(what));
 
-/** An option of a generation that an experiment decides elsewhere. */
-const never = (instead: string) => z.undefined({ error: `expected no such option of a method; give ${instead}` }).optional();
+const never = (instead: string) => z.undefined({ error: `expected no such option here; give ${instead}` }).optional();
+
+/** Options of a generation that an experiment decides elsewhere. */
+const decidedElsewhere = {
+	seed: never("seeds, for all methods"),
+	trace: never("traces, for all methods"),
+	prompt: never("data"),
+	messages: never("data"),
+	onRefusal: never("nothing: a refusal is a result"),
+	signal: never("nothing"),
+};
 
 const wholeText = z.undefined({ error: "expected none for a judge, which judges whole texts" }).optional();
 
@@ -72,17 +81,12 @@ const configSchema = z
 		judges: z
 			.array(z.looseObject({ name, discount: wholeText, criterion: wholeText }), expected("an array of { name, cost, budget }"))
 			.default([]),
-		defaults: record("search options").default({}),
+		defaults: z.looseObject({ ...decidedElsewhere, strategy: never("it to every method") }, expected("search options")).default({}),
 		methods: z
 			.array(
 				z.looseObject({
 					name,
-					seed: never("seeds, for all methods"),
-					trace: never("traces, for all methods"),
-					prompt: never("data"),
-					messages: never("data"),
-					onRefusal: never("nothing: a refusal is a result"),
-					signal: never("nothing"),
+					...decidedElsewhere,
 					guard: z
 						.strictObject(
 							{ steering: z.unknown(), critic: z.unknown(), constraints: z.unknown() },

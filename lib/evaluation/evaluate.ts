@@ -2,11 +2,12 @@
 import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Prompt } from "../chat.js";
+import { isDeepStrictEqual } from "node:util";
+import { type Prompt, questionOf } from "../chat.js";
 import { CostScorer } from "../cost-scorer.js";
 
 import { expectWritable, replaceText, writeJson } from "../data/output.js";
-import { InferenceGuardError, InvalidDataError, WriteError } from "../errors.js";
+import { InferenceGuardError, InvalidDataError, InvalidOptionError, WriteError } from "../errors.js";
 
 import { InferenceGuard } from "../guard.js";
 import { guardIdentity } from "../identity.js";
@@ -19,7 +20,7 @@ import { CallbackWatch } from "../worker.js";
 import { type CheckedConfig, checkConfig, type EvaluationConfig, loadOptionsOf } from "./config.js";
 import { type EvaluationPrompt, readPrompts } from "./datasets.js";
 import { inspectLogs } from "./inspect-log.js";
-import { Journal, type JournalHeader } from "./journal.js";
+import { Journal, type JournalHeader, withoutSkipped } from "./journal.js";
 import { evaluationReportPage } from "./report-page.js";
 import { summarise } from "./summary.js";
 import { isRefusal } from "./text-metrics.js";
@@ -42,8 +43,11 @@ export interface EvaluateOptions {
 /** Names of the files in the folder of results. */
 export const resultFiles = { journal: "journal.jsonl", summary: "summary.json", report: "report.html" };
 
-/** Errors that are about one prompt, which then is left out. */
-const promptErrors = new Set(["INVALID_PROMPT", "SPECIAL_TOKEN_TEXT", "PROMPT_TOO_LONG", "CHAT_TEMPLATE", "TEXT_TOO_LONG", "KV_CAPACITY"]);
+/** Errors that are about a response: it is too long for a model that judges it, or its search does not fit into memory. */
+export const responseErrors: ReadonlySet<string> = new Set(["TEXT_TOO_LONG", "KV_CAPACITY"]);
+
+/** Errors that are about one prompt, which then is left out for all methods. */
+const promptErrors = new Set(["INVALID_PROMPT", "SPECIAL_TOKEN_TEXT", "PROMPT_TOO_LONG", "CHAT_TEMPLATE", ...responseErrors]);
 
 const promptsPerSeed = 2 ** 20;
 
@@ -55,15 +59,13 @@ const keyOf = (method: string, prompt: string, seed: number) => JSON.stringify([
 
 /** Methods that share what is loaded. */
 function guardGroups(config: CheckedConfig): { options: LoadOptions; methods: Method[] }[] {
-	const groups = new Map<string, { options: LoadOptions; methods: Method[] }>();
+	const groups: { options: LoadOptions; methods: Method[] }[] = [];
 	for (const method of config.methods) {
-		const options = loadOptionsOf(config, method);
-		const key = JSON.stringify(method.guard);
-		const group = groups.get(key) ?? { options, methods: [] };
-		group.methods.push(method);
-		groups.set(key, group);
+		const group = groups.find(({ methods }) => isDeepStrictEqual(methods[0]?.guard, method.guard));
+		if (group) group.methods.push(method);
+		else groups.push({ options: loadOptionsOf(config, method), methods: [method] });
 	}
-	return [...groups.values()];
+	return groups;
 }
 
 /** Loads cost models without a search. A probe brings the model that it reads. */
@@ -80,8 +82,18 @@ async function loadJudges(config: CheckedConfig, judges: Map<string, CostScorer>
 }
 
 async function loadCommon(config: CheckedConfig, signal: AbortSignal): Promise<CostScorer | undefined> {
-	if (!config.methods.some(({ guard }) => guard.constraints)) return undefined;
-	return loadScorer(config, checkLoadOptions(config.guard).constraints, signal);
+	const own = config.methods.find(({ guard }) => guard.constraints);
+	if (own === undefined) return undefined;
+	const { constraints } = checkLoadOptions(config.guard);
+	const isOfFinishedText = ({ cost, discount, criterion, costFloor }: (typeof constraints)[number]) =>
+		!(typeof cost === "object" && "tokenCosts" in cost) && discount === 1 && (criterion === "terminal" || costFloor === 0);
+	if (constraints.length === 0 || !constraints.every(isOfFinishedText)) {
+		throw new InvalidOptionError(
+			`methods: ${own.name} searches under constraints of its own and is measured under the configuration's; expected some of those in ` +
+				"guard, each of finished texts: without tokenCosts, without discount, and without signed costs that must hold at every token",
+		);
+	}
+	return loadScorer(config, constraints, signal);
 }
 
 async function makeFolder(path: string): Promise<void> {
@@ -201,15 +213,19 @@ class EvaluationRun {
 		const trace = seed === this.#config.seeds[0] && index < this.#config.traces && this.#blockwise.has(name);
 		const own = { seed: seed * promptsPerSeed + index, trace, signal };
 		const asked = promptOf(prompt, this.#config.chat);
+		const begin = performance.now();
 		const reply = await guard.generate({ ...this.#config.defaults, ...search, ...asked, ...own } as unknown as GenerateOptions);
+		const seconds = (performance.now() - begin) / 1000;
 		const judges: Record<string, Verdict> = {};
 		for (const [judge, scorer] of this.#judges) {
 			const [scored] = await scorer.score(prompt.text, [reply.text], signal);
 			judges[judge] = scored?.[0] as Verdict;
 		}
 		const { costs, withinBudget } = method.guard.constraints
-			? await this.#measured(prompt.text, reply.text, base, signal)
+			? await this.#measured(questionOf(asked), reply, base, signal)
 			: spentBy(reply, guard.limits);
+		const logLikelihood = reply.steering === undefined ? reply.logLikelihood : await base.meanLogLikelihood(asked, reply);
+		const isOwnLikelihood = this.#config.guard.reward === undefined || this.#config.guard.reward === "logLikelihood";
 		return {
 			method: name,
 			prompt: prompt.id,
@@ -219,24 +235,24 @@ class EvaluationRun {
 			text: reply.text,
 			costs,
 			withinBudget,
-			reward: reply.reward,
+			reward: isOwnLikelihood && reply.reward !== null ? logLikelihood : reply.reward,
 			judges,
 			refusal: reply.outcome === "refused" || isRefusal(reply.text),
-			logLikelihood: reply.steering === undefined ? reply.logLikelihood : await base.meanLogLikelihood(asked, reply),
+			logLikelihood,
 			generatedTokens: reply.usage.generatedTokens,
 			emittedTokens: reply.usage.emittedTokens,
 			rounds: reply.safety.rounds,
 			backtracks: reply.safety.backtracks,
-			seconds: reply.timings.total / 1000,
+			seconds,
 			...(reply.trace && { trace: reply.trace }),
 		};
 	}
 
 	/** Under the configuration's cost models, for a method that searched under others. */
-	async #measured(prompt: string, text: string, base: InferenceGuard, signal: AbortSignal): Promise<Spent> {
+	async #measured(prompt: string, { text, outcome }: Reply, base: InferenceGuard, signal: AbortSignal): Promise<Spent> {
 		const [scored = []] = (await this.#common?.score(prompt, [text], signal)) ?? [];
 		const costs = scored.map(({ cost }, c) => ({ cost, budget: base.limits[c]?.budget as number }));
-		return { costs, withinBudget: scored.every(({ withinBudget }) => withinBudget) };
+		return { costs, withinBudget: outcome === "refused" || scored.every(({ withinBudget }) => withinBudget) };
 	}
 
 	#report(method: string, prompt: string): void {
@@ -306,8 +322,8 @@ async function runGroups(config: CheckedConfig, run: EvaluationRun, base: Infere
  * from it), `summary.json` ({@link EvaluationSummary}) and `report.html` (one page that works offline).
  *
  * Errors: INVALID_OPTION, INVALID_DATA, INVALID_JOURNAL, WRITE_FAILED, and those of `InferenceGuard.load` and `generate`. A prompt
- * that the model cannot be given (INVALID_PROMPT, SPECIAL_TOKEN_TEXT, PROMPT_TOO_LONG, CHAT_TEMPLATE) is left out and named in the
- * summary.
+ * that the model cannot be given (INVALID_PROMPT, SPECIAL_TOKEN_TEXT, PROMPT_TOO_LONG, CHAT_TEMPLATE), or a response to which is too
+ * long to be judged or searched for (TEXT_TOO_LONG, KV_CAPACITY), is left out for all methods and named in the summary.
  */
 export async function evaluate(given: EvaluateOptions): Promise<EvaluationSummary> {
 	const options = checkEvaluateOptions(given);
@@ -341,13 +357,14 @@ async function writeResults(
 	config: CheckedConfig,
 	header: JournalHeader,
 	prompts: readonly EvaluationPrompt[],
-	{ responses, skipped }: Journal,
+	{ responses: all, skipped }: Journal,
 	{ out, inspect }: ReturnType<typeof checkEvaluateOptions>,
 ): Promise<EvaluationSummary> {
 	if (skipped.length === prompts.length) {
 		const codes = [...new Set(skipped.map(({ code }) => code))].join(", ");
 		throw new InvalidDataError(`expected prompts that the model can be given, but every one of ${prompts.length} was left out: ${codes}`);
 	}
+	const responses = withoutSkipped(all, skipped);
 	const summary = summarise(config, header, prompts, responses, skipped);
 	const asked = new Map(prompts.map((prompt) => [prompt.id, prompt]));
 	await writeJson(join(out, resultFiles.summary), summary);
@@ -361,8 +378,7 @@ async function writeResults(
 	if (inspect) {
 		const left = new Set(skipped.map(({ prompt }) => prompt));
 		const texts = new Map(prompts.filter(({ id }) => !left.has(id)).map(({ id, text }) => [id, text]));
-		const answered = responses.filter(({ prompt }) => texts.has(prompt));
-		for (const [i, log] of inspectLogs(summary, answered, texts, new Date()).entries()) {
+		for (const [i, log] of inspectLogs(summary, responses, texts, new Date()).entries()) {
 			await writeJson(join(out, `inspect-${i + 1}.json`), log);
 		}
 	}

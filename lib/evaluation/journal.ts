@@ -67,6 +67,7 @@ const headerSchema = z.looseObject({
 					reward: z.string(),
 					critic: z.string(),
 					controlVector: z.string(),
+					contextSize: z.int().min(0),
 				}),
 			}),
 		)
@@ -196,6 +197,12 @@ async function writing<T>(path: string, write: Promise<T>): Promise<T> {
 }
 
 const lockOf = (path: string) => `${path}.lock`;
+
+/** The responses to prompts that every method could answer. */
+export function withoutSkipped(responses: readonly ResponseRecord[], skipped: readonly SkippedPrompt[]): ResponseRecord[] {
+	const left = new Set(skipped.map(({ prompt }) => prompt));
+	return responses.filter(({ prompt }) => !left.has(prompt));
+}
 
 /** An open journal. */
 export class Journal {

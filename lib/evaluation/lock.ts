@@ -1,10 +1,12 @@
 // One process at a time: a file beside what it guards that holds the id of the process.
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, stat, writeFile } from "node:fs/promises";
 
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
 
-function isDead(pid: string): boolean {
+/** Whether the process that made a lock is no more. Ids come again, in a container at once: then the lock is older than this process. */
+async function isAbandoned(path: string, pid: string): Promise<boolean> {
 	if (!/^[1-9]\d*$/.test(pid)) return false;
+	if (Number(pid) === process.pid) return (await stat(path)).mtimeMs < performance.timeOrigin;
 	try {
 		process.kill(Number(pid), 0);
 		return false;
@@ -43,7 +45,7 @@ export async function takeLock(path: string): Promise<string | undefined> {
 	while (!(await make(path))) {
 		const holder = await read(path);
 		if (holder === undefined) continue; // just released
-		if (!isDead(holder) || !(await make(takeover))) return holder;
+		if (!(await isAbandoned(path, holder)) || !(await make(takeover))) return holder;
 		try {
 			if ((await read(path)) !== holder) continue;
 			await writeFile(path, String(process.pid));

@@ -59,7 +59,8 @@ ${paragraphs.map((paragraph) => `<p>${escapeHtml(paragraph.trim())}</p>`).join("
 function rounded(responses: ReportResponse[]): ReportResponse[] {
 	const short = (_: string, value: unknown) =>
 		typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value;
-	return JSON.parse(JSON.stringify(responses, short));
+	// what decides about a verdict stays as it is
+	return responses.map((response) => ({ ...JSON.parse(JSON.stringify(response, short)), costs: response.costs }));
 }
 
 /**

@@ -129,7 +129,7 @@ function columns(judges: string[], methods: MethodSummary[]): Column[] {
 				decimals,
 			),
 			...([1, 2, 3] as const).map((n) =>
-				number(
+				estimate(
 					`Distinct-${n}`,
 					`Share of different ${["words", "pairs of words", "triples of words"][n - 1]} among all of the method’s responses.`,
 					({ estimates }) => estimates[`distinct${n}`],
@@ -161,7 +161,7 @@ export function methodTable({ methods, judges }: EvaluationSummary): string {
 <tbody>
 ${methods.map((method, i) => row(method, i + 1)).join("\n")}
 </tbody></table></div>
-<p class="quiet">In smaller type: 95 % intervals, by Wilson for shares, by bootstrap over prompts for means.</p>
+<p class="quiet">In smaller type: 95 % intervals, by Wilson for shares, by bootstrap over prompts for means, by jackknife over prompts for distinct-n.</p>
 <details class="meanings"><summary>What the columns mean</summary><dl>${meanings.join("")}</dl></details>`;
 }
 

@@ -1,7 +1,6 @@
 // From responses to the row of a method.
 
 import { basename } from "node:path";
-import type { Interval } from "../data/metrics.js";
 import { meanInterval, wilsonInterval } from "../data/statistics.js";
 import { type StrategyName, strategies } from "../strategies.js";
 import type { SteeringOptions } from "../types.js";
@@ -99,33 +98,32 @@ function mean(rows: readonly ResponseRecord[], value: (row: ResponseRecord) => n
 	return { value: values.reduce((sum, one) => sum + one, 0) / values.length, interval };
 }
 
-/** Of a mean of logarithms, for what is their exponential. */
-function exponential({ value, interval }: Estimate): Estimate {
-	const [high, low] = interval ?? [];
-	return {
-		value: value === null ? null : Math.exp(-value),
-		interval: low === undefined || high === undefined ? null : ([Math.exp(-low), Math.exp(-high)] as Interval),
-	};
-}
-
 function standardDeviation(values: number[]): number | null {
 	if (values.length < 2) return null;
 	const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
 	return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
 }
 
-/** Sum of the generated tokens over that of the emitted ones; the interval resamples prompts. */
-function tokensPerEmitted(rows: readonly ResponseRecord[]): Estimate {
-	const emitted = rows.reduce((sum, row) => sum + row.emittedTokens, 0);
-	if (emitted === 0) return { value: null, interval: null };
-	const ratio = rows.reduce((sum, row) => sum + row.generatedTokens, 0) / emitted;
+/** A sum over another one, over the responses; the interval resamples prompts. */
+function ratio(rows: readonly ResponseRecord[], above: (row: ResponseRecord) => number, below: (row: ResponseRecord) => number): Estimate {
+	const total = rows.reduce((sum, row) => sum + below(row), 0);
+	if (total === 0) return { value: null, interval: null };
+	const value = rows.reduce((sum, row) => sum + above(row), 0) / total;
 	// linearised: a ratio of means deviates as the mean of the residuals does
-	const residuals = rows.map((row) => ((row.generatedTokens - ratio * row.emittedTokens) * rows.length) / emitted);
+	const residuals = rows.map((row) => ((above(row) - value * below(row)) * rows.length) / total);
 	const interval = meanInterval(
 		residuals,
 		rows.map(({ prompt }) => prompt),
 	);
-	return { value: ratio, interval: interval && [ratio + interval[0], ratio + interval[1]] };
+	return { value, interval: interval && [value + interval[0], value + interval[1]] };
+}
+
+const emitted = ({ emittedTokens }: ResponseRecord) => emittedTokens;
+
+/** exp of the mean negative log-likelihood of a token. */
+function perplexity(rows: readonly ResponseRecord[]): Estimate {
+	const { value, interval } = ratio(rows, (row) => -row.logLikelihood * row.emittedTokens, emitted);
+	return { value: value === null ? null : Math.exp(value), interval: interval && [Math.exp(interval[0]), Math.exp(interval[1])] };
 }
 
 function byCategory(rows: readonly ResponseRecord[], prompts: readonly EvaluationPrompt[]): Record<string, CategorySummary> {
@@ -151,7 +149,9 @@ function summariseMethod(
 	const judged = Object.fromEntries(
 		config.judges.map(({ name }) => [name, share(answered, ({ judges }) => judges[name]?.withinBudget === true)]),
 	);
-	const texts = answered.map(({ text }) => text);
+	const texts = [...new Set(answered.map(({ prompt }) => prompt))].map((id) =>
+		answered.filter(({ prompt }) => prompt === id).map(({ text }) => text),
+	);
 	const estimates = {
 		safetyRate: share(answered, isSafe),
 		safeAnswerRate: share(rows, isSafe),
@@ -164,9 +164,9 @@ function summariseMethod(
 		reward: mean(answered, ({ reward }) => reward),
 		rewardSd: standardDeviation(answered.flatMap(({ reward }) => (reward === null ? [] : [reward]))),
 		seconds: mean(rows, ({ seconds }) => seconds),
-		tokensPerEmitted: tokensPerEmitted(rows),
+		tokensPerEmitted: ratio(rows, ({ generatedTokens }) => generatedTokens, emitted),
 		generatedTokens: mean(rows, ({ generatedTokens }) => generatedTokens),
-		perplexity: exponential(mean(answered, ({ emittedTokens, logLikelihood }) => (emittedTokens > 0 ? logLikelihood : null))),
+		perplexity: perplexity(answered),
 		distinct1: distinct(texts, 1),
 		distinct2: distinct(texts, 2),
 		distinct3: distinct(texts, 3),

@@ -1,20 +1,49 @@
 // What can be said of responses from their words alone.
+import type { Estimate } from "./types.js";
+
+const normalQuantile975 = 1.959963984540054;
 
 const word = /[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}\p{N}]+)*/gu;
+
+function addSequences(counts: Map<string, number>, text: string, n: number): void {
+	const words = text.toLowerCase().match(word) ?? [];
+	for (let i = n; i <= words.length; i++) {
+		const sequence = words.slice(i - n, i).join(" ");
+		counts.set(sequence, (counts.get(sequence) ?? 0) + 1);
+	}
+}
+
+const sum = (counts: Map<string, number>) => [...counts.values()].reduce((total, count) => total + count, 0);
 
 /**
  * Distinct-n (Li et al. 2016): the share of different sequences of n words among all of them, over all texts together; case does
  * not count and no sequence spans two texts. Null where no text has n words. Longer and more texts repeat more: compare only
  * methods that answered the same prompts. Text without spaces between words (Chinese, Thai) counts as long words.
+ *
+ * Texts come in clusters, the responses to one prompt; the 95 % interval is the jackknife's that leaves out one cluster at a time
+ * (resampling would repeat texts, which is what is measured). Null where there is one cluster only.
  */
-export function distinct(texts: Iterable<string>, n: number): number | null {
-	const seen = new Set<string>();
-	let count = 0;
-	for (const text of texts) {
-		const words = text.toLowerCase().match(word) ?? [];
-		for (let i = n; i <= words.length; i++, count++) seen.add(words.slice(i - n, i).join(" "));
-	}
-	return count === 0 ? null : seen.size / count;
+export function distinct(clusters: readonly (readonly string[])[], n: number): Estimate {
+	const all = new Map<string, number>();
+	const perCluster = clusters.map((texts) => {
+		const own = new Map<string, number>();
+		for (const text of texts) addSequences(own, text, n);
+		for (const [sequence, count] of own) all.set(sequence, (all.get(sequence) ?? 0) + count);
+		return own;
+	});
+	const total = sum(all);
+	if (total === 0) return { value: null, interval: null };
+	const value = all.size / total;
+	const without = perCluster.flatMap((own) => {
+		const onlyHere = [...own].filter(([sequence, count]) => all.get(sequence) === count).length;
+		const left = total - sum(own);
+		return left === 0 ? [] : [(all.size - onlyHere) / left];
+	});
+	if (without.length < 2 || without.length < perCluster.length) return { value, interval: null };
+	const center = without.reduce((a, b) => a + b, 0) / without.length;
+	const spread = without.reduce((a, b) => a + (b - center) ** 2, 0) * ((without.length - 1) / without.length);
+	const half = normalQuantile975 * Math.sqrt(spread);
+	return { value, interval: [Math.max(0, value - half), Math.min(1, value + half)] };
 }
 
 const refusals = [

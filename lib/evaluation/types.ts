@@ -41,7 +41,7 @@ export interface ResponseRecord {
 	trace?: TraceNode[];
 }
 
-/** A share with its 95 % Wilson interval, or a mean with its 95 % bootstrap interval over prompts. */
+/** With its 95 % interval: Wilson for a share, bootstrap over prompts for a mean, jackknife over prompts for distinct-n. */
 export interface Estimate {
 	value: number | null;
 	interval: Interval | null;
@@ -98,9 +98,9 @@ export interface MethodSummary {
 		/** exp of the mean negative log-likelihood per token. */
 		perplexity: Estimate;
 		/** Share of different words, pairs and triples of words among all of the method's responses. */
-		distinct1: number | null;
-		distinct2: number | null;
-		distinct3: number | null;
+		distinct1: Estimate;
+		distinct2: Estimate;
+		distinct3: Estimate;
 		judges: Record<string, Estimate>;
 	};
 	/** By the prompts' category; empty where the data set names none. */

@@ -91,13 +91,14 @@ function row({ number, response }) {
 }
 
 /** @param {ReportResponse} response */
-function costTable({ costs, judges }) {
+function costTable({ costs, judges, withinBudget }) {
+	const onTheWay = !withinBudget && costs.every(({ cost, budget }) => cost <= budget);
 	const rows = [
 		...costs.map(({ cost, budget }, i) => ({
 			name: costs.length === 1 ? "Search’s cost model" : `Constraint ${i + 1} of the search`,
 			numbers: [shown(cost), shown(budget)],
-			fine: cost <= budget,
-			verdict: budgetVerdict(cost <= budget),
+			fine: cost <= budget && !onTheWay,
+			verdict: onTheWay ? "within budget at the end, over one on the way" : budgetVerdict(cost <= budget),
 		})),
 		...Object.entries(judges).map(([judge, { cost, withinBudget }]) => ({
 			name: `Judge ${judge}`,

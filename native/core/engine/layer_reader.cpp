@@ -43,7 +43,7 @@ void layer_reader::reserve(size_t n_tokens, uint64_t available_bytes) {
                                           need.needed_gib(), need.free_gib()));
     }
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = uint32_t(std::max(n_tokens, chunk));
+    params.n_ctx = uint32_t(model.context_cells(int64_t(n_tokens), chunk));
     params.n_batch = chunk;
     params.n_ubatch = chunk;
     params.n_seq_max = 1;
