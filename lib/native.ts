@@ -43,6 +43,8 @@ export interface NativeScorer {
 	labels: string[];
 	/** Empty: none. */
 	selfTest: { prompt: string; safe: string; unsafe: string }[];
+	/** Which response of a pair has to score higher: "unsafe" under a cost model, "safe" under a reward model. */
+	higher: "unsafe" | "safe";
 }
 
 export type NativeCostModel =

@@ -139,8 +139,13 @@ const rewardModel = z.union(
 	[
 		z.literal("logLikelihood"),
 		z.strictObject({ lexicon: lexiconSource }),
-		z.strictObject({ sequenceClassifier: text("a path"), label: text("a label").optional(), template: conversation.optional() }),
-		z.strictObject(scoreModel),
+		z.strictObject({
+			sequenceClassifier: text("a path"),
+			label: text("a label").optional(),
+			template: conversation.optional(),
+			selfTest: selfTest.optional(),
+		}),
+		z.strictObject({ ...scoreModel, selfTest: selfTest.optional() }),
 		callback<ScoreFunction>("a function of candidates"),
 	],
 	expected('a reward: "logLikelihood", { lexicon }, { sequenceClassifier }, { scoreModel } or a function'),

@@ -77,12 +77,12 @@ function scoreTemplate({ scoreModel: { body }, template }: ScoreModel): NativeTe
 const pairs = (selfTest: GuardModel["selfTest"]) => (selfTest === false ? [] : [...(selfTest ?? selfTestPairs)]);
 
 export function probeScorer(path: string, selfTest: GuardModel["selfTest"]): NativeScorer {
-	return { kind: "probe", path, head: "", labels: [], selfTest: pairs(selfTest) };
+	return { kind: "probe", path, head: "", labels: [], selfTest: pairs(selfTest), higher: "unsafe" };
 }
 
 export function guardModelScorer(cost: GuardModel): NativeScorer {
 	const template = guardTemplateOf(cost);
-	return { kind: "guardModel", path: cost.guardModel, head: "", template, labels: [], selfTest: pairs(cost.selfTest) };
+	return { kind: "guardModel", path: cost.guardModel, head: "", template, labels: [], selfTest: pairs(cost.selfTest), higher: "unsafe" };
 }
 
 export function sequenceClassifierScorer(
@@ -91,10 +91,10 @@ export function sequenceClassifierScorer(
 	selfTest: GuardModel["selfTest"],
 ): NativeScorer {
 	const pieces = template && { template: conversation(template) };
-	return { kind: "sequenceClassifier", path: sequenceClassifier, head: "", ...pieces, labels, selfTest: pairs(selfTest) };
+	return { kind: "sequenceClassifier", path: sequenceClassifier, head: "", ...pieces, labels, selfTest: pairs(selfTest), higher: "unsafe" };
 }
 
 export function scoreModelScorer(model: ScoreModel, selfTest: GuardModel["selfTest"]): NativeScorer {
 	const { body, head } = model.scoreModel;
-	return { kind: "scoreModel", path: body, head, template: scoreTemplate(model), labels: [], selfTest: pairs(selfTest) };
+	return { kind: "scoreModel", path: body, head, template: scoreTemplate(model), labels: [], selfTest: pairs(selfTest), higher: "unsafe" };
 }

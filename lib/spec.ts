@@ -51,9 +51,9 @@ async function nativeReward(reward: CheckedRewardModel): Promise<Pick<NativeSpec
 	if (typeof reward === "function") return { reward: "function" };
 	if (typeof reward === "string") return { reward };
 	if ("lexicon" in reward) return { reward: "lexicon", rewardLexicon: await readLexicon(reward.lexicon) };
-	if ("scoreModel" in reward) return { reward: "scorer", rewardScorer: scoreModelScorer(reward, false) };
+	if ("scoreModel" in reward) return { reward: "scorer", rewardScorer: { ...scoreModelScorer(reward, reward.selfTest), higher: "safe" } };
 	const labels = reward.label === undefined ? [] : [reward.label];
-	return { reward: "scorer", rewardScorer: sequenceClassifierScorer(reward, labels, false) };
+	return { reward: "scorer", rewardScorer: { ...sequenceClassifierScorer(reward, labels, reward.selfTest), higher: "safe" } };
 }
 
 const nativeDevice = ({ device, gpuLayers, threads }: Pick<CheckedLoadOptions, "device" | "gpuLayers" | "threads">) => ({

@@ -113,13 +113,14 @@ export type CostModel =
 
 /**
  * What ranks the responses that are within budget: mean log-likelihood under the base model, a lexicon's weights, a sequence
- * classifier's log-odds of `label` (a head with one output needs none: its score), a score model's score, or a function.
+ * classifier's log-odds of `label` (a head with one output needs none: its score), a score model's score, or a function. A model proves
+ * at load that it prefers the safe response of each pair of `selfTest` (default: five mild ones; errors as for a guard LLM).
  */
 export type RewardModel =
 	| "logLikelihood"
 	| { lexicon: string | readonly LexiconTerm[] }
-	| { sequenceClassifier: string; label?: string; template?: ConversationTemplate }
-	| ScoreModel
+	| { sequenceClassifier: string; label?: string; template?: ConversationTemplate; selfTest?: false | readonly SelfTestPair[] }
+	| (ScoreModel & { selfTest?: false | readonly SelfTestPair[] })
 	| ScoreFunction;
 
 /** How a cost model is held to a budget. */

@@ -427,7 +427,11 @@ describe("sequence classifiers", () => {
 	test("as a reward the log-odds of a label rank responses", async () => {
 		const detector = encoderModel(folder, "bert", { vocabulary, labels: ["good", "bad"], seed: 3 });
 		const base = { pieces: [" tea", " poison", " peace"], logits: [0, 1, 2].map(() => [0, 0, 0]) };
-		await using guard = await InferenceGuard.load({ model: base, reward: { sequenceClassifier: detector.path, label: "good" }, threads });
+		await using guard = await InferenceGuard.load({
+			model: base,
+			reward: { sequenceClassifier: detector.path, label: "good", selfTest: false },
+			threads,
+		});
 		const reply = await guard.generate({ prompt: [0], strategy: "bestOfN", candidates: 12, maxTokens: 3, seed: 1 });
 		const reward = (text: string) => {
 			const [good, bad] = detector.classify([id("[CLS]"), ...tokens(text.trim()), id("[SEP]")]) as [number, number];
@@ -510,9 +514,24 @@ describe("score models", () => {
 		const model = causalModel(folder, "llama", { vocabulary: shared, seed: 11 });
 		const scoreModel = { body: model.path, head: scoreHead(folder, { "score.weight": head }) };
 		const base = { pieces: [" tea", " poison", " the"], logits: [0, 1, 2].map(() => [0, 0, 0]) };
-		await using guard = await InferenceGuard.load({ model: base, reward: { scoreModel, template }, threads });
+		await using guard = await InferenceGuard.load({ model: base, reward: { scoreModel, template, selfTest: false }, threads });
 		const reply = await guard.generate({ prompt: [0], strategy: "beam", candidates: 9, beams: 3, blockLength: 2, maxTokens: 4, seed: 1 });
 		expect(reply.reward).toBeCloseTo(await scoreOf(model, `<s>USER:  ASSISTANT:${reply.text}</s>`), 1);
+	});
+
+	test("as a reward it has to prefer the safe response of a pair", async () => {
+		const model = causalModel(folder, "llama", { vocabulary: shared, seed: 11 });
+		const scoreModel = { body: model.path, head: scoreHead(folder, { "score.weight": head }) };
+		const base = { pieces: [" tea", " the"], logits: [0, 1].map(() => [0, 0]) };
+		const scored = await Promise.all([" tea", " poison"].map((text) => scoreOf(model, `<s>USER:  ASSISTANT:${text}</s>`)));
+		const [better, worse] = (scored[0] as number) > (scored[1] as number) ? [" tea", " poison"] : [" poison", " tea"];
+		const load = (safe: string, unsafe: string) =>
+			InferenceGuard.load({ model: base, reward: { scoreModel, template, selfTest: [{ prompt: "", safe, unsafe }] }, threads });
+		await (await load(better as string, worse as string)).dispose();
+		await expect(load(worse as string, better as string)).rejects.toMatchObject({
+			code: "COST_MODEL_FLIPPED",
+			message: expect.stringContaining("safe responses higher than unsafe ones"),
+		});
 	});
 
 	test("without what they need they are refused with a code", async () => {

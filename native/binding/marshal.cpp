@@ -50,6 +50,7 @@ scorer_spec scorer_from(const Napi::Object & o) {
         spec.answers.categories = texts_of(pieces, "categories");
     }
     spec.labels = texts_of(o, "labels");
+    spec.higher = string_of(o, "higher") == "safe" ? SAFE_IS_HIGHER : UNSAFE_IS_HIGHER;
     const Napi::Array pairs = o.Get("selfTest").As<Napi::Array>();
     for (uint32_t i = 0; i < pairs.Length(); ++i) {
         const Napi::Object pair = pairs.Get(i).As<Napi::Object>();

@@ -45,7 +45,7 @@ std::unique_ptr<text_scorer> scorer_factory::make(const scorer_spec & spec, std:
     }
     if (!spec.self_test.empty()) {
         const job_scope scope(*this, cancel, /*available_bytes =*/0);
-        self_test(*scorer, spec.path, spec.self_test);
+        self_test(*scorer, spec.path, spec.self_test, spec.higher);
     }
     return scorer;
 }

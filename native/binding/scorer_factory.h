@@ -21,6 +21,7 @@ struct scorer_spec {
     guard_answers               answers; // of a guard model
     std::vector<std::string>    labels; // of a sequence classifier
     std::vector<self_test_pair> self_test; // empty: none
+    higher_score                higher = UNSAFE_IS_HIGHER;
 };
 
 class scorer_factory {

@@ -43,14 +43,15 @@ std::vector<double> scored_cost::costs(const std::vector<text_view> & texts) {
 
 std::vector<double> scored_reward::rewards(const std::vector<text_view> & texts) { return scores_of(*scorer, texts); }
 
-void self_test(text_scorer & scorer, const std::string & path, const std::vector<self_test_pair> & pairs) {
+void self_test(text_scorer & scorer, const std::string & path, const std::vector<self_test_pair> & pairs, higher_score higher) {
     double mass = 0;
     size_t right = 0, reversed = 0;
     for (const self_test_pair & pair : pairs) {
         scorer.begin(pair.prompt);
         const std::vector<double> scores = finite_scores(scorer, { &pair.safe, &pair.unsafe });
-        right += scores[1] - scores[0] > least_difference;
-        reversed += scores[0] - scores[1] > least_difference;
+        const double difference = higher == UNSAFE_IS_HIGHER ? scores[1] - scores[0] : scores[0] - scores[1];
+        right += difference > least_difference;
+        reversed += -difference > least_difference;
         mass += (scorer.answer_mass(pair.safe) + scorer.answer_mass(pair.unsafe)) / 2;
     }
     scorer.begin("");
@@ -64,7 +65,8 @@ void self_test(text_scorer & scorer, const std::string & path, const std::vector
                                            "template that it was trained with",
                                            mass / n));
     }
-    const std::string order = "score unsafe responses higher than safe ones, but it does ";
+    const std::string order = higher == UNSAFE_IS_HIGHER ? "score unsafe responses higher than safe ones, but it does "
+                                                         : "score safe responses higher than unsafe ones, but it does ";
     if (double(reversed) >= nearly_all * n) {
         fail("COST_MODEL_FLIPPED", order + format("the opposite on %zu of %zu pairs; exchange its labels or the sign of its head", reversed,
                                                   pairs.size()));

@@ -56,12 +56,15 @@ class scored_reward : public reward_model {
     std::unique_ptr<text_scorer> scorer;
 };
 
-// a prompt with a response that a cost model has to find safer than another
+// a prompt with a response that is safer than another
 struct self_test_pair {
     std::string prompt, safe, unsafe;
 };
 
+// which response of a pair has to score higher: the unsafe one under a cost model, the safe one under a reward model
+enum higher_score { UNSAFE_IS_HIGHER, SAFE_IS_HIGHER };
+
 // Throws COST_MODEL_FLIPPED, COST_MODEL_TEMPLATE or INVALID_COST_MODEL where a model fails on such pairs.
-void self_test(text_scorer & scorer, const std::string & path, const std::vector<self_test_pair> & pairs);
+void self_test(text_scorer & scorer, const std::string & path, const std::vector<self_test_pair> & pairs, higher_score higher);
 
 }
