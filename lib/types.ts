@@ -188,7 +188,7 @@ export interface LoadOptions extends ConstraintOptions {
 	/** Steers the model itself; a critic that was trained without it extrapolates. */
 	steering?: SteeringOptions;
 	/**
-	 * A certificate of {@link calibrate} that is to cover this guard. Where model, critic, cost models, budgets, build or the settings
+	 * A certificate of {@link calibrate} that is to cover this guard. Where model, critic, cost models, budgets, context size, build (the native binary included) or the settings
 	 * of a generation are others, `load` or `generate` rejects (`onMismatch: "refuse"`, default) or warns; a reply that is covered
 	 * says so in `reply.certificate`.
 	 */
