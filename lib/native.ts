@@ -73,6 +73,7 @@ export interface NativeTabularModel {
 export interface NativeModelFile {
 	path: string;
 	kvCells: number;
+	outputs: "auto" | "device" | "host";
 	contextSize: number;
 	steering?: { vector: string; strength: number; sparsity: number; gate: boolean };
 }
@@ -111,6 +112,9 @@ export interface SearchSettings {
 	maxTokens: number;
 	blockLength: number;
 	candidates: number;
+	startCandidates: number;
+	candidateGrowth: number;
+	satisfiedPSafe: number;
 	beams: number;
 	retries: number;
 	diversityPenalty: number;

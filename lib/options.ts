@@ -210,6 +210,7 @@ const loadSchema = z
 		...deviceFields,
 		contextSize: integer(2, 2 ** 31 - 1).optional(),
 		kvCells: integer(1, 2 ** 31 - 1).optional(),
+		outputs: choice(["auto", "device", "host"]).default("auto"),
 		onLoadProgress: callback<(share: number) => void>("a function of the share loaded").optional(),
 		signal: abortSignal.optional(),
 	})
@@ -265,6 +266,9 @@ const generateSchema = z
 		maxTokens: integer(1, 1_048_576).default(128),
 		blockLength: integer(1, 1_048_576).optional(),
 		candidates: integer(1, 1024).optional(),
+		startCandidates: integer(1, 1024).optional(),
+		candidateGrowth: integer(2, 1024).optional(),
+		satisfiedPSafe: real(0, 1).optional(),
 		beams: integer(1, 1024).optional(),
 		retries: integer(0, 100).optional(),
 		expansion: choice(["sample", "token"]).optional(),

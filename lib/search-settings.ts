@@ -17,6 +17,17 @@ export function resolveSearch(options: CheckedGenerateOptions, hasCritic: boolea
 	if (beams > candidates) {
 		throw new InvalidOptionError(`beams: expected at most as many beams as candidates (${candidates}), got ${beams}`);
 	}
+	const { startCandidates = settings.expansion === "token" ? candidates : settings.startCandidates } = given;
+	if (settings.expansion === "token" && startCandidates !== candidates) {
+		throw new InvalidOptionError(
+			`startCandidates: expected all candidates at once (${candidates}) where single tokens are expanded, got ${startCandidates}`,
+		);
+	}
+	if (given.startCandidates !== undefined && given.startCandidates > candidates) {
+		throw new InvalidOptionError(
+			`startCandidates: expected at most as many candidates at the start as in all (${candidates}), got ${given.startCandidates}`,
+		);
+	}
 	const estimator = settings.estimator ?? (hasCritic ? "critic" : "models");
 	if ((estimator === "critic" || estimator === "both") && !hasCritic) {
 		throw new InvalidOptionError(`estimator: expected a guard loaded with a critic for "${estimator}", got one without`);
@@ -34,6 +45,7 @@ export function resolveSearch(options: CheckedGenerateOptions, hasCritic: boolea
 		...settings,
 		...(scoreRange && { scoreRange: Float64Array.from(scoreRange) }),
 		beams,
+		startCandidates: Math.min(startCandidates ?? candidates, candidates),
 		estimator,
 		blockLength: settings.expansion === "token" ? 1 : (given.blockLength ?? wholeResponse),
 		maxGeneratedTokens: given.maxGeneratedTokens ?? 4 * candidates * maxTokens,

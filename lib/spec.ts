@@ -62,9 +62,11 @@ const nativeDevice = ({ device, gpuLayers, threads }: Pick<CheckedLoadOptions, "
 	threads,
 });
 
+const unlimited = { kvCells: 0, contextSize: 0, outputs: "auto" } as const;
+
 /** A model without cost models. */
 export function baseSpec(path: string, options: Parameters<typeof nativeDevice>[0]): NativeSpec {
-	return { ...nativeDevice(options), constraints: [], critic: "", reward: "logLikelihood", path, kvCells: 0, contextSize: 0 };
+	return { ...nativeDevice(options), constraints: [], critic: "", reward: "logLikelihood", path, ...unlimited };
 }
 
 /** Reads what the checked options name (lexicons) and brings everything into the form the addon takes. */
@@ -77,8 +79,8 @@ export async function nativeSpec(options: CheckedLoadOptions): Promise<NativeSpe
 		...(await nativeReward(options.reward)),
 	};
 	if (typeof model === "string") {
-		const { kvCells = 0, contextSize = 0, steering } = options;
-		return { ...shared, path: model, kvCells, contextSize, steering };
+		const { kvCells = 0, contextSize = 0, outputs, steering } = options;
+		return { ...shared, path: model, kvCells, contextSize, outputs, steering };
 	}
 	if (model.oracle && shared.constraints.some(({ kind }) => kind !== "tokenCosts")) {
 		throw new InvalidOptionError("model.oracle: expected every cost to be { tokenCosts } for the exact critic, got another cost model");
@@ -95,5 +97,5 @@ export async function scorerSpec(options: CheckedScorerOptions): Promise<NativeS
 	}
 	const constraints = await Promise.all(options.constraints.map(nativeConstraint));
 	const shared = { ...nativeDevice(options), constraints, critic: "", reward: "logLikelihood" as const };
-	return options.model === undefined ? shared : { ...shared, path: options.model, kvCells: 0, contextSize: 0 };
+	return options.model === undefined ? shared : { ...shared, path: options.model, ...unlimited };
 }

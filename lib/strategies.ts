@@ -3,12 +3,14 @@ import type { SearchSettings } from "./native.js";
 /** A strategy: the settings that make one row of the comparison out of the one search loop. */
 export type StrategySettings = Omit<
 	SearchSettings,
-	"maxTokens" | "seed" | "maxGeneratedTokens" | "beams" | "blockLength" | "estimator" | "scoreRange"
+	"maxTokens" | "seed" | "maxGeneratedTokens" | "beams" | "blockLength" | "estimator" | "scoreRange" | "startCandidates"
 > & {
 	/** Absent: the critic where there is one, otherwise the models. */
 	estimator?: SearchSettings["estimator"];
 	/** `response` makes one block of the whole response. */
 	blockLength: number | "response";
+	/** Absent: as many as `candidates`. */
+	startCandidates?: number;
 	/** Beams per candidate. */
 	beamShare: number;
 };
@@ -26,6 +28,8 @@ const searching: StrategySettings = {
 	minP: 0,
 	blockLength: 32,
 	candidates: 16,
+	candidateGrowth: 2,
+	satisfiedPSafe: 0.9,
 	beamShare: 1 / 4,
 	retries: 0,
 	maxBacktracks: 0,
@@ -37,7 +41,13 @@ const searching: StrategySettings = {
 };
 
 const base: StrategySettings = { ...searching, estimator: "models" };
-const guard: StrategySettings = { ...searching, objective: "augmented", retries: 2, maxBacktracks: Number.MAX_SAFE_INTEGER };
+const guard: StrategySettings = {
+	...searching,
+	objective: "augmented",
+	startCandidates: 1,
+	retries: 2,
+	maxBacktracks: Number.MAX_SAFE_INTEGER,
+};
 const bestOfN: StrategySettings = { ...base, blockLength: "response", beamShare: 0 };
 const args: StrategySettings = { ...base, expansion: "token", blockLength: 1, candidates: 20, beamShare: 0, rewardWeight: 2.5 };
 const sample: StrategySettings = { ...base, candidates: 1, blockLength: 1 };
@@ -49,7 +59,8 @@ const reControl: StrategySettings = { ...sample, latentSteps: 30 };
  * critic judges unfinished text where there is one; of the others the cost and reward models do.
  *
  * - `guard`: InferenceGuard (Ji et al. 2025, arXiv 2502.01208, section 5): beams of blocks, augmented objective, retries with a
- *   diversity penalty. Differences: backtracking to reserves, the re-check of the whole text, refusal when nothing is found.
+ *   diversity penalty. Differences: a block starts with one candidate and widens only where that does not satisfy, backtracking to
+ *   reserves, the re-check of the whole text, refusal when nothing is found. `startCandidates: N` is the paper's fixed width.
  * - `sample`: plain sampling from the base model.
  * - `filter`: one plainly sampled response, returned where the cost model finds it within budget, otherwise refused: what a
  *   guardrail behind a model does. With a guard model as the cost it is the output half of "SLM as Guardian" (Kwon et al. 2024,

@@ -203,6 +203,13 @@ export interface LoadOptions extends ConstraintOptions {
 	contextSize?: number;
 	/** Most KV cells (prompt + live tree, in tokens) a generation may hold; default: what fits into free memory. */
 	kvCells?: number;
+	/**
+	 * Where a step's outputs are cut down to what the search reads and where the critic runs: inside the model's own graph
+	 * (`"device"`), or here on whole rows of logits (`"host"`). Both make the same choices within rounding. Default `"auto"`: on
+	 * the device where it is a GPU that has the operations. Errors: UNSUPPORTED_MODEL by a generation with `"device"` where the
+	 * architecture does not allow it.
+	 */
+	outputs?: "auto" | "device" | "host";
 	/** Called with the share loaded, 0..1. */
 	onLoadProgress?: (share: number) => void;
 	/** Aborts loading. */
@@ -217,9 +224,22 @@ export interface SearchOptions {
 	maxTokens?: number;
 	/** d, tokens per block, at least 1; default 32 (best-of-N rows and `filter`: the whole response; `sample`, ARGS and RE-Control rows: 1). */
 	blockLength?: number;
-	/** N, candidates per round, 1..1024; default 16 (`args`: 20; `sample`, `filter`, `reControl`: 1). More than the engine has sequences are served in waves. */
+	/** N, the most candidates per round, 1..1024; default 16 (`args`: 20; `sample`, `filter`, `reControl`: 1). More than the engine has sequences are served in waves. */
 	candidates?: number;
-	/** K, beams kept per block, 1..N; default N / 4, at least 1 (best-of-N and ARGS rows: 1). */
+	/**
+	 * How many candidates a block starts with, 1..N; default 1 for `guard`, otherwise N. While they do not satisfy, the block
+	 * widens, up to N: a response whose plain path is within budget costs little more than plain sampling. Retries sample N at once.
+	 */
+	startCandidates?: number;
+	/** How many times as many candidates a block has after it widened, at least 2; default 2. */
+	candidateGrowth?: number;
+	/**
+	 * With a critic: the pSafe (behind `uncertaintyPenalty`) from which a candidate needs no others beside it, 0..1; default 0.9.
+	 * Without one, a candidate that the cost models find within budget needs none. A block widens until the share of its
+	 * candidates that is kept (K of N) can be made up of such ones.
+	 */
+	satisfiedPSafe?: number;
+	/** K, beams kept per block of N candidates, 1..N; default N / 4, at least 1 (best-of-N and ARGS rows: 1). Of fewer candidates the same share is kept. */
 	beams?: number;
 	/** M, extra rounds for a block without an acceptable candidate, 0..100; default 2 for `guard`, otherwise 0. */
 	retries?: number;

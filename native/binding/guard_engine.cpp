@@ -135,8 +135,12 @@ void guard_engine::load_judge() {
         }
         judge = std::make_unique<tabular_oracle>(*spec.tabular, limits);
     } else if (!spec.critic.empty()) {
-        judge = std::make_unique<latent_critic>(load_critic(spec.critic), steps->n_embd(), steps->n_vocab(), constraints.size(),
-                                                model ? model->first_gpu() : nullptr);
+        auto trained = std::make_unique<latent_critic>(load_critic(spec.critic), steps->n_embd(), steps->n_vocab(), constraints.size(),
+                                                       model ? model->first_gpu() : nullptr);
+        if (llama != nullptr) {
+            llama->set_critic(trained.get());
+        }
+        judge = std::move(trained);
     }
 }
 
@@ -214,9 +218,6 @@ generation_result guard_engine::generate(const generation_request & request, con
         strength = steer(prompt, request.available_bytes, cancel);
     }
     const bool needs_critic = options.asks_critic() || options.edits_hidden();
-    if (needs_critic) {
-        judge->begin(options.max_tokens);
-    }
     const search_models models = { *steps, constraints, *reward, needs_critic ? judge.get() : nullptr };
     generation_result result = { search(models, prompt, options, cancel, commit), int64_t(prompt.size()), strength, {} };
     for (const constraint & c : constraints) {
@@ -303,14 +304,21 @@ std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & 
         llama->steer({}); // likelihoods are the base model's
     }
     steps->reserve(1, int64_t(prompt.size() + tokens.size()));
-    steps->prefill(prompt, cancel);
-    std::vector<float> scratch(steps->n_vocab());
+    const size_t n_vocab = size_t(steps->n_vocab());
+    std::vector<float> scratch(n_vocab);
     std::vector<double> result;
-    int32_t position = int32_t(prompt.size());
-    for (token_id token : tokens) {
-        const float * logits = steps->logits(0);
-        result.push_back(logits[token] - log_sum_exp(logits, scratch.size(), scratch.data()));
-        steps->step({ { 0, position++, token } }, cancel);
+    std::vector<token_id> behind = prompt;
+    behind.insert(behind.end(), tokens.begin(), tokens.end());
+    for (size_t t = 0; t + 1 < behind.size(); ++t) {
+        const decode_item item = { 0, int32_t(t), behind[t] };
+        if (t + 1 < prompt.size()) {
+            steps->extend({ item }, cancel);
+            continue;
+        }
+        steps->step({ item }, {}, [&](const output_row & row) {
+            const float * logits = steps->logits(row);
+            result.push_back(logits[behind[t + 1]] - log_sum_exp(logits, n_vocab, scratch.data()));
+        }, cancel);
     }
     return result;
 }
@@ -325,10 +333,13 @@ std::vector<float> guard_engine::layer_states(const std::vector<prompt_source> &
 }
 
 double guard_engine::bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t n_tokens, const cancel_flag & cancel) {
-    const std::vector<token_id> prompt(n_prompt, 1);
     steps->reserve(n_sequences + 1, n_prompt + int64_t(n_sequences) * n_tokens);
+    std::vector<decode_item> prompt;
+    for (int32_t t = 0; t < n_prompt; ++t) {
+        prompt.push_back({ 0, t, 1 });
+    }
     const auto begin = std::chrono::steady_clock::now();
-    steps->prefill(prompt, cancel);
+    steps->extend(prompt, cancel);
     for (seq_id seq = 1; seq <= n_sequences; ++seq) {
         steps->fork(0, seq);
     }
@@ -337,7 +348,7 @@ double guard_engine::bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t 
         for (seq_id seq = 1; seq <= n_sequences; ++seq) {
             items.push_back({ seq, n_prompt + t, 1 + (seq * 31 + t * 17) % (steps->n_vocab() - 1) });
         }
-        steps->step(items, cancel);
+        steps->step(items, {}, [](const output_row &) {}, cancel);
     }
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }

@@ -175,6 +175,8 @@ guard_spec guard_spec_from(const Napi::Object & o) {
     } else if (o.Has("path")) {
         spec.model.path = string_of(o, "path");
         spec.decoder.max_cells = int64_of(o, "kvCells");
+        const std::string outputs = string_of(o, "outputs");
+        spec.decoder.rows = outputs == "device" ? ROWS_ON_DEVICE : outputs == "host" ? ROWS_AT_HOME : ROWS_AUTO;
         spec.context_size = int64_of(o, "contextSize");
         if (o.Get("steering").IsObject()) {
             const Napi::Object steering = o.Get("steering").As<Napi::Object>();
@@ -251,6 +253,9 @@ generation_request request_from(const Napi::Object & o) {
     s.max_tokens = int_of(o, "maxTokens");
     s.block_length = int_of(o, "blockLength");
     s.n_candidates = int_of(o, "candidates");
+    s.n_start = int_of(o, "startCandidates");
+    s.growth = int_of(o, "candidateGrowth");
+    s.satisfied_p_safe = number_of(o, "satisfiedPSafe");
     s.n_beams = int_of(o, "beams");
     s.n_retries = int_of(o, "retries");
     s.diversity_penalty = number_of(o, "diversityPenalty");

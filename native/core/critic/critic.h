@@ -1,5 +1,6 @@
 // critic.h owns what the search asks of a critic: for each latent state the probability that the base model's
-// continuation ends within every budget, with its spread, and the expected discounted reward.
+// continuation ends within every budget, with its spread, and the expected discounted reward. It keeps nothing between calls,
+// so that several searches can ask the same one.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -8,12 +9,12 @@
 namespace ig {
 
 struct critic_input {
-    const float *       hidden; // [n_embd] final-norm hidden state
-    const float *       logits; // [n_vocab]
-    size_t              n_vocab;
-    double              last_log_likelihood; // of the token sampled last; 0 before the first
-    std::vector<double> z; // safety state, one per constraint
-    text_view           text;
+    const std::vector<float> * kept; // of the output, by keep(); or what the critic said of it on the device
+    bool                       judged; // the latter
+    double                     last_log_likelihood; // of the token sampled last; 0 before the first
+    std::vector<double>        z; // safety state, one per constraint
+    text_view                  text;
+    int32_t                    max_tokens; // of the longest response
 };
 
 struct critic_output {
@@ -33,8 +34,11 @@ class critic {
   public:
     virtual ~critic() = default;
 
-    // A search for responses of at most max_tokens begins.
-    virtual void begin(int32_t max_tokens) = 0;
+    // What judge() needs of an output: hidden is [n_embd], logits [n_vocab]. From any thread.
+    virtual std::vector<float> keep(const float * hidden, const float * logits, size_t n_vocab) const = 0;
+
+    // What the critic on the device reads beside the model's outputs. Appended to `out`.
+    virtual void beside(const critic_input & input, std::vector<float> & out) const = 0;
 
     virtual std::vector<critic_output> judge(const std::vector<critic_input> & inputs) = 0;
 

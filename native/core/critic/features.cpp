@@ -33,7 +33,7 @@ double inverse_root_mean_square(const float * hidden, size_t n) {
     for (size_t i = 0; i < n; ++i) {
         squares += double(hidden[i]) * hidden[i];
     }
-    return 1 / std::sqrt(squares / double(n) + 1e-6);
+    return 1 / std::sqrt(squares / double(n) + hidden_epsilon);
 }
 
 void write_features(const feature_shape & shape, const latent_state & state, float * out) {

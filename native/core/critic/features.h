@@ -41,6 +41,8 @@ struct latent_state {
     double         position; // share of the longest response
 };
 
+const double hidden_epsilon = 1e-6; // keeps a hidden state of zeros from being divided by 0
+
 // What a hidden state is multiplied with.
 double inverse_root_mean_square(const float * hidden, size_t n);
 

@@ -92,39 +92,126 @@ latent_critic::latent_critic(critic_weights given, int32_t n_embd, int32_t n_voc
            weights.features.n_embd, n_embd);
     expect(n_top <= n_vocab, "tokens of the vocabulary", n_top, n_vocab);
     net.set_weights(weights.tensors);
+    make_scales();
+}
+
+void latent_critic::make_scales() {
+    const size_t n = n_of_output();
+    scales.reset(ggml_init({ 2 * ggml_tensor_overhead(), nullptr, /*no_alloc =*/true }));
+    factor = ggml_new_tensor_1d(scales.get(), GGML_TYPE_F32, int64_t(std::max<size_t>(n, 1)));
+    offset = ggml_dup_tensor(scales.get(), factor);
+    scales_buffer.reset(ggml_backend_alloc_ctx_tensors(scales.get(), backend.get()));
+    if (!scales_buffer) {
+        throw error("OUT_OF_MEMORY", "there is not enough memory for the critic");
+    }
+    ggml_backend_buffer_set_usage(scales_buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+    std::vector<float> factors(size_t(factor->ne[0]), 1), offsets(size_t(factor->ne[0]), 0);
+    for (size_t i = 0; i < n; ++i) {
+        factors[i] = 1 / weights.scale[i];
+        offsets[i] = -weights.mean[i] / weights.scale[i];
+    }
+    ggml_backend_tensor_set(factor, factors.data(), 0, ggml_nbytes(factor));
+    ggml_backend_tensor_set(offset, offsets.data(), 0, ggml_nbytes(offset));
+}
+
+ggml_tensor * latent_critic::build(ggml_context * ctx, const graph_latents & latents) const {
+    ggml_tensor * x = nullptr; // [features, n]
+    const auto append = [&](ggml_tensor * part) { x = x == nullptr ? part : ggml_concat(ctx, x, part, 0); };
+    if (weights.features.groups.hidden) {
+        append(ggml_rms_norm(ctx, latents.hidden, float(hidden_epsilon)));
+    }
+    if (weights.features.groups.logits) {
+        append(latents.top_log_p);
+        append(latents.entropy);
+    }
+    if (x != nullptr) {
+        x = ggml_add(ctx, ggml_mul(ctx, x, factor), offset);
+    }
+    if (latents.beside != nullptr) {
+        append(latents.beside);
+    }
+    ggml_tensor * said = nullptr;
+    for (int32_t m = 0; m < net.shape.n_members; ++m) {
+        ggml_tensor * heads = net.forward(ctx, x, m);
+        said = said == nullptr ? heads : ggml_concat(ctx, said, heads, 0);
+    }
+    return said;
+}
+
+std::vector<float> latent_critic::keep(const float * hidden, const float * logits, size_t n_vocab) const {
+    std::vector<float> kept;
+    if (weights.features.groups.hidden) {
+        kept.assign(hidden, hidden + weights.features.n_embd);
+    }
+    if (weights.features.groups.logits) {
+        const std::vector<float> summary = summarise_logits(logits, n_vocab, n_top_tokens(), 0, 0);
+        kept.insert(kept.end(), summary.begin(), summary.begin() + std::ptrdiff_t(n_top_tokens()) + 1);
+    }
+    return kept;
+}
+
+void latent_critic::beside(const critic_input & in, std::vector<float> & out) const {
+    const feature_shape & shape = weights.features;
+    const size_t n_tokens = in.text.tokens->size();
+    size_t at = n_of_output();
+    const auto append = [&](double value) {
+        out.push_back(float((value - weights.mean[at]) / weights.scale[at]));
+        ++at;
+    };
+    if (shape.groups.logits) {
+        append(in.last_log_likelihood);
+        append(n_tokens > 0 ? in.text.log_likelihood / double(n_tokens) : 0);
+    }
+    for (size_t c = 0; c < in.z.size() && shape.groups.z; ++c) {
+        append(in.z[c] / weights.budget_scale[c]);
+    }
+    if (shape.groups.position) {
+        append(double(n_tokens) / in.max_tokens);
+    }
 }
 
 std::vector<float> latent_critic::standardised(const std::vector<critic_input> & inputs) const {
     const feature_shape & shape = weights.features;
-    const size_t n_features = size_t(shape.size());
-    const size_t n_top = size_t(shape.n_summary) - n_summary_beside_top_k;
-    std::vector<float> rows(inputs.size() * n_features);
-    for (size_t i = 0; i < inputs.size(); ++i) {
-        const critic_input & in = inputs[i];
-        const size_t n_tokens = in.text.tokens->size();
-        const double mean = n_tokens > 0 ? in.text.log_likelihood / double(n_tokens) : 0;
-        std::vector<float> summary;
-        if (shape.groups.logits) {
-            summary = summarise_logits(in.logits, in.n_vocab, n_top, in.last_log_likelihood, mean);
+    std::vector<float> rows;
+    rows.reserve(inputs.size() * size_t(shape.size()));
+    for (const critic_input & in : inputs) {
+        const std::vector<float> & kept = *in.kept;
+        const size_t n_hidden = shape.groups.hidden ? size_t(shape.n_embd) : 0;
+        const double norm = n_hidden > 0 ? inverse_root_mean_square(kept.data(), n_hidden) : 1;
+        for (size_t i = 0; i < kept.size(); ++i) {
+            const double value = i < n_hidden ? float(kept[i] * norm) : kept[i];
+            rows.push_back(float((value - weights.mean[i]) / weights.scale[i]));
         }
-        std::vector<double> z = in.z;
-        for (size_t c = 0; c < z.size(); ++c) {
-            z[c] /= weights.budget_scale[c];
-        }
-        float * row = &rows[i * n_features];
-        write_features(shape, { in.hidden, summary.data(), z.data(), double(n_tokens) / max_tokens }, row);
-        for (size_t k = 0; k < n_features; ++k) {
-            row[k] = (row[k] - weights.mean[k]) / weights.scale[k];
-        }
+        beside(in, rows);
     }
     return rows;
 }
 
 std::vector<critic_output> latent_critic::judge(const std::vector<critic_input> & inputs) {
-    const network_output out = runner.run(standardised(inputs), inputs.size());
+    std::vector<critic_input> open;
+    for (const critic_input & in : inputs) {
+        if (!in.judged) {
+            open.push_back(in);
+        }
+    }
+    network_output said;
+    if (!open.empty()) {
+        const std::lock_guard<std::mutex> guard(one_at_a_time);
+        said = runner.run(standardised(open), open.size());
+    }
     std::vector<critic_output> outputs;
-    for (size_t i = 0; i < inputs.size(); ++i) {
-        outputs.push_back(combine_members(out, i, weights.value_mean, weights.value_scale));
+    size_t row = 0;
+    for (const critic_input & in : inputs) {
+        if (!in.judged) {
+            outputs.push_back(combine_members(said, row++, weights.value_mean, weights.value_scale));
+            continue;
+        }
+        network_output one;
+        for (size_t m = 0; m < in.kept->size(); m += size_t(n_heads)) {
+            one.log_odds.push_back({ (*in.kept)[m] });
+            one.value.push_back({ (*in.kept)[m + 1] });
+        }
+        outputs.push_back(combine_members(one, 0, weights.value_mean, weights.value_scale));
     }
     return outputs;
 }
@@ -141,6 +228,7 @@ std::vector<float> latent_critic::ascend(const std::vector<critic_input> & input
         throw error("CRITIC_MISMATCH", "expected a critic that reads the hidden state, got one that does not; train it with "
                                        "hidden among its inputs");
     }
+    const std::lock_guard<std::mutex> guard(one_at_a_time);
     if (!climbs) {
         climbs = std::make_unique<climber>(weights);
     }
@@ -148,7 +236,7 @@ std::vector<float> latent_critic::ascend(const std::vector<critic_input> & input
     const size_t n_features = size_t(weights.features.size());
     std::vector<float> hidden;
     for (const critic_input & in : inputs) {
-        hidden.insert(hidden.end(), in.hidden, in.hidden + n_embd);
+        hidden.insert(hidden.end(), in.kept->begin(), in.kept->begin() + std::ptrdiff_t(n_embd));
     }
     std::vector<float> states = standardised(inputs);
     network_gradient gradient(climbs->net, climbs->backend.get(), inputs.size());

@@ -1,10 +1,14 @@
 // latent_critic.h owns a trained critic at work: it reads the file, standardises the features, and judges all states of a
-// block in one batch on the model's backend. pSafe is the mean over the members, its spread their standard deviation.
+// block in one batch on the model's backend, or inside the model's own graph. pSafe is the mean over the members, its spread
+// their standard deviation.
 #pragma once
 
 #include "critic/critic.h"
 #include "critic/features.h"
 #include "critic/network.h"
+#include "engine/graph_critic.h"
+
+#include <mutex>
 
 namespace ig {
 
@@ -21,23 +25,32 @@ struct critic_weights {
 // Reads a critic's file; throws INVALID_CRITIC.
 critic_weights load_critic(const std::string & path);
 
-class latent_critic : public critic {
+class latent_critic : public critic, public graph_critic {
   public:
     // Throws CRITIC_MISMATCH where the critic's inputs are not this model's and these constraints'.
     latent_critic(critic_weights weights, int32_t n_embd, int32_t n_vocab, size_t n_constraints, ggml_backend_dev_t device);
 
-    void begin(int32_t max_tokens) override { this->max_tokens = max_tokens; }
-
+    std::vector<float>         keep(const float * hidden, const float * logits, size_t n_vocab) const override;
+    void                       beside(const critic_input & input, std::vector<float> & out) const override;
     std::vector<critic_output> judge(const std::vector<critic_input> & inputs) override;
     std::vector<float>         ascend(const std::vector<critic_input> & inputs, const ascent_options & options,
                                       const cancel_flag & cancel) override;
 
+    int32_t       n_top() const override { return weights.features.groups.logits ? int32_t(n_top_tokens()) : 0; }
+    int32_t       n_beside() const override { return weights.features.size() - int32_t(n_of_output()); }
+    int32_t       n_judged() const override { return weights.net.n_members * int32_t(n_heads); }
+    ggml_tensor * build(ggml_context * ctx, const graph_latents & latents) const override;
+
   private:
-    critic_weights   weights;
-    ggml_backend_ptr backend;
-    network          net;
-    network_runner   runner;
-    int32_t          max_tokens = 1;
+    critic_weights          weights;
+    ggml_backend_ptr        backend;
+    network                 net;
+    network_runner          runner;
+    ggml_context_ptr        scales; // 1 / scale and -mean / scale of the features that the model's outputs make, on the device
+    ggml_backend_buffer_ptr scales_buffer;
+    ggml_tensor *           factor; // [n_of_output]
+    ggml_tensor *           offset;
+    std::mutex              one_at_a_time;
 
     // on the CPU: backends of GPUs lack operations of the backward pass
     struct climber {
@@ -48,6 +61,15 @@ class latent_critic : public critic {
     };
     std::unique_ptr<climber> climbs; // once it was asked for
 
+    size_t n_top_tokens() const { return size_t(weights.features.n_summary) - n_summary_beside_top_k; }
+
+    // the first features are made of the model's outputs: hidden state, top log-probabilities, entropy
+    size_t n_of_output() const {
+        return (weights.features.groups.hidden ? size_t(weights.features.n_embd) : 0) +
+               (weights.features.groups.logits ? n_top_tokens() + 1 : 0);
+    }
+
+    void               make_scales();
     std::vector<float> standardised(const std::vector<critic_input> & inputs) const; // [inputs, features]
 };
 

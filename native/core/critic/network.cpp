@@ -62,6 +62,9 @@ network::network(const network_shape & shape, ggml_backend_t backend, bool train
         tensors.push_back(made);
     }
     buffer.reset(ggml_backend_alloc_ctx_tensors(ctx.get(), backend));
+    if (buffer && !trainable) {
+        ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+    }
     if (!buffer) {
         throw error("OUT_OF_MEMORY", format("there is not enough memory for a critic of %lld parameters", (long long) shape.n_parameters()));
     }

@@ -20,7 +20,7 @@ tabular_oracle::tabular_oracle(const tabular_model & model, std::vector<oracle_c
 }
 
 tabular_oracle::outlook tabular_oracle::look_ahead(token_id last, std::vector<safety_state> states, int32_t n_tokens,
-                                                   double log_likelihood) const {
+                                                   double log_likelihood, int32_t max_tokens) const {
     if (n_tokens > 0 && (model.ends[last] || n_tokens == max_tokens)) {
         outlook end;
         end.p_safe = 1;
@@ -43,17 +43,21 @@ tabular_oracle::outlook tabular_oracle::look_ahead(token_id last, std::vector<sa
             after[i].charge(constraints[i].terms, constraints[i].costs[next]);
         }
         const outlook there =
-            look_ahead(token_id(next), after, n_tokens + 1, log_likelihood + log_p[last * n + next]);
+            look_ahead(token_id(next), after, n_tokens + 1, log_likelihood + log_p[last * n + next], max_tokens);
         mean.p_safe += p * there.p_safe;
         mean.value += p * there.value;
     }
     return mean;
 }
 
+std::vector<float> tabular_oracle::keep(const float * hidden, const float *, size_t) const {
+    return { hidden, hidden + model.pieces.size() };
+}
+
 std::vector<critic_output> tabular_oracle::judge(const std::vector<critic_input> & inputs) {
     std::vector<critic_output> outputs;
     for (const critic_input & input : inputs) {
-        const token_id last = token_id(argmax(input.hidden, model.pieces.size()));
+        const token_id last = token_id(argmax(input.kept->data(), model.pieces.size()));
         std::vector<safety_state> states(constraints.size());
         const std::vector<token_id> & tokens = *input.text.tokens;
         for (size_t i = 0; i < states.size(); ++i) {
@@ -61,7 +65,7 @@ std::vector<critic_output> tabular_oracle::judge(const std::vector<critic_input>
                 states[i].charge(constraints[i].terms, constraints[i].costs[token]);
             }
         }
-        const outlook ahead = look_ahead(last, states, int32_t(tokens.size()), input.text.log_likelihood);
+        const outlook ahead = look_ahead(last, states, int32_t(tokens.size()), input.text.log_likelihood, input.max_tokens);
         outputs.push_back({ float(ahead.p_safe), 0, float(ahead.value) });
     }
     return outputs;

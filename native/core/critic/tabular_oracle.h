@@ -16,8 +16,8 @@ class tabular_oracle : public critic {
   public:
     tabular_oracle(const tabular_model & model, std::vector<oracle_constraint> constraints);
 
-    void begin(int32_t max_tokens) override { this->max_tokens = max_tokens; }
-
+    std::vector<float>         keep(const float * hidden, const float * logits, size_t n_vocab) const override;
+    void                       beside(const critic_input &, std::vector<float> &) const override {}
     std::vector<critic_output> judge(const std::vector<critic_input> & inputs) override;
     std::vector<float>         ascend(const std::vector<critic_input> & inputs, const ascent_options & options,
                                       const cancel_flag & cancel) override;
@@ -30,10 +30,9 @@ class tabular_oracle : public critic {
 
     const tabular_model &          model;
     std::vector<oracle_constraint> constraints;
-    int32_t                        max_tokens = 1;
     std::vector<double>            log_p; // [n_vocab, n_vocab]
 
-    outlook look_ahead(token_id last, std::vector<safety_state> states, int32_t n_tokens, double log_likelihood) const;
+    outlook look_ahead(token_id last, std::vector<safety_state> states, int32_t n_tokens, double log_likelihood, int32_t max_tokens) const;
 };
 
 }

@@ -1,12 +1,13 @@
 // decoder.h owns what a search needs from a model: token sequences that share a prompt, grow by one token each per
-// step, fork and are dropped. Sequence 0 holds the prompt. Outputs of the last prefill or step stay readable until the
-// next call. All calls come from one thread.
+// step, fork and are dropped. Sequence 0 holds the prompt. What a step brings home is visited row by row, on several
+// threads at once, before the step returns. All calls come from one thread.
 #pragma once
 
 #include "safety/cost_model.h"
 #include "support/cancel.h"
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,31 @@ struct decode_item {
     token_id token;
 };
 
+// the most probable tokens of a row that stayed on the device
+struct row_head {
+    const token_id * tokens = nullptr; // [n], the most probable first
+    const float *    logits = nullptr; // [n]
+    size_t           n = 0; // 0: the whole row came home
+    double           log_sum_exp = 0; // over the whole row
+};
+
+// the output of one item, to be read while it is visited
+struct output_row {
+    size_t        index; // of the item
+    size_t        thread; // that visits, below n_visitors()
+    row_head      head;
+    const float * hidden; // [n_embd], null unless it was asked for
+    const float * judged; // what the critic says of it, null unless the critic runs on the device
+};
+
+using row_visitor = std::function<void(const output_row & row)>;
+
+// what a step is to bring home beside the logits
+struct step_wishes {
+    bool               hidden = false;
+    std::vector<float> beside; // [items, n] what a critic on the device reads beside the model's own outputs; empty: it is not asked
+};
+
 class decoder {
   public:
     virtual ~decoder() = default;
@@ -27,31 +53,37 @@ class decoder {
     virtual int32_t             n_vocab() const = 0;
     virtual int32_t             n_embd() const = 0; // width of a hidden state; 0 when the model gives none
     virtual bool                is_end(token_id token) const = 0;
-    virtual const std::string & piece(token_id token) = 0; // the bytes it adds to a text
+    virtual const std::string & piece(token_id token) = 0; // the bytes it adds to a text; from any thread
     virtual int32_t             max_sequences() const = 0;
+    virtual size_t              n_visitors() const = 0; // so many threads visit at most
 
     // Makes room for sequences with ids below n_sequences and n_cells tokens in all; forgets everything decoded before.
     // Throws KV_CAPACITY.
     virtual void reserve(int32_t n_sequences, int64_t n_cells) = 0;
 
-    // Row 0 is the output at the last token.
-    virtual void prefill(const std::vector<token_id> & prompt, const cancel_flag & cancel) = 0;
-
     virtual void fork(seq_id from, seq_id to) = 0;
     virtual void drop(seq_id seq) = 0;
+
+    // Shortens a sequence; false where the model's memory cannot be cut, and nothing has changed.
+    virtual bool cut(seq_id seq, int32_t length) = 0;
 
     // Appends tokens without outputs.
     virtual void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) = 0;
 
-    // Appends one token to each of several sequences; row i is the output of item i.
-    virtual void step(const std::vector<decode_item> & items, const cancel_flag & cancel) = 0;
+    // Appends one token to each of several sequences and visits what comes home.
+    virtual void step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
+                      const cancel_flag & cancel) = 0;
 
-    virtual const float * logits(size_t row) const = 0; // [n_vocab]
-    virtual const float * hidden(size_t row) const = 0; // [n_embd], or null
+    // The whole row of logits, [n_vocab], of a row that is being visited.
+    virtual const float * logits(const output_row & row) = 0;
 
-    // The logits that the output head gives for hidden states: [n, n_embd] -> [n, n_vocab]. Throws UNSUPPORTED_MODEL where
-    // the head cannot be applied on its own. To be called while the outputs of a step are readable.
-    virtual std::vector<float> project(const std::vector<float> & hidden) = 0;
+    // How many values per row a critic on the model's device says; 0: there is none.
+    virtual size_t n_judged() const { return 0; }
+
+    // The logits that the output head gives for hidden states: [n, n_embd] -> [n, n_vocab]. `known` is a hidden state with the
+    // logits that the model made of it. Throws UNSUPPORTED_MODEL where the head cannot be applied on its own.
+    virtual std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
+                                       const std::vector<float> & known_logits) = 0;
 };
 
 }

@@ -16,7 +16,7 @@ const int32_t chunk = 512; // tokens per llama_decode
 llama_decoder::llama_decoder(loaded_model & model, std::shared_ptr<ggml_threadpool> threads, const decoder_options & options)
     : model(model), options(options),
       with_hidden(!llama_model_is_recurrent(model.get()) && !llama_model_is_hybrid(model.get())), threads(std::move(threads)),
-      batch(llama_batch_init(chunk, 0, 1)) {}
+      team(this->threads, options.n_threads), batch(llama_batch_init(chunk, 0, 1)), fetched(n_visitors()) {}
 
 llama_decoder::~llama_decoder() {
     llama_batch_free(batch);
@@ -39,40 +39,52 @@ void llama_decoder::reserve(int32_t sequences, int64_t cells) {
                            (long long) cells, (long long) options.max_cells));
     }
     if (!context || sequences > n_sequences || cells > n_cells) {
-        const int32_t wanted_sequences = std::max(sequences, n_sequences);
-        const int64_t wanted_cells = std::max(cells, n_cells);
-        context.reset();
-        n_sequences = 0;
-        n_cells = 0;
-        check_memory(wanted_cells);
-
-        llama_context_params params = llama_context_default_params();
-        params.n_ctx = uint32_t(model.context_cells(wanted_cells, chunk));
-        params.n_batch = chunk;
-        params.n_ubatch = chunk;
-        params.n_seq_max = wanted_sequences;
-        params.n_outputs_max = wanted_sequences;
-        params.n_threads = options.n_threads;
-        params.n_threads_batch = options.n_threads;
-        params.kv_unified = true;
-        params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
-        params.embeddings = false;
-        context = make_llama_context(model.get(), params, threads.get(), &current_cancel);
-        if (!context) {
-            throw error("KV_CAPACITY", format("llama.cpp could not create a context of %lld KV cells and %d sequences: %s",
-                                              (long long) wanted_cells, wanted_sequences, llama_errors().c_str()));
-        }
-        if (llama_get_memory(context.get()) == nullptr) {
-            context.reset();
-            throw error("UNSUPPORTED_MODEL", "expected a model that generates text left to right, but this one keeps no memory "
-                                             "of what it has read: it is an encoder or embedding model");
-        }
-        steering_is_set = steering.empty();
-        n_sequences = wanted_sequences;
-        n_cells = wanted_cells;
+        make_context(std::max(sequences, n_sequences), std::max(cells, n_cells));
+    }
+    if (!steering_is_set) {
+        set_steering();
     }
     llama_memory_clear(llama_get_memory(context.get()), false);
     lengths.assign(n_sequences, 0);
+}
+
+void llama_decoder::make_context(int32_t sequences, int64_t cells) {
+    context.reset();
+    rows.reset();
+    n_sequences = 0;
+    n_cells = 0;
+    check_memory(cells);
+
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = uint32_t(model.context_cells(cells, chunk));
+    params.n_batch = chunk;
+    params.n_ubatch = chunk;
+    params.n_seq_max = sequences;
+    params.n_outputs_max = sequences;
+    params.n_threads = options.n_threads;
+    params.n_threads_batch = options.n_threads;
+    params.kv_unified = true;
+    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    params.embeddings = false;
+    context = make_llama_context(model.get(), params, threads.get(), &current_cancel);
+    if (!context) {
+        throw error("KV_CAPACITY", format("llama.cpp could not create a context of %lld KV cells and %d sequences: %s",
+                                          (long long) cells, sequences, llama_errors().c_str()));
+    }
+    if (llama_get_memory(context.get()) == nullptr) {
+        context.reset();
+        throw error("UNSUPPORTED_MODEL", "expected a model that generates text left to right, but this one keeps no memory "
+                                         "of what it has read: it is an encoder or embedding model");
+    }
+    if (options.rows != ROWS_AT_HOME) {
+        rows = std::make_unique<device_rows>(n_vocab(), on_device);
+        if (!rows->attach(context.get(), sequences, /*only_gpu =*/options.rows == ROWS_AUTO)) {
+            rows.reset();
+        }
+    }
+    steering_is_set = steering.empty();
+    n_sequences = sequences;
+    n_cells = cells;
 }
 
 void llama_decoder::steer(std::vector<float> directions) {
@@ -93,20 +105,6 @@ void llama_decoder::set_steering() {
     steering_is_set = true;
 }
 
-void llama_decoder::prefill(const std::vector<token_id> & prompt, const cancel_flag & cancel) {
-    if (!steering_is_set) {
-        set_steering();
-    }
-    llama_memory_clear(llama_get_memory(context.get()), false);
-    lengths.assign(n_sequences, 0);
-    std::vector<decode_item> items;
-    for (size_t i = 0; i + 1 < prompt.size(); ++i) {
-        items.push_back({ 0, int32_t(i), prompt[i] });
-    }
-    extend(items, cancel);
-    step({ { 0, int32_t(prompt.size()) - 1, prompt.back() } }, cancel);
-}
-
 void llama_decoder::fork(seq_id from, seq_id to) {
     llama_memory_t memory = llama_get_memory(context.get());
     llama_memory_seq_rm(memory, to, -1, -1);
@@ -119,6 +117,14 @@ void llama_decoder::drop(seq_id seq) {
     lengths[seq] = 0;
 }
 
+bool llama_decoder::cut(seq_id seq, int32_t length) {
+    if (!with_hidden || !llama_memory_seq_rm(llama_get_memory(context.get()), seq, length, -1)) {
+        return false; // recurrent memory
+    }
+    lengths[seq] = length;
+    return true;
+}
+
 void llama_decoder::extend(const std::vector<decode_item> & items, const cancel_flag & cancel) {
     if (items.empty()) {
         return;
@@ -129,9 +135,27 @@ void llama_decoder::extend(const std::vector<decode_item> & items, const cancel_
     }
 }
 
-void llama_decoder::step(const std::vector<decode_item> & items, const cancel_flag & cancel) {
-    llama_set_embeddings(context.get(), with_hidden);
+// The critic's part of the graph comes and goes with the hidden states, whose setting makes llama.cpp build the graph anew.
+void llama_decoder::step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
+                         const cancel_flag & cancel) {
+    const bool asks_critic = n_judged() > 0 && !wishes.beside.empty();
+    llama_set_embeddings(context.get(), with_hidden && (wishes.hidden || asks_critic));
+    if (rows) {
+        rows->expect(asks_critic || wishes.hidden || !with_hidden, wishes.beside);
+    }
     decode(items.data(), items.size(), true, cancel);
+    if (rows) {
+        rows->fetch(items.size());
+    }
+    const float * hidden = wishes.hidden && with_hidden ? llama_get_embeddings(context.get()) : nullptr;
+    team.run(items.size(), [&](size_t i, size_t thread) {
+        output_row row = { i, thread, {}, hidden != nullptr ? hidden + i * size_t(n_embd()) : nullptr, nullptr };
+        if (rows) {
+            row.head = rows->head(i);
+            row.judged = asks_critic ? rows->judged(i) : nullptr;
+        }
+        visit(row);
+    });
 }
 
 void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, const cancel_flag & cancel) {
@@ -183,24 +207,30 @@ void llama_decoder::repair() {
     }
 }
 
-const float * llama_decoder::logits(size_t row) const {
-    return llama_get_logits(context.get()) + row * n_vocab();
+const float * llama_decoder::logits(const output_row & row) {
+    if (!rows) {
+        return llama_get_logits(context.get()) + row.index * size_t(n_vocab());
+    }
+    std::vector<float> & whole = fetched[row.thread];
+    whole.resize(size_t(n_vocab()));
+    rows->whole_row(row.index, whole.data());
+    return whole.data();
 }
 
 // What an architecture does to logits behind the matrix (caps, scales, biases) is not known here: the first projection is
-// compared with what llama.cpp made of the same hidden state.
-std::vector<float> llama_decoder::project(const std::vector<float> & states) {
+// compared with what llama.cpp made of a hidden state.
+std::vector<float> llama_decoder::project(const std::vector<float> & states, const std::vector<float> & known_hidden,
+                                          const std::vector<float> & known_logits) {
     if (!with_hidden) {
         throw error("UNSUPPORTED_MODEL", "expected a model that gives hidden states for gradient steps on them, got a recurrent one");
     }
     if (!head) {
         auto made = std::make_unique<output_head>(model.path(), n_embd(), n_vocab(), options.n_threads);
-        const std::vector<float> ours = made->logits({ hidden(0), hidden(0) + n_embd() });
-        const float * theirs = logits(0);
-        const auto ends = std::minmax_element(theirs, theirs + n_vocab());
+        const std::vector<float> ours = made->logits(known_hidden);
+        const auto ends = std::minmax_element(known_logits.begin(), known_logits.end());
         const float tolerance = 0.02f * std::max(1.0f, *ends.second - *ends.first);
         for (int32_t i = 0; i < n_vocab(); ++i) {
-            if (!(std::abs(ours[i] - theirs[i]) <= tolerance)) {
+            if (!(std::abs(ours[i] - known_logits[i]) <= tolerance)) {
                 throw error("UNSUPPORTED_MODEL", "expected logits that are the output matrix times the hidden state for gradient "
                                                  "steps on it, but this architecture changes them afterwards");
             }
@@ -208,10 +238,6 @@ std::vector<float> llama_decoder::project(const std::vector<float> & states) {
         head = std::move(made);
     }
     return head->logits(states);
-}
-
-const float * llama_decoder::hidden(size_t row) const {
-    return with_hidden ? llama_get_embeddings(context.get()) + row * n_embd() : nullptr;
 }
 
 }

@@ -70,6 +70,7 @@ loaded_model::loaded_model(const model_options & options, const cancel_flag & ca
         ends.push_back(llama_vocab_is_eog(vocab, token));
     }
     pieces.resize(n);
+    piece_is_known = std::vector<std::once_flag>(n);
     if (n == 0) {
         throw error("UNSUPPORTED_MODEL", "expected a model with a tokenizer, but " + options.path + " has none");
     }
@@ -92,8 +93,7 @@ std::vector<token_id> loaded_model::tokenize(const std::string & text, bool add_
 }
 
 const std::string & loaded_model::piece(token_id token) {
-    std::unique_ptr<std::string> & known = pieces[token];
-    if (!known) {
+    std::call_once(piece_is_known[token], [&] {
         std::string bytes(64, '\0');
         int32_t n = llama_token_to_piece(vocab, token, &bytes[0], int32_t(bytes.size()), 0, false);
         if (n < 0) {
@@ -101,9 +101,9 @@ const std::string & loaded_model::piece(token_id token) {
             n = llama_token_to_piece(vocab, token, &bytes[0], int32_t(bytes.size()), 0, false);
         }
         bytes.resize(n);
-        known = std::make_unique<std::string>(bytes);
-    }
-    return *known;
+        pieces[token] = std::make_unique<std::string>(bytes);
+    });
+    return *pieces[token];
 }
 
 std::string loaded_model::token_text(token_id token) const {

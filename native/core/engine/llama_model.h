@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 
 namespace ig {
 
@@ -38,7 +39,7 @@ class loaded_model {
     std::vector<token_id> tokenize(const std::string & text, bool add_bos, bool special) const;
 
     bool                is_end(token_id token) const { return ends[token]; }
-    const std::string & piece(token_id token);
+    const std::string & piece(token_id token); // from any thread
     std::string         token_text(token_id token) const;
 
     std::vector<std::string> control_texts() const; // of tokens that no prompt may spell out
@@ -71,6 +72,7 @@ class loaded_model {
     const llama_vocab *                       vocab = nullptr;
     std::vector<bool>                         ends;
     std::vector<std::unique_ptr<std::string>> pieces; // filled on demand
+    std::vector<std::once_flag>               piece_is_known;
     std::string                               file_path;
     std::string                               backend_name;
     std::vector<ggml_backend_dev_t>           gpus;

@@ -9,21 +9,17 @@ void tabular_decoder::reserve(int32_t n_sequences, int64_t n_cells) {
     capacity = n_cells;
 }
 
-void tabular_decoder::prefill(const std::vector<token_id> & prompt, const cancel_flag & cancel) {
-    cancel.check();
-    sequences.assign(sequences.size(), {});
-    for (token_id token : prompt) {
-        sequences[0].push_back(std::make_shared<token_id>(token));
-    }
-    set_rows({ prompt.back() });
-}
-
 void tabular_decoder::fork(seq_id from, seq_id to) {
     sequences.at(to) = sequences.at(from);
 }
 
 void tabular_decoder::drop(seq_id seq) {
     sequences.at(seq).clear();
+}
+
+bool tabular_decoder::cut(seq_id seq, int32_t length) {
+    sequences.at(seq).resize(size_t(length));
+    return true;
 }
 
 void tabular_decoder::append(const std::vector<decode_item> & items) {
@@ -51,25 +47,24 @@ void tabular_decoder::extend(const std::vector<decode_item> & items, const cance
     append(items);
 }
 
-void tabular_decoder::step(const std::vector<decode_item> & items, const cancel_flag & cancel) {
+void tabular_decoder::step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
+                           const cancel_flag & cancel) {
     cancel.check();
     append(items);
-    std::vector<token_id> last_tokens;
+    rows.clear();
     for (const decode_item & item : items) {
-        last_tokens.push_back(item.token);
+        rows.push_back(item.token);
     }
-    set_rows(last_tokens);
-}
-
-void tabular_decoder::set_rows(const std::vector<token_id> & last_tokens) {
-    rows = last_tokens;
-    hidden_rows.assign(rows.size() * model.pieces.size(), 0);
+    std::vector<float> hidden(model.pieces.size(), 0);
     for (size_t i = 0; i < rows.size(); ++i) {
-        hidden_rows[i * model.pieces.size() + rows[i]] = 1;
+        hidden[rows[i]] = 1;
+        visit({ i, 0, {}, hidden.data(), nullptr });
+        hidden[rows[i]] = 0;
     }
 }
 
-std::vector<float> tabular_decoder::project(const std::vector<float> & hidden) {
+std::vector<float> tabular_decoder::project(const std::vector<float> & hidden, const std::vector<float> &,
+                                            const std::vector<float> &) {
     const size_t n = model.pieces.size();
     std::vector<float> result(hidden.size(), 0);
     for (size_t row = 0; row < hidden.size(); row += n) {

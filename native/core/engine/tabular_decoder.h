@@ -23,18 +23,20 @@ class tabular_decoder : public decoder {
     bool                is_end(token_id token) const override { return model.ends[token]; }
     const std::string & piece(token_id token) override { return model.pieces[token]; }
     int32_t             max_sequences() const override { return model.max_sequences; }
+    size_t              n_visitors() const override { return 1; }
 
     void reserve(int32_t n_sequences, int64_t n_cells) override;
-    void prefill(const std::vector<token_id> & prompt, const cancel_flag & cancel) override;
     void fork(seq_id from, seq_id to) override;
     void drop(seq_id seq) override;
+    bool cut(seq_id seq, int32_t length) override;
     void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
-    void step(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
+    void step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
+              const cancel_flag & cancel) override;
 
-    const float * logits(size_t row) const override { return &model.logits[size_t(rows[row]) * model.pieces.size()]; }
-    const float * hidden(size_t row) const override { return &hidden_rows[row * model.pieces.size()]; }
+    const float * logits(const output_row & row) override { return &model.logits[size_t(rows[row.index]) * model.pieces.size()]; }
 
-    std::vector<float> project(const std::vector<float> & hidden) override;
+    std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
+                               const std::vector<float> & known_logits) override;
 
   private:
     using cell = std::shared_ptr<token_id>; // shared by the sequences that hold it
@@ -42,11 +44,9 @@ class tabular_decoder : public decoder {
     const tabular_model &          model;
     std::vector<std::vector<cell>> sequences;
     std::vector<token_id>          rows; // last token of each output row
-    std::vector<float>             hidden_rows;
     int64_t                        capacity = 0;
 
     void append(const std::vector<decode_item> & items);
-    void set_rows(const std::vector<token_id> & last_tokens);
 };
 
 }

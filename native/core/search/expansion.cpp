@@ -1,110 +1,15 @@
 #include "search/expansion.h"
 
 #include "search/latent_view.h"
-#include "support/numeric.h"
 #include "support/stopwatch.h"
-
-#include <cmath>
 
 namespace ig {
 
 namespace {
 
-const size_t nucleus_guess = 512; // a nucleus of top-p rarely holds more tokens
+const size_t typical_piece = 8; // bytes of a token
 
-}
-
-double token_sampler::log_total(const float * logits, size_t n_vocab) {
-    scratch.resize(n_vocab);
-    const double total = log_sum_exp(logits, n_vocab, scratch.data());
-    if (!std::isfinite(total)) {
-        throw error("DECODE_FAILED", "the logits that a token is drawn from are no numbers; the model or a critic's steps have overflowed");
-    }
-    return total;
-}
-
-void token_sampler::scale(const float * logits, size_t n_vocab, const std::map<token_id, int32_t> * tried,
-                          double penalty) {
-    const float factor = options.temperature == 0 ? 1.0f : float(1 / options.temperature);
-    scaled.resize(n_vocab);
-    for (size_t i = 0; i < n_vocab; ++i) {
-        scaled[i] = logits[i] * factor;
-    }
-    if (tried != nullptr) {
-        for (const auto & [token, count] : *tried) {
-            scaled[token] -= float(penalty * count);
-        }
-    }
-}
-
-sampled_token token_sampler::sample(const float * logits, size_t n_vocab, random_stream & random,
-                                    const std::map<token_id, int32_t> * tried, double penalty) {
-    const bool truncated = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
-    const double total = log_total(logits, n_vocab);
-    token_id token;
-    if (options.temperature == 1 && tried == nullptr && !truncated) {
-        const double mass = std::exp(total - max_of(logits, n_vocab)); // scratch holds exp(logit - max)
-        token = token_id(draw(scratch.data(), n_vocab, mass, random.uniform()));
-        return { token, logits[token] - total };
-    }
-    scale(logits, n_vocab, tried, penalty);
-    if (options.temperature == 0) {
-        token = token_id(argmax(scaled.data(), n_vocab));
-    } else if (truncated) {
-        token = draw_truncated(n_vocab, random);
-    } else {
-        const double mass = exp_and_sum(scaled.data(), n_vocab, 1.0f, max_of(scaled.data(), n_vocab), scratch.data());
-        token = token_id(draw(scratch.data(), n_vocab, mass, random.uniform()));
-    }
-    return { token, logits[token] - total };
-}
-
-sampled_token token_sampler::pick(const float * logits, size_t n_vocab, size_t k,
-                                  const std::map<token_id, int32_t> * tried, double penalty) {
-    scale(logits, n_vocab, tried, penalty);
-    const token_id token = top_k(scaled.data(), n_vocab, k + 1).back();
-    return { token, logits[token] - log_total(logits, n_vocab) };
-}
-
-// top-k first, then top-p among what is left, then min-p
-token_id token_sampler::draw_truncated(size_t n_vocab, random_stream & random) {
-    const float peak = max_of(scaled.data(), n_vocab);
-    const bool has_top_k = options.top_k > 0 && size_t(options.top_k) < n_vocab;
-    const double all = exp_and_sum(scaled.data(), n_vocab, 1.0f, peak, scratch.data());
-    if (!has_top_k && options.top_p == 1) {
-        double total = 0;
-        for (float & weight : scratch) {
-            weight = weight >= options.min_p ? weight : 0;
-            total += weight;
-        }
-        return token_id(draw(scratch.data(), n_vocab, total, random.uniform()));
-    }
-    const auto mass_of = [&](const std::vector<int32_t> & tokens) {
-        double mass = 0;
-        for (int32_t token : tokens) {
-            mass += scratch[token];
-        }
-        return mass;
-    };
-    std::vector<int32_t> kept = top_k(scaled.data(), n_vocab, has_top_k ? size_t(options.top_k) : nucleus_guess);
-    if (!has_top_k && mass_of(kept) < options.top_p * all) {
-        kept = top_k(scaled.data(), n_vocab, n_vocab);
-    }
-    const double nucleus = options.top_p * (has_top_k ? mass_of(kept) : all);
-    std::vector<float> weights;
-    double total = 0;
-    for (int32_t token : kept) {
-        const bool in_nucleus = weights.empty() || options.top_p == 1 || total < nucleus;
-        if (!in_nucleus || scratch[token] < options.min_p) {
-            break;
-        }
-        weights.push_back(scratch[token]);
-        total += scratch[token];
-    }
-    return kept[draw(weights.data(), weights.size(), total, random.uniform())];
-}
-
-namespace {
+const uint64_t root_stream = std::numeric_limits<uint64_t>::max() - 1; // expansions count from 0
 
 int32_t planned_sequences(const search_models & models, const search_options & options) {
     return std::min(models.model.max_sequences(), 1 + options.n_beams + options.n_candidates);
@@ -115,27 +20,33 @@ int32_t planned_sequences(const search_models & models, const search_options & o
 expander::expander(const search_models & models, const search_options & options, const cancel_flag & cancel,
                    search_timings & timings)
     : models(models), options(options), cancel(cancel), timings(timings),
-      n_sequences(planned_sequences(models, options)), pool(n_sequences), sampler(options.sampling) {}
+      n_sequences(planned_sequences(models, options)), n_firsts(size_t(options.n_candidates)), pool(n_sequences),
+      samplers(models.model.n_visitors(), token_sampler(options.sampling)) {}
 
-path expander::start(const std::vector<token_id> & prompt) {
+path expander::start(const std::vector<token_id> & given) {
     stopwatch watch(timings.prefill);
-    n_prompt = prompt.size();
+    prompt = given;
     const int64_t live_beams = std::min(options.n_beams, n_sequences - 1);
     const int64_t live_candidates = std::min(options.n_candidates, n_sequences - 1);
     const int64_t block = std::min(options.block_length, options.max_tokens);
-    models.model.reserve(n_sequences, int64_t(n_prompt) + live_beams * options.max_tokens + live_candidates * block);
-    models.model.prefill(prompt, cancel);
+    models.model.reserve(n_sequences, int64_t(prompt.size()) + live_beams * options.max_tokens + live_candidates * block);
+    items.clear();
+    for (size_t i = 0; i + 1 < prompt.size(); ++i) {
+        items.push_back({ 0, int32_t(i), prompt[i] });
+    }
+    models.model.extend(items, cancel);
+    n_root_held = items.size();
 
-    path root;
+    path root(response(), random_stream(options.seed, root_stream, 0));
     root.seq = 0;
+    root.n_held = n_root_held;
     root.cost_states.resize(models.constraints.size());
     root.progress.resize(models.constraints.size());
     root.safety.resize(models.constraints.size());
-    hold_outputs({ &root });
     return root;
 }
 
-void expander::append(path & p, token_id token, double log_likelihood) const {
+void expander::append(response & p, token_id token, double log_likelihood) const {
     const bool ends = models.model.is_end(token);
     const size_t n_text = p.text.size();
     if (!ends) {
@@ -173,7 +84,7 @@ void expander::free_sequence(path & p) {
         pool.give_back(p.seq);
     }
     p.seq = -1;
-    p.n_decoded = 0;
+    p.n_held = 0;
 }
 
 void expander::release(path & p) {
@@ -181,95 +92,184 @@ void expander::release(path & p) {
         return; // the prompt stays
     }
     free_sequence(p);
-    p.logits = std::vector<float>(); // a row can be half a megabyte
-    p.hidden = std::vector<float>();
-    p.proposal = std::vector<float>();
+    p.firsts.clear();
 }
 
-void expander::decode(const std::vector<decode_item> & items) {
+// Decodes the last token of each path and reads what comes home.
+void expander::step(const std::vector<const path *> & owners, bool for_critic, const row_reader & read) {
     stopwatch watch(timings.decode);
-    models.model.step(items, cancel);
-}
-
-// Keeps the outputs of a step in the paths they belong to.
-void expander::hold_outputs(const std::vector<path *> & owners) {
-    const size_t n_vocab = models.model.n_vocab();
-    for (size_t row = 0; row < owners.size(); ++row) {
-        path & p = *owners[row];
-        p.logits.assign(models.model.logits(row), models.model.logits(row) + n_vocab);
-        if (models.model.hidden(row) != nullptr) {
-            p.hidden.assign(models.model.hidden(row), models.model.hidden(row) + models.model.n_embd());
+    const size_t n_vocab = size_t(models.model.n_vocab());
+    const bool on_device = for_critic && models.model.n_judged() > 0;
+    step_wishes wishes;
+    wishes.hidden = options.edits_hidden() || (for_critic && !on_device);
+    items.clear();
+    for (const path * p : owners) {
+        items.push_back({ p->seq, last_position(*p), last_token(*p) });
+        if (on_device) {
+            models.judge->beside(latent_view(models, options, *p, nullptr, true), wishes.beside);
         }
     }
-    const std::vector<float> proposals = propose({ owners.begin(), owners.end() });
-    for (size_t row = 0; row < owners.size() && !proposals.empty(); ++row) {
-        owners[row]->proposal.assign(&proposals[row * n_vocab], &proposals[row * n_vocab] + n_vocab);
+    const auto source_of = [&](const output_row & row) {
+        return row_source{ n_vocab, row.head, [this, &row] { return models.model.logits(row); } };
+    };
+    if (!options.edits_hidden()) {
+        models.model.step(items, wishes, [&](const output_row & row) { read(row.index, { source_of(row), nullptr }, row.thread, row); }, cancel);
+        return;
+    }
+    std::vector<std::vector<float>> hidden(items.size()), logits(items.size());
+    models.model.step(items, wishes, [&](const output_row & row) {
+        const float * whole = models.model.logits(row);
+        logits[row.index].assign(whole, whole + n_vocab);
+        hidden[row.index].assign(row.hidden, row.hidden + models.model.n_embd());
+    }, cancel);
+    const std::vector<float> proposals = propose(owners, hidden, logits);
+    for (size_t i = 0; i < owners.size(); ++i) {
+        const row_source base = { n_vocab, {}, [&] { return logits[i].data(); } };
+        read(i, { base, &proposals[i * n_vocab] }, 0, { i, 0, {}, hidden[i].data(), nullptr });
     }
 }
 
-// RE-Control: the logits of the outputs' hidden states after gradient steps through the critic, [owners, n_vocab]. Empty where
-// tokens are drawn from the model's own logits.
-std::vector<float> expander::propose(const std::vector<const path *> & owners) {
-    if (!options.edits_hidden()) {
-        return {};
-    }
+// RE-Control: the logits of the outputs' hidden states after gradient steps through the critic, [owners, n_vocab].
+std::vector<float> expander::propose(const std::vector<const path *> & owners, const std::vector<std::vector<float>> & hidden,
+                                     const std::vector<std::vector<float>> & logits) {
+    std::vector<std::vector<float>> kept;
     std::vector<critic_input> states;
-    for (size_t row = 0; row < owners.size(); ++row) {
-        states.push_back(latent_view(models, *owners[row], models.model.hidden(row), models.model.logits(row)));
+    for (size_t i = 0; i < owners.size(); ++i) {
+        kept.push_back(models.judge->keep(hidden[i].data(), logits[i].data(), logits[i].size()));
+    }
+    for (size_t i = 0; i < owners.size(); ++i) {
+        states.push_back(latent_view(models, options, *owners[i], &kept[i], false));
     }
     std::vector<float> edited;
     {
         stopwatch watch(timings.critic);
         edited = models.judge->ascend(states, options.ascent, cancel);
     }
-    stopwatch watch(timings.decode);
-    return models.model.project(edited);
+    return models.model.project(edited, hidden[0], logits[0]);
 }
 
-void expander::materialise(const std::vector<path *> & paths) {
-    std::vector<path *> missing;
-    std::vector<decode_item> earlier;
-    std::vector<decode_item> last;
-    for (path * p : paths) {
-        if (p->seq >= 0 && !p->logits.empty()) {
-            continue;
-        }
-        if (p->seq < 0) {
-            p->seq = pool.take();
-            p->n_decoded = 0;
-            models.model.fork(0, p->seq);
-        }
-        for (; p->n_decoded < p->tokens.size(); ++p->n_decoded) {
-            std::vector<decode_item> & items = p->n_decoded + 1 == p->tokens.size() ? last : earlier;
-            items.push_back({ p->seq, int32_t(n_prompt + p->n_decoded), p->tokens[p->n_decoded] });
-        }
-        missing.push_back(p);
+// Draws from the proposal, if there is one; the likelihood is the base model's in any case.
+sampled_token expander::draw(const drawing_source & source, size_t thread, random_stream & random, const token_counts * tried) {
+    token_sampler & sampler = samplers[thread];
+    if (source.proposal == nullptr) {
+        sampler.read(source.base, tried, options.diversity_penalty);
+        return sampler.draw(random);
     }
-    if (missing.empty()) {
+    const row_source proposal = { source.base.n_vocab, {}, [&] { return source.proposal; } };
+    sampler.read(proposal, tried, options.diversity_penalty);
+    sampled_token drawn = sampler.draw(random);
+    sampler.read(source.base, nullptr, 0);
+    drawn.log_likelihood = sampler.log_likelihood(drawn.token);
+    return drawn;
+}
+
+void expander::read_end(path & p, const drawing_source & source, size_t thread, const output_row & row,
+                        const token_counts * tried, bool for_critic) {
+    p.firsts.clear();
+    token_sampler & sampler = samplers[thread];
+    random_stream random = p.random.branch(p.n_children / n_firsts);
+    if (options.expansion == EXPANSION_TOKEN) {
+        sampler.read(source.base, tried, options.diversity_penalty);
+        p.firsts = sampler.best(n_firsts);
+    } else if (source.proposal != nullptr) {
+        for (size_t i = 0; i < n_firsts; ++i) {
+            p.firsts.push_back(draw(source, thread, random, tried));
+        }
+    } else {
+        sampler.read(source.base, tried, options.diversity_penalty);
+        for (size_t i = 0; i < n_firsts; ++i) {
+            p.firsts.push_back(sampler.draw(random));
+        }
+    }
+    if (!for_critic) {
         return;
     }
-    {
-        stopwatch watch(timings.decode);
-        models.model.extend(earlier, cancel);
+    p.judged_on_device = row.judged != nullptr;
+    if (p.judged_on_device) {
+        p.latent.assign(row.judged, row.judged + models.model.n_judged());
+    } else {
+        p.latent = models.judge->keep(row.hidden, source.base.whole(), source.base.n_vocab);
     }
-    decode(last);
-    hold_outputs(missing);
 }
 
-std::vector<expander::offspring> expander::breed(const std::vector<path *> & beams) {
+// Makes the last token of a path one that is still to be decoded.
+void expander::rewind(path & p) {
+    if (p.seq < 0) {
+        p.seq = pool.take();
+        models.model.fork(0, p.seq);
+        p.n_held = n_root_held;
+    }
+    if (p.n_held <= size_t(last_position(p)) || models.model.cut(p.seq, last_position(p))) {
+        p.n_held = std::min(p.n_held, size_t(last_position(p)));
+        return;
+    }
+    models.model.drop(p.seq);
+    p.n_held = 0;
+    if (p.seq > 0) {
+        models.model.fork(0, p.seq);
+        p.n_held = n_root_held;
+    }
+}
+
+// Decodes the last token of each path and reads the output for what comes next.
+void expander::read_ends(const std::vector<path *> & paths, const token_counts * tried, bool for_critic) {
+    if (paths.empty()) {
+        return;
+    }
+    items.clear();
+    for (path * p : paths) {
+        rewind(*p);
+        for (; p->n_held < size_t(last_position(*p)); ++p->n_held) {
+            const size_t t = p->n_held;
+            items.push_back({ p->seq, int32_t(t), t < prompt.size() ? prompt[t] : p->tokens[t - prompt.size()] });
+        }
+    }
+    if (!items.empty()) {
+        stopwatch watch(timings.decode);
+        models.model.extend(items, cancel);
+    }
+    step({ paths.begin(), paths.end() }, for_critic, [&](size_t i, const drawing_source & source, size_t thread, const output_row & row) {
+        read_end(*paths[i], source, thread, row, tried, for_critic);
+    });
+    for (path * p : paths) {
+        ++p->n_held;
+        n_root_held = p->seq == 0 ? p->n_held : n_root_held;
+    }
+}
+
+// The first tokens of a path's children come from a list of N that is drawn when the path's end is read; what is used up, or was
+// drawn without this round's penalty, is drawn anew.
+void expander::turn_page(path & parent, size_t share, bool penalised) const {
+    const size_t begun = parent.n_children % n_firsts;
+    const bool   used_up = begun == 0 ? parent.n_children > 0 : begun + share > n_firsts;
+    if (begun > 0 && (used_up || penalised)) {
+        parent.n_children += n_firsts - begun;
+    }
+    if (used_up || penalised) {
+        parent.firsts.clear();
+    }
+}
+
+std::vector<expander::offspring> expander::breed(const std::vector<path *> & beams, size_t n, bool penalised) {
     std::vector<offspring> all;
-    const size_t n = options.n_candidates;
+    all.reserve(n);
     for (size_t i = 0; i < beams.size(); ++i) {
+        path & parent = *beams[i];
         size_t share = n / beams.size() + (i < n % beams.size() ? 1 : 0);
+        turn_page(parent, share, penalised);
         if (options.expansion == EXPANSION_TOKEN) {
-            share = std::min(share, size_t(models.model.n_vocab()));
+            const size_t n_vocab = size_t(models.model.n_vocab());
+            share = std::min(share, n_vocab - std::min(n_vocab, parent.n_children % n_firsts));
         }
         for (size_t rank = 0; rank < share; ++rank) {
-            path child{ static_cast<const response &>(*beams[i]) };
-            child.n_decoded = child.tokens.size();
+            path child(parent, random_stream(options.seed, n_expansions, all.size()));
             child.score = -std::numeric_limits<double>::infinity();
             child.rewarded = false;
-            all.push_back({ beams[i], child, random_stream(options.seed, n_expansions, all.size()), rank, rank + 1 == share });
+            const size_t n_tokens = child.tokens.size() + size_t(options.block_length);
+            child.tokens.reserve(n_tokens);
+            child.ends.reserve(n_tokens);
+            child.text.reserve(n_tokens * typical_piece);
+            all.push_back({ &parent, std::move(child), rank + 1 == share });
         }
     }
     ++n_expansions;
@@ -294,8 +294,8 @@ std::vector<std::vector<expander::offspring *>> expander::waves(std::vector<offs
     return result;
 }
 
-std::vector<path> expander::expand(const std::vector<path *> & beams, const tried_tokens & tried) {
-    std::vector<offspring> all = breed(beams);
+std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, const tried_tokens & tried) {
+    std::vector<offspring> all = breed(beams, n, !tried.empty());
     const bool one_wave = 1 + beams.size() + all.size() <= size_t(n_sequences);
     std::vector<std::vector<offspring *>> parts = waves(all);
     if (!one_wave) {
@@ -304,13 +304,14 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, const trie
         }
     }
     for (const std::vector<offspring *> & wave : parts) {
-        std::vector<path *> parents;
+        std::vector<path *> unread;
         for (offspring * o : wave) {
-            if (parents.empty() || parents.back() != o->parent) {
-                parents.push_back(o->parent);
+            path * parent = o->parent;
+            if ((parent->seq < 0 || parent->firsts.empty()) && (unread.empty() || unread.back() != parent)) {
+                unread.push_back(parent);
             }
         }
-        materialise(parents);
+        read_ends(unread, tried.empty() ? nullptr : &tried[0], /*for_critic =*/false);
         grow(wave, tried);
         if (options.asks_critic() && !out_of_tokens) {
             std::vector<path *> growing;
@@ -319,11 +320,11 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, const trie
                     growing.push_back(&o->child);
                 }
             }
-            materialise(growing);
+            read_ends(growing, nullptr, /*for_critic =*/true);
         }
         if (!one_wave) {
             for (offspring * o : wave) {
-                free_sequence(o->child);
+                release(o->child);
                 release(*o->parent);
             }
         }
@@ -334,7 +335,7 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, const trie
     std::vector<path> candidates;
     for (offspring & o : all) {
         const size_t n_parent = o.parent->tokens.size();
-        const bool complete = !may_grow(o.child) || o.child.tokens.size() == n_parent + options.block_length;
+        const bool complete = !may_grow(o.child) || o.child.tokens.size() == n_parent + size_t(options.block_length);
         const bool cut_off = !complete && o.child.tokens.size() > n_parent; // by the token limit
         if (complete || (cut_off && !options.enforces_budget())) {
             candidates.push_back(std::move(o.child));
@@ -351,7 +352,8 @@ bool expander::may_grow(const path & child) const {
 
 // The last of the siblings inherits the parent's sequence where nobody needs the parent any more.
 void expander::place(offspring & o) {
-    if (o.last && options.n_retries == 0 && o.parent->seq > 0) {
+    o.child.n_held = o.parent->n_held;
+    if (o.last && options.n_retries == 0 && !options.widens() && o.parent->seq > 0) {
         o.child.seq = o.parent->seq;
         o.parent->seq = -1;
         return;
@@ -360,64 +362,50 @@ void expander::place(offspring & o) {
     models.model.fork(o.parent->seq, o.child.seq);
 }
 
-// Draws from the proposal, if there is one; the likelihood is the base model's in any case.
-sampled_token expander::next_token(offspring & o, const float * logits, const float * proposal,
-                                   const std::map<token_id, int32_t> * avoided) {
-    const size_t n_vocab = models.model.n_vocab();
-    const float * source = proposal != nullptr ? proposal : logits;
-    sampled_token drawn = options.expansion == EXPANSION_TOKEN
-                              ? sampler.pick(source, n_vocab, o.rank, avoided, options.diversity_penalty)
-                              : sampler.sample(source, n_vocab, o.random, avoided, options.diversity_penalty);
-    if (proposal != nullptr) {
-        drawn.log_likelihood = sampler.log_likelihood(logits, n_vocab, drawn.token);
-    }
-    return drawn;
-}
-
 // The first tokens come from the parents' outputs; from then on one step serves all live candidates of the wave.
 void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & tried) {
-    const size_t n_vocab = models.model.n_vocab();
+    const token_counts * avoided = nullptr;
     std::vector<offspring *> live = wave;
-    std::vector<float> proposals; // [live, n_vocab] behind the first token
-    for (int32_t position = 0; !live.empty(); ++position) {
+    std::vector<const path *> owners;
+    const row_reader draw_next = [&](size_t i, const drawing_source & source, size_t thread, const output_row &) {
+        offspring & o = *live[i];
+        const sampled_token drawn = draw(source, thread, o.child.random, avoided);
+        append(o.child, drawn.token, drawn.log_likelihood);
+    };
+    for (int32_t position = 0; position < options.block_length && !live.empty(); ++position) {
         if (generated + int64_t(live.size()) > options.max_generated_tokens) {
             out_of_tokens = true;
             return;
         }
         generated += int64_t(live.size());
-        const bool avoids = size_t(position) < tried.size() && options.diversity_penalty > 0;
-        const std::map<token_id, int32_t> * avoided = avoids ? &tried[position] : nullptr;
-        std::vector<offspring *> growing;
-        std::vector<decode_item> items;
-        for (size_t row = 0; row < live.size(); ++row) {
-            offspring & o = *live[row];
-            path & child = o.child;
-            const std::vector<float> & parents = o.parent->proposal;
-            const sampled_token drawn =
-                position == 0 ? next_token(o, o.parent->logits.data(), parents.empty() ? nullptr : parents.data(), avoided)
-                              : next_token(o, models.model.logits(row), proposals.empty() ? nullptr : &proposals[row * n_vocab], avoided);
-            append(child, drawn.token, drawn.log_likelihood);
-            if (!may_grow(child)) {
-                free_sequence(child);
-                continue;
+        if (position == 0) {
+            for (offspring * o : live) {
+                const sampled_token first = o->parent->firsts[o->parent->n_children++ % n_firsts];
+                append(o->child, first.token, first.log_likelihood);
+                if (may_grow(o->child)) {
+                    place(*o);
+                }
             }
-            if (position == 0) {
-                place(o);
-            }
-            if (position + 1 < options.block_length) {
-                items.push_back({ child.seq, int32_t(n_prompt + child.n_decoded++), drawn.token });
-                growing.push_back(&o);
-            }
-        }
-        live = growing;
-        if (!live.empty()) {
-            decode(items);
-            std::vector<const path *> owners;
+        } else {
+            avoided = size_t(position) < tried.size() && options.diversity_penalty > 0 ? &tried[position] : nullptr;
+            owners.clear();
             for (const offspring * o : live) {
                 owners.push_back(&o->child);
             }
-            proposals = propose(owners);
+            step(owners, /*for_critic =*/false, draw_next);
         }
+        size_t n_growing = 0;
+        for (offspring * o : live) {
+            if (position > 0) {
+                ++o->child.n_held;
+            }
+            if (may_grow(o->child)) {
+                live[n_growing++] = o;
+            } else {
+                free_sequence(o->child);
+            }
+        }
+        live.resize(n_growing);
     }
 }
 

@@ -1,67 +1,33 @@
 // expansion.h owns how candidates come to be: blocks of tokens sampled on top of the beams, all live candidates in one
 // decoder step, in waves where they are more than the decoder has sequences. Candidates that run over budget stop at
-// once and give their sequence back.
+// once and give their sequence back. What comes home of a step is read once, while the threads of the decoder visit it: the
+// next token of a growing candidate, or, at the end of a block, the tokens that its children will begin with and what the
+// critic reads.
 #pragma once
 
 #include "search/search.h"
-#include "support/random.h"
-
-#include <map>
+#include "search/token_sampler.h"
 
 namespace ig {
 
-// how often failed candidates drew a token at a position of the block
-using tried_tokens = std::vector<std::map<token_id, int32_t>>;
-
-struct sampled_token {
-    token_id token;
-    double   log_likelihood; // under the base model
-};
-
-// Draws from softmax(logits / temperature - penalty * tried), truncated by top-k, top-p and min-p.
-class token_sampler {
-  public:
-    explicit token_sampler(const sampling_options & options) : options(options) {}
-
-    sampled_token sample(const float * logits, size_t n_vocab, random_stream & random,
-                         const std::map<token_id, int32_t> * tried, double penalty);
-
-    // of a token under other logits than those it was drawn from
-    double log_likelihood(const float * logits, size_t n_vocab, token_id token) { return logits[token] - log_total(logits, n_vocab); }
-
-    // The k-th most probable token, counted from 0.
-    sampled_token pick(const float * logits, size_t n_vocab, size_t k, const std::map<token_id, int32_t> * tried,
-                       double penalty);
-
-  private:
-    sampling_options   options;
-    std::vector<float> scratch;
-    std::vector<float> scaled;
-
-    double   log_total(const float * logits, size_t n_vocab);
-    void     scale(const float * logits, size_t n_vocab, const std::map<token_id, int32_t> * tried, double penalty);
-    token_id draw_truncated(size_t n_vocab, random_stream & random);
-};
+using tried_tokens = std::vector<token_counts>; // per position of the block
 
 class expander {
   public:
     expander(const search_models & models, const search_options & options, const cancel_flag & cancel,
              search_timings & timings);
 
-    // Decodes the prompt; the returned path is the empty response.
+    // Decodes the prompt but for its last token; the returned path is the empty response.
     path start(const std::vector<token_id> & prompt);
 
-    // N candidates on top of the beams, spread evenly; fewer once the token limit is reached. `tried` is empty in the
+    // n candidates on top of the beams, spread evenly; fewer once the token limit is reached. `tried` is empty in the
     // first round.
-    std::vector<path> expand(const std::vector<path *> & beams, const tried_tokens & tried);
-
-    // Makes the outputs at the last tokens of these paths available in the paths.
-    void materialise(const std::vector<path *> & paths);
+    std::vector<path> expand(const std::vector<path *> & beams, size_t n, const tried_tokens & tried);
 
     void release(path & p);
 
-    // Appends a token to a path: text, costs, finish.
-    void append(path & p, token_id token, double log_likelihood) const;
+    // Appends a token to a response: text, costs, finish.
+    void append(response & r, token_id token, double log_likelihood) const;
 
     bool    exhausted() const { return out_of_tokens; }
     int64_t n_generated() const { return generated; }
@@ -70,32 +36,48 @@ class expander {
     struct offspring {
         path *        parent;
         path          child;
-        random_stream random;
-        size_t        rank; // among its siblings
         bool          last; // of its siblings
     };
 
-    const search_models &  models;
-    const search_options & options;
-    const cancel_flag &    cancel;
-    search_timings &       timings;
-    int32_t                n_sequences;
-    sequence_pool          pool;
-    token_sampler          sampler;
-    size_t                 n_prompt = 0;
-    int64_t                generated = 0;
-    uint64_t               n_expansions = 0;
-    bool                   out_of_tokens = false;
+    // the base model's row, and the logits to draw from where they are not its own
+    struct drawing_source {
+        row_source    base;
+        const float * proposal;
+    };
+    using row_reader = std::function<void(size_t i, const drawing_source & source, size_t thread, const output_row & row)>;
 
-    std::vector<offspring>                breed(const std::vector<path *> & beams);
+    const search_models &      models;
+    const search_options &     options;
+    const cancel_flag &        cancel;
+    search_timings &           timings;
+    int32_t                    n_sequences;
+    size_t                     n_firsts; // first tokens that are drawn when an end is read
+    sequence_pool              pool;
+    std::vector<token_sampler> samplers; // per visiting thread
+    std::vector<token_id>      prompt;
+    std::vector<decode_item>   items;
+    size_t                     n_root_held = 0; // tokens that the prompt's sequence holds
+    int64_t                    generated = 0;
+    uint64_t                   n_expansions = 0;
+    bool                       out_of_tokens = false;
+
+    std::vector<offspring>                breed(const std::vector<path *> & beams, size_t n, bool penalised);
+    void                                  turn_page(path & parent, size_t share, bool penalised) const;
     std::vector<std::vector<offspring *>> waves(std::vector<offspring> & all) const;
-    void          grow(const std::vector<offspring *> & wave, const tried_tokens & tried);
-    sampled_token next_token(offspring & o, const float * logits, const float * proposal, const std::map<token_id, int32_t> * avoided);
-    std::vector<float> propose(const std::vector<const path *> & owners);
+
+    void grow(const std::vector<offspring *> & wave, const tried_tokens & tried);
+    void read_ends(const std::vector<path *> & paths, const token_counts * tried, bool for_critic);
+    void read_end(path & p, const drawing_source & source, size_t thread, const output_row & row,
+                  const token_counts * tried, bool for_critic);
+    void rewind(path & p);
+    void step(const std::vector<const path *> & owners, bool for_critic, const row_reader & read);
+    std::vector<float> propose(const std::vector<const path *> & owners, const std::vector<std::vector<float>> & hidden,
+                               const std::vector<std::vector<float>> & logits);
+    sampled_token draw(const drawing_source & source, size_t thread, random_stream & random, const token_counts * tried);
+    token_id      last_token(const path & p) const { return p.tokens.empty() ? prompt.back() : p.tokens.back(); }
+    int32_t       last_position(const path & p) const { return int32_t(prompt.size() + p.tokens.size()) - 1; }
     void          place(offspring & o);
-    void          decode(const std::vector<decode_item> & items);
     void          free_sequence(path & p);
-    void          hold_outputs(const std::vector<path *> & owners);
     bool          may_grow(const path & child) const;
 };
 

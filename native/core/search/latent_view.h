@@ -1,17 +1,19 @@
-// latent_view.h owns how a path's outputs become what a critic reads.
+// latent_view.h owns how a path becomes what a critic reads.
 #pragma once
 
 #include "search/search.h"
 
 namespace ig {
 
-inline critic_input latent_view(const search_models & models, const path & p, const float * hidden, const float * logits) {
+// `kept` is what the critic keeps of the output at the last token; null where only what it reads beside that is wanted.
+inline critic_input latent_view(const search_models & models, const search_options & options, const response & r,
+                                const std::vector<float> * kept, bool judged) {
     std::vector<double> z;
     for (size_t c = 0; c < models.constraints.size(); ++c) {
-        z.push_back(p.safety[c].left(models.constraints[c].terms));
+        z.push_back(r.safety[c].left(models.constraints[c].terms));
     }
-    const double before = p.ends.size() >= 2 ? p.ends[p.ends.size() - 2].log_likelihood : 0;
-    return { hidden, logits, size_t(models.model.n_vocab()), p.log_likelihood - before, std::move(z), p.view() };
+    const double before = r.ends.size() >= 2 ? r.ends[r.ends.size() - 2].log_likelihood : 0;
+    return { kept, judged, r.log_likelihood - before, std::move(z), r.view(), options.max_tokens };
 }
 
 }

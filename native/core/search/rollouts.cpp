@@ -13,7 +13,7 @@ struct growing {
     path                   text;
     rollout                result;
     std::vector<double>    highest_cost; // per constraint
-    random_stream          random;
+    sampled_token          drawn; // the next token
 };
 
 search_options plain_sampling(const rollout_options & options) {
@@ -30,7 +30,7 @@ class rollout_run {
   public:
     rollout_run(const search_models & models, const rollout_options & options, const cancel_flag & cancel)
         : models(models), options(options), cancel(cancel), search(plain_sampling(options)),
-          expand(models, search, cancel, timings), judge(models, search, timings), sampler(search.sampling) {
+          expand(models, search, cancel, timings), judge(models, search, timings), samplers(models.model.n_visitors(), token_sampler(search.sampling)) {
         top_k = std::min(options.top_k, models.model.n_vocab());
         for (const constraint & c : models.constraints) {
             judges_partial_texts = judges_partial_texts || c.whole_text != nullptr;
@@ -46,11 +46,11 @@ class rollout_run {
         }
         for (int32_t t = 0; !live.empty(); ++t) {
             step(live, t);
-            if (t % options.stride == 0) {
-                keep_positions(live, t);
+            if (t % options.stride == 0 && t > 0 && judges_partial_texts) {
+                judge_partial_texts(live);
             }
             batch.n_generated += int64_t(live.size());
-            live = sample(live);
+            live = append(live);
         }
         label();
         for (growing & g : all) {
@@ -68,7 +68,7 @@ class rollout_run {
     search_timings          timings;
     expander                expand;
     estimator               judge;
-    token_sampler           sampler;
+    std::vector<token_sampler> samplers; // per visiting thread
     int32_t                 top_k;
     bool                    judges_partial_texts = false;
     std::vector<growing>    all;
@@ -79,7 +79,7 @@ class rollout_run {
         std::vector<decode_item> items;
         for (const rollout_prompt & prompt : prompts) {
             for (int32_t i = 0; i < options.n_responses; ++i) {
-                growing g = { &prompt, path(), rollout(), {}, random_stream(options.seed, uint64_t(prompt.number), uint64_t(i)) };
+                growing g = { &prompt, path(response(), random_stream(options.seed, uint64_t(prompt.number), uint64_t(i))), rollout(), {}, {} };
                 g.text.seq = seq_id(all.size());
                 g.text.cost_states.resize(models.constraints.size());
                 g.text.progress.resize(models.constraints.size());
@@ -110,29 +110,36 @@ class rollout_run {
             const token_id last = t == 0 ? prompt.back() : g->text.tokens.back();
             items.push_back({ g->text.seq, int32_t(prompt.size()) - 1 + t, last });
         }
-        models.model.step(items, cancel);
+        step_wishes wishes;
+        wishes.hidden = t % options.stride == 0;
+        models.model.step(items, wishes, [&](const output_row & row) {
+            growing & g = *live[row.index];
+            const size_t n_vocab = size_t(models.model.n_vocab());
+            if (wishes.hidden) {
+                keep_position(g, row, t);
+            }
+            token_sampler & sampler = samplers[row.thread];
+            const row_source source = { n_vocab, row.head, [&] { return models.model.logits(row); } };
+            sampler.read(source, nullptr, 0);
+            g.drawn = sampler.draw(g.text.random);
+        }, cancel);
     }
 
-    void keep_positions(const std::vector<growing *> & live, int32_t t) {
-        for (size_t row = 0; row < live.size(); ++row) {
-            const path & p = live[row]->text;
-            const double before = t >= 2 ? p.ends[t - 2].log_likelihood : 0;
-            const double last = t >= 1 ? p.log_likelihood - before : 0;
-            const double mean = t >= 1 ? p.log_likelihood / t : 0;
-            rollout_position position;
-            position.n_tokens = t;
-            position.summary = summarise_logits(models.model.logits(row), models.model.n_vocab(), top_k, last, mean);
-            position.partial_cost.resize(models.constraints.size(), 0);
-            for (const safety_state & state : p.safety) {
-                position.cost.push_back(state.cost);
-            }
-            position.highest_cost = live[row]->highest_cost;
-            position.hidden = to_half(models.model.hidden(row), size_t(models.model.n_embd()));
-            live[row]->result.positions.push_back(std::move(position));
+    void keep_position(growing & g, const output_row & row, int32_t t) {
+        const path & p = g.text;
+        const double before = t >= 2 ? p.ends[t - 2].log_likelihood : 0;
+        const double last = t >= 1 ? p.log_likelihood - before : 0;
+        const double mean = t >= 1 ? p.log_likelihood / t : 0;
+        rollout_position position;
+        position.n_tokens = t;
+        position.summary = summarise_logits(models.model.logits(row), size_t(models.model.n_vocab()), top_k, last, mean);
+        position.partial_cost.resize(models.constraints.size(), 0);
+        for (const safety_state & state : p.safety) {
+            position.cost.push_back(state.cost);
         }
-        if (judges_partial_texts && t > 0) {
-            judge_partial_texts(live);
-        }
+        position.highest_cost = g.highest_cost;
+        position.hidden = to_half(row.hidden, row.hidden != nullptr ? size_t(models.model.n_embd()) : 0);
+        g.result.positions.push_back(std::move(position));
     }
 
     // The texts of one prompt stand side by side: they are judged in one call.
@@ -172,13 +179,11 @@ class rollout_run {
         });
     }
 
-    std::vector<growing *> sample(const std::vector<growing *> & live) {
+    std::vector<growing *> append(const std::vector<growing *> & live) {
         std::vector<growing *> still;
-        for (size_t row = 0; row < live.size(); ++row) {
-            growing & g = *live[row];
-            const sampled_token drawn =
-                sampler.sample(models.model.logits(row), models.model.n_vocab(), g.random, nullptr, 0);
-            expand.append(g.text, drawn.token, drawn.log_likelihood);
+        for (growing * one : live) {
+            growing & g = *one;
+            expand.append(g.text, g.drawn.token, g.drawn.log_likelihood);
             for (size_t c = 0; c < models.constraints.size(); ++c) {
                 g.highest_cost[c] = std::max(g.highest_cost[c], g.text.safety[c].cost);
             }

@@ -14,7 +14,9 @@ namespace {
 
 const size_t max_reserves = 1024;
 
-const uint64_t selection_stream = std::numeric_limits<uint64_t>::max(); // expansions count from 0
+// expansions count from 0
+const uint64_t selection_stream = std::numeric_limits<uint64_t>::max();
+const uint64_t prefix_stream = std::numeric_limits<uint64_t>::max() - 2;
 
 // candidates that were good enough but not chosen, by depth
 class reserve_store {
@@ -81,7 +83,7 @@ class search_run {
                const commit_function & commit)
         : options(options), models(models), expand(models, options, cancel, result.timings),
           judge(models, options, result.timings), edge(models, options, commit), tree(models.constraints, options.trace),
-          selection_random(options.seed, selection_stream, 0) {}
+          selection_random(options.seed, selection_stream, 0), root(response(), selection_random) {}
 
     search_result run(const std::vector<token_id> & prompt) {
         {
@@ -110,7 +112,7 @@ class search_run {
 
     void find_answer(const std::vector<token_id> & prompt) {
         root = expand.start(prompt);
-        beams.push_back(path(static_cast<const response &>(root)));
+        beams.push_back(path(root, root.random));
         while (!answered && !expand.exhausted()) {
             if (beams.empty() && !backtrack()) {
                 break;
@@ -145,22 +147,29 @@ class search_run {
                 growing.push_back(beam.tokens.empty() ? &root : &beam);
             }
         }
-        std::vector<path> accepted = sample_rounds(growing);
+        block_sample sampled = sample_rounds(growing);
+        std::vector<path> & accepted = sampled.accepted;
         if (accepted.empty() && expand.exhausted() && !options.enforces_budget()) {
             return; // the beams as they are will be the answer
         }
+        std::vector<path> spared;
         for (path & beam : beams) {
             if (beam.finished()) {
                 accepted.push_back(std::move(beam));
-            } else {
-                expand.release(beam);
+                continue;
+            }
+            const auto place = std::find(growing.begin(), growing.end(), &beam) - growing.begin();
+            expand.release(beam);
+            if (options.enforces_budget() && size_t(place) >= sampled.n_sampled) {
+                spared.push_back(std::move(beam)); // nothing was sampled on top of it
             }
         }
-        std::vector<path> rest = select(accepted, options.n_beams);
+        std::vector<path> rest = select(accepted, n_survivors(sampled.n_sampled));
         for (path & p : rest) {
             expand.release(p);
             tree.prune(p, PRUNE_NOT_SELECTED);
         }
+        reserves.keep(std::move(spared));
         reserves.keep(std::move(rest));
         beams = std::move(accepted);
     }
@@ -170,33 +179,71 @@ class search_run {
                                                    : select_top(candidates, k);
     }
 
-    // Rounds of candidates until at least one may be continued.
-    std::vector<path> sample_rounds(const std::vector<path *> & growing) {
+    struct block_sample {
+        std::vector<path> accepted;
+        size_t            n_sampled = 0; // candidates of the round
+    };
+
+    // Survivors of so many candidates: the same share whatever the width.
+    size_t n_survivors(size_t n_sampled) const {
+        return std::max<size_t>(1, size_t(options.n_beams) * n_sampled / size_t(options.n_candidates));
+    }
+
+    // Whether enough candidates need no others beside them: finished ones, and those of which the critic is sure; without a
+    // critic those that the cost model accepts.
+    bool satisfied(const block_sample & sampled) const {
+        const auto sure = [&](const path & p) {
+            const bool judged = options.asks_critic() && !p.finished() && !p.notes.empty();
+            return !judged || p.notes.back().p_safe - options.uncertainty_penalty * p.notes.back().p_safe_std >= options.satisfied_p_safe;
+        };
+        const std::vector<path> & accepted = sampled.accepted;
+        return size_t(std::count_if(accepted.begin(), accepted.end(), sure)) >= n_survivors(sampled.n_sampled);
+    }
+
+    // Rounds of candidates until at least one may be continued. The first one widens from a narrow start as long as it does not
+    // satisfy; retries are as wide as can be.
+    block_sample sample_rounds(std::vector<path *> growing) {
         tried_tokens tried;
+        const size_t widest = size_t(options.n_candidates);
         const size_t depth = growing[0]->tokens.size();
         for (int32_t round = 0; round <= options.n_retries && !expand.exhausted(); ++round) {
-            ++result.n_rounds;
-            std::vector<path> candidates = expand.expand(growing, tried);
-            judge.judge(candidates);
-            tree.add(candidates, depth, round);
-            std::vector<path> accepted;
-            for (path & p : candidates) {
-                if (p.score > -std::numeric_limits<double>::infinity()) {
-                    accepted.push_back(std::move(p));
-                    continue;
+            block_sample sampled;
+            tried_tokens failed = tried;
+            size_t width = round == 0 ? std::min(widest, size_t(options.n_start)) : widest;
+            for (;;) {
+                ++result.n_rounds;
+                std::vector<path> candidates = expand.expand(growing, width - sampled.n_sampled, tried);
+                std::rotate(growing.begin(), growing.begin() + std::ptrdiff_t((width - sampled.n_sampled) % growing.size()), growing.end());
+                sampled.n_sampled = width;
+                sort_out(std::move(candidates), depth, round, sampled.accepted, failed);
+                if (width == widest || expand.exhausted() || satisfied(sampled)) {
+                    break;
                 }
-                steered = true;
-                expand.release(p);
-                for (size_t t = depth; t < p.tokens.size(); ++t) {
-                    tried.resize(std::max(tried.size(), t - depth + 1));
-                    ++tried[t - depth][p.tokens[t]];
-                }
+                width = std::min(widest, width * size_t(options.growth));
             }
-            if (!accepted.empty()) {
-                return accepted;
+            if (!sampled.accepted.empty()) {
+                return sampled;
+            }
+            tried = std::move(failed);
+        }
+        return { {}, widest };
+    }
+
+    void sort_out(std::vector<path> candidates, size_t depth, int32_t round, std::vector<path> & accepted, tried_tokens & failed) {
+        judge.judge(candidates);
+        tree.add(candidates, depth, round);
+        for (path & p : candidates) {
+            if (p.score > -std::numeric_limits<double>::infinity()) {
+                accepted.push_back(std::move(p));
+                continue;
+            }
+            steered = true;
+            expand.release(p);
+            for (size_t t = depth; t < p.tokens.size(); ++t) {
+                failed.resize(std::max(failed.size(), t - depth + 1));
+                ++failed[t - depth][p.tokens[t]];
             }
         }
-        return {};
     }
 
     // Returns to the best reserve, or to the committed prefix where fresh random numbers can lead elsewhere.
@@ -213,7 +260,7 @@ class search_run {
             if (!random) {
                 return false;
             }
-            path prefix(static_cast<const response &>(root));
+            path prefix(root, random_stream(options.seed, prefix_stream, uint64_t(result.n_backtracks)));
             for (size_t t = 0; t < edge.committed().size(); ++t) {
                 expand.append(prefix, edge.committed()[t], edge.log_likelihood(t) - prefix.log_likelihood);
             }

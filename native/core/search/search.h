@@ -50,7 +50,10 @@ struct search_options {
     sampling_options      sampling;
     int32_t               max_tokens = 128; // T
     int32_t               block_length = 32; // d
-    int32_t               n_candidates = 16; // N
+    int32_t               n_candidates = 16; // N, the widest a block gets
+    int32_t               n_start = 16; // how many candidates a block starts with
+    int32_t               growth = 2; // how many times as many it has after widening
+    double                satisfied_p_safe = 0.5; // of a candidate that needs no others beside it
     int32_t               n_beams = 4; // K
     int32_t               n_retries = 2; // M
     double                diversity_penalty = 0; // beta
@@ -69,6 +72,7 @@ struct search_options {
     bool                  stream = false; // commit while searching
     bool                  trace = false; // keep every candidate
 
+    bool widens() const { return n_start < n_candidates; }
     bool enforces_budget() const { return objective == OBJECTIVE_AUGMENTED; }
     bool edits_hidden() const { return ascent.n_steps > 0; }
     bool asks_critic() const { return estimator == ESTIMATOR_CRITIC || estimator == ESTIMATOR_BOTH; }

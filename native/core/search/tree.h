@@ -4,6 +4,7 @@
 #pragma once
 
 #include "engine/decoder.h"
+#include "support/random.h"
 #include "safety/cost_model.h"
 #include "support/utf8.h"
 
@@ -24,6 +25,11 @@ struct token_end {
     size_t n_text; // bytes of text
     double log_likelihood; // of all tokens so far
     bool   stoppable; // every token cost model accepts the text so far as a text of its own
+};
+
+struct sampled_token {
+    token_id token;
+    double   log_likelihood; // under the base model
 };
 
 struct critic_note {
@@ -66,16 +72,18 @@ struct response {
     }
 };
 
-// a response with its place in the decoder
+// a response with its place in the decoder, and what its last output was read for
 struct path : response {
-    seq_id             seq = -1; // -1: none
-    size_t             n_decoded = 0; // how many of the tokens the sequence holds
-    std::vector<float> logits; // output at the last token, empty until it is decoded
-    std::vector<float> hidden;
-    std::vector<float> proposal; // logits to sample from where they are not the model's own
+    seq_id        seq = -1; // -1: none
+    size_t        n_held = 0; // how many tokens the sequence holds, those of the prompt included
+    random_stream random; // of its own draws
 
-    path() = default;
-    explicit path(const response & r) : response(r) {}
+    std::vector<sampled_token> firsts; // drawn from the output at the last token, N at a time: what its children begin with
+    size_t                     n_children = 0; // that began so
+    std::vector<float>         latent; // what the critic reads of that output, or said of it on the device
+    bool                       judged_on_device = false;
+
+    path(const response & r, const random_stream & random) : response(r), random(random) {}
 };
 
 // hands out sequence ids, the lowest first; 0 stays with the prompt

@@ -32,6 +32,8 @@ inline float exp_nonpositive(float x) {
     return p * power;
 }
 
+}
+
 double sum_of(const float * x, size_t n) {
     float partial[lanes] = { 0 };
     size_t i = 0;
@@ -44,8 +46,6 @@ double sum_of(const float * x, size_t n) {
         partial[0] += x[i];
     }
     return std::accumulate(partial, partial + lanes, 0.0);
-}
-
 }
 
 float max_of(const float * x, size_t n) {
@@ -96,34 +96,77 @@ size_t argmax(const float * x, size_t n) {
     return std::max_element(x, x + n) - x;
 }
 
+double exp_and_sums(const float * x, size_t n, float shift, float * out, std::vector<double> & chunks) {
+    chunks.resize((n + sum_chunk - 1) / sum_chunk);
+    double total = 0;
+    for (size_t begin = 0, chunk = 0; begin < n; begin += sum_chunk, ++chunk) {
+        chunks[chunk] = exp_and_sum(x + begin, std::min(sum_chunk, n - begin), 1.0f, shift, out + begin);
+        total += chunks[chunk];
+    }
+    return total;
+}
+
+// Keeps the k best so far and looks at a block of values only if its largest may belong to them.
 std::vector<int32_t> top_k(const float * x, size_t n, size_t k) {
-    std::vector<int32_t> index(n);
-    std::iota(index.begin(), index.end(), 0);
     k = std::min(k, n);
     const auto larger = [x](int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; };
-    std::partial_sort(index.begin(), index.begin() + k, index.end(), larger);
-    index.resize(k);
-    return index;
+    std::vector<int32_t> best;
+    if (k == 0) {
+        return best;
+    }
+    const size_t room = 2 * k;
+    best.reserve(room);
+    float least = -std::numeric_limits<float>::infinity(); // of the k best so far, once there are k
+    bool  full = false;
+    const size_t block = 4 * lanes;
+    for (size_t begin = 0; begin < n; begin += block) {
+        const size_t end = std::min(n, begin + block);
+        if (full && max_of(x + begin, end - begin) <= least) {
+            continue; // ties go to the lower index
+        }
+        for (size_t i = begin; i < end; ++i) {
+            if (full && x[i] <= least) {
+                continue;
+            }
+            best.push_back(int32_t(i));
+            if (best.size() == room || (!full && best.size() == k)) {
+                std::nth_element(best.begin(), best.begin() + std::ptrdiff_t(k) - 1, best.end(), larger);
+                best.resize(k);
+                least = x[best[k - 1]];
+                full = true;
+            }
+        }
+    }
+    std::sort(best.begin(), best.end(), larger);
+    best.resize(k);
+    return best;
 }
 
 size_t draw(const float * weights, size_t n, double total, double u) {
     double left = u * total;
-    const size_t chunk = 256;
-    for (size_t begin = 0; begin < n; begin += chunk) {
-        const size_t end = std::min(n, begin + chunk);
-        const double mass = sum_of(weights + begin, end - begin);
-        if (left >= mass) {
-            left -= mass;
+    for (size_t i = 0; i < n; ++i) {
+        left -= weights[i];
+        if (left < 0) {
+            return i;
+        }
+    }
+    return argmax(weights, n); // rounding left a sliver at the end
+}
+
+size_t draw_chunked(const float * weights, size_t n, const std::vector<double> & chunks, double mass) {
+    for (size_t begin = 0, chunk = 0; begin < n; begin += sum_chunk, ++chunk) {
+        if (mass >= chunks[chunk]) {
+            mass -= chunks[chunk];
             continue;
         }
-        for (size_t i = begin; i < end; ++i) {
-            left -= weights[i];
-            if (left < 0) {
+        for (size_t i = begin; i < std::min(n, begin + sum_chunk); ++i) {
+            mass -= weights[i];
+            if (mass < 0) {
                 return i;
             }
         }
     }
-    return argmax(weights, n); // rounding left a sliver at the end
+    return argmax(weights, n);
 }
 
 }

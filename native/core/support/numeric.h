@@ -21,6 +21,13 @@ float max_of(const float * x, size_t n);
 // out[i] = exp(x[i] * scale - shift); returns the sum. `out` may be `x`.
 double exp_and_sum(const float * x, size_t n, float scale, float shift, float * out);
 
+const size_t sum_chunk = 256;
+
+// out[i] = exp(x[i] - shift), with the sum over each sum_chunk of them; returns the whole sum.
+double exp_and_sums(const float * x, size_t n, float shift, float * out, std::vector<double> & chunks);
+
+double sum_of(const float * x, size_t n);
+
 // log sum exp(x[i])
 double log_sum_exp(const float * x, size_t n, float * scratch);
 
@@ -32,5 +39,8 @@ std::vector<int32_t> top_k(const float * x, size_t n, size_t k);
 
 // index i drawn with probability weights[i] / total, for u in [0, 1)
 size_t draw(const float * weights, size_t n, double total, double u);
+
+// the index behind `mass` in the running sum of the weights, whose sums over each sum_chunk are known
+size_t draw_chunked(const float * weights, size_t n, const std::vector<double> & chunks, double mass);
 
 }

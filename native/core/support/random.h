@@ -14,6 +14,9 @@ class random_stream {
 
     uint64_t next() { return mix(state += increment); }
 
+    // A stream of its own for each number; this one stays where it is.
+    random_stream branch(uint64_t number) const { return { state, number, 0 }; }
+
     // uniform in [0, 1)
     double uniform() { return double(next() >> 11) * 0x1.0p-53; }
 

@@ -1,0 +1,230 @@
+#include "engine/device_rows.h"
+
+#include "ggml-cpp.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ig {
+
+namespace {
+
+const int32_t least_head = 64; // tokens; of most rows they hold nearly all the mass
+
+ggml_tensor * keep(ggml_cgraph * graph, ggml_tensor * t) {
+    ggml_set_output(t);
+    ggml_build_forward_expand(graph, t);
+    return t;
+}
+
+// values of rows by their column
+struct row_picker {
+    ggml_context * ctx;
+
+    // [m, n] at [k, n] -> [k, n]
+    ggml_tensor * operator()(ggml_tensor * from, ggml_tensor * at) const {
+        ggml_tensor * columns = ggml_reshape_3d(ctx, from, 1, from->ne[0], from->ne[1]);
+        return ggml_reshape_2d(ctx, ggml_get_rows(ctx, columns, at), at->ne[0], at->ne[1]);
+    }
+
+    // [m, n] -> [k, n]
+    ggml_tensor * first(ggml_tensor * from, int64_t k) const {
+        return ggml_cont(ctx, ggml_view_2d(ctx, from, k, from->ne[1], from->nb[1], 0));
+    }
+};
+
+}
+
+// one per sequence, all of the same rows
+struct device_rows::hook {
+    static device_rows & rows_of(const llama_sampler * sampler) { return *static_cast<device_rows *>(sampler->ctx); }
+
+    static const char * name(const llama_sampler *) { return "device rows"; }
+    static void         apply(llama_sampler *, llama_token_data_array *) {}
+    static void         backend_set_input(llama_sampler * s) { rows_of(s).set_inputs(); }
+    static void         backend_reset(llama_sampler * s) { rows_of(s).forget_graph(); }
+
+    static bool backend_init(llama_sampler * s, ggml_backend_buffer_type_t type, uint32_t) {
+        rows_of(s).device = ggml_backend_buft_get_device(type);
+        return true;
+    }
+
+    static void backend_apply(llama_sampler * s, ggml_context * ctx, ggml_cgraph * graph, llama_sampler_data * data) {
+        if (ggml_graph_get_tensor(graph, "result_output") == nullptr) {
+            data->probs = ggml_scale(ctx, data->logits, 1.0f); // llama.cpp only counts the nodes of this graph
+            return;
+        }
+        data->logits = data->probs = data->sampled = data->candidates = nullptr; // nothing is copied for this sequence
+        rows_of(s).build(ctx, graph);
+    }
+
+    static llama_sampler_i * interface() {
+        static llama_sampler_i i = {};
+        i.name = name;
+        i.apply = apply;
+        i.backend_init = backend_init;
+        i.backend_apply = backend_apply;
+        i.backend_set_input = backend_set_input;
+        i.backend_reset = backend_reset;
+        return &i;
+    }
+};
+
+device_rows::device_rows(int32_t n_vocab, const graph_critic * critic)
+    : n_vocab(n_vocab), n_head(std::min(n_vocab, std::max(least_head, critic != nullptr ? critic->n_top() : 0))), critic(critic) {}
+
+bool device_rows::attach(llama_context * context, int32_t n_sequences, bool only_gpu) {
+    forget_graph();
+    chains.clear();
+    for (seq_id seq = 0; seq < n_sequences; ++seq) {
+        chains.emplace_back(llama_sampler_chain_init(llama_sampler_chain_default_params()));
+        llama_sampler_chain_add(chains.back().get(), llama_sampler_init(hook::interface(), this));
+        const bool taken = llama_set_sampler(context, seq, chains.back().get());
+        if (!taken || (seq == 0 && !device_fits(only_gpu))) {
+            for (seq_id set = 0; set <= seq; ++set) {
+                llama_set_sampler(context, set, nullptr);
+            }
+            chains.clear();
+            return false;
+        }
+    }
+    return true;
+}
+
+bool device_rows::device_fits(bool only_gpu) {
+    const enum ggml_backend_dev_type type = device != nullptr ? ggml_backend_dev_type(device) : GGML_BACKEND_DEVICE_TYPE_CPU;
+    const bool gpu = type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
+    if (!gpu) {
+        return !only_gpu; // the CPU has every operation
+    }
+    const size_t n_nodes = GGML_DEFAULT_GRAPH_SIZE;
+    const ggml_context_ptr ctx(ggml_init({ n_nodes * ggml_tensor_overhead() + ggml_graph_overhead(), nullptr, /*no_alloc =*/true }));
+    ggml_cgraph * graph = ggml_new_graph(ctx.get());
+    ggml_tensor * outputs = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, n_vocab, 2);
+    cut_down(ctx.get(), graph, outputs);
+    bool fits = true;
+    for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
+        fits = fits && ggml_backend_dev_supports_op(device, ggml_graph_node(graph, i));
+    }
+    forget_graph();
+    return fits;
+}
+
+void device_rows::forget_graph() {
+    built = false;
+    logits = top_tokens = top_logits = first_log_p = said = beside = nullptr;
+}
+
+void device_rows::build(ggml_context * ctx, ggml_cgraph * graph) {
+    if (built) {
+        return; // all sequences share one graph
+    }
+    built = true;
+    ggml_tensor * outputs = ggml_graph_get_tensor(graph, "result_output"); // [n_vocab, n]
+    if (outputs->ne[1] == 0) {
+        return;
+    }
+    const cut_rows cut = cut_down(ctx, graph, outputs);
+    ggml_tensor * hidden = ggml_graph_get_tensor(graph, "result_norm");
+    if (wants_judgement && critic != nullptr && hidden != nullptr) {
+        add_critic(ctx, graph, hidden, cut);
+    }
+}
+
+device_rows::cut_rows device_rows::cut_down(ggml_context * ctx, ggml_cgraph * graph, ggml_tensor * outputs) {
+    const row_picker pick{ ctx };
+    logits = keep(graph, outputs);
+    cut_rows cut;
+    cut.p = ggml_soft_max(ctx, outputs);
+    top_tokens = keep(graph, ggml_top_k(ctx, outputs, n_head));
+    top_logits = keep(graph, pick(outputs, top_tokens));
+    cut.order = ggml_argsort(ctx, top_logits, GGML_SORT_ORDER_DESC); // [n_head, n]
+    cut.log_p = pick(ggml_log(ctx, pick(cut.p, top_tokens)), cut.order);
+    first_log_p = keep(graph, pick.first(cut.log_p, 1));
+    return cut;
+}
+
+void device_rows::add_critic(ggml_context * ctx, ggml_cgraph * graph, ggml_tensor * hidden, const cut_rows & cut) {
+    const row_picker pick{ ctx };
+    const int64_t n = logits->ne[1];
+    graph_latents latents = { hidden, nullptr, nullptr, nullptr };
+    if (critic->n_top() > 0) {
+        const float least = -100; // of a token that the model excludes
+        latents.top_log_p = ggml_clamp(ctx, pick.first(cut.log_p, critic->n_top()), least, 0);
+        // entropy = log sum exp - sum p * logit
+        ggml_tensor * finite = ggml_clamp(ctx, ggml_cont(ctx, logits), -1e30f, 1e30f); // in place
+        ggml_tensor * mean = ggml_sum_rows(ctx, ggml_mul(ctx, cut.p, finite));
+        ggml_tensor * largest = pick.first(pick(top_logits, cut.order), 1);
+        latents.entropy = ggml_sub(ctx, ggml_sub(ctx, largest, first_log_p), mean);
+    }
+    if (critic->n_beside() > 0) {
+        beside = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, critic->n_beside(), n);
+        ggml_set_input(beside);
+        latents.beside = beside;
+    }
+    said = keep(graph, critic->build(ctx, latents));
+}
+
+void device_rows::expect(bool judged, const std::vector<float> & values) {
+    wants_judgement = judged;
+    given_beside = values;
+}
+
+// Called for every sequence of the batch.
+void device_rows::set_inputs() {
+    if (beside == nullptr || beside->buffer == nullptr) {
+        return;
+    }
+    given_beside.resize(size_t(ggml_nelements(beside)));
+    ggml_backend_tensor_set(beside, given_beside.data(), 0, ggml_nbytes(beside));
+}
+
+void device_rows::fetch(size_t n_rows) {
+    const auto bring_home = [&](ggml_tensor * t, auto & values) {
+        values.resize(size_t(ggml_nelements(t)));
+        ggml_backend_tensor_get(t, values.data(), 0, ggml_nbytes(t));
+    };
+    const bool critic_is_missing = wants_judgement && critic != nullptr && said == nullptr;
+    if (logits == nullptr || size_t(logits->ne[1]) != n_rows || critic_is_missing) {
+        throw error("UNSUPPORTED_MODEL", "this architecture's outputs cannot be cut down on the device; load the model with "
+                                         "outputs: \"host\"");
+    }
+    bring_home(top_tokens, home_tokens);
+    bring_home(top_logits, home_logits);
+    bring_home(first_log_p, home_log_p);
+    if (said != nullptr) {
+        bring_home(said, home_said);
+    }
+    std::vector<std::pair<float, int32_t>> order(size_t(n_head), { 0, 0 });
+    for (size_t row = 0; row < n_rows; ++row) {
+        float *   values = &home_logits[row * size_t(n_head)];
+        int32_t * tokens = &home_tokens[row * size_t(n_head)];
+        for (size_t i = 0; i < order.size(); ++i) {
+            order[i] = { values[i], tokens[i] };
+        }
+        std::sort(order.begin(), order.end(), [](const auto & a, const auto & b) {
+            return a.first != b.first ? a.first > b.first : a.second < b.second;
+        });
+        for (size_t i = 0; i < order.size(); ++i) {
+            values[i] = order[i].first;
+            tokens[i] = order[i].second;
+        }
+    }
+}
+
+row_head device_rows::head(size_t row) const {
+    const size_t n = size_t(n_head);
+    return { &home_tokens[row * n], &home_logits[row * n], n, double(home_logits[row * n]) - home_log_p[row] };
+}
+
+const float * device_rows::judged(size_t row) const {
+    return said != nullptr ? &home_said[row * size_t(critic->n_judged())] : nullptr;
+}
+
+void device_rows::whole_row(size_t row, float * out) {
+    const std::lock_guard<std::mutex> one_at_a_time(fetching);
+    const size_t bytes = size_t(n_vocab) * sizeof(float);
+    ggml_backend_tensor_get(logits, out, row * bytes, bytes);
+}
+
+}

@@ -1,0 +1,30 @@
+// graph_critic.h owns what the decoder asks of a critic that runs inside the model's own graph, on the model's device.
+#pragma once
+
+#include <cstdint>
+
+struct ggml_context;
+struct ggml_tensor;
+
+namespace ig {
+
+// what the graph has made of a step's rows
+struct graph_latents {
+    ggml_tensor * hidden; // [n_embd, n]
+    ggml_tensor * top_log_p; // [n_top, n] log-probabilities of the most probable tokens, in order
+    ggml_tensor * entropy; // [1, n]
+    ggml_tensor * beside; // [n_beside, n] from the host; null where there is none
+};
+
+class graph_critic {
+  public:
+    virtual ~graph_critic() = default;
+
+    virtual int32_t n_top() const = 0; // 0: the critic reads no logits
+    virtual int32_t n_beside() const = 0;
+    virtual int32_t n_judged() const = 0;
+
+    virtual ggml_tensor * build(ggml_context * ctx, const graph_latents & latents) const = 0; // [n_judged, n]
+};
+
+}

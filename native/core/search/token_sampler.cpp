@@ -1,0 +1,255 @@
+#include "search/token_sampler.h"
+
+#include "support/numeric.h"
+
+#include <cmath>
+
+namespace ig {
+
+namespace {
+
+const size_t nucleus_guess = 512; // a nucleus of top-p rarely holds more tokens
+
+bool truncates(const sampling_options & options) { return options.top_k > 0 || options.top_p < 1 || options.min_p > 0; }
+
+// What n_tail tokens of this mass together weigh at most once their probabilities are raised to a power: each of them weighs
+// `largest` at most, and powers below 1 weigh most where all are equal.
+double tail_bound(double mass, size_t n_tail, double largest, double power) {
+    if (n_tail == 0 || !(mass > 0)) {
+        return 0;
+    }
+    return power >= 1 ? mass * std::pow(largest, power - 1) : double(n_tail) * std::pow(mass / double(n_tail), power);
+}
+
+}
+
+void token_sampler::read(const row_source & given, const token_counts * tried, double penalty) {
+    source = &given;
+    row = scaled_row = nullptr;
+    tokens.clear();
+    weights.clear();
+    list_mass = rest_mass = 0;
+    rest_known = true;
+    everything = false;
+    if (given.head.n > 0) {
+        log_total = given.head.log_sum_exp;
+        if (!std::isfinite(log_total)) {
+            throw error("DECODE_FAILED", "the logits that a token is drawn from are no numbers; the model has overflowed");
+        }
+        if (tried == nullptr && list_from_head()) {
+            return;
+        }
+    }
+    fetch_row();
+    read_whole(tried, penalty);
+}
+
+void token_sampler::fetch_row() {
+    row = source->whole();
+    rest.resize(source->n_vocab);
+    if (source->head.n == 0) {
+        log_total = log_sum_exp(row, source->n_vocab, rest.data());
+    }
+    if (!std::isfinite(log_total)) {
+        throw error("DECODE_FAILED", "the logits that a token is drawn from are no numbers; the model or a critic's steps have overflowed");
+    }
+}
+
+const float * token_sampler::scale(const token_counts * tried, double penalty) {
+    const double temperature = options.temperature;
+    if ((temperature == 1 || temperature == 0) && tried == nullptr) {
+        return row;
+    }
+    const float factor = temperature == 0 ? 1.0f : float(1 / temperature);
+    scaled.resize(source->n_vocab);
+    for (size_t i = 0; i < scaled.size(); ++i) {
+        scaled[i] = row[i] * factor;
+    }
+    if (tried != nullptr) {
+        for (const auto & [token, count] : *tried) {
+            scaled[token] -= float(penalty * count);
+        }
+    }
+    return scaled.data();
+}
+
+void token_sampler::read_whole(const token_counts * tried, double penalty) {
+    const size_t n = source->n_vocab;
+    const float * x = scaled_row = scale(tried, penalty);
+    if (options.temperature == 0) {
+        tokens.push_back(token_id(argmax(x, n)));
+        weights.push_back(1);
+        list_mass = 1;
+        return;
+    }
+    const double all = exp_and_sums(x, n, max_of(x, n), rest.data(), rest_chunks);
+    if (!truncates(options)) {
+        everything = true;
+        rest_mass = all;
+        return;
+    }
+    const bool has_top_k = options.top_k > 0 && size_t(options.top_k) < n;
+    if (!has_top_k && options.top_p == 1) { // min-p alone: no order is needed
+        double kept = 0;
+        for (size_t begin = 0, chunk = 0; begin < n; begin += sum_chunk, ++chunk) {
+            rest_chunks[chunk] = 0;
+            for (size_t i = begin; i < std::min(n, begin + sum_chunk); ++i) {
+                rest[i] = rest[i] >= options.min_p ? rest[i] : 0;
+                rest_chunks[chunk] += rest[i];
+            }
+            kept += rest_chunks[chunk];
+        }
+        everything = true;
+        rest_mass = kept;
+        return;
+    }
+    std::vector<int32_t> best = top_k(x, n, has_top_k ? size_t(options.top_k) : nucleus_guess);
+    const auto weigh = [&] {
+        weights.clear();
+        double mass = 0;
+        for (int32_t token : best) {
+            weights.push_back(rest[token]);
+            mass += rest[token];
+        }
+        return mass;
+    };
+    double mass = weigh();
+    if (!has_top_k && mass < options.top_p * all) {
+        best = top_k(x, n, n);
+        mass = weigh();
+    }
+    list_from(best, best.size(), has_top_k ? mass : all);
+}
+
+// Keeps the nucleus of the n best tokens, whose weights stand in `weights`; `all` is what top-p is a share of.
+void token_sampler::list_from(const std::vector<int32_t> & best, size_t n, double all) {
+    list_mass = 0;
+    size_t kept = 0;
+    for (; kept < n; ++kept) {
+        const bool in_nucleus = kept == 0 || options.top_p == 1 || list_mass < options.top_p * all;
+        if (!in_nucleus || weights[kept] < options.min_p) {
+            break;
+        }
+        list_mass += weights[kept];
+    }
+    tokens.assign(best.begin(), best.begin() + kept);
+    weights.resize(kept);
+}
+
+// Whether the head of the row is enough to draw from, at least until a draw falls into the tail.
+bool token_sampler::list_from_head() {
+    const row_head & head = source->head;
+    const double power = options.temperature == 0 ? 1 : 1 / options.temperature;
+    tokens.assign(head.tokens, head.tokens + head.n);
+    weights.clear();
+    double mass = 0, at_temperature_1 = 0;
+    for (size_t i = 0; i < head.n; ++i) {
+        const double below = head.logits[i] - head.logits[0];
+        weights.push_back(float(std::exp(below * power)));
+        mass += weights.back();
+        at_temperature_1 += std::exp(below);
+    }
+    list_mass = mass;
+    if (options.temperature == 0) {
+        tokens.resize(1);
+        weights.assign(1, 1);
+        list_mass = 1;
+        return true;
+    }
+    const double tail = std::max(0.0, std::exp(head.log_sum_exp - head.logits[0]) - at_temperature_1);
+    const size_t n_tail = source->n_vocab - head.n;
+    rest_mass = tail_bound(tail, n_tail, std::exp(head.logits[head.n - 1] - head.logits[0]), power);
+    rest_known = n_tail == 0;
+    if (rest_known) {
+        rest_mass = 0;
+    }
+    if (!truncates(options)) {
+        return true;
+    }
+    const bool has_top_k = options.top_k > 0 && size_t(options.top_k) < source->n_vocab;
+    const bool ends_in_head = has_top_k ? size_t(options.top_k) <= head.n
+                                        : weights.back() < options.min_p || n_tail == 0 ||
+                                              (options.top_p < 1 && power == 1 && mass >= options.top_p * (mass + tail));
+    const bool share_is_known = has_top_k || options.top_p == 1 || power == 1 || n_tail == 0;
+    if (!ends_in_head || !share_is_known) {
+        return false;
+    }
+    const size_t n = has_top_k ? size_t(options.top_k) : head.n;
+    double best_mass = 0;
+    for (size_t i = 0; i < n; ++i) {
+        best_mass += weights[i];
+    }
+    const std::vector<int32_t> best(tokens.begin(), tokens.begin() + std::ptrdiff_t(n));
+    list_from(best, n, has_top_k ? best_mass : mass + (power == 1 ? tail : 0));
+    rest_mass = 0;
+    rest_known = true;
+    return true;
+}
+
+void token_sampler::fetch_rest() {
+    fetch_row();
+    const size_t n = source->n_vocab;
+    const float * x = scale(nullptr, 0);
+    const float peak = float(source->head.logits[0] * (x == row ? 1 : 1 / options.temperature));
+    exp_and_sums(x, n, peak, rest.data(), rest_chunks);
+    for (token_id token : tokens) {
+        rest[token] = 0;
+    }
+    rest_mass = 0;
+    for (size_t begin = 0, chunk = 0; begin < n; begin += sum_chunk, ++chunk) {
+        rest_chunks[chunk] = sum_of(&rest[begin], std::min(sum_chunk, n - begin));
+        rest_mass += rest_chunks[chunk];
+    }
+    rest_known = true;
+}
+
+sampled_token token_sampler::draw(random_stream & random) {
+    token_id token;
+    if (everything) {
+        token = token_id(draw_chunked(rest.data(), source->n_vocab, rest_chunks, random.uniform() * rest_mass));
+        return { token, log_likelihood(token) };
+    }
+    const double part = rest_mass > 0 ? random.uniform() : 0;
+    if (part * (list_mass + rest_mass) >= list_mass && !rest_known) {
+        fetch_rest();
+    }
+    if (part * (list_mass + rest_mass) < list_mass) {
+        token = tokens[ig::draw(weights.data(), weights.size(), list_mass, random.uniform())];
+    } else {
+        token = token_id(draw_chunked(rest.data(), source->n_vocab, rest_chunks, random.uniform() * rest_mass));
+    }
+    return { token, log_likelihood(token) };
+}
+
+std::vector<sampled_token> token_sampler::best(size_t k) {
+    std::vector<sampled_token> result;
+    const row_head & head = source->head;
+    if (row == nullptr && k <= head.n) {
+        for (size_t i = 0; i < k; ++i) {
+            result.push_back({ head.tokens[i], head.logits[i] - log_total });
+        }
+        return result;
+    }
+    if (row == nullptr) {
+        fetch_row();
+    }
+    for (int32_t token : top_k(scaled_row != nullptr ? scaled_row : row, source->n_vocab, k)) {
+        result.push_back({ token, log_likelihood(token) });
+    }
+    return result;
+}
+
+double token_sampler::log_likelihood(token_id token) const {
+    if (row != nullptr) {
+        return row[token] - log_total;
+    }
+    const row_head & head = source->head;
+    for (size_t i = 0; i < head.n; ++i) {
+        if (head.tokens[i] == token) {
+            return head.logits[i] - log_total;
+        }
+    }
+    return source->whole()[token] - log_total;
+}
+
+}

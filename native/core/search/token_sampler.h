@@ -1,0 +1,66 @@
+// token_sampler.h owns how tokens are drawn from a row of logits. A row is read once and drawn from as often as needed. Where
+// only the head of a row came home, draws are exact all the same: a draw that falls into the tail fetches the whole row.
+#pragma once
+
+#include "engine/decoder.h"
+#include "search/search.h"
+#include "support/random.h"
+
+#include <map>
+
+namespace ig {
+
+// how often failed candidates drew a token
+using token_counts = std::map<token_id, int32_t>;
+
+// the logits that tokens are drawn from
+struct row_source {
+    size_t                         n_vocab;
+    row_head                       head;
+    std::function<const float *()> whole; // [n_vocab]
+};
+
+// Draws from softmax(logits / temperature - penalty * tried), truncated by top-k, then top-p, then min-p.
+class token_sampler {
+  public:
+    explicit token_sampler(const sampling_options & options) : options(options) {}
+
+    // `tried` may be null. The source must outlive the draws. Throws DECODE_FAILED where the logits are no numbers.
+    void read(const row_source & source, const token_counts * tried, double penalty);
+
+    sampled_token draw(random_stream & random);
+
+    // The k most probable tokens behind the penalty, without regard to truncation.
+    std::vector<sampled_token> best(size_t k);
+
+    double log_likelihood(token_id token) const;
+
+  private:
+    sampling_options   options;
+    const row_source * source = nullptr;
+    const float *      row = nullptr; // the whole row; null while its head is enough
+    const float *      scaled_row = nullptr; // behind temperature and penalty
+    double             log_total = 0; // of the row as it is
+
+    // what draws come from: a list of tokens, then everything else
+    std::vector<token_id> tokens;
+    std::vector<float>    weights;
+    double                list_mass = 0;
+    double                rest_mass = 0; // an upper bound while the rest is not known
+    bool                  rest_known = true;
+    bool                  everything = false; // nothing is listed: `rest` holds the row
+
+    std::vector<float>  scaled;
+    std::vector<float>  rest; // [n_vocab] weights, 0 for what is listed
+    std::vector<double> rest_chunks;
+
+    void read_head();
+    void read_whole(const token_counts * tried, double penalty);
+    bool list_from_head();
+    void list_from(const std::vector<int32_t> & best, size_t n, double all);
+    void fetch_rest();
+    void fetch_row();
+    const float * scale(const token_counts * tried, double penalty);
+};
+
+}
