@@ -126,6 +126,9 @@ void device_rows::build(ggml_context * ctx, ggml_cgraph * graph) {
     }
     const cut_rows cut = cut_down(ctx, graph, outputs);
     ggml_tensor * hidden = ggml_graph_get_tensor(graph, "result_norm");
+    if (hidden == nullptr) {
+        hidden = ggml_graph_get_tensor(graph, "result_embd_pooled"); // the same, renamed where embeddings are on
+    }
     if (wants_judgement && critic != nullptr && hidden != nullptr) {
         add_critic(ctx, graph, hidden, cut);
     }

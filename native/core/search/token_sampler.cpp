@@ -26,11 +26,7 @@ double tail_bound(double mass, size_t n_tail, double largest, double power) {
 void token_sampler::read(const row_source & given, const token_counts * tried, double penalty) {
     source = &given;
     row = scaled_row = nullptr;
-    tokens.clear();
-    weights.clear();
-    list_mass = rest_mass = 0;
-    rest_known = true;
-    everything = false;
+    list_nothing();
     if (given.head.n > 0) {
         log_total = given.head.log_sum_exp;
         if (!std::isfinite(log_total)) {
@@ -40,8 +36,17 @@ void token_sampler::read(const row_source & given, const token_counts * tried, d
             return;
         }
     }
+    list_nothing();
     fetch_row();
     read_whole(tried, penalty);
+}
+
+void token_sampler::list_nothing() {
+    tokens.clear();
+    weights.clear();
+    list_mass = rest_mass = 0;
+    rest_known = true;
+    everything = false;
 }
 
 void token_sampler::fetch_row() {

@@ -54,7 +54,7 @@ class token_sampler {
     std::vector<float>  rest; // [n_vocab] weights, 0 for what is listed
     std::vector<double> rest_chunks;
 
-    void read_head();
+    void list_nothing();
     void read_whole(const token_counts * tried, double penalty);
     bool list_from_head();
     void list_from(const std::vector<int32_t> & best, size_t n, double all);
