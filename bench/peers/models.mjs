@@ -39,13 +39,15 @@ export async function criticOf(name, threads) {
 	const file = join(benchCache, `${name}-critic.gguf`);
 	if (existsSync(file)) return file;
 	step(`Making a critic for ${name}`);
-	const rollouts = `${file}.rollouts`;
-	rmSync(rollouts, { recursive: true, force: true });
+	const folder = `${file}.making`;
+	rmSync(folder, { recursive: true, force: true });
+	const rollouts = join(folder, "rollouts");
+	const made = join(folder, "critic.gguf");
 	const prompts = Array.from({ length: count }, (_, i) => promptOf(8 + i, vocabulary).slice(i));
 	const guarded = { model: models[name].file(), threads, cost: { lexicon }, budget: 0 };
 	await collectRollouts({ ...guarded, prompts, responses: 4, maxTokens: 64, out: rollouts });
-	await trainCritic({ rollouts, out: `${file}.part`, epochs: 1 });
-	renameSync(`${file}.part`, file);
-	rmSync(rollouts, { recursive: true });
+	await trainCritic({ rollouts, out: made, epochs: 1 });
+	renameSync(made, file);
+	rmSync(folder, { recursive: true });
 	return file;
 }
