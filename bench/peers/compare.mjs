@@ -8,7 +8,7 @@ import { promptOf } from "../subject.mjs";
 import { measureBatchedBench } from "./batched-bench.mjs";
 import { cellsOf, prompts, systems, widths } from "./grid.mjs";
 import { criticOf, models } from "./models.mjs";
-import { appendResult, cellKey, readResults, resultsFile, setResultsAside, summarise } from "./results.mjs";
+import { appendResult, cellKey, endLastLine, readResults, resultsFile, setResultsAside, summarise } from "./results.mjs";
 
 const run = promisify(execFile);
 
@@ -118,7 +118,8 @@ export async function compare() {
 		}),
 	);
 	const machine = `${cpus()[0].model}, ${cpus().length} cores`;
-	if (!values.resume) setResultsAside();
+	if (values.resume) endLastLine();
+	else setResultsAside();
 	const keyOf = (result) => [cellKey(result), result.system, result.repetition, result.threads].join(" ");
 	const done = new Set(readResults().map(keyOf));
 

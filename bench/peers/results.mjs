@@ -14,7 +14,7 @@ export function readResults(file = resultsFile) {
 		try {
 			return [JSON.parse(line)];
 		} catch {
-			return []; // the end, or a line that was cut
+			return []; // the end, or half a line
 		}
 	});
 }
@@ -22,6 +22,11 @@ export function readResults(file = resultsFile) {
 export function appendResult(result, file = resultsFile) {
 	mkdirSync(dirname(file), { recursive: true });
 	appendFileSync(file, `${JSON.stringify(result)}\n`);
+}
+
+/** A run that was killed may have left half a line, which nothing may be written behind. */
+export function endLastLine(file = resultsFile) {
+	if (existsSync(file) && !readFileSync(file, "utf8").endsWith("\n")) appendFileSync(file, "\n");
 }
 
 /** Results of an earlier run stay beside the new ones. */
