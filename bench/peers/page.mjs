@@ -10,6 +10,8 @@ import { cellKey, readResults, resultsFile, summarise } from "./results.mjs";
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const results = readResults(process.argv[2] ?? resultsFile);
 if (results.length === 0) throw new Error("expected results of `npm run bench:peers`, but there are none");
+const machines = [...new Set(results.map(({ machine, threads }) => `${machine}, ${threads} threads`))];
+if (machines.length > 1) throw new Error(`expected results of one machine and one number of threads, got ${machines.join("; ")}`);
 const rows = summarise(results);
 
 const { prompt, candidates } = lengthSweep;
@@ -71,12 +73,11 @@ const tables = {
 };
 
 function about() {
-	const machines = [...new Set(results.map(({ machine, threads }) => `${machine}, ${threads} threads`))].join("; ");
 	const dates = results.map(({ date }) => date.slice(0, 10)).sort();
 	const days = dates[0] === dates.at(-1) ? dates[0] : `${dates[0]} to ${dates.at(-1)}`;
 	const counts = rows.map(({ repetitions }) => repetitions);
 	const repetitions = [...new Set([Math.min(...counts), Math.max(...counts)])].join(" to ");
-	return `\`npm run bench:peers\`, ${days}, ${machines}; medians of ${repetitions} repetitions.`;
+	return `\`npm run bench:peers\`, ${days}, ${machines[0]}; medians of ${repetitions} repetitions.`;
 }
 
 mkdirSync(path("../../docs/performance"), { recursive: true });
