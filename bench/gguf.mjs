@@ -80,15 +80,11 @@ export function writeGguf(path, { metadata, tensors }) {
 	}
 }
 
-/** xorshift32: the same weights on every machine */
-function random(seed) {
-	let x = seed | 1;
-	return () => {
-		x ^= x << 13;
-		x ^= x >>> 17;
-		x ^= x << 5;
-		return x >>> 0;
-	};
+/** One step of xorshift32: the same weights on every machine. */
+function xorshift(x) {
+	x ^= x << 13;
+	x ^= x >>> 17;
+	return x ^ (x << 5);
 }
 
 /** IEEE half precision of a positive normal number */
@@ -98,27 +94,38 @@ function half(value) {
 	return ((exponent + 15) << 10) + mantissa;
 }
 
-function randomWeights(shape, type, next) {
+/** Weights drawn from where the generator stands. */
+function randomWeights(shape, type, generator) {
 	const n = shape.reduce((product, d) => product * d, 1);
 	const deviation = 1 / Math.sqrt(shape[0]);
+	let x = generator.state;
 	if (type === "f32") {
 		const values = new Float32Array(n);
-		for (let i = 0; i < n; i++) values[i] = (next() / 2 ** 31 - 1) * Math.sqrt(3) * deviation;
+		for (let i = 0; i < n; i++) {
+			x = xorshift(x);
+			values[i] = ((x >>> 0) / 2 ** 31 - 1) * Math.sqrt(3) * deviation;
+		}
+		generator.state = x;
 		return Buffer.from(values.buffer);
 	}
-	const bytes = Buffer.alloc((n / 32) * 34);
+	const bytes = new Int8Array((n / 32) * 34);
 	const scale = half((deviation * Math.sqrt(3)) / 127);
-	for (let block = 0; block < n / 32; block++) {
-		bytes.writeUInt16LE(scale, block * 34);
-		for (let i = 0; i < 32; i++) bytes.writeInt8((next() % 255) - 127, block * 34 + 2 + i);
+	for (let at = 0; at < bytes.length; at += 34) {
+		bytes[at] = scale;
+		bytes[at + 1] = scale >> 8;
+		for (let i = 2; i < 34; i++) {
+			x = xorshift(x);
+			bytes[at + i] = ((x >>> 0) % 255) - 127;
+		}
 	}
-	return bytes;
+	generator.state = x;
+	return Buffer.from(bytes.buffer);
 }
 
 /** A tensor of random single-precision weights, the same for the same name. */
 export function randomTensor(name, shape) {
-	const next = random([...name].reduce((seed, character) => (seed * 31 + character.charCodeAt(0)) | 0, 7));
-	return { name, shape, type: /** @type {const} */ ("f32"), data: () => randomWeights(shape, "f32", next) };
+	const generator = { state: [...name].reduce((seed, character) => (seed * 31 + character.charCodeAt(0)) | 0, 7) | 1 };
+	return { name, shape, type: /** @type {const} */ ("f32"), data: () => randomWeights(shape, "f32", generator) };
 }
 
 /** SentencePiece-style vocabulary: unknown, BOS, EOS, bytes, then made-up words. */
@@ -146,21 +153,37 @@ export function vocabulary(size) {
 /**
  * A llama model of random weights with tied embeddings. The defaults make 44 million parameters.
  * @param {string} path
- * @param {{ dim?: number, layers?: number, heads?: number, ffn?: number, vocab?: number, context?: number, type?: "f32" | "q8_0", seed?: number, metadata?: [string, string, any][] }} [shape]
+ * @param {{ dim?: number, layers?: number, heads?: number, kvHeads?: number, ffn?: number, vocab?: number, context?: number, ropeBase?: number, type?: "f32" | "q8_0", seed?: number, metadata?: [string, string, any][] }} [shape]
  */
 export function writeRandomLlama(
 	path,
-	{ dim = 512, layers = 8, heads = 8, ffn = 1536, vocab = 32000, context = 4096, type = "q8_0", seed = 1, metadata = [] } = {},
+	{
+		dim = 512,
+		layers = 8,
+		heads = 8,
+		kvHeads = heads,
+		ffn = 1536,
+		vocab = 32000,
+		context = 4096,
+		ropeBase = 10000,
+		type = "q8_0",
+		seed = 1,
+		metadata = [],
+	} = {},
 ) {
-	const next = random(seed);
-	const weights = (name, shape) => ({ name, shape, type, data: () => randomWeights(shape, type, next) });
+	const generator = { state: seed | 1 };
+	const kvDim = (dim / heads) * kvHeads;
+	const weights = (name, shape) => ({ name, shape, type, data: () => randomWeights(shape, type, generator) });
 	const ones = (name) => ({ name, shape: [dim], type: "f32", data: () => Buffer.from(new Float32Array(dim).fill(1).buffer) });
 	const tensors = [weights("token_embd.weight", [dim, vocab]), ones("output_norm.weight")];
 	for (let layer = 0; layer < layers; layer++) {
 		const name = (part) => `blk.${layer}.${part}.weight`;
 		tensors.push(
 			ones(name("attn_norm")),
-			...["attn_q", "attn_k", "attn_v", "attn_output"].map((part) => weights(name(part), [dim, dim])),
+			weights(name("attn_q"), [dim, dim]),
+			weights(name("attn_k"), [dim, kvDim]),
+			weights(name("attn_v"), [dim, kvDim]),
+			weights(name("attn_output"), [dim, dim]),
 			ones(name("ffn_norm")),
 			weights(name("ffn_gate"), [dim, ffn]),
 			weights(name("ffn_up"), [dim, ffn]),
@@ -176,9 +199,10 @@ export function writeRandomLlama(
 			["llama.block_count", "u32", layers],
 			["llama.feed_forward_length", "u32", ffn],
 			["llama.attention.head_count", "u32", heads],
-			["llama.attention.head_count_kv", "u32", heads],
+			["llama.attention.head_count_kv", "u32", kvHeads],
 			["llama.attention.layer_norm_rms_epsilon", "f32", 1e-5],
 			["llama.rope.dimension_count", "u32", dim / heads],
+			...(ropeBase === 10000 ? [] : [["llama.rope.freq_base", "f32", ropeBase]]), // 10000 is what a file without it means
 			...vocabulary(vocab),
 			...metadata,
 		],

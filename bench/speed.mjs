@@ -1,12 +1,11 @@
 // Tokens per second of the whole guarded search against a bare loop over the same decoder (same prompt, same number of
 // sequences, no sampling), both in this process. Ratios of medians; the bare loop's median is the unit.
 // Then the same with a critic beside without one. `npm run bench [-- --json]`
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { collectRollouts, InferenceGuard, trainCritic } from "../dist/index.js";
-import { writeRandomLlama } from "./gguf.mjs";
+import { lexicon, promptOf, randomModel } from "./subject.mjs";
 
 const promptTokens = 256;
 const maxTokens = 64;
@@ -15,24 +14,13 @@ const repetitions = 7;
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
-function benchModel() {
-	const folder = join(fileURLToPath(new URL(".", import.meta.url)), ".cache");
-	const path = join(folder, "random-44m-q8_0.gguf");
-	if (!existsSync(path)) {
-		mkdirSync(folder, { recursive: true });
-		writeRandomLlama(`${path}.part`);
-		renameSync(`${path}.part`, path);
-	}
-	return path;
-}
-
 const guardOptions = {
-	model: benchModel(),
-	cost: { lexicon: ["kill*", "die", "dead", "blood*", "knife", "poison*", "*w31999"] },
+	model: randomModel("random-44m-q8_0.gguf"),
+	cost: { lexicon },
 	budget: 0,
 };
 const guard = await InferenceGuard.load(guardOptions);
-const prompt = Array.from({ length: promptTokens }, (_, i) => 300 + i * 7);
+const prompt = promptOf(promptTokens);
 
 const ratio = {};
 const rows = [];

@@ -8,8 +8,8 @@ import { hasTool, main, projectRoot, requireCompiler, requireTool, step } from "
 
 const gpuBackends = ["INFERENCEGUARD_CUDA", "INFERENCEGUARD_METAL", "INFERENCEGUARD_VULKAN"];
 
-/** Compiles into `out` (default `build`); GPU backends are taken from the environment (`INFERENCEGUARD_CUDA=1`). */
-export function build({ out = "build", prebuilt = false, sanitize = false } = {}) {
+/** Compiles `target` into `out` (default `build`); GPU backends are taken from the environment (`INFERENCEGUARD_CUDA=1`). */
+export function build({ out = "build", target = "inferenceguard", prebuilt = false, sanitize = false } = {}) {
 	requireTool("cmake", "to build the native addon");
 	requireCompiler("to build the native addon");
 	const source = llamaSource();
@@ -22,11 +22,11 @@ export function build({ out = "build", prebuilt = false, sanitize = false } = {}
 		NODE_EXECUTABLE: process.execPath,
 	};
 	for (const backend of gpuBackends) definitions[backend] = process.env[backend] ? "ON" : "OFF";
-	step(`Building the native addon into ${out}/ (a few minutes the first time)`);
+	step(`Building ${target} into ${out}/ (a few minutes the first time)`);
 	const cmakeJs = join(projectRoot, "node_modules", "cmake-js", "bin", "cmake-js");
 	const generator = hasTool("ninja") ? ["--generator", "Ninja"] : [];
 	const defined = Object.entries(definitions).map(([name, value]) => `--CD${name}=${value}`);
-	execFileSync(process.execPath, [cmakeJs, "compile", "--out", out, "--target", "inferenceguard", ...generator, ...defined], {
+	execFileSync(process.execPath, [cmakeJs, "compile", "--out", out, "--target", target, ...generator, ...defined], {
 		cwd: projectRoot,
 		stdio: ["ignore", 2, 2],
 	});

@@ -1,0 +1,24 @@
+// One generation of this package, in a process of its own: `node measure-inferenceguard.mjs JOB` prints its figures as JSON.
+import { InferenceGuard } from "../../dist/index.js";
+import { lexicon } from "../subject.mjs";
+
+const { model, critic, prompt, candidates, tokens, threads, seed, options } = JSON.parse(process.argv[2]);
+const guard = await InferenceGuard.load({ model, critic, threads, cost: { lexicon }, budget: 0 });
+const request = { prompt, candidates, maxTokens: tokens, seed, ...options };
+await guard.generate({ ...request, maxGeneratedTokens: candidates }); // makes the context and touches the weights
+
+const start = performance.now();
+const { usage, timings, outcome } = await guard.generate(request);
+const seconds = (performance.now() - start) / 1000;
+const { maxRSS } = process.resourceUsage();
+await guard.dispose();
+console.log(
+	JSON.stringify({
+		seconds,
+		promptSeconds: timings.prefill / 1000,
+		generatedTokens: usage.generatedTokens,
+		maxRssBytes: maxRSS * 1024,
+		criticShare: timings.critic / timings.total,
+		outcome,
+	}),
+);
