@@ -205,8 +205,10 @@ export class InferenceGuard {
 			logLikelihood: result.logLikelihood,
 			usage: {
 				promptTokens: result.promptTokens,
+				cachedPromptTokens: result.cachedPromptTokens,
 				emittedTokens: result.tokens.length,
 				generatedTokens: result.generatedTokens,
+				kvCells: { capacity: result.kvCapacity, peak: result.kvPeak },
 			},
 			timings: result.timings,
 			engine: { llamaCpp: callAddon((native) => native.llamaCppVersion), backend: this.#info.backend, modelHash: this.identity.model },

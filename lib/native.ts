@@ -162,6 +162,9 @@ export interface NativeResult {
 	reward: number | null;
 	logLikelihood: number;
 	promptTokens: number;
+	cachedPromptTokens: number;
+	kvCapacity: number;
+	kvPeak: number;
 	generatedTokens: number;
 	rounds: number;
 	backtracks: number;

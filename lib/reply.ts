@@ -111,10 +111,14 @@ export interface Reply {
 	logLikelihood: number;
 	usage: {
 		promptTokens: number;
+		/** Tokens at the beginning of the prompt that an earlier generation of this guard had left in the KV cache. */
+		cachedPromptTokens: number;
 		/** Tokens of the response. */
 		emittedTokens: number;
 		/** Tokens sampled in the whole search. */
 		generatedTokens: number;
+		/** KV cells, in tokens: what the cache has room for (concurrent generations share it), and the most that prompt and live tree held. */
+		kvCells: { capacity: number; peak: number };
 	};
 	/** Milliseconds. `cost` is the time in cost and reward models that judge whole texts. */
 	timings: { prefill: number; decode: number; cost: number; critic: number; total: number };

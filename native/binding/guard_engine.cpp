@@ -10,8 +10,15 @@
 
 namespace ig {
 
-guard_engine::guard_engine(guard_spec given, const cancel_flag & cancel, const std::function<void(float)> & progress)
-    : spec(std::move(given)), threads(make_threads(spec.decoder.n_threads)) {
+namespace {
+
+// The functions that the generation of this thread asks.
+thread_local const ask_function * current_ask = nullptr;
+
+}
+
+guard_engine::guard_engine(guard_spec given, rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress)
+    : spec(std::move(given)), news(news), threads(make_threads(spec.decoder.n_threads)) {
     model_options device = spec.model;
     device.path.clear();
     scorers = std::make_unique<scorer_factory>(device, threads, spec.decoder.n_threads);
@@ -30,9 +37,18 @@ guard_engine::guard_engine(guard_spec given, const cancel_flag & cancel, const s
     }
     make_reward(cancel);
     load_judge();
+    if (steps) {
+        shared = std::make_unique<shared_decoder>(*steps, news);
+    }
     if (!spec.steering.path.empty()) {
         load_steering();
     }
+}
+
+bool guard_engine::shares() const {
+    const auto reads_prompt = [](const constraint & c) { return c.whole_text && c.whole_text->reads_prompt(); };
+    return shared && spec.steering.path.empty() && !reward->reads_prompt() &&
+           std::none_of(constraints.begin(), constraints.end(), reads_prompt);
 }
 
 constraint guard_engine::make_constraint(size_t i, const cancel_flag & cancel) {
@@ -206,19 +222,29 @@ generation_result guard_engine::generate(const generation_request & request, con
     search_options options = request.search;
     options.max_tokens = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
     options.block_length = std::min(options.block_length, options.max_tokens);
-    current_ask = &ask;
-    begin(request.question);
-    const job_scope scope(*scorers, cancel, request.available_bytes);
     if (llama != nullptr) {
         llama->set_available_bytes(request.available_bytes);
     }
-
-    std::optional<double> strength;
+    std::optional<job_scope> scope;
+    std::optional<double>    strength;
+    if (!shares()) {
+        scope.emplace(*scorers, cancel, request.available_bytes);
+        begin(request.question);
+    }
     if (!spec.steering.path.empty()) {
         strength = steer(prompt, request.available_bytes, cancel);
+        shared->forget(); // it was read with another strength
     }
+    const std::unique_ptr<lane> own = shared->open();
+    const ask_function ask_away = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
+        own->leave();
+        std::vector<double> answer = ask(kind, index, texts);
+        own->come_back();
+        return answer;
+    };
+    current_ask = &ask_away;
     const bool needs_critic = options.asks_critic() || options.edits_hidden();
-    const search_models models = { *steps, constraints, *reward, needs_critic ? judge.get() : nullptr };
+    const search_models models = { *own, constraints, *reward, needs_critic ? judge.get() : nullptr };
     generation_result result = { search(models, prompt, options, cancel, commit), int64_t(prompt.size()), strength, {} };
     for (const constraint & c : constraints) {
         const bool has_text = c.whole_text && result.search.outcome != OUTCOME_REFUSED;
@@ -293,7 +319,8 @@ rollout_result guard_engine::rollouts(const rollout_request & request, const ask
         llama->set_available_bytes(request.available_bytes);
     }
     const job_scope scope(*scorers, cancel, request.available_bytes);
-    const search_models models = { *steps, constraints, *reward, nullptr };
+    const std::unique_ptr<lane> own = shared->open();
+    const search_models models = { *own, constraints, *reward, nullptr };
     const rollout_batch batch = sample_rollouts(models, request.prompts, request.options, cancel);
     return { write_record(batch.rollouts), int64_t(batch.rollouts.size()), batch.n_generated, batch.n_over_budget };
 }
@@ -303,7 +330,9 @@ std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & 
     if (llama != nullptr) {
         llama->steer({}); // likelihoods are the base model's
     }
-    steps->reserve(1, int64_t(prompt.size() + tokens.size()));
+    const std::unique_ptr<lane> own = shared->open();
+    const std::vector<token_id> nothing_known;
+    own->reserve(1, int64_t(prompt.size() + tokens.size()), nothing_known, cancel);
     const size_t n_vocab = size_t(steps->n_vocab());
     std::vector<float> scratch(n_vocab);
     std::vector<double> result;
@@ -312,11 +341,11 @@ std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & 
     for (size_t t = 0; t + 1 < behind.size(); ++t) {
         const decode_item item = { 0, int32_t(t), behind[t] };
         if (t + 1 < prompt.size()) {
-            steps->extend({ item }, cancel);
+            own->extend({ item }, cancel);
             continue;
         }
-        steps->step({ item }, {}, [&](const output_row & row) {
-            const float * logits = steps->logits(row);
+        own->step({ item }, {}, [&](const output_row & row) {
+            const float * logits = own->logits(row);
             result.push_back(logits[behind[t + 1]] - log_sum_exp(logits, n_vocab, scratch.data()));
         }, cancel);
     }
@@ -333,7 +362,8 @@ std::vector<float> guard_engine::layer_states(const std::vector<prompt_source> &
 }
 
 double guard_engine::bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t n_tokens, const cancel_flag & cancel) {
-    steps->reserve(n_sequences + 1, n_prompt + int64_t(n_sequences) * n_tokens);
+    shared->forget();
+    steps->make_room(n_sequences + 1, n_prompt + int64_t(n_sequences) * n_tokens);
     std::vector<decode_item> prompt;
     for (int32_t t = 0; t < n_prompt; ++t) {
         prompt.push_back({ 0, t, 1 });
@@ -350,7 +380,11 @@ double guard_engine::bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t 
         }
         steps->step(items, {}, [](const output_row &) {}, cancel);
     }
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    for (seq_id seq = 0; seq <= n_sequences; ++seq) {
+        steps->drop(seq);
+    }
+    return seconds;
 }
 
 }

@@ -7,6 +7,7 @@
 #include "engine/control_vector.h"
 #include "engine/layer_reader.h"
 #include "engine/llama_decoder.h"
+#include "engine/shared_decoder.h"
 #include "safety/function_model.h"
 #include "safety/lexicon.h"
 #include "safety/text_classifier.h"
@@ -113,9 +114,17 @@ using ask_function = std::function<std::vector<double>(const char *, size_t, con
 
 class guard_engine {
   public:
-    guard_engine(guard_spec spec, const cancel_flag & cancel, const std::function<void(float)> & progress);
+    guard_engine(guard_spec spec, rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress);
 
-    guard_info        info() const;
+    // Whether several generations may run at once: nothing that they use is set for one prompt at a time.
+    bool shares() const;
+
+    // Of a guard with a model; see shared_decoder.
+    shared_decoder & lanes() { return *shared; }
+
+    guard_info info() const;
+
+    // From any thread where the guard shares; otherwise, as everything else, from the thread that made it.
     generation_result generate(const generation_request & request, const ask_function & ask, const cancel_flag & cancel,
                                const commit_function & commit);
 
@@ -141,17 +150,18 @@ class guard_engine {
 
   private:
     guard_spec                    spec;
+    rendezvous &                  news;
     std::shared_ptr<ggml_threadpool> threads;
     std::unique_ptr<scorer_factory> scorers;
     std::shared_ptr<loaded_model> model;
-    std::unique_ptr<decoder>      steps;
+    std::unique_ptr<real_decoder> steps;
+    std::unique_ptr<shared_decoder> shared; // null without a model
     llama_decoder *               llama = nullptr; // the same, unless the model is tabular
     std::vector<constraint>       constraints;
     std::unique_ptr<reward_model> reward;
     std::unique_ptr<critic>       judge; // null: none
     control_vector                steering;
     std::unique_ptr<layer_reader> layers; // once it was asked for
-    const ask_function *          current_ask = nullptr;
 
     void                  load_judge();
     void                  load_steering();

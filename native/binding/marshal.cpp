@@ -366,6 +366,9 @@ Napi::Value to_js(Napi::Env env, const generation_result & result) {
     o.Set("reward", s.has_reward ? Napi::Number::New(env, s.reward) : env.Null());
     o.Set("logLikelihood", s.mean_log_likelihood);
     o.Set("promptTokens", double(result.n_prompt));
+    o.Set("cachedPromptTokens", double(s.n_reused));
+    o.Set("kvCapacity", double(s.cells.capacity));
+    o.Set("kvPeak", double(s.cells.peak));
     o.Set("generatedTokens", double(s.n_generated));
     o.Set("rounds", double(s.n_rounds));
     o.Set("backtracks", double(s.n_backtracks));

@@ -10,6 +10,8 @@ namespace ig {
 
 namespace {
 
+const size_t max_helpers = 63;
+
 struct delivery {
     uint32_t     id;
     const char * kind;
@@ -57,14 +59,13 @@ void worker::on_env_exit(void * self) {
 }
 
 void worker::cancel_everything() {
-    std::lock_guard<std::mutex> guard(lock);
+    const std::lock_guard<std::mutex> guard(news.lock);
     stopping = true;
     for (auto & [id, j] : jobs) {
         j->cancel.requested = true;
-        std::lock_guard<std::mutex> answer_guard(j->answer_lock);
         j->answered.notify_all();
     }
-    wake.notify_all();
+    news.changed.notify_all();
 }
 
 void worker::stop() {
@@ -80,18 +81,19 @@ void worker::stop() {
     }
 }
 
-void worker::push(uint32_t id, std::function<void(job &)> work) {
+void worker::push(uint32_t id, std::function<void(job &)> work, bool is_generation) {
     if (events == nullptr) {
         return; // stopped: the process is about to exit
     }
     auto j = std::make_shared<job>();
     j->id = id;
     j->work = std::move(work);
+    j->is_generation = is_generation;
     hold_process(true);
-    std::lock_guard<std::mutex> guard(lock);
+    const std::lock_guard<std::mutex> guard(news.lock);
     jobs[id] = j;
     queue.push_back(j);
-    wake.notify_all();
+    news.changed.notify_all();
 }
 
 void worker::hold_process(bool hold) {
@@ -103,44 +105,97 @@ void worker::hold_process(bool hold) {
     }
 }
 
+// Under the lock: whether this thread may run the next job. What cannot share the model waits for the others to end.
+bool worker::may_start_next() const {
+    if (queue.empty()) {
+        return false;
+    }
+    return helpers.empty() || (queue.front()->is_generation && engine->shares());
+}
+
+// Under the lock, while lanes are served: runs further generations beside the one of this thread.
+void worker::start_helpers() {
+    join_finished_helpers();
+    while (runs_generation && !stopping && !queue.empty() && queue.front()->is_generation && engine->shares() && helpers.size() < max_helpers) {
+        const std::shared_ptr<job> j = queue.front();
+        try {
+            helpers.emplace_back([this, j] {
+                run_job(*j);
+                const std::lock_guard<std::mutex> guard(news.lock);
+                finished_helpers.push_back(std::this_thread::get_id());
+                news.changed.notify_all();
+            });
+        } catch (const std::system_error &) {
+            return; // no thread to be had: it waits for its turn
+        }
+        queue.pop_front();
+    }
+}
+
+// Under the lock; a helper that said that it has finished does not take it any more.
+void worker::join_finished_helpers() {
+    for (const std::thread::id id : finished_helpers) {
+        const auto h = std::find_if(helpers.begin(), helpers.end(), [&](const std::thread & t) { return t.get_id() == id; });
+        h->join();
+        helpers.erase(h);
+    }
+    finished_helpers.clear();
+}
+
 void worker::run() {
     for (;;) {
         std::shared_ptr<job> j;
+        const auto ready = [this] {
+            join_finished_helpers();
+            return stopping ? helpers.empty() : may_start_next();
+        };
+        if (engine && engine->shares()) {
+            engine->lanes().serve(ready);
+        }
         {
-            std::unique_lock<std::mutex> guard(lock);
-            wake.wait(guard, [this] { return stopping || !queue.empty(); });
+            std::unique_lock<std::mutex> guard(news.lock);
+            news.changed.wait(guard, ready);
             if (stopping) {
                 break;
             }
             j = queue.front();
             queue.pop_front();
+            runs_generation = j->is_generation;
         }
-        try {
-            j->work(*j);
-        } catch (const error & e) {
-            send_failure(j->id, e.code, e.what());
-        } catch (const std::bad_alloc &) {
-            send_failure(j->id, "OUT_OF_MEMORY", "there is not enough memory for this job; lower candidates, maxTokens, batch or width");
-        } catch (const std::exception & e) {
-            send_failure(j->id, "INTERNAL", e.what());
-        }
-        std::lock_guard<std::mutex> guard(lock);
-        jobs.erase(j->id);
+        run_job(*j);
+        runs_generation = false;
     }
     engine.reset();
+}
+
+void worker::run_job(job & j) {
+    try {
+        j.work(j);
+    } catch (const error & e) {
+        send_failure(j.id, e.code, e.what());
+    } catch (const std::bad_alloc &) {
+        send_failure(j.id, "OUT_OF_MEMORY", "there is not enough memory for this job; lower candidates, maxTokens, batch or width");
+    } catch (const std::exception & e) {
+        send_failure(j.id, "INTERNAL", e.what());
+    }
+    const std::lock_guard<std::mutex> guard(news.lock);
+    jobs.erase(j.id);
 }
 
 void worker::open(uint32_t id, guard_spec spec) {
     auto shared = std::make_shared<guard_spec>(std::move(spec));
     push(id, [this, shared](job & j) {
         int last_percent = -1;
-        engine = std::make_unique<guard_engine>(std::move(*shared), j.cancel, [&](float share) {
+        engine = std::make_unique<guard_engine>(std::move(*shared), news, j.cancel, [&](float share) {
             const int percent = int(share * 100);
             if (percent != last_percent) {
                 last_percent = percent;
                 send(j.id, "progress", false, [share](Napi::Env env) { return Napi::Number::New(env, share); });
             }
         });
+        if (engine->shares()) {
+            engine->lanes().take_up_work = [this] { start_helpers(); };
+        }
         const guard_info info = engine->info();
         send(j.id, "done", true, [info](Napi::Env env) { return to_js(env, info); });
     });
@@ -157,7 +212,7 @@ void worker::generate(uint32_t id, generation_request request) {
         };
         auto result = std::make_shared<generation_result>(engine->generate(*shared, on_ask, j.cancel, on_commit));
         send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
-    });
+    }, /*is_generation =*/true);
 }
 
 void worker::tokenize(uint32_t id, std::vector<prompt_source> prompts) {
@@ -263,17 +318,15 @@ void worker::close(uint32_t id) {
 }
 
 void worker::cancel(uint32_t id) {
-    std::lock_guard<std::mutex> guard(lock);
+    const std::lock_guard<std::mutex> guard(news.lock);
     const auto found = jobs.find(id);
     if (found == jobs.end()) {
         return;
     }
     const std::shared_ptr<job> j = found->second;
     j->cancel.requested = true;
-    {
-        std::lock_guard<std::mutex> answer_guard(j->answer_lock);
-        j->answered.notify_all();
-    }
+    j->answered.notify_all();
+    news.changed.notify_all();
     const auto waiting = std::find(queue.begin(), queue.end(), j);
     if (waiting != queue.end()) {
         queue.erase(waiting);
@@ -284,7 +337,7 @@ void worker::cancel(uint32_t id) {
 
 std::vector<double> worker::ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts) {
     {
-        std::lock_guard<std::mutex> guard(j.answer_lock);
+        const std::lock_guard<std::mutex> guard(news.lock);
         j.has_answer = false;
     }
     auto question = std::make_shared<std::vector<asked_candidate>>();
@@ -292,8 +345,12 @@ std::vector<double> worker::ask(job & j, const char * kind, size_t index, const 
         question->push_back({ *view.text, *view.tokens, view.finished });
     }
     send(j.id, kind, false, [question, index](Napi::Env env) { return to_js(env, index, *question); });
-    std::unique_lock<std::mutex> guard(j.answer_lock);
-    j.answered.wait(guard, [&] { return j.has_answer || j.cancel.requested; });
+    const auto is_over = [&] { return j.has_answer || j.cancel.requested; };
+    if (std::this_thread::get_id() == thread.get_id() && engine->shares()) {
+        engine->lanes().serve(is_over); // the other generations go on
+    }
+    std::unique_lock<std::mutex> guard(news.lock);
+    j.answered.wait(guard, is_over);
     if (!j.has_answer) {
         j.cancel.check();
     }
@@ -304,17 +361,17 @@ std::vector<double> worker::ask(job & j, const char * kind, size_t index, const 
 }
 
 void worker::answer(uint32_t id, std::vector<double> values, bool failed) {
-    std::lock_guard<std::mutex> guard(lock);
+    const std::lock_guard<std::mutex> guard(news.lock);
     const auto found = jobs.find(id);
     if (found == jobs.end()) {
         return;
     }
     job & j = *found->second;
-    std::lock_guard<std::mutex> answer_guard(j.answer_lock);
     j.answer = std::move(values);
     j.failed = failed;
     j.has_answer = true;
     j.answered.notify_all();
+    news.changed.notify_all();
 }
 
 void worker::send(uint32_t id, const char * kind, bool last, event payload) {

@@ -1,5 +1,6 @@
 // worker.h owns one native thread and the queue to it: each guard has one, and so has a training run. Jobs run in the
-// order they came. Everything that happened goes back to JavaScript through one thread-safe function as events; it keeps the process alive only
+// order they came; generations that may share the model run side by side, the first on this thread, which makes every call on the
+// model, the others on threads of their own. Everything that happened goes back to JavaScript through one thread-safe function as events; it keeps the process alive only
 // while jobs are pending. Stopping is possible at any time, also while the environment is being torn down: running work
 // is cancelled, the thread joined and the engine freed. The workers of an environment know one another, so that all can
 // be stopped before the process exits: process.exit() runs no cleanup hooks, and destroys what a decode needs.
@@ -24,11 +25,11 @@ using event = std::function<Napi::Value(Napi::Env)>;
 // one queued or running job
 struct job {
     uint32_t    id;
+    bool        is_generation = false;
     cancel_flag cancel;
     std::function<void(job &)> work;
 
-    // the answer to a question to a JavaScript function
-    std::mutex              answer_lock;
+    // the answer to a question to a JavaScript function; under the worker's lock
     std::condition_variable answered;
     bool                    has_answer = false;
     bool                    failed = false;
@@ -81,17 +82,23 @@ class worker {
     std::shared_ptr<worker_list>   siblings;
     napi_threadsafe_function      events = nullptr;
     std::thread                   thread;
-    std::mutex                    lock;
-    std::condition_variable       wake;
+    rendezvous                    news; // its lock is that of everything down to `stopping`
     std::deque<std::shared_ptr<job>> queue;
     std::map<uint32_t, std::shared_ptr<job>> jobs; // queued or running
+    std::vector<std::thread>      helpers; // each runs one generation
+    std::vector<std::thread::id>  finished_helpers;
     bool                          stopping = false;
+    bool                          runs_generation = false; // this thread, which alone uses it
     std::unique_ptr<guard_engine> engine; // the thread's; null without a guard
     uint32_t                      n_pending = 0; // the JavaScript thread's
     std::vector<rollout>          rollouts_to_learn; // the JavaScript thread's
 
-    void push(uint32_t id, std::function<void(job &)> work);
+    void push(uint32_t id, std::function<void(job &)> work, bool is_generation = false);
     void run();
+    void run_job(job & j);
+    bool may_start_next() const;
+    void start_helpers();
+    void join_finished_helpers();
     void send(uint32_t id, const char * kind, bool last, event payload);
     void send_failure(uint32_t id, const std::string & code, const std::string & message);
     std::vector<double> ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts);

@@ -32,6 +32,7 @@ struct row_head {
 // the output of one item, to be read while it is visited
 struct output_row {
     size_t        index; // of the item
+    size_t        place; // in the decoder's batch
     size_t        thread; // that visits, below n_visitors()
     row_head      head;
     const float * hidden; // [n_embd], null unless it was asked for
@@ -46,9 +47,16 @@ struct step_wishes {
     std::vector<float> beside; // [items, n] what a critic on the device reads beside the model's own outputs; empty: it is not asked
 };
 
-class decoder {
+// KV cells, in tokens
+struct cell_use {
+    int64_t capacity; // of the cache, which other generations may share
+    int64_t peak; // held at once by the prompt and the live tree
+};
+
+// what all kinds of decoder have in common
+class sequence_decoder {
   public:
-    virtual ~decoder() = default;
+    virtual ~sequence_decoder() = default;
 
     virtual int32_t             n_vocab() const = 0;
     virtual int32_t             n_embd() const = 0; // width of a hidden state; 0 when the model gives none
@@ -57,15 +65,12 @@ class decoder {
     virtual int32_t             max_sequences() const = 0;
     virtual size_t              n_visitors() const = 0; // so many threads visit at most
 
-    // Makes room for sequences with ids below n_sequences and n_cells tokens in all; forgets everything decoded before.
-    // Throws KV_CAPACITY.
-    virtual void reserve(int32_t n_sequences, int64_t n_cells) = 0;
-
     virtual void fork(seq_id from, seq_id to) = 0;
     virtual void drop(seq_id seq) = 0;
 
-    // Shortens a sequence; false where the model's memory cannot be cut, and nothing has changed.
-    virtual bool cut(seq_id seq, int32_t length) = 0;
+    // Shortens a sequence, where the model's memory can be cut.
+    virtual bool can_cut() const = 0;
+    virtual void cut(seq_id seq, int32_t length) = 0;
 
     // Appends tokens without outputs.
     virtual void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) = 0;
@@ -84,6 +89,27 @@ class decoder {
     // logits that the model made of it. Throws UNSUPPORTED_MODEL where the head cannot be applied on its own.
     virtual std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
                                        const std::vector<float> & known_logits) = 0;
+};
+
+// a model with its cache
+class real_decoder : public sequence_decoder {
+  public:
+    // Makes room for sequences with ids below n_sequences and n_cells tokens in all; what is held stays. Throws KV_CAPACITY,
+    // and then nothing has changed.
+    virtual void make_room(int32_t n_sequences, int64_t n_cells) = 0;
+};
+
+// what one search works on
+class decoder : public sequence_decoder {
+  public:
+    // Makes room for a search, which begins with nothing but the first tokens of the prompt in sequence 0: returns how many were at
+    // hand. Waits for other searches where they leave too little. Throws KV_CAPACITY.
+    virtual int32_t reserve(int32_t n_sequences, int64_t n_cells, const std::vector<token_id> & prompt, const cancel_flag & cancel) = 0;
+
+    // Once the search is over, what this sequence holds is kept for a prompt that begins with it.
+    virtual void keep(seq_id seq, std::vector<token_id> tokens) = 0;
+
+    virtual cell_use cells() const = 0;
 };
 
 }

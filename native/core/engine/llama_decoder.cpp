@@ -31,21 +31,50 @@ void llama_decoder::check_memory(int64_t cells) const {
     }
 }
 
-void llama_decoder::reserve(int32_t sequences, int64_t cells) {
+void llama_decoder::make_room(int32_t sequences, int64_t cells) {
     if (options.max_cells > 0 && cells > options.max_cells) {
         throw error("KV_CAPACITY",
                     format("this generation needs %lld KV cells (prompt + live beams and candidates), but kvCells allows "
                            "%lld; raise kvCells or lower candidates, beams, blockLength or maxTokens",
                            (long long) cells, (long long) options.max_cells));
     }
-    if (!context || sequences > n_sequences || cells > n_cells) {
+    if (context && sequences <= n_sequences && cells <= n_cells) {
+        return;
+    }
+    const bool holds_anything = std::any_of(lengths.begin(), lengths.end(), [](int32_t n) { return n > 0; });
+    if (!holds_anything) {
         make_context(std::max(sequences, n_sequences), std::max(cells, n_cells));
+        return;
     }
-    if (!steering_is_set) {
-        set_steering();
+    check_memory(cells);
+    const std::vector<uint8_t> state = save_state();
+    const int32_t old_sequences = n_sequences;
+    const int64_t old_cells = n_cells;
+    try {
+        make_context(std::max(sequences, n_sequences), std::max(cells, n_cells));
+        restore_state(state);
+    } catch (const error &) {
+        make_context(old_sequences, old_cells);
+        restore_state(state);
+        throw;
     }
-    llama_memory_clear(llama_get_memory(context.get()), false);
-    lengths.assign(n_sequences, 0);
+}
+
+std::vector<uint8_t> llama_decoder::save_state() {
+    std::vector<uint8_t> state(llama_state_get_size(context.get()));
+    state.resize(llama_state_get_data(context.get(), state.data(), state.size()));
+    return state;
+}
+
+void llama_decoder::restore_state(const std::vector<uint8_t> & state) {
+    size_t n_read = 0;
+    try {
+        n_read = llama_state_set_data(context.get(), state.data(), state.size());
+    } catch (const std::exception &) {
+    }
+    if (n_read != state.size()) {
+        throw error("KV_CAPACITY", "llama.cpp could not move the KV cache to a larger one: " + llama_errors());
+    }
 }
 
 void llama_decoder::make_context(int32_t sequences, int64_t cells) {
@@ -85,6 +114,7 @@ void llama_decoder::make_context(int32_t sequences, int64_t cells) {
     steering_is_set = steering.empty();
     n_sequences = sequences;
     n_cells = cells;
+    lengths.resize(size_t(sequences), 0);
 }
 
 void llama_decoder::steer(std::vector<float> directions) {
@@ -117,12 +147,9 @@ void llama_decoder::drop(seq_id seq) {
     lengths[seq] = 0;
 }
 
-bool llama_decoder::cut(seq_id seq, int32_t length) {
-    if (!with_hidden || !llama_memory_seq_rm(llama_get_memory(context.get()), seq, length, -1)) {
-        return false; // recurrent memory
-    }
+void llama_decoder::cut(seq_id seq, int32_t length) {
+    llama_memory_seq_rm(llama_get_memory(context.get()), seq, length, -1);
     lengths[seq] = length;
-    return true;
 }
 
 void llama_decoder::extend(const std::vector<decode_item> & items, const cancel_flag & cancel) {
@@ -149,7 +176,7 @@ void llama_decoder::step(const std::vector<decode_item> & items, const step_wish
     }
     const float * hidden = wishes.hidden && with_hidden ? llama_get_embeddings(context.get()) : nullptr;
     team.run(items.size(), [&](size_t i, size_t thread) {
-        output_row row = { i, thread, {}, hidden != nullptr ? hidden + i * size_t(n_embd()) : nullptr, nullptr };
+        output_row row = { i, i, thread, {}, hidden != nullptr ? hidden + i * size_t(n_embd()) : nullptr, nullptr };
         if (rows) {
             row.head = rows->head(i);
             row.judged = asks_critic ? rows->judged(i) : nullptr;
@@ -160,6 +187,9 @@ void llama_decoder::step(const std::vector<decode_item> & items, const step_wish
 
 void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, const cancel_flag & cancel) {
     cancel.check();
+    if (!steering_is_set) {
+        set_steering();
+    }
     if (n == 0 || n > size_t(chunk) || (outputs && n > size_t(n_sequences))) {
         throw error("INTERNAL", format("a step of %zu tokens was asked of a context for %d sequences", n, n_sequences));
     }
@@ -209,11 +239,11 @@ void llama_decoder::repair() {
 
 const float * llama_decoder::logits(const output_row & row) {
     if (!rows) {
-        return llama_get_logits(context.get()) + row.index * size_t(n_vocab());
+        return llama_get_logits(context.get()) + row.place * size_t(n_vocab());
     }
     std::vector<float> & whole = fetched[row.thread];
     whole.resize(size_t(n_vocab()));
-    rows->whole_row(row.index, whole.data());
+    rows->whole_row(row.place, whole.data());
     return whole.data();
 }
 

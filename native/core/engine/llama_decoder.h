@@ -9,6 +9,8 @@
 #include "engine/output_head.h"
 #include "engine/thread_team.h"
 
+#include <atomic>
+
 namespace ig {
 
 enum row_route {
@@ -23,12 +25,12 @@ struct decoder_options {
     row_route rows = ROWS_AUTO;
 };
 
-class llama_decoder : public decoder {
+class llama_decoder : public real_decoder {
   public:
     llama_decoder(loaded_model & model, std::shared_ptr<ggml_threadpool> threads, const decoder_options & options);
     ~llama_decoder() override;
 
-    // Before the first reserve: the critic that runs on the device where rows are cut down there.
+    // Before any room is made: the critic that runs on the device where rows are cut down there.
     void set_critic(const graph_critic * critic) { on_device = critic; }
 
     int32_t             n_vocab() const override { return model.n_vocab(); }
@@ -38,10 +40,11 @@ class llama_decoder : public decoder {
     int32_t             max_sequences() const override { return int32_t(llama_max_parallel_sequences()); }
     size_t              n_visitors() const override { return size_t(team.size()); }
 
-    void reserve(int32_t n_sequences, int64_t n_cells) override;
+    void make_room(int32_t n_sequences, int64_t n_cells) override;
     void fork(seq_id from, seq_id to) override;
     void drop(seq_id seq) override;
-    bool cut(seq_id seq, int32_t length) override;
+    bool can_cut() const override { return with_hidden; } // not so recurrent memory
+    void cut(seq_id seq, int32_t length) override;
     void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
     void step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
               const cancel_flag & cancel) override;
@@ -52,7 +55,7 @@ class llama_decoder : public decoder {
     // What is added to the residual stream behind layers 1, 2, ... from now on: [n_layers - 1, n_embd]; empty: nothing.
     void steer(std::vector<float> directions);
 
-    // Memory that the process may still use; 0: unknown.
+    // Memory that the process may still use; 0: unknown. From any thread.
     void set_available_bytes(uint64_t bytes) { available_bytes = bytes; }
 
     std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
@@ -72,7 +75,7 @@ class llama_decoder : public decoder {
     llama_batch                      batch;
     std::vector<int32_t>             lengths; // tokens per sequence
     const cancel_flag *              current_cancel = nullptr;
-    uint64_t                         available_bytes = 0;
+    std::atomic<uint64_t>            available_bytes{ 0 };
     std::vector<std::vector<float>>  fetched; // per visiting thread, a whole row from the device
     std::unique_ptr<output_head>     head; // once it was asked for
     std::vector<float>               steering;
@@ -80,6 +83,8 @@ class llama_decoder : public decoder {
 
     void check_memory(int64_t cells) const;
     void make_context(int32_t sequences, int64_t cells);
+    std::vector<uint8_t> save_state();
+    void restore_state(const std::vector<uint8_t> & state);
     void decode(const decode_item * items, size_t n, bool outputs, const cancel_flag & cancel);
     void repair();
     void set_steering();

@@ -4,9 +4,9 @@
 
 namespace ig {
 
-void tabular_decoder::reserve(int32_t n_sequences, int64_t n_cells) {
-    sequences.assign(n_sequences, {});
-    capacity = n_cells;
+void tabular_decoder::make_room(int32_t n_sequences, int64_t n_cells) {
+    sequences.resize(std::max(sequences.size(), size_t(n_sequences)));
+    capacity = std::max(capacity, n_cells);
 }
 
 void tabular_decoder::fork(seq_id from, seq_id to) {
@@ -17,9 +17,8 @@ void tabular_decoder::drop(seq_id seq) {
     sequences.at(seq).clear();
 }
 
-bool tabular_decoder::cut(seq_id seq, int32_t length) {
+void tabular_decoder::cut(seq_id seq, int32_t length) {
     sequences.at(seq).resize(size_t(length));
-    return true;
 }
 
 void tabular_decoder::append(const std::vector<decode_item> & items) {
@@ -58,7 +57,7 @@ void tabular_decoder::step(const std::vector<decode_item> & items, const step_wi
     std::vector<float> hidden(model.pieces.size(), 0);
     for (size_t i = 0; i < rows.size(); ++i) {
         hidden[rows[i]] = 1;
-        visit({ i, 0, {}, hidden.data(), nullptr });
+        visit({ i, i, 0, {}, hidden.data(), nullptr });
         hidden[rows[i]] = 0;
     }
 }

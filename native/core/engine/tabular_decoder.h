@@ -14,7 +14,7 @@ struct tabular_model {
     int32_t                  max_sequences = 256;
 };
 
-class tabular_decoder : public decoder {
+class tabular_decoder : public real_decoder {
   public:
     explicit tabular_decoder(const tabular_model & model) : model(model) {}
 
@@ -25,15 +25,16 @@ class tabular_decoder : public decoder {
     int32_t             max_sequences() const override { return model.max_sequences; }
     size_t              n_visitors() const override { return 1; }
 
-    void reserve(int32_t n_sequences, int64_t n_cells) override;
+    void make_room(int32_t n_sequences, int64_t n_cells) override;
     void fork(seq_id from, seq_id to) override;
     void drop(seq_id seq) override;
-    bool cut(seq_id seq, int32_t length) override;
+    bool can_cut() const override { return true; }
+    void cut(seq_id seq, int32_t length) override;
     void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
     void step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
               const cancel_flag & cancel) override;
 
-    const float * logits(const output_row & row) override { return &model.logits[size_t(rows[row.index]) * model.pieces.size()]; }
+    const float * logits(const output_row & row) override { return &model.logits[size_t(rows[row.place]) * model.pieces.size()]; }
 
     std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
                                const std::vector<float> & known_logits) override;

@@ -58,6 +58,9 @@ class sequence_cost_model {
   public:
     virtual ~sequence_cost_model() = default;
 
+    // Whether what it says of a text depends on the prompt: then it serves one search at a time.
+    virtual bool reads_prompt() const { return false; }
+
     // A search begins: the texts to come answer this prompt.
     virtual void begin(const std::string & prompt) {}
 
@@ -71,6 +74,9 @@ class sequence_cost_model {
 class reward_model {
   public:
     virtual ~reward_model() = default;
+
+    // Whether what it says of a text depends on the prompt: then it serves one search at a time.
+    virtual bool reads_prompt() const { return false; }
 
     // A search begins: the texts to come answer this prompt.
     virtual void begin(const std::string & prompt) {}

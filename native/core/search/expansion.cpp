@@ -20,7 +20,8 @@ int32_t planned_sequences(const search_models & models, const search_options & o
 expander::expander(const search_models & models, const search_options & options, const cancel_flag & cancel,
                    search_timings & timings)
     : models(models), options(options), cancel(cancel), timings(timings),
-      n_sequences(planned_sequences(models, options)), n_firsts(size_t(options.n_candidates)), pool(n_sequences),
+      n_sequences(planned_sequences(models, options)), keeps_finished(n_sequences == 1 + options.n_beams + options.n_candidates),
+      n_firsts(size_t(options.n_candidates)), pool(n_sequences),
       samplers(models.model.n_visitors(), token_sampler(options.sampling)) {}
 
 path expander::start(const std::vector<token_id> & given) {
@@ -29,13 +30,14 @@ path expander::start(const std::vector<token_id> & given) {
     const int64_t live_beams = std::min(options.n_beams, n_sequences - 1);
     const int64_t live_candidates = std::min(options.n_candidates, n_sequences - 1);
     const int64_t block = std::min(options.block_length, options.max_tokens);
-    models.model.reserve(n_sequences, int64_t(prompt.size()) + live_beams * options.max_tokens + live_candidates * block);
+    const int64_t n_cells = int64_t(prompt.size()) + live_beams * options.max_tokens + live_candidates * block;
+    n_reused = models.model.reserve(n_sequences, n_cells, prompt, cancel);
     items.clear();
-    for (size_t i = 0; i + 1 < prompt.size(); ++i) {
+    for (size_t i = size_t(n_reused); i + 1 < prompt.size(); ++i) {
         items.push_back({ 0, int32_t(i), prompt[i] });
     }
     models.model.extend(items, cancel);
-    n_root_held = items.size();
+    n_root_held = prompt.size() - 1;
 
     path root(response(), random_stream(options.seed, root_stream, 0));
     root.seq = 0;
@@ -88,11 +90,24 @@ void expander::free_sequence(path & p) {
 }
 
 void expander::release(path & p) {
-    if (p.seq == 0) {
+    if (p.seq == 0 || p.seq == kept) {
         return; // the prompt stays
     }
     free_sequence(p);
     p.firsts.clear();
+}
+
+// The longest sequence at hand that holds a beginning of the answer is kept for prompts to come.
+void expander::keep(const path * answer) {
+    const bool   of_answer = answer != nullptr && answer->seq > 0;
+    const seq_id seq = of_answer ? answer->seq : 0;
+    std::vector<token_id> tokens = prompt;
+    if (of_answer) {
+        tokens.insert(tokens.end(), answer->tokens.begin(), answer->tokens.end());
+    }
+    tokens.resize(of_answer ? answer->n_held : n_root_held);
+    kept = seq;
+    models.model.keep(seq, std::move(tokens));
 }
 
 // Decodes the last token of each path and reads what comes home.
@@ -125,7 +140,7 @@ void expander::step(const std::vector<const path *> & owners, bool for_critic, c
     const std::vector<float> proposals = propose(owners, hidden, logits);
     for (size_t i = 0; i < owners.size(); ++i) {
         const row_source base = { n_vocab, {}, [&] { return logits[i].data(); } };
-        read(i, { base, &proposals[i * n_vocab] }, 0, { i, 0, {}, hidden[i].data(), nullptr });
+        read(i, { base, &proposals[i * n_vocab] }, 0, { i, i, 0, {}, hidden[i].data(), nullptr });
     }
 }
 
@@ -199,8 +214,12 @@ void expander::rewind(path & p) {
         models.model.fork(0, p.seq);
         p.n_held = n_root_held;
     }
-    if (p.n_held <= size_t(last_position(p)) || models.model.cut(p.seq, last_position(p))) {
-        p.n_held = std::min(p.n_held, size_t(last_position(p)));
+    if (p.n_held <= size_t(last_position(p))) {
+        return;
+    }
+    if (models.model.can_cut()) {
+        models.model.cut(p.seq, last_position(p));
+        p.n_held = size_t(last_position(p));
         return;
     }
     models.model.drop(p.seq);
@@ -401,7 +420,7 @@ void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & 
             }
             if (may_grow(o->child)) {
                 live[n_growing++] = o;
-            } else {
+            } else if (!keeps_finished || !o->child.feasible) {
                 free_sequence(o->child);
             }
         }

@@ -26,11 +26,15 @@ class expander {
 
     void release(path & p);
 
+    // The search is over with this answer; null: with none that holds a sequence.
+    void keep(const path * answer);
+
     // Appends a token to a response: text, costs, finish.
     void append(response & r, token_id token, double log_likelihood) const;
 
     bool    exhausted() const { return out_of_tokens; }
     int64_t n_generated() const { return generated; }
+    int32_t n_reused_tokens() const { return n_reused; } // of the prompt
 
   private:
     struct offspring {
@@ -51,11 +55,14 @@ class expander {
     const cancel_flag &        cancel;
     search_timings &           timings;
     int32_t                    n_sequences;
+    bool                       keeps_finished; // sequences suffice for finished candidates to keep theirs
     size_t                     n_firsts; // first tokens that are drawn when an end is read
     sequence_pool              pool;
     std::vector<token_sampler> samplers; // per visiting thread
     std::vector<token_id>      prompt;
     std::vector<decode_item>   items;
+    seq_id                     kept = 0; // sequence that is not released any more
+    int32_t                    n_reused = 0;
     size_t                     n_root_held = 0; // tokens that the prompt's sequence holds
     int64_t                    generated = 0;
     uint64_t                   n_expansions = 0;

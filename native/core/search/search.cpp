@@ -91,6 +91,8 @@ class search_run {
             find_answer(prompt);
         }
         result.n_generated = expand.n_generated();
+        result.n_reused = expand.n_reused_tokens();
+        result.cells = models.model.cells();
         result.trace = tree.take();
         return std::move(result);
     }
@@ -131,6 +133,7 @@ class search_run {
             settle_out_of_compute();
         }
         if (!answered) {
+            expand.keep(nullptr);
             stop_short();
         }
     }
@@ -314,6 +317,7 @@ class search_run {
             return;
         }
         answered = true;
+        expand.keep(&p);
         tree.resume(p);
         tree.answer(p);
         result.outcome = !options.enforces_budget() ? OUTCOME_UNGUARDED : steered ? OUTCOME_STEERED : OUTCOME_SAFE;

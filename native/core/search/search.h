@@ -114,6 +114,8 @@ struct search_result {
     bool                             has_reward = false;
     double                           mean_log_likelihood = 0;
     int64_t                          n_generated = 0;
+    int32_t                          n_reused = 0; // tokens of the prompt that were at hand
+    cell_use                         cells = { 0, 0 };
     int64_t                          n_rounds = 0;
     int64_t                          n_backtracks = 0;
     std::vector<trace_node>          trace;

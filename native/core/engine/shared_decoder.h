@@ -1,0 +1,172 @@
+// shared_decoder.h owns one decoder for several searches at once. Each works on a lane, which is a whole decoder to it. The
+// thread that owns the model serves them: the steps of all lanes that are ready go into one decode, long prompts in pieces
+// between them. A lane of the owner's own thread serves the others while it waits. What a finished search leaves behind is kept as
+// long as there is room, so that a prompt that begins with it need not be read again.
+#pragma once
+
+#include "engine/decoder.h"
+#include "support/rendezvous.h"
+
+#include <deque>
+#include <exception>
+#include <memory>
+#include <thread>
+
+namespace ig {
+
+class lane;
+
+class shared_decoder {
+  public:
+    // Made on the owner's thread; `news` outlives it.
+    shared_decoder(real_decoder & real, rendezvous & news) : real(real), news(news), owner(std::this_thread::get_id()) {}
+
+    std::unique_ptr<lane> open();
+
+    // Owner's thread: serves the lanes until `done`, which is asked under the lock.
+    void serve(const std::function<bool()> & done);
+
+    // Called under the lock while lanes are served: starts work that is waiting, on lanes of its own.
+    std::function<void()> take_up_work;
+
+    // Owner's thread: forgets what finished searches left behind.
+    void forget();
+
+  private:
+    friend class lane;
+
+    enum lane_state {
+        LANE_COMPUTING,
+        LANE_WAITS_FOR_ROOM,
+        LANE_READY, // to be served
+        LANE_AWAY, // waits for something else, such as a function of the caller
+        LANE_CLOSED,
+    };
+
+    enum request_kind { REQUEST_EXTEND, REQUEST_STEP, REQUEST_CALL };
+
+    enum change_kind { CHANGE_FORK, CHANGE_DROP, CHANGE_CUT };
+
+    // of sequences, before the next request
+    struct change {
+        change_kind kind;
+        seq_id      seq;
+        seq_id      to; // of a fork
+        int32_t     length; // of a cut
+    };
+
+    struct lane_data {
+        lane_state              state = LANE_COMPUTING;
+        std::condition_variable served;
+        std::exception_ptr      failure;
+
+        std::vector<seq_id> ids; // of the lane's sequences in the decoder
+        int64_t             n_planned = 0; // cells
+        std::vector<change> changes;
+
+        request_kind                     kind;
+        const std::vector<decode_item> * items;
+        size_t                           n_extended; // of the items
+        const step_wishes *              wishes;
+        const row_visitor *              visit;
+        const cancel_flag *              cancel;
+        const std::function<void()> *    call;
+        const std::vector<token_id> *    prompt;
+        int32_t                          n_sequences;
+        int64_t                          n_wanted;
+        int32_t                          n_reused;
+
+        seq_id                kept = -1; // of the lane's sequences, to be left behind
+        std::vector<token_id> kept_tokens;
+    };
+
+    struct remains {
+        seq_id                id;
+        std::vector<token_id> tokens;
+    };
+
+    real_decoder &                           real;
+    rendezvous &                             news;
+    const std::thread::id                    owner;
+    std::vector<std::shared_ptr<lane_data>>  lanes; // under the lock
+    std::deque<std::shared_ptr<lane_data>>   waiting_for_room; // under the lock, first come first served
+    bool                                     room_may_have_come = false; // since the last try
+
+    // the owner's
+    std::vector<bool>     taken; // ids
+    std::vector<remains>  kept; // the longest unused first
+    int32_t               n_sequences = 0; // that the decoder has room for
+    int64_t               n_cells = 0;
+    std::vector<decode_item> batch;
+    std::mutex            failing; // of a lane, in a visit
+
+    bool on_owner() const { return std::this_thread::get_id() == owner; }
+    void request(const std::shared_ptr<lane_data> & l, lane_state state);
+    bool is_ready() const;
+    void serve_ready(std::unique_lock<std::mutex> & guard);
+    void close_finished(std::unique_lock<std::mutex> & guard);
+    void keep_remains(remains left);
+    void give_room(std::unique_lock<std::mutex> & guard, std::vector<std::shared_ptr<lane_data>> & served);
+    bool make_room(lane_data & l, int64_t n_planned);
+    static void attempt(lane_data & l, const std::function<void()> & work);
+    void grow_to(int32_t sequences, int64_t cells);
+    void drop_oldest_kept();
+    void reuse_kept(lane_data & l);
+    void apply_changes(lane_data & l);
+    void extend_some(const std::vector<lane_data *> & extending);
+    void step_all(const std::vector<lane_data *> & stepping);
+};
+
+// One search's view of the decoder. It may be used from one thread, which may be any.
+class lane : public decoder {
+  public:
+    lane(shared_decoder & shared, std::shared_ptr<shared_decoder::lane_data> data) : shared(shared), data(std::move(data)) {}
+    ~lane() override;
+
+    int32_t             n_vocab() const override { return shared.real.n_vocab(); }
+    int32_t             n_embd() const override { return shared.real.n_embd(); }
+    bool                is_end(token_id token) const override { return shared.real.is_end(token); }
+    const std::string & piece(token_id token) override { return shared.real.piece(token); }
+    int32_t             max_sequences() const override { return shared.real.max_sequences(); }
+    size_t              n_visitors() const override { return shared.real.n_visitors(); }
+    bool                can_cut() const override { return shared.real.can_cut(); }
+
+    int32_t reserve(int32_t n_sequences, int64_t n_cells, const std::vector<token_id> & prompt, const cancel_flag & cancel) override;
+    void    fork(seq_id from, seq_id to) override;
+    void    drop(seq_id seq) override;
+    void    cut(seq_id seq, int32_t length) override;
+    void    keep(seq_id seq, std::vector<token_id> tokens) override;
+    void    extend(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
+    void    step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
+                 const cancel_flag & cancel) override;
+
+    const float * logits(const output_row & row) override { return shared.real.logits(row); }
+    size_t        n_judged() const override { return judged; }
+
+    std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
+                               const std::vector<float> & known_logits) override;
+
+    cell_use cells() const override { return use; }
+
+    // While this thread waits for something that no decode brings, the others need not wait for it.
+    void leave();
+    void come_back();
+
+  private:
+    shared_decoder &                           shared;
+    std::shared_ptr<shared_decoder::lane_data> data;
+    size_t                                     judged = 0;
+
+    // cells behind the prompt, [sequence][cell]; a cell lives as long as a sequence holds it
+    std::vector<std::vector<int32_t>> held;
+    std::vector<int32_t>              holders; // per cell
+    std::vector<int32_t>              free_cells;
+    std::vector<int32_t>              lengths; // tokens per sequence
+    int64_t                           n_live = 0;
+    cell_use                          use = { 0, 0 };
+
+    void hold(seq_id seq);
+    void let_go(seq_id seq, int32_t length);
+};
+
+}
