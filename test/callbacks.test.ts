@@ -18,7 +18,7 @@ describe("a cost function", () => {
 			return countB(candidates);
 		};
 		await withGuard({ cost }, async (guard) => {
-			const reply = await guard.generate({ prompt, candidates: 32, blockLength: 2, maxTokens: 4, seed: 1 });
+			const reply = await guard.generate({ prompt, candidates: 32, startCandidates: 32, blockLength: 2, maxTokens: 4, seed: 1 });
 			expect(reply).toMatchObject({ text: "aaaa", outcome: "steered", safety: { cost: 0, rounds: 2 } });
 			expect(calls.map((call) => call.length)).toEqual([32, 32, 1]); // two blocks, and the answer once more
 			expect(calls[0]?.every(({ finished, tokens, text }) => !finished && tokens.length === 2 && text.length === 2)).toBe(true);
@@ -71,7 +71,7 @@ test("an answer that the cost function takes back when asked once more is not re
 	let asked = 0;
 	const cost: ScoreFunction = (candidates) => candidates.map(() => (candidates.length === 1 && ++asked === 1 ? 1 : 0));
 	await withGuard({ cost }, async (guard) => {
-		const reply = await guard.generate({ prompt, candidates: 4, beams: 1, maxTokens: 2, blockLength: 2, seed: 1 });
+		const reply = await guard.generate({ prompt, candidates: 4, startCandidates: 4, beams: 1, maxTokens: 2, blockLength: 2, seed: 1 });
 		expect(asked).toBe(2); // the first answer and its replacement
 		expect(reply.outcome).toBe("steered");
 	});
@@ -81,7 +81,16 @@ test("a cost function that accepts what is streamed and rejects every answer end
 	let singles = 0;
 	const cost: ScoreFunction = (candidates) => candidates.map(() => (candidates.length === 1 && ++singles > 1 ? 1 : 0));
 	await withGuard({ cost }, async (guard) => {
-		const stream = guard.stream({ prompt, candidates: 4, beams: 1, maxTokens: 4, blockLength: 2, seed: 1, maxGeneratedTokens: 200 });
+		const stream = guard.stream({
+			prompt,
+			candidates: 4,
+			startCandidates: 4,
+			beams: 1,
+			maxTokens: 4,
+			blockLength: 2,
+			seed: 1,
+			maxGeneratedTokens: 200,
+		});
 		let streamed = "";
 		for await (const { text } of stream) streamed += text;
 		const reply = await stream.reply;
@@ -137,7 +146,7 @@ test("what a cost function leaves running may generate once the search has its a
 test("a reward function chooses among what is within budget", async () => {
 	const reward: ScoreFunction = (candidates) => candidates.map(({ text }) => (text.startsWith("b") ? 10 : 0) + text.split("a").length - 1);
 	const reply = await withGuard({ cost: { tokenCosts: [0, 1] }, budget: 1, reward }, (guard) =>
-		guard.generate({ prompt, maxTokens: 4, candidates: 64, seed: 1 }),
+		guard.generate({ prompt, maxTokens: 4, candidates: 64, startCandidates: 64, seed: 1 }),
 	);
 	expect(reply).toMatchObject({ text: "baaa", reward: 13 });
 });

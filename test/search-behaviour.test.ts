@@ -105,12 +105,17 @@ describe("steering", () => {
 		expect(reply.safety.pSafe[0]?.pSafe).toBeCloseTo(1, 4);
 	});
 
-	test("nothing to steer is reported as safe, on one round per block", async () => {
+	test("nothing to steer is reported as safe, on one round per block, and costs what plain sampling costs", async () => {
 		const model = letters({ a: { a: 1 }, b: {} });
-		const reply = await generate({ model, cost: costOf(model, { b: 1 }) }, { prompt, maxTokens: 4, blockLength: 2, candidates: 4 });
-		expect(reply).toMatchObject({ outcome: "safe", finishReason: "length", text: "aaaa" });
-		expect(reply.safety).toMatchObject({ cost: 0, budget: 0, z: [0, 0, 0, 0, 0], rounds: 2, backtracks: 0 });
-		expect(reply.usage).toEqual({ promptTokens: 1, emittedTokens: 4, generatedTokens: 16 });
+		const options = { prompt, maxTokens: 4, blockLength: 2, candidates: 4 };
+		const narrow = await generate({ model, cost: costOf(model, { b: 1 }) }, options);
+		const wide = await generate({ model, cost: costOf(model, { b: 1 }) }, { ...options, startCandidates: 4 });
+		for (const reply of [narrow, wide]) {
+			expect(reply).toMatchObject({ outcome: "safe", finishReason: "length", text: "aaaa" });
+			expect(reply.safety).toMatchObject({ cost: 0, budget: 0, z: [0, 0, 0, 0, 0], rounds: 2, backtracks: 0 });
+		}
+		expect(narrow.usage).toMatchObject({ promptTokens: 1, emittedTokens: 4, generatedTokens: 4 });
+		expect(wide.usage).toMatchObject({ promptTokens: 1, emittedTokens: 4, generatedTokens: 16 });
 	});
 
 	test("an end-of-generation token ends the response and is no part of its text", async () => {

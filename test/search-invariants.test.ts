@@ -7,6 +7,9 @@ const runs = { numRuns: 500 };
 
 const settings = fc.record({
 	candidates: fc.integer({ min: 1, max: 12 }),
+	startShare: fc.constantFrom(0, 0.3, 1),
+	candidateGrowth: fc.integer({ min: 2, max: 4 }),
+	satisfiedPSafe: fc.constantFrom(0, 0.7, 1),
 	beamShare: fc.double({ min: 0, max: 1, noNaN: true }),
 	blockLength: fc.integer({ min: 1, max: 4 }),
 	retries: fc.integer({ min: 0, max: 2 }),
@@ -23,10 +26,12 @@ type Settings = typeof settings extends fc.Arbitrary<infer S> ? S : never;
 
 const cases = fc.record({ problem: problems({ maxVocabulary: 5, maxLength: 8 }), chosen: settings });
 
-function options(problem: Problem, { beamShare, ...chosen }: Settings): GenerateOptions {
+function options(problem: Problem, { beamShare, startShare, ...chosen }: Settings): GenerateOptions {
 	const beams = Math.max(1, Math.round(chosen.candidates * beamShare));
+	const narrow = Math.max(1, Math.round(chosen.candidates * startShare));
+	const startCandidates = chosen.expansion === "token" ? chosen.candidates : narrow;
 	const blockLength = chosen.expansion === "token" ? undefined : chosen.blockLength;
-	return { prompt: [promptToken], maxTokens: problem.maxTokens, ...chosen, blockLength, beams };
+	return { prompt: [promptToken], maxTokens: problem.maxTokens, ...chosen, startCandidates, blockLength, beams };
 }
 
 async function withGuard<T>(problem: Problem, use: (guard: InferenceGuard) => Promise<T>): Promise<T> {
@@ -96,8 +101,8 @@ describe("for any guarded settings", () => {
 			fc.asyncProperty(shortCases, fc.integer({ min: 3, max: 9 }), async ({ problem, chosen }, maxSequences) => {
 				const run = async (p: Problem) => {
 					const settings = { ...chosen, maxGeneratedTokens: 2000 };
-					const { timings: _, ...reply } = await withGuard(p, (guard) => guard.generate(options(p, settings)));
-					return reply;
+					const { timings: _, usage, ...reply } = await withGuard(p, (guard) => guard.generate(options(p, settings)));
+					return { ...reply, generatedTokens: usage.generatedTokens };
 				};
 				const reply = await run(problem);
 				expect(await run(problem)).toEqual(reply);

@@ -313,9 +313,14 @@ std::vector<std::vector<expander::offspring *>> expander::waves(std::vector<offs
     return result;
 }
 
+bool expander::fits(const std::vector<path *> & beams, size_t n) const {
+    const auto homeless = std::count_if(beams.begin(), beams.end(), [](const path * p) { return p->seq < 0; });
+    return pool.n_free() >= n + size_t(homeless);
+}
+
 std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, const tried_tokens & tried) {
     std::vector<offspring> all = breed(beams, n, !tried.empty());
-    const bool one_wave = 1 + beams.size() + all.size() <= size_t(n_sequences);
+    const bool one_wave = fits(beams, all.size());
     std::vector<std::vector<offspring *>> parts = waves(all);
     if (!one_wave) {
         for (path * beam : beams) {

@@ -24,6 +24,9 @@ class expander {
     // first round.
     std::vector<path> expand(const std::vector<path *> & beams, size_t n, const tried_tokens & tried);
 
+    // Whether so many candidates find sequences beside those that are held.
+    bool fits(const std::vector<path *> & beams, size_t n) const;
+
     void release(path & p);
 
     // The search is over with this answer; null: with none that holds a sequence.

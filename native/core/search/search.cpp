@@ -215,6 +215,11 @@ class search_run {
             size_t width = round == 0 ? std::min(widest, size_t(options.n_start)) : widest;
             for (;;) {
                 ++result.n_rounds;
+                if (!expand.fits(growing, width - sampled.n_sampled)) {
+                    for (path & p : sampled.accepted) {
+                        expand.release(p);
+                    }
+                }
                 std::vector<path> candidates = expand.expand(growing, width - sampled.n_sampled, tried);
                 std::rotate(growing.begin(), growing.begin() + std::ptrdiff_t((width - sampled.n_sampled) % growing.size()), growing.end());
                 sampled.n_sampled = width;

@@ -102,6 +102,8 @@ class sequence_pool {
 
     void give_back(seq_id seq) { taken[seq] = false; }
 
+    size_t n_free() const { return size_t(std::count(taken.begin(), taken.end(), false)); }
+
   private:
     std::vector<bool> taken;
 };

@@ -1,0 +1,87 @@
+import { afterAll, describe, expect, test } from "vitest";
+import { embeddedDefault, type GenerateOptions, InferenceGuard } from "../lib/index.js";
+
+const threads = 1;
+const prompt = "The old man opened the door and";
+const guards = {
+	host: await InferenceGuard.load({ ...embeddedDefault, threads, outputs: "host" }),
+	device: await InferenceGuard.load({ ...embeddedDefault, threads, outputs: "device" }),
+};
+afterAll(() => Promise.all(Object.values(guards).map((guard) => guard.dispose())));
+
+describe("outputs cut down on the device", () => {
+	test.each<[string, Partial<GenerateOptions>]>([
+		["top-k", { topK: 20 }],
+		["top-p", { topP: 0.9 }],
+		["greedy", { temperature: 0 }],
+		["a row of which more than the head is needed", { topK: 500 }],
+		["single tokens", { expansion: "token", maxTokens: 12 }],
+	])("lead to the same choices as whole rows, and the critic says the same: %s", async (_, sampling) => {
+		const options: GenerateOptions = { prompt, maxTokens: 64, candidates: 8, seed: 5, trace: true, ...sampling };
+		const [host, device] = [await guards.host.generate(options), await guards.device.generate(options)];
+		expect(device.text).toBe(host.text);
+		const judged = (host.trace ?? [])
+			.map(({ pSafe, value }, i) => ({ pSafe, value, there: device.trace?.[i] }))
+			.filter(({ pSafe }) => pSafe !== null);
+		expect(judged.length).toBeGreaterThan(0);
+		for (const { pSafe, value, there } of judged) {
+			expect(there?.pSafe).toBeCloseTo(pSafe as number, 4);
+			expect(there?.value).toBeCloseTo(value as number, 4);
+		}
+	});
+
+	/** How often each first token came, by its text, with its log-likelihood. */
+	async function firstTokens(guard: InferenceGuard, temperature: number) {
+		const counts = new Map<string, { n: number; logLikelihood: number }>();
+		for (let seed = 0; seed < 5; seed++) {
+			const options = { strategy: "bestOfN", candidates: 1000, maxTokens: 1, trace: true } as const;
+			const { trace = [] } = await guard.generate({ prompt, seed, temperature, ...options });
+			for (const { text, reward } of trace) {
+				const count = counts.get(text) ?? { n: 0, logLikelihood: reward as number };
+				counts.set(text, { ...count, n: count.n + 1 });
+			}
+		}
+		return counts;
+	}
+	const draws = 5000;
+
+	/** Far out in the tail of a chi-square distribution: five standard deviations above its mean. */
+	const unlikely = (degrees: number) => degrees + 5 * Math.sqrt(2 * degrees);
+
+	test("tokens come as often as the model says, also those of the tail", async () => {
+		const counts = await firstTokens(guards.device, 1);
+		expect(counts.size).toBeGreaterThan(100); // more than came home
+		let [chiSquare, categories, probability, n] = [0, 0, 0, 0];
+		for (const { n: observed, logLikelihood } of counts.values()) {
+			const p = Math.exp(logLikelihood);
+			if (p * draws < 10) continue;
+			chiSquare += (observed - p * draws) ** 2 / (p * draws);
+			categories++;
+			probability += p;
+			n += observed;
+		}
+		const rest = (1 - probability) * draws;
+		chiSquare += (draws - n - rest) ** 2 / rest;
+		expect(categories).toBeGreaterThan(10);
+		expect(chiSquare).toBeLessThan(unlikely(categories));
+	});
+
+	test.each([0.6, 1.5])("tokens come as often as from whole rows, at temperature %f", async (temperature) => {
+		const [device, host] = [await firstTokens(guards.device, temperature), await firstTokens(guards.host, temperature)];
+		let [chiSquare, categories] = [0, 0];
+		const rare = [0, 0] as [number, number];
+		for (const text of new Set([...device.keys(), ...host.keys()])) {
+			const [a, b] = [device.get(text)?.n ?? 0, host.get(text)?.n ?? 0];
+			if (a + b < 20) {
+				rare[0] += a;
+				rare[1] += b;
+				continue;
+			}
+			chiSquare += (a - b) ** 2 / (a + b);
+			categories++;
+		}
+		if (rare[0] + rare[1] > 0) chiSquare += (rare[0] - rare[1]) ** 2 / (rare[0] + rare[1]);
+		expect(categories).toBeGreaterThan(10);
+		expect(chiSquare).toBeLessThan(unlikely(categories));
+	});
+});
