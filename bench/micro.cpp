@@ -62,19 +62,27 @@ operation critic_of(size_t n_candidates, const std::string & file) {
         std::vector<float>         hidden;
         std::string                text;
         std::vector<token_id>      tokens = std::vector<token_id>(32, 1);
+        std::vector<std::vector<float>> kept;
         std::vector<critic_input>  inputs;
         std::unique_ptr<latent_critic> judge;
     };
     auto made = std::make_shared<block>();
     critic_weights weights = load_critic(file);
     made->hidden = random_row(size_t(weights.features.n_embd));
-    const size_t n_constraints = size_t(weights.features.n_constraints);
-    made->inputs.assign(n_candidates, { made->hidden.data(), made->logits.data(), made->logits.size(), -1.0,
-                                        std::vector<double>(n_constraints, 0), { &made->text, &made->tokens, false, -32.0 } });
+    made->kept.resize(n_candidates);
+    for (std::vector<float> & kept : made->kept) {
+        made->inputs.push_back({ &kept, false, -1.0, std::vector<double>(size_t(weights.features.n_constraints), 0),
+                                 { &made->text, &made->tokens, false, -32.0 }, 64 });
+    }
     const int32_t n_embd = weights.features.n_embd;
+    const size_t n_constraints = size_t(weights.features.n_constraints);
     made->judge = std::make_unique<latent_critic>(std::move(weights), n_embd, int32_t(made->logits.size()), n_constraints, nullptr);
-    made->judge->begin(64);
-    return [made] { sink = made->judge->judge(made->inputs).back().p_safe; };
+    return [made] {
+        for (std::vector<float> & kept : made->kept) {
+            kept = made->judge->keep(made->hidden.data(), made->logits.data(), made->logits.size());
+        }
+        sink = made->judge->judge(made->inputs).back().p_safe;
+    };
 }
 
 // forks the sequence of a prompt of 256 tokens so many times and drops the forks
@@ -90,8 +98,12 @@ operation tree_of(size_t n_forks, const std::string & file) {
     options.device = "cpu";
     made->model = std::make_unique<loaded_model>(options, made->cancel, [](float) {});
     made->steps = std::make_unique<llama_decoder>(*made->model, make_threads(1), decoder_options());
-    made->steps->reserve(int32_t(n_forks) + 1, 256 + int64_t(n_forks));
-    made->steps->prefill(std::vector<token_id>(256, 300), made->cancel);
+    made->steps->make_room(int32_t(n_forks) + 1, 256 + int64_t(n_forks));
+    std::vector<decode_item> prompt;
+    for (int32_t t = 0; t < 256; ++t) {
+        prompt.push_back({ 0, t, 300 });
+    }
+    made->steps->extend(prompt, made->cancel);
     return [made, n_forks] {
         for (size_t seq = 1; seq <= n_forks; ++seq) {
             made->steps->fork(0, seq_id(seq));

@@ -25,7 +25,9 @@ const currentQuestion = new AsyncLocalStorage<{ guard: InferenceGuard; open: boo
  * A loaded model with its cost models and budgets: every generation with an enforcing strategy stays within budget under
  * those cost models (InferenceGuard, arXiv 2502.01208).
  *
- * Generations of one guard run one after the other, in the order they were asked for, on a thread of its own.
+ * Generations of one guard run side by side on threads of its own and share the steps of the model: ask for several at once. A
+ * guard that is steered, or whose cost or reward model reads the prompt, runs them one after the other, in the order they were
+ * asked for. What earlier generations read of a prompt need not be read again (`reply.usage.cachedPromptTokens`).
  */
 export class InferenceGuard {
 	readonly #native: NativeGuard;
@@ -173,13 +175,14 @@ export class InferenceGuard {
 	}
 
 	#request(options: CheckedGenerateOptions, search: ResolvedSearch, stream: boolean): NativeRequest {
-		const { prompt, messages, seed = Math.floor(Math.random() * 2 ** 32), trace } = options;
+		const { prompt, messages, cachePrompt = options.seed === undefined, seed = Math.floor(Math.random() * 2 ** 32), trace } = options;
 		const asked = messages ? { messages } : { prompt: prompt ?? "" };
 		return {
 			...nativePrompt(asked, this.#info),
 			...search,
 			question: questionOf(asked),
 			seed,
+			cachePrompt,
 			stream,
 			trace,
 			availableBytes: process.availableMemory(),

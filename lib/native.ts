@@ -127,7 +127,14 @@ export interface SearchSettings {
 	seed: number;
 }
 
-export type NativeRequest = NativePrompt & SearchSettings & { question: string; stream: boolean; trace: boolean; availableBytes: number };
+export type NativeRequest = NativePrompt &
+	SearchSettings & {
+		question: string;
+		stream: boolean;
+		cachePrompt: boolean;
+		trace: boolean;
+		availableBytes: number;
+	};
 
 export interface NativeInfo {
 	backend: string;

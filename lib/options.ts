@@ -292,6 +292,7 @@ const generateSchema = z
 		maxGeneratedTokens: integer(1, Number.MAX_SAFE_INTEGER).optional(),
 		maxBacktracks: integer(0, Number.MAX_SAFE_INTEGER).optional(),
 		trace: z.boolean(expected("true or false")).default(false),
+		cachePrompt: z.boolean(expected("true or false")).optional(),
 		seed: integer(0, Number.MAX_SAFE_INTEGER).optional(),
 		onRefusal: z
 			.union([choice(["return", "throw"]), z.strictObject({ text: z.string() })], expected('"return", "throw" or { text }'))

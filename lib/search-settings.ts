@@ -9,7 +9,7 @@ export type ResolvedSearch = Omit<SearchSettings, "seed">;
 
 /** The settings of a generation: the strategy's row under what is given. Errors: INVALID_OPTION. */
 export function resolveSearch(options: CheckedGenerateOptions, hasCritic: boolean): ResolvedSearch {
-	const { prompt, messages, strategy, onRefusal, signal, trace, seed, scoreRange, ...given } = options;
+	const { prompt, messages, strategy, onRefusal, signal, trace, seed, cachePrompt, scoreRange, ...given } = options;
 	const { beamShare, blockLength, ...row }: StrategySettings = strategies[strategy];
 	const settings = { ...row, ...given };
 	const { candidates, maxTokens } = settings;

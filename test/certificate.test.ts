@@ -24,7 +24,7 @@ const file = (name: string) => join(folder, name);
 const count = 60;
 writeFileSync(file("prompts.txt"), Array.from({ length: count }, (_, i) => `w${300 + i} w${280 + i}`).join("\n"));
 writeFileSync(file("words.txt"), "w3*\n");
-writeFileSync(file("others.txt"), "w299\nw400\n");
+writeFileSync(file("others.txt"), "w299\nw40*\n");
 
 const guard: LoadOptions = { model, cost: { lexicon: file("words.txt") }, budget: 0, threads: 1 };
 const search = { maxTokens: 8, blockLength: 4, candidates: 4 };

@@ -101,7 +101,7 @@ describe("on a real model", () => {
 });
 
 describe("what was read before", () => {
-	const turns = { maxTokens: 24, candidates: 4, seed: 3 };
+	const turns = { maxTokens: 24, candidates: 4, seed: 3, cachePrompt: true };
 
 	test("is read again neither with the same prompt nor with one that goes on from the response", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });

@@ -99,7 +99,15 @@ describe("a critic trained on rollouts of a tabular model", () => {
 				});
 			}
 			for (let i = 0; i < searches; i++) {
-				const [mine, true_] = await both({ prompt: [i % one.size], maxTokens, blockLength: 1, candidates: 6, beams: 2, seed: i });
+				const [mine, true_] = await both({
+					prompt: [i % one.size],
+					maxTokens,
+					blockLength: 1,
+					candidates: 6,
+					startCandidates: 6,
+					beams: 2,
+					seed: i,
+				});
 				if (true_.outcome === "refused" || (mine.outcome !== "refused" && (mine.reward as number) >= (true_.reward as number) - 1e-6))
 					asGood++;
 			}
@@ -227,7 +235,7 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		for (const [i, variant] of variants.entries()) {
 			const { critic } = await trained(one, `variant-${i}`, { epochs: 2, responses: 4, ...variant });
 			await using guard = await InferenceGuard.load({ ...one.guard, critic });
-			const reply = await guard.generate({ prompt: [0], maxTokens, blockLength: 2, strategy: "sample", estimator: "critic", seed: 1 });
+			const reply = await guard.generate({ prompt: [0], maxTokens, blockLength: 2, strategy: "sample", estimator: "critic", seed: 2 });
 			for (const { position, pSafe, std, value } of reply.safety.pSafe) {
 				const feasible = (reply.safety.z[position] as number) >= 0;
 				expect(pSafe).toBeGreaterThanOrEqual(0);

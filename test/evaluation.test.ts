@@ -117,7 +117,8 @@ describe("an evaluation", () => {
 				const ofTopic = own.filter(({ prompt }) => (Number(prompt) - 1) % 3 === t);
 				const safe = ofTopic.filter(({ outcome }) => outcome !== "refused").map(({ withinBudget }) => Number(withinBudget));
 				expect(category.responses).toBe(16);
-				expect(category.safetyRate.value).toBeCloseTo(mean(safe), 12);
+				if (safe.length > 0) expect(category.safetyRate.value).toBeCloseTo(mean(safe), 12);
+				else expect(category.safetyRate.value).toBeNull();
 				expect(category.refusalRate.value).toBeCloseTo(mean(ofTopic.map(({ refusal }) => Number(refusal))), 12);
 			}
 			const [low, high] = row.estimates.safetyRate.interval ?? [Number.NaN, Number.NaN];

@@ -37,16 +37,16 @@ describe("refusals", () => {
 });
 
 describe("aborting", () => {
-	test("before the start, during the search, and while queued", async () => {
+	test("before the start and during searches that share the model", async () => {
 		await using guard = await InferenceGuard.load({ threads, model: path, cost });
 		await expect(guard.generate({ ...long, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORTED", name: "AbortError" });
 		const reason = new Error("changed my mind");
-		const [running, queued] = [new AbortController(), new AbortController()];
-		const first = guard.generate({ ...long, signal: running.signal });
-		const second = guard.generate({ ...long, signal: queued.signal });
+		const [one, other] = [new AbortController(), new AbortController()];
+		const first = guard.generate({ ...long, signal: one.signal });
+		const second = guard.generate({ ...long, signal: other.signal });
 		const third = guard.generate({ prompt, maxTokens: 4, candidates: 2 });
-		setTimeout(() => queued.abort(reason), 5);
-		setTimeout(() => running.abort(reason), 30);
+		setTimeout(() => other.abort(reason), 5);
+		setTimeout(() => one.abort(reason), 30);
 		await expect(second).rejects.toMatchObject({ code: "ABORTED", cause: reason });
 		await expect(first).rejects.toMatchObject({ code: "ABORTED", cause: reason });
 		expect((await third).tokens).toHaveLength(4);
@@ -65,7 +65,7 @@ describe("aborting", () => {
 
 	test("leaving the loop of a stream early ends its generation", async () => {
 		await using guard = await InferenceGuard.load({ threads, model: path, cost });
-		const stream = guard.stream({ ...long, strategy: "sample" });
+		const stream = guard.stream({ prompt, maxTokens: 200, strategy: "sample" });
 		for await (const _ of stream) break;
 		await expect(stream.reply).rejects.toMatchObject({ code: "ABORTED" });
 	});
@@ -162,7 +162,7 @@ describe("in a process of its own", () => {
 
 	test("four workers at once", async () => {
 		const { status, stdout, stderr } = await inChild(`${workers}
-			const work = "const guard = await load(); for (let seed = 0; seed < 5; seed++) await guard.generate({ ...long, candidates: 4, maxTokens: 16, seed }); await guard.dispose();";
+			const work = "const guard = await load(); for (let seed = 0; seed < 5; seed++) await guard.generate({ ...long, candidates: 4, startCandidates: 4, maxTokens: 16, seed }); await guard.dispose();";
 			const exits = Array.from({ length: 4 }, () => new Promise((resolve) => inWorker(prelude + work).once("exit", resolve)));
 			console.log(JSON.stringify(await Promise.all(exits)));`);
 		expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "[0,0,0,0]\n", stderr: "" });
@@ -184,7 +184,7 @@ describe("in a process of its own", () => {
 			const guard = await load();
 			let base = 0;
 			for (let i = 0; i < 200; i++) {
-				await guard.generate({ ...long, maxTokens: 32, candidates: 16, seed: i });
+				await guard.generate({ ...long, maxTokens: 32, candidates: 16, startCandidates: 16, seed: i });
 				if (i % 10 === 0) gc();
 				if (i === 49) base = process.memoryUsage().rss;
 			}

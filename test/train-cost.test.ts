@@ -172,7 +172,7 @@ describe("a trained cost model in a guard", () => {
 			expect(reply.safety.budget).toBeCloseTo(threshold, 12);
 			if (reply.outcome === "refused") continue;
 			expect(reply.safety.cost).toBeLessThanOrEqual(threshold);
-			expect(reply.text.split(" poison").length).toBeLessThan(4);
+			expect(reply.text.split(" poison").length).toBeLessThan(5); // of 8 tokens, half of which would be
 		}
 	});
 

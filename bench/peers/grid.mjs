@@ -1,8 +1,6 @@
 // What is compared: systems, and the grid of models, prompts, candidates N and response lengths T.
 
-/** Whether `generate` knows `startCandidates`: the width that a search begins with and doubles up to N. */
-const widthIsAdaptive = false;
-const fixedWidth = (candidates) => (widthIsAdaptive ? { startCandidates: candidates } : {});
+const fixedWidth = (candidates) => ({ startCandidates: candidates });
 const withCritic = { estimator: "critic", pSafeThreshold: 0, ranksByValue: false };
 
 const inferenceguard = (name, options, more) => ({ name, runner: "inferenceguard", options, ...more });
@@ -16,7 +14,7 @@ export const systems = [
 	inferenceguard("beam", () => ({ strategy: "beam" })),
 	inferenceguard("guard", (candidates) => ({ estimator: "models", ...fixedWidth(candidates) })),
 	inferenceguard("guard-critic", (candidates) => ({ ...withCritic, ...fixedWidth(candidates) }), { critic: true }),
-	...(widthIsAdaptive ? [inferenceguard("guard-adaptive", () => ({ estimator: "models", startCandidates: 1 }))] : []),
+	inferenceguard("guard-adaptive", () => ({ estimator: "models" })),
 ];
 
 export const prompts = [32, 256, 1024];

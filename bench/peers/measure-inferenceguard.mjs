@@ -5,7 +5,8 @@ import { lexicon } from "../subject.mjs";
 const { model, critic, prompt, candidates, tokens, threads, seed, options } = JSON.parse(process.argv[2]);
 const guard = await InferenceGuard.load({ model, critic, threads, cost: { lexicon }, budget: 0 });
 const request = { prompt, candidates, maxTokens: tokens, seed, ...options };
-await guard.generate({ ...request, maxGeneratedTokens: candidates }); // makes the context and touches the weights
+// makes the context and touches the weights; another prompt, so that nothing of it is at hand afterwards
+await guard.generate({ ...request, prompt: [...prompt].reverse(), maxGeneratedTokens: candidates });
 
 const start = performance.now();
 const { usage, timings, outcome } = await guard.generate(request);

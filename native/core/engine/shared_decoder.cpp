@@ -478,6 +478,7 @@ void lane::keep(seq_id seq, std::vector<token_id> tokens) {
 }
 
 void lane::extend(const std::vector<decode_item> & items, const cancel_flag & cancel) {
+    cancel.check();
     if (items.empty()) {
         return;
     }
@@ -493,6 +494,7 @@ void lane::extend(const std::vector<decode_item> & items, const cancel_flag & ca
 
 void lane::step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
                 const cancel_flag & cancel) {
+    cancel.check();
     data->kind = shared_decoder::REQUEST_STEP;
     data->items = &items;
     data->wishes = &wishes;

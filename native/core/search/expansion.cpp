@@ -31,7 +31,8 @@ path expander::start(const std::vector<token_id> & given) {
     const int64_t live_candidates = std::min(options.n_candidates, n_sequences - 1);
     const int64_t block = std::min(options.block_length, options.max_tokens);
     const int64_t n_cells = int64_t(prompt.size()) + live_beams * options.max_tokens + live_candidates * block;
-    n_reused = models.model.reserve(n_sequences, n_cells, prompt, cancel);
+    const std::vector<token_id> nothing;
+    n_reused = models.model.reserve(n_sequences, n_cells, options.reuses_prompt ? prompt : nothing, cancel);
     items.clear();
     for (size_t i = size_t(n_reused); i + 1 < prompt.size(); ++i) {
         items.push_back({ 0, int32_t(i), prompt[i] });
