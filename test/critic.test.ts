@@ -235,16 +235,20 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		for (const [i, variant] of variants.entries()) {
 			const { critic } = await trained(one, `variant-${i}`, { epochs: 2, responses: 4, ...variant });
 			await using guard = await InferenceGuard.load({ ...one.guard, critic });
-			const reply = await guard.generate({ prompt: [0], maxTokens, blockLength: 2, strategy: "sample", estimator: "critic", seed: 2 });
-			for (const { position, pSafe, std, value } of reply.safety.pSafe) {
-				const feasible = (reply.safety.z[position] as number) >= 0;
-				expect(pSafe).toBeGreaterThanOrEqual(0);
-				expect(pSafe).toBeLessThanOrEqual(feasible ? 1 : 0);
-				if (feasible && (variant.members ?? 2) > 1) expect(std).toBeGreaterThan(0);
-				else expect(std).toBe(0);
-				expect(value).toBeTypeOf("number");
+			let notes = 0;
+			for (let seed = 0; seed < 5; seed++) {
+				const reply = await guard.generate({ prompt: [0], maxTokens, blockLength: 2, strategy: "sample", estimator: "critic", seed });
+				for (const { position, pSafe, std, value } of reply.safety.pSafe) {
+					const feasible = (reply.safety.z[position] as number) >= 0;
+					expect(pSafe).toBeGreaterThanOrEqual(0);
+					expect(pSafe).toBeLessThanOrEqual(feasible ? 1 : 0);
+					if (feasible && (variant.members ?? 2) > 1) expect(std).toBeGreaterThan(0);
+					else expect(std).toBe(0);
+					expect(value).toBeTypeOf("number");
+					notes++;
+				}
 			}
-			expect(reply.safety.pSafe.length).toBeGreaterThan(0);
+			expect(notes).toBeGreaterThan(0);
 		}
 	}, 120_000);
 });
