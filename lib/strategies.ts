@@ -29,7 +29,7 @@ const searching: StrategySettings = {
 	blockLength: 32,
 	candidates: 16,
 	candidateGrowth: 2,
-	satisfiedPSafe: 0.9,
+	satisfiedPSafe: 0.5,
 	beamShare: 1 / 4,
 	retries: 0,
 	maxBacktracks: 0,

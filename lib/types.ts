@@ -234,7 +234,7 @@ export interface SearchOptions {
 	/** How many times as many candidates a block has after it widened, at least 2; default 2. */
 	candidateGrowth?: number;
 	/**
-	 * With a critic: the pSafe (behind `uncertaintyPenalty`) from which a candidate needs no others beside it, 0..1; default 0.9.
+	 * With a critic: the pSafe (behind `uncertaintyPenalty`) from which a candidate needs no others beside it, 0..1; default 0.5.
 	 * Without one, a candidate that the cost models find within budget needs none. A block widens until the share of its
 	 * candidates that is kept (K of N) can be made up of such ones.
 	 */

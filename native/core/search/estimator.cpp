@@ -61,12 +61,12 @@ void estimator::ask_critic(std::vector<path> & candidates) {
     std::vector<path *> open;
     std::vector<critic_input> inputs;
     for (path & p : candidates) {
-        const bool cut_off = p.latent.empty(); // by the token limit: it has no latent state
+        const bool cut_off = p.has_latent == LATENT_NONE; // by the token limit: it has no latent state
         if (p.finished() || cut_off || (!p.feasible && options.enforces_budget())) {
             continue;
         }
         open.push_back(&p);
-        inputs.push_back(latent_view(models, options, p, &p.latent, p.judged_on_device));
+        inputs.push_back(latent_view(models, options, p, &p.latent, p.has_latent == LATENT_JUDGED));
     }
     if (inputs.empty()) {
         return;
@@ -84,7 +84,7 @@ bool estimator::needs_reward(const path & p) const {
     if (options.enforces_budget() && !p.feasible) {
         return false;
     }
-    const bool has_value = options.asks_critic() && options.ranks_by_value && !p.latent.empty();
+    const bool has_value = options.asks_critic() && options.ranks_by_value && p.has_latent != LATENT_NONE;
     const bool ranks = !has_value && options.estimator != ESTIMATOR_LOG_LIKELIHOOD;
     return p.finished() || (ranks && options.n_candidates > 1);
 }
@@ -131,7 +131,7 @@ void estimator::judge(std::vector<path> & candidates) {
             worth *= std::pow(discount, double(p.tokens.size()));
         } else if (options.estimator == ESTIMATOR_LOG_LIKELIHOOD) {
             worth = mean_log_likelihood(p.view());
-        } else if (options.asks_critic() && !p.latent.empty() && (p.feasible || !options.enforces_budget())) {
+        } else if (options.asks_critic() && p.has_latent != LATENT_NONE && (p.feasible || !options.enforces_budget())) {
             const critic_note & note = p.notes.back();
             worth = options.ranks_by_value ? note.value : p.reward;
             p.promising = p.feasible && note.p_safe - options.uncertainty_penalty * note.p_safe_std > options.p_safe_threshold;
@@ -142,6 +142,7 @@ void estimator::judge(std::vector<path> & candidates) {
             p.score = p.log_likelihood - before + *options.omega * p.score;
         }
         p.latent.clear();
+        p.has_latent = LATENT_NONE;
     }
 }
 

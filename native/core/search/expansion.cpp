@@ -200,8 +200,8 @@ void expander::read_end(path & p, const drawing_source & source, size_t thread, 
     if (!for_critic) {
         return;
     }
-    p.judged_on_device = row.judged != nullptr;
-    if (p.judged_on_device) {
+    p.has_latent = row.judged != nullptr ? LATENT_JUDGED : LATENT_KEPT;
+    if (p.has_latent == LATENT_JUDGED) {
         p.latent.assign(row.judged, row.judged + models.model.n_judged());
     } else {
         p.latent = models.judge->keep(row.hidden, source.base.whole(), source.base.n_vocab);

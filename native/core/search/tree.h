@@ -72,6 +72,8 @@ struct response {
     }
 };
 
+enum latent_kind { LATENT_NONE, LATENT_KEPT, LATENT_JUDGED };
+
 // a response with its place in the decoder, and what its last output was read for
 struct path : response {
     seq_id        seq = -1; // -1: none
@@ -80,8 +82,8 @@ struct path : response {
 
     std::vector<sampled_token> firsts; // drawn from the output at the last token, N at a time: what its children begin with
     size_t                     n_children = 0; // that began so
+    latent_kind                has_latent = LATENT_NONE;
     std::vector<float>         latent; // what the critic reads of that output, or said of it on the device
-    bool                       judged_on_device = false;
 
     path(const response & r, const random_stream & random) : response(r), random(random) {}
 };
