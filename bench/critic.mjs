@@ -44,7 +44,15 @@ const rows = [await measure("unguarded", { strategy: "sample" })];
 for (const candidates of [4, 16]) {
 	const maxGeneratedTokens = 2 * candidates * maxTokens;
 	for (const [name, options] of estimators) {
-		rows.push(await measure(`N = ${candidates}: ${name}`, { blockLength: 16, candidates, maxGeneratedTokens, ...options }));
+		rows.push(
+			await measure(`N = ${candidates}: ${name}`, {
+				blockLength: 16,
+				candidates,
+				startCandidates: candidates,
+				maxGeneratedTokens,
+				...options,
+			}),
+		);
 	}
 }
 await guard.dispose();

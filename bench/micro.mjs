@@ -22,7 +22,7 @@ const withLexicon = await InferenceGuard.load({ model, cost: { lexicon: terms } 
 const withFunction = await InferenceGuard.load({ model, cost: (candidates) => new Float32Array(candidates.length) });
 
 const prompt = [0];
-const search = { prompt, candidates: 16, maxTokens: 128, seed: 1 };
+const search = { prompt, candidates: 16, startCandidates: 16, maxTokens: 128, seed: 1 };
 const bench = new Bench({ time: 1000, warmupTime: 200 });
 
 /** An operation of the core on `size` things; one sample is the mean of a run of some milliseconds. */

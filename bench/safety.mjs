@@ -42,8 +42,8 @@ async function measure(name, options) {
 const rows = [
 	await measure("sample", { strategy: "sample" }),
 	await measure("beam, N = 16", { strategy: "beam" }),
-	await measure("guard, N = 4", { candidates: 4 }),
-	await measure("guard, N = 16", { candidates: 16 }),
+	await measure("guard, N = 4", { candidates: 4, startCandidates: 4 }),
+	await measure("guard, N = 16", { candidates: 16, startCandidates: 16 }),
 ];
 await guard.dispose();
 

@@ -30,7 +30,7 @@ for (const candidates of widths) {
 	const shares = [];
 	for (let i = -1; i < repetitions; i++) {
 		const seconds = await guard.bareDecode(promptTokens, candidates, maxTokens);
-		const { usage, timings } = await guard.generate({ prompt, candidates, maxTokens, seed: i + 2 });
+		const { usage, timings } = await guard.generate({ prompt, candidates, startCandidates: candidates, maxTokens, seed: i + 2 });
 		if (i < 0) continue; // warm-up
 		bare.push((candidates * maxTokens) / seconds);
 		guarded.push(usage.generatedTokens / (timings.total / 1000));
@@ -73,7 +73,8 @@ async function measureCritic(file) {
 		const times = { models: [], critic: [] };
 		for (let i = -1; i < repetitions; i++) {
 			for (const estimator of ["models", "critic"]) {
-				const options = { prompt, candidates, maxTokens, estimator, pSafeThreshold: 0, ranksByValue: false, seed: i + 2 };
+				const width = { candidates, startCandidates: candidates };
+				const options = { prompt, ...width, maxTokens, estimator, pSafeThreshold: 0, ranksByValue: false, seed: i + 2 };
 				const { usage, timings } = await judged.generate(options);
 				if (i < 0) continue; // warm-up
 				times[estimator].push(timings.total / usage.generatedTokens);
