@@ -1,5 +1,5 @@
-# Chooses ggml's CPU flags. GGML_NATIVE stays off: its AMX path raises SIGILL on some machines. A source build gets the
-# flags that this machine has (AMX never), a prebuilt binary the baseline AVX2 + FMA + F16C + BMI2. Every flag is set
+# Chooses ggml's CPU flags. GGML_NATIVE stays off, so that they are known. A source build gets the
+# flags that this machine has, a prebuilt binary the baseline AVX2 + FMA + F16C + BMI2. Every flag is set
 # explicitly, because ggml's own defaults depend on the environment. The chosen set is compiled into the addon, which
 # checks it against the CPU before it runs anything else.
 include(CheckCXXSourceRuns)
@@ -7,10 +7,6 @@ include(CheckCXXSourceRuns)
 set(GGML_NATIVE OFF CACHE BOOL "" FORCE)
 set(INFERENCEGUARD_CPU_DEFINITIONS "")
 set(INFERENCEGUARD_CPU_OPTIONS "") # the same flags for our own arithmetic
-set(amx_flags GGML_AMX_TILE GGML_AMX_INT8 GGML_AMX_BF16)
-foreach(flag IN LISTS amx_flags)
-  set(${flag} OFF CACHE BOOL "" FORCE)
-endforeach()
 
 function(cpu_has feature result)
   string(REPLACE "." "_" name "${feature}")
@@ -35,13 +31,16 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND NOT CMAKE_OSX_ARC
   set(extra_AVX512_VBMI avx512vbmi)
   set(extra_AVX512_VNNI avx512vnni)
   set(extra_AVX512_BF16 avx512bf16)
+  set(extra_AMX_TILE amx-tile)
+  set(extra_AMX_INT8 amx-int8)
+  set(extra_AMX_BF16 amx-bf16)
 
   set(chosen "")
   foreach(kind baseline extra)
     if(kind STREQUAL "baseline")
       set(options SSE42 AVX AVX2 FMA F16C BMI2)
     else()
-      set(options AVX_VNNI AVX512 AVX512_VBMI AVX512_VNNI AVX512_BF16)
+      set(options AVX_VNNI AVX512 AVX512_VBMI AVX512_VNNI AVX512_BF16 AMX_TILE AMX_INT8 AMX_BF16)
     endif()
     foreach(option IN LISTS options)
       if(kind STREQUAL "baseline" AND (INFERENCEGUARD_PREBUILT OR MSVC))
