@@ -51,7 +51,6 @@ const cpuid_bit known[] = {
     { "avx512bf16", 7, 1, 0, 5,  zmm },
     { "amx-tile",   7, 0, 3, 24, tiles },
     { "amx-int8",   7, 0, 3, 25, tiles },
-    { "amx-bf16",   7, 0, 3, 22, tiles },
 };
 
 void cpuid(int leaf, int subleaf, unsigned regs[4]) {
