@@ -18,8 +18,13 @@ endfunction()
 # To be called once ggml-cpu is defined.
 function(amend_ggml_amx)
   set(source "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/amx/mmq.cpp")
+  set_property(SOURCE "${source}" TARGET_DIRECTORY ggml-cpu APPEND PROPERTY COMPILE_DEFINITIONS
+    ggml_backend_amx_get_alloc_size=ggml_amx_matrix_alloc_size
+    ggml_backend_amx_convert_weight=ggml_amx_matrix_convert
+    ggml_backend_amx_mul_mat=ggml_amx_matrix_mul_mat)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     set_property(SOURCE "${source}" TARGET_DIRECTORY ggml-cpu APPEND PROPERTY COMPILE_OPTIONS
       -include "${CMAKE_CURRENT_SOURCE_DIR}/cmake/amx/tile-intrinsics.h")
   endif()
+  target_sources(ggml-cpu PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/native/ggml/amx_slices.cpp")
 endfunction()
