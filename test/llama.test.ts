@@ -62,7 +62,7 @@ describe("the llama.cpp decoder", () => {
 
 	test("a character cut between tokens is held back until it is whole", async () => {
 		const firstByte = 3; // of a vocabulary of bytes
-		await using guard = await InferenceGuard.load({ model: smallModel(folder, { vocab: firstByte + 256 }) });
+		await using guard = await InferenceGuard.load({ threads, model: smallModel(folder, { vocab: firstByte + 256 }) });
 		for (let seed = 0; seed < 20; seed++) {
 			const stream = guard.stream({ prompt: [1], strategy: "sample", maxTokens: 200, seed, temperature: 2 });
 			let streamed = "";
