@@ -122,10 +122,15 @@ function randomWeights(shape, type, generator) {
 	return Buffer.from(bytes.buffer);
 }
 
-/** A tensor of random single-precision weights, the same for the same name. */
-export function randomTensor(name, shape) {
+/**
+ * A tensor of random weights, the same for the same name.
+ * @param {string} name
+ * @param {number[]} shape
+ * @param {"f32" | "q8_0"} [type]
+ */
+export function randomTensor(name, shape, type = "f32") {
 	const generator = { state: [...name].reduce((seed, character) => (seed * 31 + character.charCodeAt(0)) | 0, 7) | 1 };
-	return { name, shape, type: /** @type {const} */ ("f32"), data: () => randomWeights(shape, "f32", generator) };
+	return { name, shape, type, data: () => randomWeights(shape, type, generator) };
 }
 
 /** SentencePiece-style vocabulary: unknown, BOS, EOS, bytes, then made-up words. */

@@ -1,5 +1,5 @@
-# Chooses ggml's CPU flags. GGML_NATIVE stays off: its AMX path raises SIGILL on some machines. A source build gets the
-# flags that this machine has (AMX never), a prebuilt binary the baseline AVX2 + FMA + F16C + BMI2. Every flag is set
+# Chooses ggml's CPU flags. GGML_NATIVE stays off, so that they are known. A source build gets the flags that this
+# machine has (AMX only where it runs), a prebuilt binary the baseline AVX2 + FMA + F16C + BMI2. Every flag is set
 # explicitly, because ggml's own defaults depend on the environment. The chosen set is compiled into the addon, which
 # checks it against the CPU before it runs anything else.
 include(CheckCXXSourceRuns)
@@ -7,12 +7,13 @@ include(CheckCXXSourceRuns)
 set(GGML_NATIVE OFF CACHE BOOL "" FORCE)
 set(INFERENCEGUARD_CPU_DEFINITIONS "")
 set(INFERENCEGUARD_CPU_OPTIONS "") # the same flags for our own arithmetic
-set(amx_flags GGML_AMX_TILE GGML_AMX_INT8 GGML_AMX_BF16)
-foreach(flag IN LISTS amx_flags)
-  set(${flag} OFF CACHE BOOL "" FORCE)
-endforeach()
 
 function(cpu_has feature result)
+  if(feature MATCHES "^amx")
+    amx_runs(runs)
+    set(${result} ${runs} PARENT_SCOPE)
+    return()
+  endif()
   string(REPLACE "." "_" name "${feature}")
   check_cxx_source_runs("int main() { __builtin_cpu_init(); return __builtin_cpu_supports(\"${feature}\") ? 0 : 1; }" CPU_HAS_${name})
   if(CPU_HAS_${name})
@@ -35,13 +36,16 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND NOT CMAKE_OSX_ARC
   set(extra_AVX512_VBMI avx512vbmi)
   set(extra_AVX512_VNNI avx512vnni)
   set(extra_AVX512_BF16 avx512bf16)
+  set(extra_AMX_TILE amx-tile)
+  set(extra_AMX_INT8 amx-int8)
+  set(GGML_AMX_BF16 OFF CACHE BOOL "" FORCE) # no kernel of ggml uses it
 
   set(chosen "")
   foreach(kind baseline extra)
     if(kind STREQUAL "baseline")
       set(options SSE42 AVX AVX2 FMA F16C BMI2)
     else()
-      set(options AVX_VNNI AVX512 AVX512_VBMI AVX512_VNNI AVX512_BF16)
+      set(options AVX_VNNI AVX512 AVX512_VBMI AVX512_VNNI AVX512_BF16 AMX_TILE AMX_INT8)
     endif()
     foreach(option IN LISTS options)
       if(kind STREQUAL "baseline" AND (INFERENCEGUARD_PREBUILT OR MSVC))

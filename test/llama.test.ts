@@ -23,6 +23,7 @@ describe("the llama.cpp decoder", () => {
 	test.each([
 		["an attention", smallModel],
 		["a recurrent", smallRecurrentModel],
+		["a quantised recurrent", (folder: string) => smallRecurrentModel(folder, "q8_0")],
 	])("with %s model forking, pruning and waves give what decoding afresh gives", async (_, model) => {
 		await using guard = await InferenceGuard.load({ threads, model: model(folder), cost: { lexicon: ["w300"] } });
 		const prompt = [1, 300, 301, 302, 303];
@@ -61,7 +62,7 @@ describe("the llama.cpp decoder", () => {
 
 	test("a character cut between tokens is held back until it is whole", async () => {
 		const firstByte = 3; // of a vocabulary of bytes
-		await using guard = await InferenceGuard.load({ model: smallModel(folder, { vocab: firstByte + 256 }) });
+		await using guard = await InferenceGuard.load({ threads, model: smallModel(folder, { vocab: firstByte + 256 }) });
 		for (let seed = 0; seed < 20; seed++) {
 			const stream = guard.stream({ prompt: [1], strategy: "sample", maxTokens: 200, seed, temperature: 2 });
 			let streamed = "";

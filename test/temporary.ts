@@ -19,8 +19,8 @@ export function smallModel(folder: string, options: Parameters<typeof writeRando
 }
 
 /** A Mamba model of random weights: recurrent, so that its sequences can be forked but not cut back. */
-export function smallRecurrentModel(folder: string): string {
-	const path = join(folder, "mamba.gguf");
+export function smallRecurrentModel(folder: string, type: "f32" | "q8_0" = "f32"): string {
+	const path = join(folder, `mamba-${type}.gguf`);
 	const [dim, inner, state, rank, kernel, vocab] = [32, 64, 8, 4, 4, 512];
 	const constant = (name: string, shape: number[], value: number) => ({
 		name,
@@ -30,7 +30,7 @@ export function smallRecurrentModel(folder: string): string {
 	});
 	const layer = (i: number) => [
 		constant(`blk.${i}.attn_norm.weight`, [dim], 1),
-		randomTensor(`blk.${i}.ssm_in.weight`, [dim, 2 * inner]),
+		randomTensor(`blk.${i}.ssm_in.weight`, [dim, 2 * inner], type),
 		randomTensor(`blk.${i}.ssm_conv1d.weight`, [kernel, inner]),
 		constant(`blk.${i}.ssm_conv1d.bias`, [inner], 0),
 		randomTensor(`blk.${i}.ssm_x.weight`, [inner, rank + 2 * state]),
@@ -38,7 +38,7 @@ export function smallRecurrentModel(folder: string): string {
 		constant(`blk.${i}.ssm_dt.bias`, [inner], 0.1),
 		constant(`blk.${i}.ssm_a`, [state, inner], -0.5),
 		constant(`blk.${i}.ssm_d`, [inner], 1),
-		randomTensor(`blk.${i}.ssm_out.weight`, [inner, dim]),
+		randomTensor(`blk.${i}.ssm_out.weight`, [inner, dim], type),
 	];
 	writeGguf(path, {
 		metadata: [

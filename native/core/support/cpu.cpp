@@ -31,6 +31,7 @@ struct cpuid_bit {
 
 const uint64_t ymm = 0x6;
 const uint64_t zmm = 0xe6;
+const uint64_t tiles = 0x60000;
 
 const cpuid_bit known[] = {
     { "sse4.2",     1, 0, 2, 20, 0   },
@@ -48,6 +49,8 @@ const cpuid_bit known[] = {
     { "avx512vbmi", 7, 0, 2, 1,  zmm },
     { "avx512vnni", 7, 0, 2, 11, zmm },
     { "avx512bf16", 7, 1, 0, 5,  zmm },
+    { "amx-tile",   7, 0, 3, 24, tiles },
+    { "amx-int8",   7, 0, 3, 25, tiles },
 };
 
 void cpuid(int leaf, int subleaf, unsigned regs[4]) {
