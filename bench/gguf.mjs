@@ -156,9 +156,10 @@ export function vocabulary(size) {
 }
 
 /**
- * A llama model of random weights with tied embeddings. The defaults make 44 million parameters.
+ * A llama model of random weights with tied embeddings. The defaults make 44 million parameters;
+ * `sharpness` is what its logits are multiplied with.
  * @param {string} path
- * @param {{ dim?: number, layers?: number, heads?: number, kvHeads?: number, ffn?: number, vocab?: number, context?: number, ropeBase?: number, type?: "f32" | "q8_0", seed?: number, metadata?: [string, string, any][] }} [shape]
+ * @param {{ dim?: number, layers?: number, heads?: number, kvHeads?: number, ffn?: number, vocab?: number, context?: number, ropeBase?: number, type?: "f32" | "q8_0", seed?: number, sharpness?: number, metadata?: [string, string, any][] }} [shape]
  */
 export function writeRandomLlama(
 	path,
@@ -173,14 +174,16 @@ export function writeRandomLlama(
 		ropeBase = 10000,
 		type = "q8_0",
 		seed = 1,
+		sharpness = 1,
 		metadata = [],
 	} = {},
 ) {
 	const generator = { state: seed | 1 };
 	const kvDim = (dim / heads) * kvHeads;
 	const weights = (name, shape) => ({ name, shape, type, data: () => randomWeights(shape, type, generator) });
-	const ones = (name) => ({ name, shape: [dim], type: "f32", data: () => Buffer.from(new Float32Array(dim).fill(1).buffer) });
-	const tensors = [weights("token_embd.weight", [dim, vocab]), ones("output_norm.weight")];
+	const same = (name, value) => ({ name, shape: [dim], type: "f32", data: () => Buffer.from(new Float32Array(dim).fill(value).buffer) });
+	const ones = (name) => same(name, 1);
+	const tensors = [weights("token_embd.weight", [dim, vocab]), same("output_norm.weight", sharpness)];
 	for (let layer = 0; layer < layers; layer++) {
 		const name = (part) => `blk.${layer}.${part}.weight`;
 		tensors.push(

@@ -1,7 +1,10 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { embeddedDefault, type GenerateOptions, InferenceGuard, type Reply } from "../lib/index.js";
 import { problems, promptToken } from "./tabular.js";
+import { smallModel, temporaryFolder } from "./temporary.js";
+
+const folder = temporaryFolder();
 
 const threads = 1;
 
@@ -91,6 +94,37 @@ describe("on a real model", () => {
 		expect((await waiting).tokens.length).toBeGreaterThan(0);
 	});
 
+	test("a generation for which there is no memory fails alone: what was held stays, and smaller ones go on", async () => {
+		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
+		const small = { prompt: "The old man opened the door", maxTokens: 16, candidates: 1, beams: 1, cachePrompt: true };
+		const before = await guard.generate({ ...small, seed: 1 });
+		const memory = vi.spyOn(process, "availableMemory").mockReturnValue(1);
+		const beside = guard.generate({ ...small, prompt: "Once upon a time", maxTokens: 8 });
+		const large = guard.generate({ ...small, maxTokens: 200, candidates: 64, startCandidates: 64, beams: 16 });
+		await expect(large).rejects.toMatchObject({ code: "KV_CAPACITY" });
+		memory.mockRestore();
+		await beside;
+		expect(decided(await guard.generate({ ...small, seed: 1 }))).toEqual(decided(before));
+	});
+
+	test("aborting ends the reading of a long prompt also beside another one", async () => {
+		await using guard = await InferenceGuard.load({ model: smallModel(folder, { context: 8192 }), threads });
+		const read = (length: number, signal?: AbortSignal) =>
+			guard.generate({
+				prompt: Array.from({ length }, (_, i) => 300 + (i % 100)),
+				strategy: "sample",
+				maxTokens: 1,
+				...(signal && { signal }),
+			});
+		const controller = new AbortController();
+		const ended: string[] = [];
+		const long = read(8000, controller.signal).catch(({ code }) => ended.push(code));
+		const short = read(3000).then(({ outcome }) => ended.push(outcome));
+		setTimeout(() => controller.abort(), 20);
+		await Promise.all([long, short]);
+		expect(ended).toEqual(["ABORTED", "unguarded"]);
+	});
+
 	test("disposing a guard ends all of them", async () => {
 		const guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const running = [0, 1, 2].map((i) => guard.generate({ ...options(i), maxTokens: 400, candidates: 16, startCandidates: 16 }));
@@ -98,6 +132,32 @@ describe("on a real model", () => {
 		await guard.dispose();
 		for (const one of running) await expect(one).rejects.toMatchObject({ code: "DISPOSED" });
 	});
+});
+
+test("aborting any of many generations, at any moment, leaves the others to end", async () => {
+	await fc.assert(
+		fc.asyncProperty(
+			problems(),
+			fc.array(fc.option(fc.nat({ max: 8 }), { nil: undefined }), { minLength: 4, maxLength: 40 }),
+			async ({ model, tokenCosts, budget }, aborts) => {
+				await using guard = await InferenceGuard.load({ model, cost: { tokenCosts }, budget });
+				const ends = aborts.map(async (turns, i) => {
+					const controller = new AbortController();
+					const end = guard.generate({ prompt: [promptToken], seed: i, maxTokens: 20, blockLength: 3, signal: controller.signal }).then(
+						() => "done",
+						({ code }) => code,
+					);
+					for (let turn = 0; turn < (turns ?? 0); turn++) await new Promise((resolve) => setImmediate(resolve));
+					if (turns !== undefined) controller.abort();
+					return await end;
+				});
+				for (const [i, end] of (await Promise.all(ends)).entries()) {
+					expect(aborts[i] === undefined ? ["done"] : ["done", "ABORTED"]).toContain(end);
+				}
+			},
+		),
+		{ numRuns: 100 },
+	);
 });
 
 describe("what was read before", () => {
@@ -114,6 +174,15 @@ describe("what was read before", () => {
 		const again = await guard.generate({ prompt: longer, ...turns });
 		expect(again.usage.cachedPromptTokens).toBe(longer.length - 1);
 		expect(again.text).toBe(second.text);
+	});
+
+	test("needs no room of its own beside the prompt that begins with it", async () => {
+		const prompt = Array.from({ length: 200 }, (_, i) => 300 + i);
+		const options = { prompt, maxTokens: 16, candidates: 1, beams: 1, cachePrompt: true };
+		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads, kvCells: 300 });
+		await guard.generate(options);
+		const { usage } = await guard.generate(options);
+		expect(usage.cachedPromptTokens).toBe(prompt.length - 1);
 	});
 
 	test("leads to the same response as reading it afresh", async () => {

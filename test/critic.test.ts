@@ -321,6 +321,13 @@ describe("a critic beside a guard", () => {
 			for (let k = 0; k < 3; k++) changed[Math.floor(random() * headerEnd)] = Math.floor(random() * 256);
 			await load(changed).catch((error) => expect(codes).toContain(error.code));
 		}
+		const key = "summary_width";
+		const width = Buffer.from(bytes);
+		const at = width.indexOf(key) + key.length + 4;
+		expect([6, 12]).toContain(width.readUInt32LE(at - 4)); // a float of 32 or 64 bits
+		if (width.readUInt32LE(at - 4) === 6) width.writeFloatLE(3, at);
+		else width.writeDoubleLE(3, at);
+		await expect(load(width)).rejects.toMatchObject({ code: "INVALID_CRITIC" }); // logits to read, but none named
 		const last = Buffer.from(bytes);
 		last.fill(0xff, bytes.length - 64); // weights that are no numbers
 		await expect(load(last)).rejects.toMatchObject({ code: "INVALID_CRITIC" });

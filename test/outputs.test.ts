@@ -1,7 +1,10 @@
+import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { embeddedDefault, type GenerateOptions, InferenceGuard } from "../lib/index.js";
+import { collectRollouts, embeddedDefault, type GenerateOptions, InferenceGuard, type LoadOptions, trainCritic } from "../lib/index.js";
+import { smallModel, temporaryFolder } from "./temporary.js";
 
 const threads = 1;
+const folder = temporaryFolder();
 const prompt = "The old man opened the door and";
 const guards = {
 	host: await InferenceGuard.load({ ...embeddedDefault, threads, outputs: "host" }),
@@ -83,5 +86,60 @@ describe("outputs cut down on the device", () => {
 		if (rare[0] + rare[1] > 0) chiSquare += (rare[0] - rare[1]) ** 2 / (rare[0] + rare[1]);
 		expect(categories).toBeGreaterThan(10);
 		expect(chiSquare).toBeLessThan(unlikely(categories));
+	});
+
+	/** The same guard with its outputs at home and on the device. */
+	async function onBothRoutes<T>(options: LoadOptions, use: (guard: InferenceGuard) => Promise<T>): Promise<{ host: T; device: T }> {
+		await using host = await InferenceGuard.load({ ...options, threads, outputs: "host" });
+		await using device = await InferenceGuard.load({ ...options, threads, outputs: "device" });
+		return { host: await use(host), device: await use(device) };
+	}
+
+	test("tokens of the tail come as often where it holds next to nothing before the temperature raises it", async () => {
+		const model = smallModel(folder, { vocab: 16_000, sharpness: 24 });
+		const drawn = await onBothRoutes({ model }, async (guard) => {
+			const logLikelihoods: number[] = [];
+			for (let token = 300; token < 312; token++) {
+				const options = { strategy: "bestOfN", candidates: 300, maxTokens: 1, trace: true, temperature: 5 } as const;
+				const { trace = [] } = await guard.generate({ prompt: [token], seed: token, ...options });
+				logLikelihoods.push(...trace.map(({ reward }) => reward as number));
+			}
+			const n = logLikelihoods.length;
+			const mean = logLikelihoods.reduce((a, b) => a + b) / n;
+			return { mean, squaredError: logLikelihoods.reduce((sum, value) => sum + (value - mean) ** 2, 0) / n ** 2 };
+		});
+		const standardError = Math.sqrt(drawn.host.squaredError + drawn.device.squaredError);
+		expect(Math.abs(drawn.host.mean - drawn.device.mean)).toBeLessThan(4 * standardError);
+	});
+
+	test("a critic that reads nothing but hidden states says the same", async () => {
+		const model = smallModel(folder);
+		const guarded: LoadOptions = { model, cost: { lexicon: ["w3*"] }, budget: 2, threads };
+		const rollouts = join(folder, "rollouts");
+		const prompts = Array.from({ length: 10 }, (_, i) => `w${300 + i}`);
+		await collectRollouts({ ...guarded, prompts, responses: 2, maxTokens: 8, stride: 4, out: rollouts });
+		const critic = join(folder, "hidden.gguf");
+		await trainCritic({ rollouts, out: critic, inputs: ["hidden"], width: 8, members: 2, threads, epochs: 1 });
+		const judged = await onBothRoutes({ ...guarded, critic }, async (guard) => {
+			const { trace = [] } = await guard.generate({
+				prompt: "w300",
+				seed: 1,
+				topK: 20,
+				maxTokens: 16,
+				blockLength: 4,
+				candidates: 4,
+				trace: true,
+			});
+			return trace.map(({ pSafe }) => pSafe).filter((pSafe) => pSafe !== null);
+		});
+		expect(judged.host.length).toBeGreaterThan(0);
+		expect(judged.device.length).toBe(judged.host.length);
+		for (const [i, pSafe] of judged.host.entries()) expect(judged.device[i]).toBeCloseTo(pSafe, 4);
+	});
+
+	test.each(["host", "device"] as const)("that are no numbers are an error, not a response: %s", async (outputs) => {
+		const model = smallModel(folder, { sharpness: Number.NaN });
+		await using guard = await InferenceGuard.load({ model, threads, outputs });
+		await expect(guard.generate({ prompt: [300], strategy: "sample", maxTokens: 4 })).rejects.toMatchObject({ code: "DECODE_FAILED" });
 	});
 });

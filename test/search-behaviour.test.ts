@@ -93,6 +93,22 @@ describe("steering", () => {
 		expect(reply.outcome).toBe("steered");
 	});
 
+	test("where nothing but the most probable response can come, it is refused without trying it again", async () => {
+		const model = letters({ a: { b: 0.9, a: 0.1 }, b: { a: 0.9, b: 0.1 } });
+		const load = { model, cost: costOf(model, { b: 1 }), budget: 0 };
+		const { outcome, usage } = await generate(load, {
+			prompt,
+			temperature: 0,
+			candidates: 1,
+			beams: 1,
+			retries: 2,
+			maxTokens: 8,
+			maxGeneratedTokens: 10_000,
+		});
+		expect(outcome).toBe("refused");
+		expect(usage.generatedTokens).toBeLessThanOrEqual(3 * 8); // the rounds of one block
+	});
+
 	test("the exact critic avoids the dead end without backtracking", async () => {
 		const model = letters({ a: { b: 0.7, c: 0.3 }, b: { d: 1 }, c: { c: 1 }, d: { d: 1 } }, { oracle: true });
 		const reply = await generate(

@@ -18,7 +18,7 @@ thread_local const ask_function * current_ask = nullptr;
 }
 
 guard_engine::guard_engine(guard_spec given, rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress)
-    : spec(std::move(given)), news(news), threads(make_threads(spec.decoder.n_threads)) {
+    : spec(std::move(given)), threads(make_threads(spec.decoder.n_threads)) {
     model_options device = spec.model;
     device.path.clear();
     scorers = std::make_unique<scorer_factory>(device, threads, spec.decoder.n_threads);
@@ -362,29 +362,26 @@ std::vector<float> guard_engine::layer_states(const std::vector<prompt_source> &
 }
 
 double guard_engine::bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t n_tokens, const cancel_flag & cancel) {
-    shared->forget();
-    steps->make_room(n_sequences + 1, n_prompt + int64_t(n_sequences) * n_tokens);
+    const std::unique_ptr<lane> own = shared->open();
+    const std::vector<token_id> nothing_known;
+    own->reserve(n_sequences + 1, n_prompt + int64_t(n_sequences) * n_tokens, nothing_known, cancel);
     std::vector<decode_item> prompt;
     for (int32_t t = 0; t < n_prompt; ++t) {
         prompt.push_back({ 0, t, 1 });
     }
     const auto begin = std::chrono::steady_clock::now();
-    steps->extend(prompt, cancel);
+    own->extend(prompt, cancel);
     for (seq_id seq = 1; seq <= n_sequences; ++seq) {
-        steps->fork(0, seq);
+        own->fork(0, seq);
     }
     for (int32_t t = 0; t < n_tokens; ++t) {
         std::vector<decode_item> items;
         for (seq_id seq = 1; seq <= n_sequences; ++seq) {
             items.push_back({ seq, n_prompt + t, 1 + (seq * 31 + t * 17) % (steps->n_vocab() - 1) });
         }
-        steps->step(items, {}, [](const output_row &) {}, cancel);
+        own->step(items, {}, [](const output_row &) {}, cancel);
     }
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    for (seq_id seq = 0; seq <= n_sequences; ++seq) {
-        steps->drop(seq);
-    }
-    return seconds;
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 }

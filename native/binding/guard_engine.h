@@ -150,7 +150,6 @@ class guard_engine {
 
   private:
     guard_spec                    spec;
-    rendezvous &                  news;
     std::shared_ptr<ggml_threadpool> threads;
     std::unique_ptr<scorer_factory> scorers;
     std::shared_ptr<loaded_model> model;

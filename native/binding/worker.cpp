@@ -149,11 +149,15 @@ void worker::run() {
             join_finished_helpers();
             return stopping ? helpers.empty() : may_start_next();
         };
-        if (engine && engine->shares()) {
+        const bool serves = engine && engine->shares();
+        if (serves) {
             engine->lanes().serve(ready);
         }
         {
             std::unique_lock<std::mutex> guard(news.lock);
+            if (serves && !ready()) {
+                continue; // the job was cancelled in between, and the lanes are still to be served
+            }
             news.changed.wait(guard, ready);
             if (stopping) {
                 break;

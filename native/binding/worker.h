@@ -1,9 +1,10 @@
 // worker.h owns one native thread and the queue to it: each guard has one, and so has a training run. Jobs run in the
-// order they came; generations that may share the model run side by side, the first on this thread, which makes every call on the
-// model, the others on threads of their own. Everything that happened goes back to JavaScript through one thread-safe function as events; it keeps the process alive only
-// while jobs are pending. Stopping is possible at any time, also while the environment is being torn down: running work
-// is cancelled, the thread joined and the engine freed. The workers of an environment know one another, so that all can
-// be stopped before the process exits: process.exit() runs no cleanup hooks, and destroys what a decode needs.
+// order they came; generations that may share the model run side by side, the first on this thread, which makes every call
+// on the model, the others on threads of their own. Everything that happened goes back to JavaScript through one
+// thread-safe function as events; it keeps the process alive only while jobs are pending. Stopping is possible at any time,
+// also while the environment is being torn down: running work is cancelled, the thread joined and the engine freed. The
+// workers of an environment know one another, so that all can be stopped before the process exits: process.exit() runs no
+// cleanup hooks, and destroys what a decode needs.
 #pragma once
 
 #include "guard_engine.h"

@@ -13,14 +13,13 @@ std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t
     const float top = max_of(logits, n_vocab);
     const double sum = exp_and_sum(logits, n_vocab, 1, top, p.data());
     const double total = top + std::log(sum);
-    const double least = -100; // of a token that the model excludes
     std::vector<float> summary;
     for (int32_t token : top_k(logits, n_vocab, k)) {
-        summary.push_back(float(std::max(least, logits[token] - total)));
+        summary.push_back(float(std::max(least_log_p, logits[token] - total)));
     }
     double entropy = 0;
     for (size_t i = 0; i < n_vocab; ++i) {
-        entropy -= p[i] / sum * std::max(least, logits[i] - total);
+        entropy -= p[i] / sum * std::max(least_log_p, logits[i] - total);
     }
     summary.push_back(float(entropy));
     summary.push_back(float(last_log_likelihood));

@@ -15,6 +15,8 @@ std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t
 
 const size_t n_summary_beside_top_k = 3;
 
+const double least_log_p = -100; // of a token that the model excludes
+
 struct feature_groups {
     bool hidden = true;
     bool logits = true;

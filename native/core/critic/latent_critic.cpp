@@ -29,7 +29,8 @@ critic_weights load_critic(const std::string & path) {
     w.features.groups.z = file.number("inputs.z") != 0;
     w.features.groups.position = file.number("inputs.position") != 0;
     w.features.n_embd = dimension(file, path, "hidden_width", 0);
-    w.features.n_summary = dimension(file, path, "summary_width", int(n_summary_beside_top_k));
+    const int least_summary = int(n_summary_beside_top_k) + (w.features.groups.logits ? 1 : 0);
+    w.features.n_summary = dimension(file, path, "summary_width", least_summary);
     w.budget_scale = file.numbers("budget_scale");
     w.features.n_constraints = int32_t(w.budget_scale.size());
     for (double scale : w.budget_scale) {
@@ -85,7 +86,7 @@ latent_critic::latent_critic(critic_weights given, int32_t n_embd, int32_t n_voc
                                                   (long long) model, what, (long long) critic));
         }
     };
-    const int32_t n_top = weights.features.n_summary - int32_t(n_summary_beside_top_k);
+    const int32_t n_top = int32_t(n_top_tokens());
     expect(weights.features.n_constraints == int32_t(n_constraints), "constraints", weights.features.n_constraints,
            int64_t(n_constraints));
     expect(!weights.features.groups.hidden || weights.features.n_embd == n_embd, "values of the hidden state",

@@ -44,7 +44,8 @@ using row_visitor = std::function<void(const output_row & row)>;
 // what a step is to bring home beside the logits
 struct step_wishes {
     bool               hidden = false;
-    std::vector<float> beside; // [items, n] what a critic on the device reads beside the model's own outputs; empty: it is not asked
+    bool               judged = false; // by the critic on the device, where there is one
+    std::vector<float> beside; // [items, n] what that critic reads beside the model's own outputs
 };
 
 // KV cells, in tokens
@@ -95,7 +96,7 @@ class sequence_decoder {
 class real_decoder : public sequence_decoder {
   public:
     // Makes room for sequences with ids below n_sequences and n_cells tokens in all; what is held stays. Throws KV_CAPACITY,
-    // and then nothing has changed.
+    // and then nothing has changed, or OUT_OF_MEMORY, and then nothing is held any more and there is room for nothing.
     virtual void make_room(int32_t n_sequences, int64_t n_cells) = 0;
 };
 

@@ -1,5 +1,7 @@
 #include "engine/device_rows.h"
 
+#include "critic/features.h"
+
 #include "ggml-cpp.h"
 
 #include <algorithm>
@@ -152,8 +154,7 @@ void device_rows::add_critic(ggml_context * ctx, ggml_cgraph * graph, ggml_tenso
     const int64_t n = logits->ne[1];
     graph_latents latents = { hidden, nullptr, nullptr, nullptr };
     if (critic->n_top() > 0) {
-        const float least = -100; // of a token that the model excludes
-        latents.top_log_p = ggml_clamp(ctx, pick.first(cut.log_p, critic->n_top()), least, 0);
+        latents.top_log_p = ggml_clamp(ctx, pick.first(cut.log_p, critic->n_top()), float(least_log_p), 0);
         // entropy = log sum exp - sum p * logit
         ggml_tensor * finite = ggml_clamp(ctx, ggml_cont(ctx, logits), -1e30f, 1e30f); // in place
         ggml_tensor * mean = ggml_sum_rows(ctx, ggml_mul(ctx, cut.p, finite));
@@ -202,6 +203,9 @@ void device_rows::fetch(size_t n_rows) {
     for (size_t row = 0; row < n_rows; ++row) {
         float *   values = &home_logits[row * size_t(n_head)];
         int32_t * tokens = &home_tokens[row * size_t(n_head)];
+        if (std::isnan(home_log_p[row])) {
+            continue; // numbers cannot be put in order where some are none
+        }
         for (size_t i = 0; i < order.size(); ++i) {
             order[i] = { values[i], tokens[i] };
         }

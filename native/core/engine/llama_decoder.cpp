@@ -22,10 +22,10 @@ llama_decoder::~llama_decoder() {
     llama_batch_free(batch);
 }
 
-void llama_decoder::check_memory(int64_t cells) const {
-    const memory_need need = model.memory_for(cells, available_bytes);
+void llama_decoder::check_memory(int64_t more_cells) const {
+    const memory_need need = model.memory_for(more_cells, available_bytes);
     if (!need.fits()) {
-        throw error("KV_CAPACITY", format("this generation needs %.1f GiB of KV cache, but %.1f GiB of memory are free; lower "
+        throw error("KV_CAPACITY", format("this generation needs %.1f GiB more of KV cache, but %.1f GiB of memory are free; lower "
                                           "candidates, beams, blockLength or maxTokens",
                                           need.needed_gib(), need.free_gib()));
     }
@@ -41,49 +41,73 @@ void llama_decoder::make_room(int32_t sequences, int64_t cells) {
     if (context && sequences <= n_sequences && cells <= n_cells) {
         return;
     }
-    const bool holds_anything = std::any_of(lengths.begin(), lengths.end(), [](int32_t n) { return n > 0; });
-    if (!holds_anything) {
-        make_context(std::max(sequences, n_sequences), std::max(cells, n_cells));
-        return;
-    }
-    check_memory(cells);
-    const std::vector<uint8_t> state = save_state();
     const int32_t old_sequences = n_sequences;
     const int64_t old_cells = n_cells;
+    check_memory(std::max(cells, old_cells) - old_cells);
+    const held_tokens held = save_held();
     try {
-        make_context(std::max(sequences, n_sequences), std::max(cells, n_cells));
-        restore_state(state);
-    } catch (const error &) {
-        make_context(old_sequences, old_cells);
-        restore_state(state);
+        reopen(std::max(sequences, old_sequences), std::max(cells, old_cells), held);
+    } catch (...) {
+        if (old_sequences > 0) {
+            put_back(old_sequences, old_cells, held);
+        }
         throw;
     }
 }
 
-std::vector<uint8_t> llama_decoder::save_state() {
-    std::vector<uint8_t> state(llama_state_get_size(context.get()));
-    state.resize(llama_state_get_data(context.get(), state.data(), state.size()));
-    return state;
+void llama_decoder::put_back(int32_t sequences, int64_t cells, const held_tokens & held) {
+    try {
+        reopen(sequences, cells, held);
+    } catch (...) {
+        lose_context();
+        throw error("OUT_OF_MEMORY", "there is not enough memory for a larger KV cache, nor any more for the one there was; run fewer "
+                                     "generations at once, or lower candidates, beams or maxTokens");
+    }
 }
 
-void llama_decoder::restore_state(const std::vector<uint8_t> & state) {
+void llama_decoder::reopen(int32_t sequences, int64_t cells, const held_tokens & held) {
+    lose_context();
+    make_context(sequences, cells);
+    restore(held);
+}
+
+llama_decoder::held_tokens llama_decoder::save_held() {
+    held_tokens held = { lengths, {} };
+    if (std::any_of(lengths.begin(), lengths.end(), [](int32_t n) { return n > 0; })) {
+        clear_llama_errors();
+        held.state.resize(llama_state_get_size(context.get()));
+        const size_t n_saved = llama_state_get_data(context.get(), held.state.data(), held.state.size());
+        if (n_saved == 0 || n_saved != held.state.size()) {
+            throw error("KV_CAPACITY", "llama.cpp could not save the KV cache to move it to a larger one: " + llama_errors());
+        }
+    }
+    return held;
+}
+
+void llama_decoder::restore(const held_tokens & held) {
+    if (held.state.empty()) {
+        return;
+    }
     size_t n_read = 0;
     try {
-        n_read = llama_state_set_data(context.get(), state.data(), state.size());
+        n_read = llama_state_set_data(context.get(), held.state.data(), held.state.size());
     } catch (const std::exception &) {
     }
-    if (n_read != state.size()) {
+    if (n_read != held.state.size()) {
         throw error("KV_CAPACITY", "llama.cpp could not move the KV cache to a larger one: " + llama_errors());
     }
+    std::copy(held.lengths.begin(), held.lengths.end(), lengths.begin());
 }
 
-void llama_decoder::make_context(int32_t sequences, int64_t cells) {
+void llama_decoder::lose_context() {
     context.reset();
     rows.reset();
     n_sequences = 0;
     n_cells = 0;
-    check_memory(cells);
+    lengths.clear();
+}
 
+void llama_decoder::make_context(int32_t sequences, int64_t cells) {
     llama_context_params params = llama_context_default_params();
     params.n_ctx = uint32_t(model.context_cells(cells, chunk));
     params.n_batch = chunk;
@@ -114,7 +138,7 @@ void llama_decoder::make_context(int32_t sequences, int64_t cells) {
     steering_is_set = steering.empty();
     n_sequences = sequences;
     n_cells = cells;
-    lengths.resize(size_t(sequences), 0);
+    lengths.assign(size_t(sequences), 0);
 }
 
 void llama_decoder::steer(std::vector<float> directions) {
@@ -165,7 +189,7 @@ void llama_decoder::extend(const std::vector<decode_item> & items, const cancel_
 // The critic's part of the graph comes and goes with the hidden states, whose setting makes llama.cpp build the graph anew.
 void llama_decoder::step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
                          const cancel_flag & cancel) {
-    const bool asks_critic = n_judged() > 0 && !wishes.beside.empty();
+    const bool asks_critic = n_judged() > 0 && wishes.judged;
     llama_set_embeddings(context.get(), with_hidden && (wishes.hidden || asks_critic));
     if (rows) {
         rows->expect(asks_critic || wishes.hidden || !with_hidden, wishes.beside);

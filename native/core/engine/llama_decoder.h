@@ -81,10 +81,18 @@ class llama_decoder : public real_decoder {
     std::vector<float>               steering;
     bool                             steering_is_set = true; // in the context
 
-    void check_memory(int64_t cells) const;
+    struct held_tokens {
+        std::vector<int32_t> lengths;
+        std::vector<uint8_t> state; // empty where nothing is held
+    };
+
+    void check_memory(int64_t more_cells) const;
+    void reopen(int32_t sequences, int64_t cells, const held_tokens & held);
+    void put_back(int32_t sequences, int64_t cells, const held_tokens & held);
     void make_context(int32_t sequences, int64_t cells);
-    std::vector<uint8_t> save_state();
-    void restore_state(const std::vector<uint8_t> & state);
+    void lose_context();
+    held_tokens save_held();
+    void restore(const held_tokens & held);
     void decode(const decode_item * items, size_t n, bool outputs, const cancel_flag & cancel);
     void repair();
     void set_steering();

@@ -85,22 +85,26 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
         }
     }
     std::vector<std::shared_ptr<lane_data>> served;
+    served.reserve(lanes.size());
     give_room(guard, served);
     guard.unlock();
     std::vector<lane_data *> extending, stepping;
     for (const auto & l : ready) {
-        apply_changes(*l);
-        switch (l->kind) {
-            case REQUEST_CALL:
-                attempt(*l, [&] { (*l->call)(); });
-                break;
-            case REQUEST_EXTEND:
-                extending.push_back(l.get());
-                break;
-            case REQUEST_STEP:
-                stepping.push_back(l.get());
-                break;
-        }
+        attempt(*l, [&] {
+            l->cancel->check();
+            apply_changes(*l);
+            switch (l->kind) {
+                case REQUEST_CALL:
+                    (*l->call)();
+                    break;
+                case REQUEST_EXTEND:
+                    extending.push_back(l.get());
+                    break;
+                case REQUEST_STEP:
+                    stepping.push_back(l.get());
+                    break;
+            }
+        });
     }
     extend_some(extending);
     step_all(stepping);
@@ -119,6 +123,10 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
 
 void shared_decoder::attempt(lane_data & l, const std::function<void()> & work) {
     try {
+        if (l.lost) {
+            throw error("OUT_OF_MEMORY", "the KV cache was lost while it grew for another generation: there is not enough memory for both; "
+                                         "run fewer generations at once, or lower candidates, beams or maxTokens");
+        }
         work();
     } catch (...) {
         l.failure = std::current_exception();
@@ -158,13 +166,11 @@ void shared_decoder::give_room(std::unique_lock<std::mutex> & guard, std::vector
 // False where the lanes at work leave too little; throws KV_CAPACITY where nobody else holds anything.
 bool shared_decoder::make_room(lane_data & l, int64_t n_planned) {
     const bool alone = n_planned == 0;
+    beginning  begun;
     for (;;) {
-        const int32_t n_taken = int32_t(std::count(taken.begin(), taken.end(), true));
-        int64_t       n_needed = n_planned + l.n_wanted;
-        for (const remains & r : kept) {
-            n_needed += int64_t(r.tokens.size());
-        }
-        const int32_t n_ids = n_taken + l.n_sequences;
+        begun = find_beginning(*l.prompt);
+        const int32_t n_ids = int32_t(std::count(taken.begin(), taken.end(), true)) + l.n_sequences;
+        const int64_t n_needed = n_planned + cells_for(l, begun);
         if (n_ids <= n_sequences && n_needed <= n_cells) {
             break;
         }
@@ -179,7 +185,8 @@ bool shared_decoder::make_room(lane_data & l, int64_t n_planned) {
             }
         }
         if (!kept.empty()) {
-            drop_oldest_kept();
+            const bool spares_first = kept.size() > 1 && kept[0].id == begun.source;
+            drop_kept(spares_first ? 1 : 0);
         } else if (!alone) {
             return false;
         } else {
@@ -194,7 +201,7 @@ bool shared_decoder::make_room(lane_data & l, int64_t n_planned) {
             l.ids.push_back(seq_id(id));
         }
     }
-    reuse_kept(l);
+    borrow(l, begun);
     return true;
 }
 
@@ -202,23 +209,62 @@ bool shared_decoder::make_room(lane_data & l, int64_t n_planned) {
 void shared_decoder::grow_to(int32_t sequences, int64_t cells) {
     sequences = std::max(sequences, n_sequences);
     const int64_t generous = std::max(cells, cells > n_cells ? n_cells * 3 / 2 : n_cells);
+    const auto try_cells = [&](int64_t n) {
+        try {
+            real.make_room(sequences, n);
+        } catch (const error & e) {
+            if (e.code == "OUT_OF_MEMORY") {
+                lose_everything();
+            }
+            throw;
+        }
+        n_cells = n;
+        n_sequences = sequences;
+    };
     try {
-        real.make_room(sequences, generous);
-        n_cells = generous;
+        try_cells(generous);
     } catch (const error & e) {
         if (e.code != "KV_CAPACITY" || generous == cells) {
             throw;
         }
-        real.make_room(sequences, std::max(cells, n_cells));
-        n_cells = std::max(cells, n_cells);
+        try_cells(std::max(cells, n_cells));
     }
-    n_sequences = sequences;
 }
 
-void shared_decoder::drop_oldest_kept() {
-    real.drop(kept.front().id);
-    taken[kept.front().id] = false;
-    kept.erase(kept.begin());
+void shared_decoder::lose_everything() {
+    n_sequences = 0;
+    n_cells = 0;
+    kept.clear();
+    taken.clear();
+    const std::lock_guard<std::mutex> guard(news.lock);
+    for (const auto & l : lanes) {
+        l->lost = !l->ids.empty();
+        l->ids.clear();
+    }
+}
+
+void shared_decoder::drop_kept(size_t i) {
+    real.drop(kept[i].id);
+    taken[kept[i].id] = false;
+    kept.erase(kept.begin() + std::ptrdiff_t(i));
+}
+
+int64_t shared_decoder::remains::n_lent() const {
+    int32_t most = 0;
+    for (const lane_data * borrower : borrowers) {
+        most = std::max(most, borrower->n_reused);
+    }
+    return most;
+}
+
+// With what is kept beside it; tokens that both hold are counted once.
+int64_t shared_decoder::cells_for(const lane_data & l, const beginning & begun) const {
+    int64_t n = l.n_wanted;
+    for (const remains & r : kept) {
+        const int64_t n_shared = r.id == begun.source ? begun.n_tokens : 0;
+        n += int64_t(r.tokens.size()) - std::max(r.n_lent(), n_shared);
+    }
+    return n;
 }
 
 void shared_decoder::forget() {
@@ -227,30 +273,33 @@ void shared_decoder::forget() {
         close_finished(guard);
     }
     while (!kept.empty()) {
-        drop_oldest_kept();
+        drop_kept(0);
     }
 }
 
 // The last token of a prompt is decoded in any case: its output is needed.
-void shared_decoder::reuse_kept(lane_data & l) {
-    const std::vector<token_id> & prompt = *l.prompt;
-    size_t best = 0;
-    auto   source = kept.end();
-    for (auto r = kept.begin(); r != kept.end() && !prompt.empty(); ++r) {
-        const size_t n = std::min(shared_tokens(r->tokens, prompt), prompt.size() - 1);
-        if (n > best && (n == r->tokens.size() || real.can_cut())) {
-            best = n;
-            source = r;
+shared_decoder::beginning shared_decoder::find_beginning(const std::vector<token_id> & prompt) const {
+    beginning best;
+    for (const remains & r : kept) {
+        const size_t n = prompt.empty() ? 0 : std::min(shared_tokens(r.tokens, prompt), prompt.size() - 1);
+        if (int32_t(n) > best.n_tokens && (n == r.tokens.size() || real.can_cut())) {
+            best = { r.id, int32_t(n) };
         }
     }
-    l.n_reused = int32_t(best);
-    if (best == 0) {
+    return best;
+}
+
+void shared_decoder::borrow(lane_data & l, const beginning & begun) {
+    l.n_reused = begun.n_tokens;
+    if (begun.n_tokens == 0) {
         return;
     }
+    const auto source = std::find_if(kept.begin(), kept.end(), [&](const remains & r) { return r.id == begun.source; });
     real.fork(source->id, l.ids[0]);
-    if (best < source->tokens.size()) {
+    if (size_t(begun.n_tokens) < source->tokens.size()) {
         real.cut(l.ids[0], l.n_reused);
     }
+    source->borrowers.push_back(&l);
     std::rotate(source, source + 1, kept.end());
 }
 
@@ -269,11 +318,14 @@ void shared_decoder::close_finished(std::unique_lock<std::mutex> & guard) {
     }
     guard.unlock();
     for (const auto & l : closed) {
-        apply_changes(*l);
+        attempt(*l, [&] { apply_changes(*l); });
+        for (remains & r : kept) {
+            r.borrowers.erase(std::remove(r.borrowers.begin(), r.borrowers.end(), l.get()), r.borrowers.end());
+        }
         for (size_t seq = 0; seq < l->ids.size(); ++seq) {
             const seq_id id = l->ids[seq];
-            if (seq_id(seq) == l->kept && !l->kept_tokens.empty()) {
-                keep_remains({ id, std::move(l->kept_tokens) });
+            if (seq_id(seq) == l->kept && !l->kept_tokens.empty() && !l->failure) {
+                keep_remains({ id, std::move(l->kept_tokens), {} });
             } else {
                 real.drop(id);
                 taken[id] = false;
@@ -285,23 +337,21 @@ void shared_decoder::close_finished(std::unique_lock<std::mutex> & guard) {
 }
 
 void shared_decoder::keep_remains(remains left) {
-    for (auto r = kept.begin(); r != kept.end();) { // what the new one begins with needs no copy of its own
-        if (shared_tokens(r->tokens, left.tokens) == r->tokens.size()) {
-            real.drop(r->id);
-            taken[r->id] = false;
-            r = kept.erase(r);
-        } else {
-            ++r;
+    for (size_t i = kept.size(); i-- > 0;) { // what the new one begins with needs no copy of its own
+        if (shared_tokens(kept[i].tokens, left.tokens) == kept[i].tokens.size()) {
+            drop_kept(i);
         }
     }
     kept.push_back(std::move(left));
     while (kept.size() > most_kept) {
-        drop_oldest_kept();
+        drop_kept(0);
     }
 }
 
 void shared_decoder::apply_changes(lane_data & l) {
-    for (const change & c : l.changes) {
+    applied.clear();
+    applied.swap(l.changes);
+    for (const change & c : applied) {
         switch (c.kind) {
             case CHANGE_FORK:
                 real.fork(l.ids[c.seq], l.ids[c.to]);
@@ -314,7 +364,6 @@ void shared_decoder::apply_changes(lane_data & l) {
                 break;
         }
     }
-    l.changes.clear();
 }
 
 namespace {
@@ -331,15 +380,15 @@ void shared_decoder::extend_some(const std::vector<lane_data *> & extending) {
         return;
     }
     const size_t share = std::max<size_t>(1, piece_of_prompt / extending.size());
-    batch.clear();
-    for (lane_data * l : extending) {
-        const size_t end = std::min(l->items->size(), l->n_extended + share);
-        for (; l->n_extended < end; ++l->n_extended) {
-            const decode_item & item = (*l->items)[l->n_extended];
-            batch.push_back({ l->ids[item.seq], item.position, item.token });
-        }
-    }
     try {
+        batch.clear();
+        for (lane_data * l : extending) {
+            const size_t end = std::min(l->items->size(), l->n_extended + share);
+            for (; l->n_extended < end; ++l->n_extended) {
+                const decode_item & item = (*l->items)[l->n_extended];
+                batch.push_back({ l->ids[item.seq], item.position, item.token });
+            }
+        }
         real.extend(batch, cancel_of(extending));
     } catch (...) {
         for (lane_data * l : extending) {
@@ -352,34 +401,16 @@ void shared_decoder::step_all(const std::vector<lane_data *> & stepping) {
     if (stepping.empty()) {
         return;
     }
-    struct place {
-        lane_data * owner;
-        size_t      index;
-    };
+    places.clear();
     batch.clear();
-    std::vector<place> places;
-    step_wishes        wishes;
-    size_t             n_beside = 0;
-    for (lane_data * l : stepping) {
-        for (size_t i = 0; i < l->items->size(); ++i) {
-            const decode_item & item = (*l->items)[i];
-            batch.push_back({ l->ids[item.seq], item.position, item.token });
-            places.push_back({ l, i });
-        }
-        wishes.hidden = wishes.hidden || l->wishes->hidden;
-        n_beside = l->items->empty() ? n_beside : std::max(n_beside, l->wishes->beside.size() / l->items->size());
-    }
-    for (lane_data * l : stepping) { // a lane that does not ask the critic gives it zeros
-        const std::vector<float> & beside = l->wishes->beside;
-        wishes.beside.insert(wishes.beside.end(), beside.begin(), beside.end());
-        wishes.beside.resize(wishes.beside.size() + l->items->size() * n_beside - beside.size(), 0);
-    }
+    wishes.hidden = wishes.judged = false;
+    wishes.beside.clear();
     const auto visit = [&](const output_row & row) {
         const place & p = places[row.index];
         output_row    own = row;
         own.index = p.index;
         own.hidden = p.owner->wishes->hidden ? row.hidden : nullptr;
-        own.judged = p.owner->wishes->beside.empty() ? nullptr : row.judged;
+        own.judged = p.owner->wishes->judged ? row.judged : nullptr;
         try {
             (*p.owner->visit)(own);
         } catch (...) {
@@ -388,11 +419,31 @@ void shared_decoder::step_all(const std::vector<lane_data *> & stepping) {
         }
     };
     try {
+        gather(stepping);
         real.step(batch, wishes, visit, cancel_of(stepping));
     } catch (...) {
         for (lane_data * l : stepping) {
             l->failure = std::current_exception();
         }
+    }
+}
+
+void shared_decoder::gather(const std::vector<lane_data *> & stepping) {
+    size_t n_beside = 0; // values per item
+    for (lane_data * l : stepping) {
+        for (size_t i = 0; i < l->items->size(); ++i) {
+            const decode_item & item = (*l->items)[i];
+            batch.push_back({ l->ids[item.seq], item.position, item.token });
+            places.push_back({ l, i });
+        }
+        wishes.hidden = wishes.hidden || l->wishes->hidden;
+        wishes.judged = wishes.judged || l->wishes->judged;
+        n_beside = std::max(n_beside, l->wishes->beside.size() / std::max<size_t>(1, l->items->size()));
+    }
+    for (lane_data * l : stepping) { // a lane that does not ask the critic gives it zeros
+        const std::vector<float> & beside = l->wishes->beside;
+        wishes.beside.insert(wishes.beside.end(), beside.begin(), beside.end());
+        wishes.beside.resize(wishes.beside.size() + l->items->size() * n_beside - beside.size(), 0);
     }
 }
 

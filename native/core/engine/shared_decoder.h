@@ -59,6 +59,7 @@ class shared_decoder {
         lane_state              state = LANE_COMPUTING;
         std::condition_variable served;
         std::exception_ptr      failure;
+        bool                    lost = false; // the decoder no longer holds its sequences
 
         std::vector<seq_id> ids; // of the lane's sequences in the decoder
         int64_t             n_planned = 0; // cells
@@ -81,8 +82,17 @@ class shared_decoder {
     };
 
     struct remains {
-        seq_id                id;
-        std::vector<token_id> tokens;
+        seq_id                         id;
+        std::vector<token_id>          tokens;
+        std::vector<const lane_data *> borrowers; // live lanes that begin with some of these tokens
+
+        int64_t n_lent() const;
+    };
+
+    // the beginning of a prompt that is at hand
+    struct beginning {
+        seq_id  source = -1; // of the remains; -1: there is none
+        int32_t n_tokens = 0;
     };
 
     real_decoder &                           real;
@@ -92,13 +102,22 @@ class shared_decoder {
     std::deque<std::shared_ptr<lane_data>>   waiting_for_room; // under the lock, first come first served
     bool                                     room_may_have_come = false; // since the last try
 
+    // an item of a batch
+    struct place {
+        lane_data * owner;
+        size_t      index; // among the owner's items
+    };
+
     // the owner's
-    std::vector<bool>     taken; // ids
-    std::vector<remains>  kept; // the longest unused first
-    int32_t               n_sequences = 0; // that the decoder has room for
-    int64_t               n_cells = 0;
+    std::vector<bool>        taken; // ids
+    std::vector<remains>     kept; // the longest unused first
+    int32_t                  n_sequences = 0; // that the decoder has room for
+    int64_t                  n_cells = 0;
+    std::vector<change>      applied; // changes
     std::vector<decode_item> batch;
-    std::mutex            failing; // of a lane, in a visit
+    std::vector<place>       places; // of the batch
+    step_wishes              wishes; // of all in the batch
+    std::mutex               failing; // of a lane, in a visit
 
     bool on_owner() const { return std::this_thread::get_id() == owner; }
     void request(const std::shared_ptr<lane_data> & l, lane_state state);
@@ -110,11 +129,15 @@ class shared_decoder {
     bool make_room(lane_data & l, int64_t n_planned);
     static void attempt(lane_data & l, const std::function<void()> & work);
     void grow_to(int32_t sequences, int64_t cells);
-    void drop_oldest_kept();
-    void reuse_kept(lane_data & l);
+    void lose_everything();
+    int64_t cells_for(const lane_data & l, const beginning & begun) const;
+    beginning find_beginning(const std::vector<token_id> & prompt) const;
+    void borrow(lane_data & l, const beginning & begun);
+    void drop_kept(size_t i);
     void apply_changes(lane_data & l);
     void extend_some(const std::vector<lane_data *> & extending);
     void step_all(const std::vector<lane_data *> & stepping);
+    void gather(const std::vector<lane_data *> & stepping);
 };
 
 // One search's view of the decoder. It may be used from one thread, which may be any.

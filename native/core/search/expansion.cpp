@@ -118,6 +118,7 @@ void expander::step(const std::vector<const path *> & owners, bool for_critic, c
     const bool on_device = for_critic && models.model.n_judged() > 0;
     step_wishes wishes;
     wishes.hidden = options.edits_hidden() || (for_critic && !on_device);
+    wishes.judged = on_device;
     items.clear();
     for (const path * p : owners) {
         items.push_back({ p->seq, last_position(*p), last_token(*p) });

@@ -163,7 +163,7 @@ class search_run {
             }
             const auto place = std::find(growing.begin(), growing.end(), &beam) - growing.begin();
             expand.release(beam);
-            if (options.enforces_budget() && size_t(place) >= sampled.n_sampled) {
+            if (options.enforces_budget() && !beam.tokens.empty() && size_t(place) >= sampled.n_sampled) {
                 spared.push_back(std::move(beam)); // nothing was sampled on top of it
             }
         }

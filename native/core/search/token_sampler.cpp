@@ -9,6 +9,7 @@ namespace ig {
 namespace {
 
 const size_t nucleus_guess = 512; // a nucleus of top-p rarely holds more tokens
+const double mass_error = 1e-5; // at most, relative, of what a device's floats say of the mass of a whole row
 
 bool truncates(const sampling_options & options) { return options.top_k > 0 || options.top_p < 1 || options.min_p > 0; }
 
@@ -161,9 +162,10 @@ bool token_sampler::list_from_head() {
         list_mass = 1;
         return true;
     }
-    const double tail = std::max(0.0, std::exp(head.log_sum_exp - head.logits[0]) - at_temperature_1);
+    const double total = std::exp(head.log_sum_exp - head.logits[0]);
+    const double tail = std::max(0.0, total - at_temperature_1);
     const size_t n_tail = source->n_vocab - head.n;
-    rest_mass = tail_bound(tail, n_tail, std::exp(head.logits[head.n - 1] - head.logits[0]), power);
+    rest_mass = tail_bound(tail + mass_error * total, n_tail, std::exp(head.logits[head.n - 1] - head.logits[0]), power);
     rest_known = n_tail == 0;
     if (rest_known) {
         rest_mass = 0;

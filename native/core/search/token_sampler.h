@@ -1,5 +1,5 @@
 // token_sampler.h owns how tokens are drawn from a row of logits. A row is read once and drawn from as often as needed. Where
-// only the head of a row came home, draws are exact all the same: a draw that falls into the tail fetches the whole row.
+// only the head of a row came home, draws are as from the whole row all the same: a draw that may fall into the tail fetches it.
 #pragma once
 
 #include "engine/decoder.h"
