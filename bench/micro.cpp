@@ -30,7 +30,10 @@ std::vector<float> random_row(size_t n) {
 }
 
 operation top_k_of(size_t n_vocab) {
-    return [row = random_row(n_vocab)] { sink = top_k(row.data(), row.size(), 20).back(); };
+    return [row = random_row(n_vocab), best = std::vector<int32_t>()]() mutable {
+        ig::top_k(row.data(), row.size(), 20, best);
+        sink = best.back();
+    };
 }
 
 operation log_sum_exp_of(size_t n_vocab) {

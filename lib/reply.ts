@@ -120,7 +120,11 @@ export interface Reply {
 		/** KV cells, in tokens: what the cache has room for (concurrent generations share it), and the most that prompt and live tree held. */
 		kvCells: { capacity: number; peak: number };
 	};
-	/** Milliseconds. `cost` is the time in cost and reward models that judge whole texts. */
+	/**
+	 * Milliseconds. `decode`: the model's steps, with sampling and the cost models that charge tokens, which read each row as it comes home,
+	 * and with waiting for generations that share the steps; with `outputs` on the device also the critic. `cost`: cost and reward models that
+	 * judge whole texts. `critic`: the critic where it does not run in the model's graph.
+	 */
 	timings: { prefill: number; decode: number; cost: number; critic: number; total: number };
 	engine: {
 		/** Version of llama.cpp. */

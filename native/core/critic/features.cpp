@@ -14,7 +14,9 @@ std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t
     const double sum = exp_and_sum(logits, n_vocab, 1, top, p.data());
     const double total = top + std::log(sum);
     std::vector<float> summary;
-    for (int32_t token : top_k(logits, n_vocab, k)) {
+    std::vector<int32_t> best;
+    top_k(logits, n_vocab, k, best);
+    for (int32_t token : best) {
         summary.push_back(float(std::max(least_log_p, logits[token] - total)));
     }
     double entropy = 0;

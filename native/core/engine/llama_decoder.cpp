@@ -199,14 +199,15 @@ void llama_decoder::step(const std::vector<decode_item> & items, const step_wish
         rows->fetch(items.size());
     }
     const float * hidden = wishes.hidden && with_hidden ? llama_get_embeddings(context.get()) : nullptr;
-    team.run(items.size(), [&](size_t i, size_t thread) {
+    const auto read = [&](size_t i, size_t thread) {
         output_row row = { i, i, thread, {}, hidden != nullptr ? hidden + i * size_t(n_embd()) : nullptr, nullptr };
         if (rows) {
             row.head = rows->head(i);
             row.judged = asks_critic ? rows->judged(i) : nullptr;
         }
         visit(row);
-    });
+    };
+    team.run(items.size(), std::ref(read));
 }
 
 void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, const cancel_flag & cancel) {

@@ -67,28 +67,41 @@ void shared_decoder::serve(const std::function<bool()> & done) {
 
 // Steps are gathered: nothing is served while a lane may still come with another one.
 bool shared_decoder::is_ready() const {
-    bool ready = room_may_have_come && !waiting_for_room.empty();
+    bool any = room_may_have_come && !waiting_for_room.empty();
     for (const auto & l : lanes) {
         if (l->state == LANE_COMPUTING) {
             return false;
         }
-        ready = ready || l->state == LANE_READY || (l->state == LANE_WAITS_FOR_ROOM && l->cancel->requested);
+        any = any || l->state == LANE_READY || (l->state == LANE_WAITS_FOR_ROOM && l->cancel->requested);
     }
-    return ready;
+    return any;
+}
+
+template <typename F> void shared_decoder::attempt(lane_data & l, F work) {
+    try {
+        if (l.lost) {
+            throw error("OUT_OF_MEMORY", "the KV cache was lost while it grew for another generation: there is not enough memory for both; "
+                                         "run fewer generations at once, or lower candidates, beams or maxTokens");
+        }
+        work();
+    } catch (...) {
+        l.failure = std::current_exception();
+    }
 }
 
 void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
-    std::vector<std::shared_ptr<lane_data>> ready;
+    ready.clear();
+    served.clear();
+    served.reserve(lanes.size());
     for (const auto & l : lanes) {
         if (l->state == LANE_READY) {
             ready.push_back(l);
         }
     }
-    std::vector<std::shared_ptr<lane_data>> served;
-    served.reserve(lanes.size());
-    give_room(guard, served);
+    give_room(guard);
     guard.unlock();
-    std::vector<lane_data *> extending, stepping;
+    extending.clear();
+    stepping.clear();
     for (const auto & l : ready) {
         attempt(*l, [&] {
             l->cancel->check();
@@ -106,8 +119,8 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
             }
         });
     }
-    extend_some(extending);
-    step_all(stepping);
+    extend_some();
+    step_all();
     guard.lock();
     for (const auto & l : ready) {
         const bool more = l->kind == REQUEST_EXTEND && !l->failure && l->n_extended < l->items->size();
@@ -119,22 +132,12 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
         l->state = LANE_COMPUTING;
         l->served.notify_all();
     }
-}
-
-void shared_decoder::attempt(lane_data & l, const std::function<void()> & work) {
-    try {
-        if (l.lost) {
-            throw error("OUT_OF_MEMORY", "the KV cache was lost while it grew for another generation: there is not enough memory for both; "
-                                         "run fewer generations at once, or lower candidates, beams or maxTokens");
-        }
-        work();
-    } catch (...) {
-        l.failure = std::current_exception();
-    }
+    ready.clear();
+    served.clear();
 }
 
 // First come, first served; the aborted ones leave the queue.
-void shared_decoder::give_room(std::unique_lock<std::mutex> & guard, std::vector<std::shared_ptr<lane_data>> & served) {
+void shared_decoder::give_room(std::unique_lock<std::mutex> & guard) {
     for (auto at = waiting_for_room.begin(); at != waiting_for_room.end();) {
         if ((*at)->cancel->requested) {
             attempt(**at, [&] { (*at)->cancel->check(); });
@@ -375,7 +378,7 @@ template <typename L> const cancel_flag & cancel_of(const std::vector<L *> & som
 
 }
 
-void shared_decoder::extend_some(const std::vector<lane_data *> & extending) {
+void shared_decoder::extend_some() {
     if (extending.empty()) {
         return;
     }
@@ -397,7 +400,7 @@ void shared_decoder::extend_some(const std::vector<lane_data *> & extending) {
     }
 }
 
-void shared_decoder::step_all(const std::vector<lane_data *> & stepping) {
+void shared_decoder::step_all() {
     if (stepping.empty()) {
         return;
     }
@@ -419,7 +422,7 @@ void shared_decoder::step_all(const std::vector<lane_data *> & stepping) {
         }
     };
     try {
-        gather(stepping);
+        gather();
         real.step(batch, wishes, visit, cancel_of(stepping));
     } catch (...) {
         for (lane_data * l : stepping) {
@@ -428,7 +431,7 @@ void shared_decoder::step_all(const std::vector<lane_data *> & stepping) {
     }
 }
 
-void shared_decoder::gather(const std::vector<lane_data *> & stepping) {
+void shared_decoder::gather() {
     size_t n_beside = 0; // values per item
     for (lane_data * l : stepping) {
         for (size_t i = 0; i < l->items->size(); ++i) {

@@ -114,6 +114,10 @@ class shared_decoder {
     int32_t                  n_sequences = 0; // that the decoder has room for
     int64_t                  n_cells = 0;
     std::vector<change>      applied; // changes
+
+    // the owner's, of the requests that are being served
+    std::vector<std::shared_ptr<lane_data>> ready, served;
+    std::vector<lane_data *> extending, stepping;
     std::vector<decode_item> batch;
     std::vector<place>       places; // of the batch
     step_wishes              wishes; // of all in the batch
@@ -125,9 +129,9 @@ class shared_decoder {
     void serve_ready(std::unique_lock<std::mutex> & guard);
     void close_finished(std::unique_lock<std::mutex> & guard);
     void keep_remains(remains left);
-    void give_room(std::unique_lock<std::mutex> & guard, std::vector<std::shared_ptr<lane_data>> & served);
+    void give_room(std::unique_lock<std::mutex> & guard);
     bool make_room(lane_data & l, int64_t n_planned);
-    static void attempt(lane_data & l, const std::function<void()> & work);
+    template <typename F> static void attempt(lane_data & l, F work);
     void grow_to(int32_t sequences, int64_t cells);
     void lose_everything();
     int64_t cells_for(const lane_data & l, const beginning & begun) const;
@@ -135,9 +139,9 @@ class shared_decoder {
     void borrow(lane_data & l, const beginning & begun);
     void drop_kept(size_t i);
     void apply_changes(lane_data & l);
-    void extend_some(const std::vector<lane_data *> & extending);
-    void step_all(const std::vector<lane_data *> & stepping);
-    void gather(const std::vector<lane_data *> & stepping);
+    void extend_some();
+    void step_all();
+    void gather();
 };
 
 // One search's view of the decoder. It may be used from one thread, which may be any.

@@ -109,11 +109,11 @@ void token_sampler::read_whole(const token_counts * tried, double penalty) {
         rest_mass = kept;
         return;
     }
-    std::vector<int32_t> best = top_k(x, n, has_top_k ? size_t(options.top_k) : nucleus_guess);
+    top_k(x, n, has_top_k ? size_t(options.top_k) : nucleus_guess, tokens);
     const auto weigh = [&] {
         weights.clear();
         double mass = 0;
-        for (int32_t token : best) {
+        for (token_id token : tokens) {
             weights.push_back(rest[token]);
             mass += rest[token];
         }
@@ -121,24 +121,24 @@ void token_sampler::read_whole(const token_counts * tried, double penalty) {
     };
     double mass = weigh();
     if (!has_top_k && mass < options.top_p * all) {
-        best = top_k(x, n, n);
+        top_k(x, n, n, tokens);
         mass = weigh();
     }
-    list_from(best, best.size(), has_top_k ? mass : all);
+    truncate_list(has_top_k ? mass : all);
 }
 
-// Keeps the nucleus of the n best tokens, whose weights stand in `weights`; `all` is what top-p is a share of.
-void token_sampler::list_from(const std::vector<int32_t> & best, size_t n, double all) {
+// Keeps the nucleus of the list, which is in order; `all` is what top-p is a share of.
+void token_sampler::truncate_list(double all) {
     list_mass = 0;
     size_t kept = 0;
-    for (; kept < n; ++kept) {
+    for (; kept < tokens.size(); ++kept) {
         const bool in_nucleus = kept == 0 || options.top_p == 1 || list_mass < options.top_p * all;
         if (!in_nucleus || weights[kept] < options.min_p) {
             break;
         }
         list_mass += weights[kept];
     }
-    tokens.assign(best.begin(), best.begin() + kept);
+    tokens.resize(kept);
     weights.resize(kept);
 }
 
@@ -181,13 +181,13 @@ bool token_sampler::list_from_head() {
     if (!ends_in_head || !share_is_known) {
         return false;
     }
-    const size_t n = has_top_k ? size_t(options.top_k) : head.n;
-    double best_mass = 0;
-    for (size_t i = 0; i < n; ++i) {
-        best_mass += weights[i];
+    double all = mass + (power == 1 ? tail : 0);
+    if (has_top_k) {
+        tokens.resize(size_t(options.top_k));
+        weights.resize(tokens.size());
+        all = sum_of(weights.data(), weights.size());
     }
-    const std::vector<int32_t> best(tokens.begin(), tokens.begin() + std::ptrdiff_t(n));
-    list_from(best, n, has_top_k ? best_mass : mass + (power == 1 ? tail : 0));
+    truncate_list(all);
     rest_mass = 0;
     rest_known = true;
     return true;
@@ -240,7 +240,9 @@ std::vector<sampled_token> token_sampler::best(size_t k) {
     if (row == nullptr) {
         fetch_row();
     }
-    for (int32_t token : top_k(scaled_row != nullptr ? scaled_row : row, source->n_vocab, k)) {
+    std::vector<int32_t> order;
+    top_k(scaled_row != nullptr ? scaled_row : row, source->n_vocab, k, order);
+    for (int32_t token : order) {
         result.push_back({ token, log_likelihood(token) });
     }
     return result;

@@ -57,7 +57,7 @@ class token_sampler {
     void list_nothing();
     void read_whole(const token_counts * tried, double penalty);
     bool list_from_head();
-    void list_from(const std::vector<int32_t> & best, size_t n, double all);
+    void truncate_list(double all);
     void fetch_rest();
     void fetch_row();
     const float * scale(const token_counts * tried, double penalty);

@@ -107,12 +107,12 @@ double exp_and_sums(const float * x, size_t n, float shift, float * out, std::ve
 }
 
 // Keeps the k best so far and looks at a block of values only if its largest may belong to them.
-std::vector<int32_t> top_k(const float * x, size_t n, size_t k) {
+void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best) {
     k = std::min(k, n);
     const auto larger = [x](int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; };
-    std::vector<int32_t> best;
+    best.clear();
     if (k == 0) {
-        return best;
+        return;
     }
     const size_t room = 2 * k;
     best.reserve(room);
@@ -139,7 +139,6 @@ std::vector<int32_t> top_k(const float * x, size_t n, size_t k) {
     }
     std::sort(best.begin(), best.end(), larger);
     best.resize(k);
-    return best;
 }
 
 size_t draw(const float * weights, size_t n, double total, double u) {

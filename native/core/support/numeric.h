@@ -34,8 +34,8 @@ double log_sum_exp(const float * x, size_t n, float * scratch);
 // index of the largest value; the first one on ties
 size_t argmax(const float * x, size_t n);
 
-// indices of the k largest values in descending order; the lower index first on ties
-std::vector<int32_t> top_k(const float * x, size_t n, size_t k);
+// Fills `best` with the indices of the k largest values in descending order; the lower index first on ties.
+void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best);
 
 // index i drawn with probability weights[i] / total, for u in [0, 1)
 size_t draw(const float * weights, size_t n, double total, double u);
