@@ -12,11 +12,13 @@ namespace {
 
 const size_t lanes = 16;
 
-// exp for x <= 0; everything below -87 counts as exp(-87), which is 0 for a probability in single precision
+// exp for x <= 0; everything below -87 counts as exp(-87), which is 0 for a probability in single precision. What is no number
+// stays none.
 inline float exp_nonpositive(float x) {
+    const float number = x >= -87.0f ? x : -87.0f;
     x = x < -87.0f ? -87.0f : x;
     // x = n ln2 + r, |r| <= ln2 / 2
-    const float shifted = x * 1.44269504f + 12582912.0f; // rounds to the nearest integer
+    const float shifted = number * 1.44269504f + 12582912.0f; // rounds to the nearest integer
     const float n = shifted - 12582912.0f;
     const float r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
     float p = 1.0f / 720.0f;
