@@ -54,7 +54,9 @@ void token_sampler::fetch_row() {
     row = source->whole();
     rest.resize(source->n_vocab);
     if (source->head.n == 0) {
-        log_total = log_sum_exp(row, source->n_vocab, rest.data());
+        const float peak = max_of(row, source->n_vocab);
+        row_mass = exp_and_sums(row, source->n_vocab, peak, rest.data(), rest_chunks);
+        log_total = peak + std::log(row_mass);
     }
     if (!std::isfinite(log_total)) {
         throw error("DECODE_FAILED", "the logits that a token is drawn from are no numbers; the model or a critic's steps have overflowed");
@@ -88,7 +90,8 @@ void token_sampler::read_whole(const token_counts * tried, double penalty) {
         list_mass = 1;
         return;
     }
-    const double all = exp_and_sums(x, n, max_of(x, n), rest.data(), rest_chunks);
+    const bool weighed = x == row && source->head.n == 0; // by fetch_row
+    const double all = weighed ? row_mass : exp_and_sums(x, n, max_of(x, n), rest.data(), rest_chunks);
     if (!truncates(options)) {
         everything = true;
         rest_mass = all;

@@ -41,6 +41,7 @@ class token_sampler {
     const float *      row = nullptr; // the whole row; null while its head is enough
     const float *      scaled_row = nullptr; // behind temperature and penalty
     double             log_total = 0; // of the row as it is
+    double             row_mass = 0; // of a row that came home whole, in units of its largest probability
 
     // what draws come from: a list of tokens, then everything else
     std::vector<token_id> tokens;
