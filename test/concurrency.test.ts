@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { embeddedDefault, type GenerateOptions, InferenceGuard, type Reply } from "../lib/index.js";
+import { inChild } from "./child.js";
 import { problems, promptToken } from "./tabular.js";
-import { smallModel, temporaryFolder } from "./temporary.js";
+import { smallModel, smallRecurrentModel, smallSlidingModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
 
@@ -94,7 +95,7 @@ describe("on a real model", () => {
 		expect((await waiting).tokens.length).toBeGreaterThan(0);
 	});
 
-	test("a generation for which there is no memory fails alone: what was held stays, and smaller ones go on", async () => {
+	test("a generation for which there is no memory fails alone, and smaller ones go on", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const small = { prompt: "The old man opened the door", maxTokens: 16, candidates: 1, beams: 1, cachePrompt: true };
 		const before = await guard.generate({ ...small, seed: 1 });
@@ -105,6 +106,38 @@ describe("on a real model", () => {
 		memory.mockRestore();
 		await beside;
 		expect(decided(await guard.generate({ ...small, seed: 1 }))).toEqual(decided(before));
+	});
+
+	test.skipIf(process.platform !== "linux")("a cache that could not grow is put back with what it held", async () => {
+		const model = JSON.stringify(smallModel(folder, { context: 100_000 }));
+		const { status, stdout, stderr } = await inChild(`
+			import { readFileSync } from "node:fs";
+			import { execFileSync } from "node:child_process";
+			let open;
+			const opened = new Promise((resolve) => { open = resolve; });
+			let asked = 0;
+			const cost = async (candidates) => {
+				if (asked++ === 0) await opened;
+				return candidates.map(() => 0);
+			};
+			const guard = await InferenceGuard.load({ model: ${model}, threads: 1, budget: 1, cost });
+			const prompt = Array.from({ length: 40 }, (_, i) => 300 + i);
+			const small = { prompt, maxTokens: 24, candidates: 2, startCandidates: 2, beams: 1, blockLength: 8, seed: 1 };
+			const waiting = guard.generate(small);
+			while (asked === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+			process.availableMemory = () => 0; // unknown
+			const size = Number(readFileSync("/proc/self/status", "utf8").match(/VmSize:\\s+(\\d+)/)[1]) * 1024;
+			execFileSync("prlimit", ["--pid=" + process.pid, "--as=" + (size + 100 * 2 ** 20)]);
+			const large = guard.generate({ ...small, maxTokens: 20_000, beams: 32, candidates: 64, blockLength: 20_000 }).catch((error) => error);
+			setTimeout(open, 300); // meanwhile the cache has been tried to grow
+			const { text } = await waiting;
+			const { code, message } = await large;
+			const again = await guard.generate(small);
+			console.log(JSON.stringify({ code, message, same: again.text === text }));
+			await guard.dispose();
+		`);
+		expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+		expect(JSON.parse(stdout)).toEqual({ code: "KV_CAPACITY", message: expect.stringContaining("could not create a context"), same: true });
 	});
 
 	test("aborting ends the reading of a long prompt also beside another one", async () => {
@@ -176,6 +209,21 @@ describe("what was read before", () => {
 		expect(again.text).toBe(second.text);
 	});
 
+	test("leads to the same response also where the model's windows slide", async () => {
+		const model = smallSlidingModel(folder);
+		const tokens = (from: number, length: number) => Array.from({ length }, (_, i) => 300 + ((from + i * 7) % 200));
+		const options = { maxTokens: 24, candidates: 8, startCandidates: 8, beams: 2, blockLength: 8, seed: 3, retries: 1, cachePrompt: true };
+		await using guard = await InferenceGuard.load({ model, threads });
+		await using fresh = await InferenceGuard.load({ model, threads });
+		const first = [...tokens(0, 60), ...tokens(9, 40)];
+		await guard.generate({ ...options, strategy: "bestOfN", prompt: first });
+		await guard.generate({ ...options, strategy: "bestOfN", prompt: tokens(5, 300), candidates: 16, startCandidates: 16 });
+		for (const prompt of [[...tokens(0, 60), ...tokens(100, 20)], tokens(0, 30)]) {
+			const again = await guard.generate({ ...options, strategy: "beam", prompt });
+			expect(decided(again)).toEqual(decided(await fresh.generate({ ...options, strategy: "beam", prompt, cachePrompt: false })));
+		}
+	});
+
 	test("needs no room of its own beside the prompt that begins with it", async () => {
 		const prompt = Array.from({ length: 200 }, (_, i) => 300 + i);
 		const options = { prompt, maxTokens: 16, candidates: 1, beams: 1, cachePrompt: true };
@@ -218,4 +266,13 @@ test("KV cells follow the live tree, not the number of candidates times the leng
 	expect(usage.kvCells.peak).toBeLessThanOrEqual(liveTree);
 	expect(usage.kvCells.capacity).toBeGreaterThanOrEqual(usage.kvCells.peak);
 	expect(usage.kvCells.capacity).toBeLessThan(usage.promptTokens + candidates * maxTokens);
+});
+
+test("several threads read the rows of a recurrent model, whose steps are split, as one does", async () => {
+	const model = smallRecurrentModel(folder);
+	const options = { prompt: [300, 301], strategy: "beam", candidates: 6, beams: 3, blockLength: 2, maxTokens: 12, seed: 1 } as const;
+	await using one = await InferenceGuard.load({ model, threads: 1 });
+	await using two = await InferenceGuard.load({ model, threads: 2 });
+	const expected = await one.generate(options);
+	for (let i = 0; i < 4; i++) expect(decided(await two.generate(options))).toEqual(decided(expected));
 });

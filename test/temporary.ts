@@ -18,6 +18,48 @@ export function smallModel(folder: string, options: Parameters<typeof writeRando
 	return path;
 }
 
+/** A Gemma 3 model of random weights, whose layers see a window of 16 tokens but for every sixth. */
+export function smallSlidingModel(folder: string): string {
+	const path = join(folder, "gemma3.gguf");
+	const [dim, heads, headDim, ffn, vocab] = [64, 4, 16, 128, 512];
+	const ones = (name: string, width: number) => ({
+		name,
+		shape: [width],
+		type: "f32" as const,
+		data: () => Buffer.from(new Float32Array(width).fill(1).buffer),
+	});
+	const layer = (i: number) => [
+		...["attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"].map((name) => ones(`blk.${i}.${name}.weight`, dim)),
+		...["attn_q_norm", "attn_k_norm"].map((name) => ones(`blk.${i}.${name}.weight`, headDim)),
+		...["attn_q", "attn_k", "attn_v", "attn_output"].map((name) => randomTensor(`blk.${i}.${name}.weight`, [dim, heads * headDim])),
+		randomTensor(`blk.${i}.ffn_gate.weight`, [dim, ffn]),
+		randomTensor(`blk.${i}.ffn_up.weight`, [dim, ffn]),
+		randomTensor(`blk.${i}.ffn_down.weight`, [ffn, dim]),
+	];
+	writeGguf(path, {
+		metadata: [
+			["general.architecture", "string", "gemma3"],
+			["gemma3.context_length", "u32", 512],
+			["gemma3.embedding_length", "u32", dim],
+			["gemma3.block_count", "u32", 6],
+			["gemma3.feed_forward_length", "u32", ffn],
+			["gemma3.attention.head_count", "u32", heads],
+			["gemma3.attention.head_count_kv", "u32", heads],
+			["gemma3.attention.key_length", "u32", headDim],
+			["gemma3.attention.value_length", "u32", headDim],
+			["gemma3.attention.sliding_window", "u32", 16],
+			["gemma3.attention.layer_norm_rms_epsilon", "f32", 1e-6],
+			...vocabulary(vocab),
+		] as [string, string, unknown][],
+		tensors: [
+			randomTensor("token_embd.weight", [dim, vocab]),
+			ones("output_norm.weight", dim),
+			...Array.from({ length: 6 }, (_, i) => layer(i)).flat(),
+		],
+	});
+	return path;
+}
+
 /** A Mamba model of random weights: recurrent, so that its sequences can be forked but not cut back. */
 export function smallRecurrentModel(folder: string, type: "f32" | "q8_0" = "f32"): string {
 	const path = join(folder, `mamba-${type}.gguf`);

@@ -1,5 +1,6 @@
 #include "engine/causal_reader.h"
 
+#include "engine/llama_backend.h"
 #include "support/error.h"
 
 #include <algorithm>
@@ -8,15 +9,9 @@ namespace ig {
 
 namespace {
 
-const int32_t chunk = 512; // tokens per llama_decode
 const size_t  widest_wave = 64; // texts
 const size_t  narrowest_wave = 8;
 const int64_t room_to_grow = 256; // tokens per text that are not shared
-
-size_t shared_tokens(const std::vector<token_id> & a, const std::vector<token_id> & b) {
-    const size_t n = std::min(a.size(), b.size());
-    return size_t(std::mismatch(a.begin(), a.begin() + n, b.begin()).first - a.begin());
-}
 
 // tokens that may come from elsewhere: the output of the last ones is asked for
 size_t n_before_outputs(const token_sequence & s) { return s.tokens.size() - s.n_outputs; }
@@ -59,12 +54,12 @@ void causal_reader::read_wave(std::vector<reading> wave, const row_function & ro
         }
         const int64_t cells = std::max(shape.n_cells, 2 * longest + int64_t(wave.size()) * room_to_grow);
         forget();
-        make_context({ model->context_cells(cells, chunk), chunk, n_sequences, n_sequences });
+        make_context({ model->context_cells(cells, tokens_per_decode), tokens_per_decode, n_sequences, n_sequences });
         slots.assign(size_t(n_sequences), {});
     }
     try {
         while (!try_wave(wave, row)) {
-            const batch_shape larger = { model->context_cells(2 * shape.n_cells, chunk), chunk, shape.n_sequences, shape.n_outputs };
+            const batch_shape larger = { model->context_cells(2 * shape.n_cells, tokens_per_decode), tokens_per_decode, shape.n_sequences, shape.n_outputs };
             forget();
             make_context(larger);
             slots.assign(size_t(larger.n_sequences), {});
@@ -214,6 +209,7 @@ bool causal_reader::make_room() {
 
 void causal_reader::keep(const std::vector<reading> & wave) {
     llama_memory_t memory = llama_get_memory(context.get());
+    const size_t window = size_t(llama_model_n_swa(model->get())); // 0: none slides
     for (const reading & r : wave) {
         slot & own = slots[r.seq];
         own.in_use = false;
@@ -222,7 +218,8 @@ void causal_reader::keep(const std::vector<reading> & wave) {
         const bool known = n <= r.n_held || std::any_of(slots.begin(), slots.end(), [&](const slot & other) {
             return other.tokens.size() >= n && std::equal(other.tokens.begin(), other.tokens.begin() + n, r.sequence->tokens.begin());
         });
-        if (known) {
+        const bool beginning_is_gone = window > 0 && r.sequence->tokens.size() > window;
+        if (known || beginning_is_gone) {
             drop(r.seq);
             continue;
         }

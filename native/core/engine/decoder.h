@@ -6,6 +6,7 @@
 #include "safety/cost_model.h"
 #include "support/cancel.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -39,6 +40,12 @@ struct output_row {
     const float * judged; // what the critic says of it, null unless the critic runs on the device
 };
 
+// how many tokens both begin with
+inline size_t shared_tokens(const std::vector<token_id> & a, const std::vector<token_id> & b) {
+    const size_t n = std::min(a.size(), b.size());
+    return size_t(std::mismatch(a.begin(), a.begin() + std::ptrdiff_t(n), b.begin()).first - a.begin());
+}
+
 using row_visitor = std::function<void(const output_row & row)>;
 
 // what a step is to bring home beside the logits
@@ -69,7 +76,7 @@ class sequence_decoder {
     virtual void fork(seq_id from, seq_id to) = 0;
     virtual void drop(seq_id seq) = 0;
 
-    // Shortens a sequence, where the model's memory can be cut.
+    // Shortens a sequence, where the model's memory can be cut: recurrent memory cannot, and a sliding window has lost what is needed.
     virtual bool can_cut() const = 0;
     virtual void cut(seq_id seq, int32_t length) = 0;
 

@@ -10,7 +10,6 @@ namespace ig {
 
 namespace {
 
-const size_t chunk = 512; // tokens per llama_decode
 const char * const output_prefix = "l_out-";
 
 }
@@ -36,16 +35,16 @@ void layer_reader::reserve(size_t n_tokens, uint64_t available_bytes) {
     if (context && n_tokens <= llama_n_ctx(context.get())) {
         return;
     }
-    const memory_need need = model.memory_for(int64_t(std::max(n_tokens, chunk)), available_bytes);
+    const memory_need need = model.memory_for(int64_t(std::max(n_tokens, size_t(tokens_per_decode))), available_bytes);
     if (!need.fits()) {
         throw error("KV_CAPACITY", format("reading the hidden states of a prompt needs %.1f GiB of KV cache, but %.1f GiB of memory are "
                                           "free; shorten the prompt",
                                           need.needed_gib(), need.free_gib()));
     }
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = uint32_t(model.context_cells(int64_t(n_tokens), chunk));
-    params.n_batch = chunk;
-    params.n_ubatch = chunk;
+    params.n_ctx = uint32_t(model.context_cells(int64_t(n_tokens), tokens_per_decode));
+    params.n_batch = tokens_per_decode;
+    params.n_ubatch = tokens_per_decode;
     params.n_seq_max = 1;
     params.n_threads = n_threads;
     params.n_threads_batch = n_threads;
@@ -64,11 +63,11 @@ std::vector<float> layer_reader::read(const std::vector<token_id> & prompt, uint
     layers.assign(size_t(n_layers) * size_t(llama_model_n_embd(model.get())), 0);
     llama_memory_clear(llama_get_memory(context.get()), false);
     std::vector<token_id> tokens = prompt;
-    for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
+    for (size_t begin = 0; begin < tokens.size(); begin += tokens_per_decode) {
         cancel.check();
         n_seen = 0;
         current_cancel = &cancel;
-        const int32_t n = int32_t(std::min(chunk, tokens.size() - begin));
+        const int32_t n = int32_t(std::min(size_t(tokens_per_decode), tokens.size() - begin));
         const int32_t status = decode_batch(context.get(), llama_batch_get_one(&tokens[begin], n));
         current_cancel = nullptr;
         cancel.check();

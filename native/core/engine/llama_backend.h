@@ -15,6 +15,8 @@
 
 namespace ig {
 
+const int32_t tokens_per_decode = 512; // of one llama_decode
+
 struct device_info {
     std::string name;
     std::string description;

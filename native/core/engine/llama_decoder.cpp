@@ -9,25 +9,30 @@ namespace ig {
 
 namespace {
 
-const int32_t chunk = 512; // tokens per llama_decode
-
 }
 
 llama_decoder::llama_decoder(loaded_model & model, std::shared_ptr<ggml_threadpool> threads, const decoder_options & options)
     : model(model), options(options),
       with_hidden(!llama_model_is_recurrent(model.get()) && !llama_model_is_hybrid(model.get())), threads(std::move(threads)),
-      team(this->threads, options.n_threads), batch(llama_batch_init(chunk, 0, 1)), fetched(n_visitors()) {}
+      team(this->threads, options.n_threads), batch(llama_batch_init(tokens_per_decode, 0, 1)), fetched(n_visitors()) {}
 
 llama_decoder::~llama_decoder() {
     llama_batch_free(batch);
 }
 
-void llama_decoder::check_memory(int64_t more_cells) const {
-    const memory_need need = model.memory_for(more_cells, available_bytes);
-    if (!need.fits()) {
-        throw error("KV_CAPACITY", format("this generation needs %.1f GiB more of KV cache, but %.1f GiB of memory are free; lower "
-                                          "candidates, beams, blockLength or maxTokens",
-                                          need.needed_gib(), need.free_gib()));
+// What is held is copied to the host while it moves.
+void llama_decoder::check_memory(int64_t more_cells, uint64_t copied_bytes) const {
+    memory_need cells = model.memory_for(more_cells, available_bytes);
+    const memory_need copy = { copied_bytes, available_bytes };
+    if (model.first_gpu() == nullptr) {
+        cells.needed_bytes += copied_bytes;
+    }
+    for (const memory_need & need : { cells, copy }) {
+        if (!need.fits()) {
+            throw error("KV_CAPACITY", format("this generation needs %.1f GiB more for the KV cache, but %.1f GiB of memory are free; lower "
+                                              "candidates, beams, blockLength or maxTokens",
+                                              need.needed_gib(), need.free_gib()));
+        }
     }
 }
 
@@ -43,8 +48,9 @@ void llama_decoder::make_room(int32_t sequences, int64_t cells) {
     }
     const int32_t old_sequences = n_sequences;
     const int64_t old_cells = n_cells;
-    check_memory(std::max(cells, old_cells) - old_cells);
-    const held_tokens held = save_held();
+    const uint64_t n_bytes = held_bytes();
+    check_memory(std::max(cells, old_cells) - old_cells, n_bytes);
+    const held_tokens held = save_held(n_bytes);
     try {
         reopen(std::max(sequences, old_sequences), std::max(cells, old_cells), held);
     } catch (...) {
@@ -71,15 +77,29 @@ void llama_decoder::reopen(int32_t sequences, int64_t cells, const held_tokens &
     restore(held);
 }
 
-llama_decoder::held_tokens llama_decoder::save_held() {
+// 0 where nothing is held.
+uint64_t llama_decoder::held_bytes() const {
+    if (std::all_of(lengths.begin(), lengths.end(), [](int32_t n) { return n == 0; })) {
+        return 0;
+    }
+    clear_llama_errors();
+    const size_t n_bytes = llama_state_get_size(context.get());
+    if (n_bytes == 0) {
+        throw error("KV_CAPACITY", "llama.cpp could not save the KV cache to move it to a larger one: " + llama_errors());
+    }
+    return n_bytes;
+}
+
+llama_decoder::held_tokens llama_decoder::save_held(uint64_t n_bytes) {
     held_tokens held = { lengths, {} };
-    if (std::any_of(lengths.begin(), lengths.end(), [](int32_t n) { return n > 0; })) {
-        clear_llama_errors();
-        held.state.resize(llama_state_get_size(context.get()));
-        const size_t n_saved = llama_state_get_data(context.get(), held.state.data(), held.state.size());
-        if (n_saved == 0 || n_saved != held.state.size()) {
-            throw error("KV_CAPACITY", "llama.cpp could not save the KV cache to move it to a larger one: " + llama_errors());
-        }
+    try {
+        held.state.resize(n_bytes);
+    } catch (const std::bad_alloc &) {
+        throw error("KV_CAPACITY", "there is not enough memory to move the KV cache to a larger one; run fewer generations at once");
+    }
+    clear_llama_errors();
+    if (n_bytes > 0 && llama_state_get_data(context.get(), held.state.data(), n_bytes) != n_bytes) {
+        throw error("KV_CAPACITY", "llama.cpp could not save the KV cache to move it to a larger one: " + llama_errors());
     }
     return held;
 }
@@ -109,9 +129,9 @@ void llama_decoder::lose_context() {
 
 void llama_decoder::make_context(int32_t sequences, int64_t cells) {
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = uint32_t(model.context_cells(cells, chunk));
-    params.n_batch = chunk;
-    params.n_ubatch = chunk;
+    params.n_ctx = uint32_t(model.context_cells(cells, tokens_per_decode));
+    params.n_batch = tokens_per_decode;
+    params.n_ubatch = tokens_per_decode;
     params.n_seq_max = sequences;
     params.n_outputs_max = sequences;
     params.n_threads = options.n_threads;
@@ -129,7 +149,8 @@ void llama_decoder::make_context(int32_t sequences, int64_t cells) {
         throw error("UNSUPPORTED_MODEL", "expected a model that generates text left to right, but this one keeps no memory "
                                          "of what it has read: it is an encoder or embedding model");
     }
-    if (options.rows != ROWS_AT_HOME) {
+    const bool in_one_graph = !llama_model_is_recurrent(model.get()); // otherwise a step may be split
+    if (options.rows == ROWS_ON_DEVICE || (options.rows == ROWS_AUTO && in_one_graph)) {
         rows = std::make_unique<device_rows>(n_vocab(), on_device);
         if (!rows->attach(context.get(), sequences, /*only_gpu =*/options.rows == ROWS_AUTO)) {
             rows.reset();
@@ -181,8 +202,8 @@ void llama_decoder::extend(const std::vector<decode_item> & items, const cancel_
         return;
     }
     llama_set_embeddings(context.get(), false);
-    for (size_t begin = 0; begin < items.size(); begin += chunk) {
-        decode(&items[begin], std::min<size_t>(chunk, items.size() - begin), false, cancel);
+    for (size_t begin = 0; begin < items.size(); begin += tokens_per_decode) {
+        decode(&items[begin], std::min<size_t>(tokens_per_decode, items.size() - begin), false, cancel);
     }
 }
 
@@ -198,6 +219,7 @@ void llama_decoder::step(const std::vector<decode_item> & items, const step_wish
     if (rows) {
         rows->fetch(items.size());
     }
+    home_logits = rows ? nullptr : llama_get_logits(context.get()); // puts rows in order: not to be called by several threads
     const float * hidden = wishes.hidden && with_hidden ? llama_get_embeddings(context.get()) : nullptr;
     const auto read = [&](size_t i, size_t thread) {
         output_row row = { i, i, thread, {}, hidden != nullptr ? hidden + i * size_t(n_embd()) : nullptr, nullptr };
@@ -215,7 +237,7 @@ void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, co
     if (!steering_is_set) {
         set_steering();
     }
-    if (n == 0 || n > size_t(chunk) || (outputs && n > size_t(n_sequences))) {
+    if (n == 0 || n > size_t(tokens_per_decode) || (outputs && n > size_t(n_sequences))) {
         throw error("INTERNAL", format("a step of %zu tokens was asked of a context for %d sequences", n, n_sequences));
     }
     batch.n_tokens = int32_t(n);
@@ -229,7 +251,7 @@ void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, co
         batch.seq_id[i][0] = items[i].seq;
         batch.logits[i] = outputs;
     }
-    current_cancel = &cancel;
+    current_cancel = with_hidden ? &cancel : nullptr; // recurrent memory moves other sequences' states within a decode
     const int32_t status = decode_batch(context.get(), batch);
     current_cancel = nullptr;
     if (status == 0) {
@@ -264,7 +286,7 @@ void llama_decoder::repair() {
 
 const float * llama_decoder::logits(const output_row & row) {
     if (!rows) {
-        return llama_get_logits(context.get()) + row.place * size_t(n_vocab());
+        return home_logits + row.place * size_t(n_vocab());
     }
     std::vector<float> & whole = fetched[row.thread];
     whole.resize(size_t(n_vocab()));

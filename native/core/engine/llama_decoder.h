@@ -1,7 +1,7 @@
 // llama_decoder.h owns the decoder on llama.cpp: one context with a unified KV cache in which all sequences share the
 // prompt. Every condition on which llama.cpp would abort is checked before the call. Outputs come home whole, or cut down on
 // the device that made them.
-// After a failed or aborted decode each sequence is cut back to what it held before.
+// After a failed or aborted decode each sequence is cut back to what it held before, or dropped where its memory cannot be cut.
 #pragma once
 
 #include "engine/device_rows.h"
@@ -43,7 +43,7 @@ class llama_decoder : public real_decoder {
     void make_room(int32_t n_sequences, int64_t n_cells) override;
     void fork(seq_id from, seq_id to) override;
     void drop(seq_id seq) override;
-    bool can_cut() const override { return with_hidden; } // not so recurrent memory
+    bool can_cut() const override { return with_hidden && llama_model_n_swa(model.get()) == 0; }
     void cut(seq_id seq, int32_t length) override;
     void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
     void step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
@@ -75,6 +75,7 @@ class llama_decoder : public real_decoder {
     llama_batch                      batch;
     std::vector<int32_t>             lengths; // tokens per sequence
     const cancel_flag *              current_cancel = nullptr;
+    const float *                    home_logits = nullptr; // of the last step, where outputs come home whole
     std::atomic<uint64_t>            available_bytes{ 0 };
     std::vector<std::vector<float>>  fetched; // per visiting thread, a whole row from the device
     std::unique_ptr<output_head>     head; // once it was asked for
@@ -86,12 +87,13 @@ class llama_decoder : public real_decoder {
         std::vector<uint8_t> state; // empty where nothing is held
     };
 
-    void check_memory(int64_t more_cells) const;
+    void check_memory(int64_t more_cells, uint64_t copied_bytes) const;
     void reopen(int32_t sequences, int64_t cells, const held_tokens & held);
     void put_back(int32_t sequences, int64_t cells, const held_tokens & held);
     void make_context(int32_t sequences, int64_t cells);
     void lose_context();
-    held_tokens save_held();
+    uint64_t held_bytes() const;
+    held_tokens save_held(uint64_t n_bytes);
     void restore(const held_tokens & held);
     void decode(const decode_item * items, size_t n, bool outputs, const cancel_flag & cancel);
     void repair();

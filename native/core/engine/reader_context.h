@@ -54,8 +54,6 @@ class reader_context : public text_model {
     std::vector<marker> known_markers;
     std::vector<float>  class_row;
     bool                gives_probabilities = false; // instead of logits
-
-    static bool should_abort(void * self);
 };
 
 }

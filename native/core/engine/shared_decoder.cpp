@@ -12,11 +12,6 @@ const int32_t spare_sequences = int32_t(most_kept);
 
 const cancel_flag never;
 
-size_t shared_tokens(const std::vector<token_id> & a, const std::vector<token_id> & b) {
-    const size_t n = std::min(a.size(), b.size());
-    return size_t(std::mismatch(a.begin(), a.begin() + std::ptrdiff_t(n), b.begin()).first - a.begin());
-}
-
 }
 
 std::unique_ptr<lane> shared_decoder::open() {
@@ -227,10 +222,11 @@ void shared_decoder::grow_to(int32_t sequences, int64_t cells) {
     try {
         try_cells(generous);
     } catch (const error & e) {
-        if (e.code != "KV_CAPACITY" || generous == cells) {
+        const int64_t least = std::max(cells, n_cells);
+        if (e.code != "KV_CAPACITY" || generous == least) {
             throw;
         }
-        try_cells(std::max(cells, n_cells));
+        try_cells(least);
     }
 }
 
@@ -241,7 +237,7 @@ void shared_decoder::lose_everything() {
     taken.clear();
     const std::lock_guard<std::mutex> guard(news.lock);
     for (const auto & l : lanes) {
-        l->lost = !l->ids.empty();
+        l->lost = l->lost || !l->ids.empty();
         l->ids.clear();
     }
 }

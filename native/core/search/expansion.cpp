@@ -1,7 +1,10 @@
 #include "search/expansion.h"
 
 #include "search/latent_view.h"
+#include "support/numeric.h"
 #include "support/stopwatch.h"
+
+#include <cmath>
 
 namespace ig {
 
@@ -151,7 +154,11 @@ std::vector<float> expander::propose(const std::vector<const path *> & owners, c
                                      const std::vector<std::vector<float>> & logits) {
     std::vector<std::vector<float>> kept;
     std::vector<critic_input> states;
+    std::vector<float> scratch(logits[0].size());
     for (size_t i = 0; i < owners.size(); ++i) {
+        if (!std::isfinite(log_sum_exp(logits[i].data(), logits[i].size(), scratch.data()))) {
+            throw error("DECODE_FAILED", "the logits that a gradient step begins at are no numbers; the model has overflowed");
+        }
         kept.push_back(models.judge->keep(hidden[i].data(), logits[i].data(), logits[i].size()));
     }
     for (size_t i = 0; i < owners.size(); ++i) {

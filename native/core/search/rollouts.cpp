@@ -116,12 +116,12 @@ class rollout_run {
         models.model.step(items, wishes, [&](const output_row & row) {
             growing & g = *live[row.index];
             const size_t n_vocab = size_t(models.model.n_vocab());
-            if (wishes.hidden) {
-                keep_position(g, row, t);
-            }
             token_sampler & sampler = samplers[row.thread];
             const row_source source = { n_vocab, row.head, [&] { return models.model.logits(row); } };
             sampler.read(source, nullptr, 0);
+            if (wishes.hidden) {
+                keep_position(g, row, t);
+            }
             g.drawn = sampler.draw(g.text.random);
         }, cancel);
     }
