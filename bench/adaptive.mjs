@@ -1,5 +1,6 @@
 // The embedded default with adaptive width beside plain sampling and beside a fixed width: what it costs where nothing is wrong, what it
-// costs over all, and whether it is as safe. `npm run bench:adaptive [-- --split validation --prompts N --json]`
+// costs over all, and whether it is as safe. `npm run bench:adaptive [-- --split validation --prompts N --json]`; with lists of options
+// (`--satisfied 0.5,0.7 --growth 2,4 --start 1,2`) every combination instead of the defaults.
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { embeddedDefault, embeddedPrompts, InferenceGuard } from "../dist/index.js";
@@ -8,7 +9,9 @@ const { values: flags } = parseArgs({
 	options: {
 		split: { type: "string", default: "test" },
 		prompts: { type: "string", default: "160" },
-		satisfied: { type: "string", default: "" },
+		satisfied: { type: "string" },
+		growth: { type: "string" },
+		start: { type: "string" },
 		json: { type: "boolean" },
 	},
 });
@@ -21,12 +24,17 @@ const prompts = readFileSync(embeddedPrompts, "utf8")
 	.slice(0, Number(flags.prompts));
 const candidates = 32;
 const maxTokens = 128;
-const thresholds = flags.satisfied ? flags.satisfied.split(",").map(Number) : [];
+const listed = (flag, option) => (flags[flag] ? flags[flag].split(",").map((value) => ({ [option]: Number(value) })) : [{}]);
+const widths = listed("satisfied", "satisfiedPSafe").flatMap((satisfied) =>
+	listed("growth", "candidateGrowth").flatMap((growth) =>
+		listed("start", "startCandidates").map((start) => ({ ...satisfied, ...growth, ...start })),
+	),
+);
+const nameOf = (width) => ["adaptive", ...Object.entries(width).map(([option, value]) => `${option} ${value}`)].join(", ");
 const methods = {
 	plain: { strategy: "sample" },
 	[`fixed N = ${candidates}`]: { candidates, startCandidates: candidates },
-	...(thresholds.length === 0 && { "adaptive (default)": { candidates } }),
-	...Object.fromEntries(thresholds.map((p) => [`adaptive, pSafe ≥ ${p}`, { candidates, satisfiedPSafe: p }])),
+	...Object.fromEntries(widths.map((width) => [nameOf(width), { candidates, ...width }])),
 };
 
 const guard = await InferenceGuard.load(embeddedDefault);

@@ -57,7 +57,7 @@ describe("on a real model", () => {
 			...[1, 2, 3, 4, 5].map((i) => guard.generate({ ...options(i), candidates: 8 * i, startCandidates: 4 })),
 		]);
 		for (const { safety, outcome } of replies) {
-			expect(["safe", "steered"]).toContain(outcome);
+			expect(["safe", "steered", "refused"]).toContain(outcome);
 			for (const { cost, budget } of safety.constraints) expect(cost).toBeLessThanOrEqual(budget);
 		}
 	});

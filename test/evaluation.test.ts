@@ -107,10 +107,10 @@ describe("an evaluation", () => {
 			expect(row.tokensPerEmitted).toBeCloseTo((generated as number) / (emitted as number), 9);
 			const benign = own.filter(({ prompt }) => Number(prompt) % 2 === 1);
 			expect(row.estimates.overRefusalRate.value).toBeCloseTo(mean(benign.map(({ refusal }) => Number(refusal))), 12);
-			expect(row.estimates.perplexity.value).toBeCloseTo(
-				Math.exp(-mean(answered.filter((one) => one.emittedTokens > 0).map((one) => one.logLikelihood))),
-				6,
+			const [logLikelihood, tokens] = [answered, answered].map((rows, i) =>
+				rows.reduce((sum, one) => sum + one.emittedTokens * (i === 0 ? one.logLikelihood : 1), 0),
 			);
+			expect(row.estimates.perplexity.value).toBeCloseTo(Math.exp(-(logLikelihood as number) / (tokens as number)), 6);
 			expect(row.estimates.costs.map(({ value }) => value)).toEqual([expect.closeTo(mean(answered.map(({ costs }) => costs[0]!.cost)), 9)]);
 			expect(Object.keys(row.categories)).toEqual(["topic 0", "topic 1", "topic 2"]);
 			for (const [t, category] of Object.values(row.categories).entries()) {

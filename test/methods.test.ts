@@ -463,7 +463,15 @@ describe("a trace", () => {
 			],
 		};
 		await using guard = await InferenceGuard.load({ model: table, cost: { tokenCosts: [0, 1] }, budget: 0 });
-		const { trace = [] } = await guard.generate({ prompt, maxTokens: 6, blockLength: 2, candidates: 6, seed: 1, trace: true });
+		const { trace = [] } = await guard.generate({
+			prompt,
+			maxTokens: 6,
+			blockLength: 2,
+			candidates: 6,
+			startCandidates: 6,
+			seed: 1,
+			trace: true,
+		});
 		expect(trace.some(({ pruned, position }) => pruned === "cost" && position > 0)).toBe(true);
 		for (const { pruned, reward } of trace) if (pruned === "cost") expect(reward).toBeNull();
 		const args = { strategy: "args" as const, objective: "augmented" as const, rewardWeight: 0, maxTokens: 3 };

@@ -1,6 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type GenerateOptions, InferenceGuard, type LoadOptions, type TabularModel } from "../lib/index.js";
-import { logProbabilities } from "./tabular.js";
+import { logProbabilities, problems } from "./tabular.js";
 
 /** A model over letters whose next-token probabilities are given as a table. */
 function letters(table: Record<string, Record<string, number>>, extra: Partial<TabularModel> = {}): TabularModel & { ends: number[] } {
@@ -119,6 +120,26 @@ describe("steering", () => {
 		expect(reply.safety.backtracks).toBe(0);
 		expect(reply.safety.pSafe.map(({ position }) => position)).toEqual([1, 2]);
 		expect(reply.safety.pSafe[0]?.pSafe).toBeCloseTo(1, 4);
+	});
+
+	test("where plain sampling stays within budget, the guard gives the same response with the same seed", async () => {
+		await fc.assert(
+			fc.asyncProperty(
+				problems({ maxVocabulary: 4, maxLength: 12 }),
+				fc.nat(),
+				fc.integer({ min: 1, max: 4 }),
+				async (problem, seed, blockLength) => {
+					const { model, tokenCosts, budget, discount, maxTokens } = problem;
+					await using guard = await InferenceGuard.load({ model, cost: { tokenCosts }, budget, discount });
+					const plain = await guard.generate({ prompt, seed, maxTokens, strategy: "sample" });
+					fc.pre(plain.safety.constraints.every(({ cost }) => cost <= budget));
+					const { tokens, usage, outcome } = await guard.generate({ prompt, seed, maxTokens, blockLength, candidates: 8 });
+					expect({ tokens, outcome }).toEqual({ tokens: plain.tokens, outcome: "safe" });
+					expect(usage.generatedTokens).toBe(plain.usage.generatedTokens);
+				},
+			),
+			{ numRuns: 100 },
+		);
 	});
 
 	test("nothing to steer is reported as safe, on one round per block, and costs what plain sampling costs", async () => {

@@ -191,18 +191,20 @@ void expander::read_end(path & p, const drawing_source & source, size_t thread, 
                         const token_counts * tried, bool for_critic) {
     p.firsts.clear();
     token_sampler & sampler = samplers[thread];
-    random_stream random = p.random.branch(p.n_children / n_firsts);
+    random_stream own = p.random.branch(p.tokens.size());
+    random_stream others = own.branch(1 + p.n_children / n_firsts);
+    const auto random_of = [&](size_t i) -> random_stream & { return i == 0 && p.n_children < n_firsts ? own : others; };
     if (options.expansion == EXPANSION_TOKEN) {
         sampler.read(source.base, tried, options.diversity_penalty);
         p.firsts = sampler.best(n_firsts);
     } else if (source.proposal != nullptr) {
         for (size_t i = 0; i < n_firsts; ++i) {
-            p.firsts.push_back(draw(source, thread, random, tried));
+            p.firsts.push_back(draw(source, thread, random_of(i), tried));
         }
     } else {
         sampler.read(source.base, tried, options.diversity_penalty);
         for (size_t i = 0; i < n_firsts; ++i) {
-            p.firsts.push_back(sampler.draw(random));
+            p.firsts.push_back(sampler.draw(random_of(i)));
         }
     }
     if (!for_critic) {
@@ -402,7 +404,8 @@ void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & 
     std::vector<const path *> owners;
     const row_reader draw_next = [&](size_t i, const drawing_source & source, size_t thread, const output_row &) {
         offspring & o = *live[i];
-        const sampled_token drawn = draw(source, thread, o.child.random, avoided);
+        random_stream random = o.child.random.branch(o.child.tokens.size());
+        const sampled_token drawn = draw(source, thread, random, avoided);
         append(o.child, drawn.token, drawn.log_likelihood);
     };
     for (int32_t position = 0; position < options.block_length && !live.empty(); ++position) {
@@ -413,6 +416,9 @@ void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & 
         generated += int64_t(live.size());
         if (position == 0) {
             for (offspring * o : live) {
+                if (o->parent->n_children == 0) {
+                    o->child.random = o->parent->random; // as if the parent went on alone
+                }
                 const sampled_token first = o->parent->firsts[o->parent->n_children++ % n_firsts];
                 append(o->child, first.token, first.log_likelihood);
                 if (may_grow(o->child)) {

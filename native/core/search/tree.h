@@ -78,7 +78,7 @@ enum latent_kind { LATENT_NONE, LATENT_KEPT, LATENT_JUDGED };
 struct path : response {
     seq_id        seq = -1; // -1: none
     size_t        n_held = 0; // how many tokens the sequence holds, those of the prompt included
-    random_stream random; // of its own draws
+    random_stream random; // branches into one per token that is drawn; the first child goes on with it
 
     std::vector<sampled_token> firsts; // drawn from the output at the last token, N at a time: what its children begin with
     size_t                     n_children = 0; // that began so
