@@ -18,16 +18,16 @@ export function smallModel(folder: string, options: Parameters<typeof writeRando
 	return path;
 }
 
+function constantTensor(name: string, shape: number[], value: number) {
+	const size = shape.reduce((a, b) => a * b);
+	return { name, shape, type: "f32" as const, data: () => Buffer.from(new Float32Array(size).fill(value).buffer) };
+}
+
 /** A Gemma 3 model of random weights, whose layers see a window of 16 tokens but for every sixth. */
 export function smallSlidingModel(folder: string): string {
 	const path = join(folder, "gemma3.gguf");
 	const [dim, heads, headDim, ffn, vocab] = [64, 4, 16, 128, 512];
-	const ones = (name: string, width: number) => ({
-		name,
-		shape: [width],
-		type: "f32" as const,
-		data: () => Buffer.from(new Float32Array(width).fill(1).buffer),
-	});
+	const ones = (name: string, width: number) => constantTensor(name, [width], 1);
 	const layer = (i: number) => [
 		...["attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"].map((name) => ones(`blk.${i}.${name}.weight`, dim)),
 		...["attn_q_norm", "attn_k_norm"].map((name) => ones(`blk.${i}.${name}.weight`, headDim)),
@@ -64,22 +64,16 @@ export function smallSlidingModel(folder: string): string {
 export function smallRecurrentModel(folder: string, type: "f32" | "q8_0" = "f32"): string {
 	const path = join(folder, `mamba-${type}.gguf`);
 	const [dim, inner, state, rank, kernel, vocab] = [32, 64, 8, 4, 4, 512];
-	const constant = (name: string, shape: number[], value: number) => ({
-		name,
-		shape,
-		type: "f32" as const,
-		data: () => Buffer.from(new Float32Array(shape.reduce((a, b) => a * b)).fill(value).buffer),
-	});
 	const layer = (i: number) => [
-		constant(`blk.${i}.attn_norm.weight`, [dim], 1),
+		constantTensor(`blk.${i}.attn_norm.weight`, [dim], 1),
 		randomTensor(`blk.${i}.ssm_in.weight`, [dim, 2 * inner], type),
 		randomTensor(`blk.${i}.ssm_conv1d.weight`, [kernel, inner]),
-		constant(`blk.${i}.ssm_conv1d.bias`, [inner], 0),
+		constantTensor(`blk.${i}.ssm_conv1d.bias`, [inner], 0),
 		randomTensor(`blk.${i}.ssm_x.weight`, [inner, rank + 2 * state]),
 		randomTensor(`blk.${i}.ssm_dt.weight`, [rank, inner]),
-		constant(`blk.${i}.ssm_dt.bias`, [inner], 0.1),
-		constant(`blk.${i}.ssm_a`, [state, inner], -0.5),
-		constant(`blk.${i}.ssm_d`, [inner], 1),
+		constantTensor(`blk.${i}.ssm_dt.bias`, [inner], 0.1),
+		constantTensor(`blk.${i}.ssm_a`, [state, inner], -0.5),
+		constantTensor(`blk.${i}.ssm_d`, [inner], 1),
 		randomTensor(`blk.${i}.ssm_out.weight`, [inner, dim], type),
 	];
 	writeGguf(path, {
@@ -97,7 +91,7 @@ export function smallRecurrentModel(folder: string, type: "f32" | "q8_0" = "f32"
 			["mamba.attention.layer_norm_rms_epsilon", "f32", 1e-5],
 			...vocabulary(vocab),
 		] as [string, string, unknown][],
-		tensors: [randomTensor("token_embd.weight", [dim, vocab]), constant("output_norm.weight", [dim], 1), ...layer(0), ...layer(1)],
+		tensors: [randomTensor("token_embd.weight", [dim, vocab]), constantTensor("output_norm.weight", [dim], 1), ...layer(0), ...layer(1)],
 	});
 	return path;
 }
