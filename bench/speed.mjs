@@ -1,94 +1,119 @@
-// Tokens per second of the whole guarded search against a bare loop over the same decoder (same prompt, same number of
-// sequences, no sampling), both in this process. Ratios of medians; the bare loop's median is the unit.
-// Then the same with a critic beside without one. `npm run bench [-- --json]`
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { collectRollouts, InferenceGuard, trainCritic } from "../dist/index.js";
-import { lexicon, promptOf, randomModel } from "./subject.mjs";
+// What the guarded search costs beside what the engine decodes without one (same prompt, same number of sequences, no sampling), on a
+// model of random weights: speed, the critic, generations side by side, the event loop, memory. Everything in one run, ratios of
+// medians. `npm run bench [-- --json]`
+import { execFileSync } from "node:child_process";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { fileURLToPath } from "node:url";
+import { InferenceGuard } from "../dist/index.js";
+import { criticOf, models } from "./models.mjs";
+import { lexicon, promptOf } from "./subject.mjs";
 
-const promptTokens = 256;
+const prompt = promptOf(256);
 const maxTokens = 64;
-const widths = [8, 32];
 const repetitions = 7;
+const criticAlone = { estimator: "critic", pSafeThreshold: 0, ranksByValue: false };
+
+const options = { model: models["44M"].file(), cost: { lexicon }, budget: 0 };
+const critic = await criticOf("44M");
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+const rounded = (value, digits) => Number(value.toFixed(digits));
+const fixedWidth = (candidates) => ({ candidates, startCandidates: candidates });
+const tokensPerSecond = ({ usage, timings }) => usage.generatedTokens / (timings.total / 1000);
 
-const guardOptions = {
-	model: randomModel("random-44m-q8_0.gguf"),
-	cost: { lexicon },
-	budget: 0,
-};
-const guard = await InferenceGuard.load(guardOptions);
-const prompt = promptOf(promptTokens);
-
-const ratio = {};
-const rows = [];
-for (const candidates of widths) {
-	const bare = [];
-	const guarded = [];
-	const shares = [];
-	for (let i = -1; i < repetitions; i++) {
-		const seconds = await guard.bareDecode(promptTokens, candidates, maxTokens);
-		const { usage, timings } = await guard.generate({ prompt, candidates, startCandidates: candidates, maxTokens, seed: i + 2 });
-		if (i < 0) continue; // warm-up
-		bare.push((candidates * maxTokens) / seconds);
-		guarded.push(usage.generatedTokens / (timings.total / 1000));
-		shares.push((timings.prefill + timings.decode) / timings.total);
+/** Calls `measure(seed)` once to warm up and then `repetitions` times; the figures of all calls by name. */
+async function repeat(measure) {
+	await measure(0);
+	const figures = {};
+	for (let seed = 1; seed <= repetitions; seed++) {
+		for (const [name, value] of Object.entries(await measure(seed))) figures[name] = [...(figures[name] ?? []), value];
 	}
-	ratio[`n${candidates}`] = median(guarded) / median(bare);
-	rows.push({
+	return figures;
+}
+
+async function speed(guard, candidates) {
+	const { bare, guarded, judged, engineShare, criticShare } = await repeat(async (seed) => {
+		const bare = (candidates * maxTokens) / (await guard.bareDecode(prompt.length, candidates, maxTokens));
+		const request = { prompt, ...fixedWidth(candidates), maxTokens, seed };
+		const guarded = await guard.generate({ ...request, estimator: "models" });
+		const judged = await guard.generate({ ...request, ...criticAlone });
+		return {
+			bare,
+			guarded: tokensPerSecond(guarded),
+			judged: tokensPerSecond(judged),
+			engineShare: (guarded.timings.prefill + guarded.timings.decode) / guarded.timings.total,
+			criticShare: judged.timings.critic / judged.timings.total,
+		};
+	});
+	return {
 		candidates,
 		"bare tokens/s": Math.round(median(bare)),
-		"guarded tokens/s": Math.round(median(guarded)),
-		ratio: Number(ratio[`n${candidates}`].toFixed(3)),
-		"share in the engine": Number(median(shares).toFixed(3)),
-	});
-}
-await guard.dispose();
-console.table(rows);
-
-/** A critic of the default size for the bench model; what it learned does not change its speed. */
-async function benchCritic(folder) {
-	const prompts = Array.from({ length: 40 }, (_, i) => prompt.slice(i, i + 8));
-	const rollouts = join(folder, "rollouts");
-	await collectRollouts({ ...guardOptions, prompts, responses: 4, maxTokens, out: rollouts });
-	await trainCritic({ rollouts, out: join(folder, "critic.gguf"), epochs: 1 });
-	return join(folder, "critic.gguf");
+		"guarded ÷ bare": rounded(median(guarded) / median(bare), 3),
+		"with critic ÷ bare": rounded(median(judged) / median(bare), 3),
+		"share in the engine": rounded(median(engineShare), 3),
+		"critic's share": rounded(median(criticShare), 4),
+	};
 }
 
-const folder = mkdtempSync(join(tmpdir(), "inferenceguard-bench-"));
-const critic = {};
-try {
-	await measureCritic(await benchCritic(folder));
-} finally {
-	rmSync(folder, { recursive: true, force: true });
-}
-
-async function measureCritic(file) {
-	const judged = await InferenceGuard.load({ ...guardOptions, critic: file });
-	const criticRows = [];
-	for (const candidates of widths) {
-		const shares = [];
-		const times = { models: [], critic: [] };
-		for (let i = -1; i < repetitions; i++) {
-			for (const estimator of ["models", "critic"]) {
-				const width = { candidates, startCandidates: candidates };
-				const options = { prompt, ...width, maxTokens, estimator, pSafeThreshold: 0, ranksByValue: false, seed: i + 2 };
-				const { usage, timings } = await judged.generate(options);
-				if (i < 0) continue; // warm-up
-				times[estimator].push(timings.total / usage.generatedTokens);
-				if (estimator === "critic") shares.push(timings.critic / timings.total);
-			}
-		}
-		critic[`n${candidates}`] = { share: median(shares), slowdown: median(times.critic) / median(times.models) };
-		criticRows.push({
-			candidates,
-			"critic's share of the time": Number(critic[`n${candidates}`].share.toFixed(4)),
-			"time per token with ÷ without": Number(critic[`n${candidates}`].slowdown.toFixed(3)),
+/** Throughput of generations that run at the same time beside that of the same ones in turn, and of the engine with as many sequences. */
+async function sideBySide(guard, generations, candidates) {
+	const request = (seed, i) => ({ prompt: promptOf(32 + i), ...fixedWidth(candidates), beams: 1, maxTokens, seed: generations * seed + i });
+	const requests = (seed) => Array.from({ length: generations }, (_, i) => request(seed, i));
+	const timed = async (run) => {
+		const start = performance.now();
+		const replies = await run();
+		return replies.reduce((sum, { usage }) => sum + usage.generatedTokens, 0) / (performance.now() - start);
+	};
+	const { gain, engineGain } = await repeat(async (seed) => {
+		const inTurn = await timed(async () => {
+			const replies = [];
+			for (const one of requests(seed)) replies.push(await guard.generate(one));
+			return replies;
 		});
-	}
-	await judged.dispose();
-	console.table(criticRows);
+		const together = await timed(() => Promise.all(requests(seed).map((one) => guard.generate(one))));
+		const narrow = await guard.bareDecode(32, candidates, maxTokens);
+		const wide = await guard.bareDecode(32, generations * candidates, maxTokens);
+		return { gain: together / inTurn, engineGain: (generations * narrow) / wide };
+	});
+	return {
+		generations,
+		candidates,
+		"side by side ÷ in turn": rounded(median(gain), 2),
+		"the engine alone": rounded(median(engineGain), 2),
+	};
 }
-if (process.argv.includes("--json")) console.log(JSON.stringify({ ratio, critic }));
+
+/** How long the main thread keeps others waiting while a search runs, in milliseconds. */
+async function eventLoopDelay(guard, candidates) {
+	const { p99, largest } = await repeat(async (seed) => {
+		const delay = monitorEventLoopDelay({ resolution: 1 });
+		delay.enable();
+		await guard.generate({ prompt, ...fixedWidth(candidates), maxTokens, ...criticAlone, seed });
+		delay.disable();
+		return { p99: delay.percentile(99) / 1e6, largest: delay.max / 1e6 };
+	});
+	return { candidates, "p99 ms": rounded(median(p99), 1), "largest ms": rounded(Math.max(...largest), 1) };
+}
+
+function peakMemory(candidates) {
+	const program = fileURLToPath(new URL("peak-memory.mjs", import.meta.url));
+	const peak = (guarded) => {
+		const job = { guarded, options, critic, prompt, candidates, maxTokens, request: { ...criticAlone, seed: 1 } };
+		const once = () => Number(execFileSync(process.execPath, [program, JSON.stringify(job)])) / 2 ** 20;
+		return median([once(), once(), once()]);
+	};
+	const [bare, guarded] = [peak(false), peak(true)];
+	return { candidates, "bare MiB": Math.round(bare), "with critic MiB": Math.round(guarded), "÷ bare": rounded(guarded / bare, 3) };
+}
+
+const guard = await InferenceGuard.load({ ...options, critic });
+const tables = {
+	speed: [await speed(guard, 8), await speed(guard, 32)],
+	sideBySide: [await sideBySide(guard, 4, 4)],
+	eventLoopDelay: [await eventLoopDelay(guard, 32)],
+};
+await guard.dispose();
+tables.peakMemory = [8, 32, 64].map(peakMemory);
+
+for (const table of Object.values(tables)) console.table(table);
+if (process.argv.includes("--json")) console.log(JSON.stringify(tables));

@@ -193,6 +193,23 @@ test("aborting any of many generations, at any moment, leaves the others to end"
 	);
 });
 
+test.each([
+	["of attention", smallModel],
+	["that is recurrent", smallRecurrentModel],
+])("a generation that was aborted at any moment leaves nothing behind in a model %s", async (_, make) => {
+	await using guard = await InferenceGuard.load({ model: make(folder), threads: 2 });
+	const options: GenerateOptions = { prompt: Array.from({ length: 150 }, (_, i) => 300 + i), strategy: "beam", maxTokens: 24, seed: 1 };
+	const expected = decided(await guard.generate(options));
+	for (let turns = 0; turns < 40; turns++) {
+		const controller = new AbortController();
+		const aborted = guard.generate({ ...options, signal: controller.signal }).catch(({ code }) => code);
+		for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+		controller.abort();
+		expect(await aborted).toBe("ABORTED");
+		expect(decided(await guard.generate(options))).toEqual(expected);
+	}
+});
+
 describe("what was read before", () => {
 	const turns = { maxTokens: 24, candidates: 4, seed: 3, cachePrompt: true };
 

@@ -1,5 +1,7 @@
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { modelHash } from "../lib/fingerprint.js";
 import { collectRollouts, embeddedDefault, type GenerateOptions, InferenceGuard, type LoadOptions, trainCritic } from "../lib/index.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
@@ -112,15 +114,20 @@ describe("outputs cut down on the device", () => {
 		expect(Math.abs(drawn.host.mean - drawn.device.mean)).toBeLessThan(4 * standardError);
 	});
 
-	test("a critic that reads nothing but hidden states says the same", async () => {
-		const model = smallModel(folder);
+	/** A guard's options for a model, and a critic of hidden states alone. */
+	async function guardedWithCritic(model: string) {
 		const guarded: LoadOptions = { model, cost: { lexicon: ["w3*"] }, budget: 2, threads };
-		const rollouts = join(folder, "rollouts");
+		const rollouts = mkdtempSync(join(folder, "rollouts-"));
 		const prompts = Array.from({ length: 10 }, (_, i) => `w${300 + i}`);
 		await collectRollouts({ ...guarded, prompts, responses: 2, maxTokens: 8, stride: 4, out: rollouts });
-		const critic = join(folder, "hidden.gguf");
+		const critic = `${model}.critic.gguf`;
 		await trainCritic({ rollouts, out: critic, inputs: ["hidden"], width: 8, members: 2, threads, epochs: 1 });
-		const judged = await onBothRoutes({ ...guarded, critic }, async (guard) => {
+		return { ...guarded, critic };
+	}
+
+	test("a critic that reads nothing but hidden states says the same", async () => {
+		const guarded = await guardedWithCritic(smallModel(folder));
+		const judged = await onBothRoutes(guarded, async (guard) => {
 			const { trace = [] } = await guard.generate({
 				prompt: "w300",
 				seed: 1,
@@ -141,5 +148,16 @@ describe("outputs cut down on the device", () => {
 		const model = smallModel(folder, { sharpness: Number.NaN });
 		await using guard = await InferenceGuard.load({ model, threads, outputs });
 		await expect(guard.generate({ prompt: [300], strategy: "sample", maxTokens: 4 })).rejects.toMatchObject({ code: "DECODE_FAILED" });
+	});
+
+	test("that are no numbers are an error where a gradient step begins at them", async () => {
+		const sound = smallModel(folder);
+		const model = smallModel(folder, { sharpness: Number.NaN });
+		const { critic, ...guarded } = await guardedWithCritic(sound);
+		const file = readFileSync(critic, "latin1");
+		writeFileSync(critic, file.replace(await modelHash(sound), await modelHash(model)), "latin1");
+		await using guard = await InferenceGuard.load({ ...guarded, critic, model });
+		const steered = guard.generate({ prompt: [300], strategy: "reControl", latentSteps: 1, maxTokens: 4 });
+		await expect(steered).rejects.toMatchObject({ code: "DECODE_FAILED", message: expect.stringContaining("gradient step") });
 	});
 });

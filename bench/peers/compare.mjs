@@ -4,10 +4,10 @@ import { existsSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
+import { criticOf, models } from "../models.mjs";
 import { promptOf } from "../subject.mjs";
 import { measureBatchedBench } from "./batched-bench.mjs";
 import { cellsOf, prompts, systems, widths } from "./grid.mjs";
-import { criticOf, models } from "./models.mjs";
 import { appendResult, cellKey, endLastLine, readResults, resultsFile, setResultsAside, summarise } from "./results.mjs";
 
 const run = promisify(execFile);

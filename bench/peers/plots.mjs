@@ -2,8 +2,8 @@
 // line per system; bars span the quartiles.
 import { parse, View } from "vega";
 import { compile } from "vega-lite";
+import { models } from "../models.mjs";
 import { systems } from "./grid.mjs";
-import { models } from "./models.mjs";
 
 const names = systems.map(({ name }) => name);
 const colours = ["#222222", "#f58518", "#9d755d", "#54a24b", "#b279a2", "#4c78a8", "#e45756", "#72b7b2"];

@@ -2,16 +2,16 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { collectRollouts, embeddedDefault, trainCritic } from "../../dist/index.js";
-import { step } from "../../scripts/tools.mjs";
-import { benchCache, lexicon, promptOf, randomModel } from "../subject.mjs";
+import { collectRollouts, embeddedDefault, trainCritic } from "../dist/index.js";
+import { step } from "../scripts/tools.mjs";
+import { benchCache, lexicon, promptOf, randomModel } from "./subject.mjs";
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 
 /** `file()`: path of the GGUF; `context`: what the model was trained with; `rollouts`: prompts that its critic learns from. */
 export const models = {
 	stories260K: {
-		file: () => path("../../../shared/models/stories260K/stories260K-ctx512.gguf"),
+		file: () => path("../../shared/models/stories260K/stories260K-ctx512.gguf"),
 		vocabulary: 512,
 		context: 512,
 		rollouts: 40,
