@@ -1,0 +1,11 @@
+# Attention on the CPU for many sequences that share a prompt, before ggml's own. To be called once ggml-cpu is defined.
+function(amend_ggml_attention)
+  set(source "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ops.cpp")
+  set_property(SOURCE "${source}" TARGET_DIRECTORY ggml-cpu APPEND PROPERTY COMPILE_DEFINITIONS
+    ggml_compute_forward_flash_attn_ext=ggml_compute_own_flash_attn_ext)
+  set(amendment "${CMAKE_CURRENT_SOURCE_DIR}/native/ggml/shared_attention.cpp")
+  target_sources(ggml-cpu PRIVATE "${amendment}")
+  if(INFERENCEGUARD_SANITIZE)
+    set_property(SOURCE "${amendment}" TARGET_DIRECTORY ggml-cpu APPEND PROPERTY COMPILE_OPTIONS ${INFERENCEGUARD_SANITIZERS})
+  endif()
+endfunction()
