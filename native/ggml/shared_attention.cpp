@@ -4,7 +4,7 @@
 // of a product of matrices, with all heads that share keys, and the others have small products of their own. What a query gets depends on
 // the cells it sees and on their order alone, not on the queries beside it, nor on where tiles begin: every product adds in the order of
 // the cells, and sums of weights are rounded once, from double precision. Biases, soft caps, sinks, keys that are not half precision, and
-// single sequences with many cells, which ggml splits between threads, go to ggml's own.
+// single sequences with many cells and fewer key heads than threads, which ggml splits by cells, go to ggml's own.
 #include "ggml-cpu-impl.h"
 #include "ops.h"
 #include "simd-gemm.h"
@@ -331,7 +331,7 @@ static bool is_shared_attention(const ggml_compute_params & params, const ggml_t
     const bool types = queries.type == GGML_TYPE_F32 && keys.type == GGML_TYPE_F16 && values.type == GGML_TYPE_F16;
     const bool one_mask = mask != nullptr && mask->ne[2] == 1 && mask->ne[3] == 1;
     const bool one_stream = queries.ne[3] == 1 && keys.ne[2] == values.ne[2] && queries.ne[2] / keys.ne[2] <= max_rows;
-    const bool split = queries.ne[1] == 1 && keys.ne[1] >= split_cells;
+    const bool split = queries.ne[1] == 1 && keys.ne[1] >= split_cells && keys.ne[2] < params.nth;
     return plain && types && one_mask && one_stream && !split;
 }
 
