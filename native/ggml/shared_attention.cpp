@@ -19,6 +19,11 @@ extern "C" void ggml_compute_own_flash_attn_ext(const ggml_compute_params * para
 
 namespace {
 
+#if defined(GGML_SIMD) && !defined(__ARM_FEATURE_SVE)
+const bool        fast_products = true;  // ggml's products of small matrices
+#else
+const bool        fast_products = false;
+#endif
 const int         max_rows = 64;         // query heads of one turn
 const int64_t     max_weights = 1 << 20; // of one turn, where one query does not have more
 const int         tile_cells = 64;
@@ -332,7 +337,7 @@ static bool is_shared_attention(const ggml_compute_params & params, const ggml_t
     const bool one_mask = mask != nullptr && mask->ne[2] == 1 && mask->ne[3] == 1;
     const bool one_stream = queries.ne[3] == 1 && keys.ne[2] == values.ne[2] && queries.ne[2] / keys.ne[2] <= max_rows;
     const bool split = queries.ne[1] == 1 && keys.ne[1] >= split_cells && keys.ne[2] < params.nth;
-    return plain && types && one_mask && one_stream && !split;
+    return fast_products && plain && types && one_mask && one_stream && !split;
 }
 
 extern "C" void ggml_compute_forward_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst) {
