@@ -1,5 +1,5 @@
 // The peak of resident memory, in bytes, of a process that guards with a critic or decodes as much without a search:
-// `node peak-memory.mjs JOB` with { guarded, options, critic, prompt, candidates, maxTokens } as JSON.
+// `node peak-memory.mjs JOB` with { guarded, options, critic, prompt, candidates, maxTokens, request } as JSON.
 import { InferenceGuard } from "../dist/index.js";
 
 const { guarded, options, critic, prompt, candidates, maxTokens, request } = JSON.parse(process.argv[2]);

@@ -35,7 +35,7 @@ async function speed(guard, candidates) {
 	const { bare, guarded, judged, engineShare, criticShare } = await repeat(async (seed) => {
 		const bare = (candidates * maxTokens) / (await guard.bareDecode(prompt.length, candidates, maxTokens));
 		const request = { prompt, ...fixedWidth(candidates), maxTokens, seed };
-		const guarded = await guard.generate({ ...request, estimator: "models" });
+		const guarded = await guard.generate({ ...request, ...criticAlone, estimator: "models" });
 		const judged = await guard.generate({ ...request, ...criticAlone });
 		return {
 			bare,
@@ -83,7 +83,7 @@ async function sideBySide(guard, generations, candidates) {
 	};
 }
 
-/** How long the main thread keeps others waiting while a search runs, in milliseconds. */
+/** Milliseconds between turns of a timer of one millisecond while a search runs. */
 async function eventLoopDelay(guard, candidates) {
 	const { p99, largest } = await repeat(async (seed) => {
 		const delay = monitorEventLoopDelay({ resolution: 1 });
