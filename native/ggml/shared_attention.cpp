@@ -141,16 +141,15 @@ struct turn {
     void look();
     bool look_at(int64_t at);
     void list_few(view & seen, const ggml_fp16_t * visible, int n_cells);
-    void score(int64_t at);
     void score_many(int64_t at);
     void score_few(int64_t at, int query);
     void weigh();
-    void mix(int64_t at);
     void mix_many(int64_t at);
     void mix_few(int64_t at, int query);
     void spread_overflow(int64_t at, int cell);
     void put_key(float * column, int width, int64_t cell);
     void put_value(float * row, int64_t cell);
+    void each_query(int64_t at, void (turn::*few)(int64_t at, int query), void (turn::*many)(int64_t at));
     template <typename use> void each_run(int64_t at, use product);
 };
 
@@ -180,12 +179,12 @@ void turn::run() {
     look();
     for (int64_t at = 0; at < n_tiles; ++at) {
         FETCH_TILE(keys, at + 1);
-        score(at);
+        each_query(at, &turn::score_few, &turn::score_many);
     }
     weigh();
     for (int64_t at = 0; at < n_tiles; ++at) {
         FETCH_TILE(values, at + 1);
-        mix(at);
+        each_query(at, &turn::mix_few, &turn::mix_many);
     }
     for (int row = 0; row < rows; ++row) {
         char * output = static_cast<char *>(dst.data) + (key_head * heads + row % heads) * dst.nb[1] + (first + row / heads) * dst.nb[2];
@@ -261,17 +260,18 @@ template <typename use> void turn::each_run(int64_t at, use product) {
     }
 }
 
-void turn::score(int64_t at) {
-    bool many = false;
+// Those that see a few cells of a tile one by one, then the others together.
+void turn::each_query(int64_t at, void (turn::*few)(int64_t at, int query), void (turn::*many)(int64_t at)) {
+    bool any_many = false;
     for (int query = 0; query < n; ++query) {
         const int n_seen = view_of(at, query).n;
-        many = many || n_seen > few_cells;
+        any_many = any_many || n_seen > few_cells;
         if (n_seen > 0 && n_seen <= few_cells) {
-            score_few(at, query);
+            (this->*few)(at, query);
         }
     }
-    if (many) {
-        score_many(at);
+    if (any_many) {
+        (this->*many)(at);
     }
 }
 
@@ -344,20 +344,6 @@ void turn::weigh() {
             const float share = sum == 0 ? 0 : float(1 / sum);
             each_part([&](float * part, int width) { ggml_vec_scale_f32(width, part, share); });
         }
-    }
-}
-
-void turn::mix(int64_t at) {
-    bool many = false;
-    for (int query = 0; query < n; ++query) {
-        const int n_seen = view_of(at, query).n;
-        many = many || n_seen > few_cells;
-        if (n_seen > 0 && n_seen <= few_cells) {
-            mix_few(at, query);
-        }
-    }
-    if (many) {
-        mix_many(at);
     }
 }
 
