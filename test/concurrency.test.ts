@@ -234,6 +234,14 @@ describe("what was read before", () => {
 		expect(again.text).toBe(second.text);
 	});
 
+	test("is not kept by a generation that does not cache its prompt", async () => {
+		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
+		const options = { prompt: [1, 300, 301, 302, 303, 304], maxTokens: 4, candidates: 1 };
+		await guard.generate({ ...options, cachePrompt: false });
+		expect((await guard.generate(options)).usage.cachedPromptTokens).toBe(0);
+		expect((await guard.generate(options)).usage.cachedPromptTokens).toBe(options.prompt.length - 1);
+	});
+
 	test("leads to the same response also where the model's windows slide", async () => {
 		const model = smallSlidingModel(folder);
 		const tokens = (from: number, length: number) => Array.from({ length }, (_, i) => 300 + ((from + i * 7) % 200));

@@ -269,7 +269,7 @@ generation_request request_from(const Napi::Object & o) {
     s.trace = bool_of(o, "trace");
     s.seed = uint64_t(int64_of(o, "seed"));
     s.stream = bool_of(o, "stream");
-    s.reuses_prompt = bool_of(o, "cachePrompt");
+    s.caches_prompt = bool_of(o, "cachePrompt");
     return request;
 }
 

@@ -1,9 +1,9 @@
 // shared_attention.cpp owns ggml's attention on the CPU for what a search decodes: many sequences at once, most of whose cells are those of
 // one prompt. ggml's own, renamed by cmake/attention.cmake, goes through the cells of one query after another below 64 sequences, and from
 // there on computes every cell of a tile for all. Here the queries that see many cells of a tile are the rows of a product of matrices,
-// with all heads that share keys, and the others have small products of their own. What a query gets depends on the cells it sees and on
-// their order alone, not on the queries beside it, nor on where tiles begin: every product adds in the order of the cells, and sums of
-// weights are exact. What this does not know (ALiBi, soft caps, sinks, several masks or streams, keys that are not half precision), what
+// with all heads that share keys, and the scattered cells that a query sees of other tiles are gathered for products of its own. What a
+// query gets depends on the cells it sees and on their order alone, not on the queries beside it, nor on where tiles begin: every product
+// adds in the order of the cells, and sums of weights are exact. What this does not know (ALiBi, soft caps, sinks, several masks or streams, keys that are not half precision), what
 // has too few queries for the threads, and values that are no whole vectors go to ggml's own.
 #include "ggml-cpu-impl.h"
 #include "ops.h"
@@ -14,13 +14,14 @@
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <numeric>
 #include <vector>
 
 extern "C" void ggml_compute_own_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst);
 
 namespace {
 
-#if defined(GGML_SIMD) && defined(GGML_F32_EPR) && !defined(__ARM_FEATURE_SVE)
+#if defined(GGML_SIMD) && defined(GGML_F32_EPR) && !defined(__ARM_FEATURE_SVE) && !defined(__s390x__)
 const int         vector_size = GGML_F32_EPR; // of ggml's products of small matrices
 #else
 const int         vector_size = 0;            // they go number by number
@@ -29,7 +30,7 @@ const int         max_rows = 64;         // query heads of one turn
 const int64_t     max_weights = 1 << 20; // of one turn, where one query does not have more
 const int         tile_cells = 64;
 const int         min_shared_rows = 16;  // of a turn, below which more turns than threads do not pay
-const int         few_cells = 16;        // of a tile, up to which a query has a product of its own
+const int         few_cells = 16;        // of a tile, up to which they count as scattered; whole vectors
 const int64_t     split_cells = 512;     // from which ggml splits the cells of a single sequence
 const ggml_fp16_t hidden_cell = 0xFC00;  // minus infinity as half precision
 const uint64_t    four_hidden_cells = 0xFC00FC00FC00FC00;
@@ -42,11 +43,16 @@ const ggml_fp16_t * halves(const ggml_tensor & t, int64_t i1, int64_t i2) {
     return reinterpret_cast<const ggml_fp16_t *>(bytes(t, i1, i2));
 }
 
-// What a query sees of a tile of cells; a few of them are listed.
+// What a query sees of a tile of cells.
 struct view {
-    int     n;
-    bool    plain; // it sees all of them, without a bias
-    uint8_t few[few_cells];
+    bool many;  // more than a few
+    bool plain; // all of them, without a bias
+};
+
+// How many scattered cells a query sees, and how many of them are in its outputs already.
+struct scattered_count {
+    int n;
+    int n_mixed;
 };
 
 // Floats that begin at a cache line.
@@ -64,27 +70,38 @@ struct line_buffer {
     }
 };
 
+// Cells as whole vectors.
+int padded(int n_cells) { return (n_cells + few_cells - 1) / few_cells * few_cells; }
+
 // What a thread keeps between turns.
 struct memory {
-    line_buffer          queries; // [rows, key size], scaled
-    line_buffer          outputs; // [rows, value size]
-    line_buffer          weights; // [seen tiles, rows, tile_cells]; of a few cells [heads, few_cells] where the query's rows begin
-    line_buffer          tile;    // [key size, tile_cells] or [tile_cells, value size]
-    line_buffer          few;     // [key size, few_cells] or [few_cells, value size]
-    line_buffer          key;
-    std::vector<view>    views; // [seen tiles, queries]
-    std::vector<int64_t> tiles; // that a query sees any of
+    line_buffer                  queries;           // [rows, key size], scaled
+    line_buffer                  outputs;           // [rows, value size]
+    line_buffer                  weights;           // [tiles, rows, tile_cells]
+    line_buffer                  scattered_weights; // for each query [gatherings, heads, width]
+    line_buffer                  tile;              // [key size, width] or [width, value size]
+    std::vector<uint64_t>        quads;     // of four cells' keys, four halves each: [4, key size / 4]
+    std::vector<uint64_t>        half_tile; // [key size, width / 4], likewise
+    std::vector<view>            views; // [tiles, queries]
+    std::vector<int64_t>         tiles; // first cells of those that some query sees many cells of
+    std::vector<scattered_count> counts;    // [queries]
+    std::vector<int64_t>         scattered; // cells, for each query
+    int64_t                      looked_from = -1; // first of the queries that views, tiles, counts and scattered cells are of
+    int64_t                      n_tiles = 0;
 
     // Room for turns of at most `n` queries.
     void reserve(size_t n, size_t heads, size_t n_tiles, size_t key_size, size_t value_size) {
         queries.reserve(n * heads * key_size);
         outputs.reserve(n * heads * value_size);
         weights.reserve(n_tiles * n * heads * tile_cells);
+        scattered_weights.reserve(n_tiles * n * heads * few_cells);
         tile.reserve(tile_cells * std::max(key_size, value_size));
-        few.reserve(few_cells * std::max(key_size, value_size));
-        key.reserve(key_size);
+        quads.resize(std::max(quads.size(), key_size));
+        half_tile.resize(std::max(half_tile.size(), key_size * tile_cells / 4));
         views.resize(std::max(views.size(), n_tiles * n));
         tiles.resize(std::max(tiles.size(), n_tiles));
+        counts.resize(std::max(counts.size(), n));
+        scattered.resize(std::max(scattered.size(), n_tiles * n * few_cells));
     }
 };
 
@@ -94,6 +111,18 @@ bool is_finite(const ggml_fp16_t * row, int n) {
         wrong |= (row[i] & 0x7C00) == 0x7C00;
     }
     return wrong == 0;
+}
+
+// Of a multiple of 8 values.
+float largest_of(const float * values, int n) {
+    float largest[8];
+    std::copy_n(values, 8, largest);
+    for (int i = 8; i < n; i += 8) {
+        for (int j = 0; j < 8; ++j) {
+            largest[j] = values[i + j] > largest[j] ? values[i + j] : largest[j];
+        }
+    }
+    return *std::max_element(largest, largest + 8);
 }
 
 // Of weights up to 1, each rounded to a multiple of 2^-30, so that the sum is exact in any order.
@@ -108,8 +137,31 @@ double sum_of(const float * values, int n) {
     return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-// The queries [first, first + n) with the heads that share a key head; row = query * heads + head. `at` counts the tiles that any of the
-// queries sees a cell of.
+// Of four rows of halves, in groups of four: out[i, group] holds the i-th of the group of each row. Elementwise on words of four halves, so
+// that the compiler makes vectors of it.
+void transpose_quads(const ggml_fp16_t * a, const ggml_fp16_t * b, const ggml_fp16_t * c, const ggml_fp16_t * d, uint64_t * GGML_RESTRICT out,
+                     int n_groups) {
+    const uint64_t low_pair = 0x00000000FFFFFFFF;
+    const uint64_t low_halves = 0x0000FFFF0000FFFF;
+    for (int group = 0; group < n_groups; ++group) {
+        uint64_t rows[4];
+        std::memcpy(&rows[0], a + 4 * group, sizeof(uint64_t));
+        std::memcpy(&rows[1], b + 4 * group, sizeof(uint64_t));
+        std::memcpy(&rows[2], c + 4 * group, sizeof(uint64_t));
+        std::memcpy(&rows[3], d + 4 * group, sizeof(uint64_t));
+        const uint64_t even_front = (rows[0] & low_pair) | (rows[2] << 32);
+        const uint64_t odd_front = (rows[1] & low_pair) | (rows[3] << 32);
+        const uint64_t even_back = (rows[0] >> 32) | (rows[2] & ~low_pair);
+        const uint64_t odd_back = (rows[1] >> 32) | (rows[3] & ~low_pair);
+        out[group] = (even_front & low_halves) | ((odd_front & low_halves) << 16);
+        out[n_groups + group] = ((even_front >> 16) & low_halves) | (odd_front & ~low_halves);
+        out[2 * n_groups + group] = (even_back & low_halves) | ((odd_back & low_halves) << 16);
+        out[3 * n_groups + group] = ((even_back >> 16) & low_halves) | (odd_back & ~low_halves);
+    }
+}
+
+// The queries [first, first + n) with the heads that share a key head; row = query * heads + head. `at` counts the tiles that some
+// query sees many cells of.
 struct turn {
     const ggml_tensor & queries;
     const ggml_tensor & keys;
@@ -123,48 +175,53 @@ struct turn {
     const int           n;
     const int64_t       key_head;
     memory &            own;
-    int64_t             n_tiles = 0;
 
     turn(ggml_tensor & dst, int64_t first, int n, int64_t key_head, memory & own)
         : queries(*dst.src[0]), keys(*dst.src[1]), values(*dst.src[2]), mask(*dst.src[3]), dst(dst), key_size(int(keys.ne[0])),
           value_size(int(values.ne[0])), heads(int(queries.ne[2] / keys.ne[2])), first(first), n(n), key_head(key_head), own(own) {}
 
-    int64_t cell_of(int64_t at) const { return own.tiles[size_t(at)] * tile_cells; }
+    int64_t cell_of(int64_t at) const { return own.tiles[size_t(at)]; }
     int cells_in(int64_t at) const { return int(std::min<int64_t>(tile_cells, keys.ne[1] - cell_of(at))); }
-    const ggml_fp16_t * mask_of(int64_t at, int query) const { return halves(mask, first + query, 0) + cell_of(at); }
+    const ggml_fp16_t * mask_of(int query) const { return halves(mask, first + query, 0); }
     view & view_of(int64_t at, int query) { return own.views[size_t(at * n + query)]; }
     float * queries_of(int query) { return own.queries.data + int64_t(query) * heads * key_size; }
     float * outputs_of(int query) { return own.outputs.data + int64_t(query) * heads * value_size; }
     float * weights_of(int64_t at, int query) { return own.weights.data + (at * n + query) * heads * tile_cells; }
+    int64_t scattered_room() const { return (keys.ne[1] + tile_cells - 1) / tile_cells * few_cells; } // of a query
+    int64_t * scattered_of(int query) { return own.scattered.data() + query * scattered_room(); }
+    float * scattered_weights_of(int query, int from) { return own.scattered_weights.data + (query * scattered_room() + from) * heads; }
+    int gathered_from(int query, int from) const { return std::min(tile_cells, own.counts[size_t(query)].n - from); }
 
     void run();
     void look();
-    bool look_at(int64_t at);
-    void list_few(view & seen, const ggml_fp16_t * visible, int n_cells);
+    bool look_at(int64_t at, int query);
+    void list_scattered(int64_t at, int query, int n_seen);
     void score_many(int64_t at);
-    void score_few(int64_t at, int query);
+    void score_scattered(int query);
     void weigh();
     void mix_many(int64_t at);
-    void mix_few(int64_t at, int query);
+    void mix_scattered(int query, int64_t before);
     void spread_overflow(int64_t at, int cell);
-    void put_key(float * column, int width, int64_t cell);
+    void put_keys(const int64_t * cells, int n_cells, int width);
     void put_value(float * row, int64_t cell);
-    void each_query(int64_t at, void (turn::*few)(int64_t at, int query), void (turn::*many)(int64_t at));
     template <typename use> void each_run(int64_t at, use product);
 };
 
 // Begins to read what the next tile needs: rows of one head lie too far apart for the processor to see what comes next. A macro, since gcc
 // drops calls of a function that does nothing else.
 #if defined(__GNUC__)
-#define FETCH_TILE(rows, at)                                                                             \
-    for (int c = 0; (at) < n_tiles && c < cells_in(at); ++c) {                                            \
-        for (int64_t d = 0; d < (rows).ne[0]; d += int64_t(CACHE_LINE_SIZE / sizeof(ggml_fp16_t))) {      \
-            __builtin_prefetch(halves(rows, cell_of(at) + c, key_head) + d);                              \
-        }                                                                                                 \
+#define FETCH_CELL(rows, cell)                                                                        \
+    for (int64_t d = 0; d < (rows).ne[0]; d += int64_t(CACHE_LINE_SIZE / sizeof(ggml_fp16_t))) {      \
+        __builtin_prefetch(halves(rows, cell, key_head) + d);                                         \
     }
 #else
-#define FETCH_TILE(rows, at)
+#define FETCH_CELL(rows, cell)
 #endif
+
+#define FETCH_TILE(rows, at)                                    \
+    for (int c = 0; (at) < own.n_tiles && c < cells_in(at); ++c) {  \
+        FETCH_CELL(rows, cell_of(at) + c)                       \
+    }
 
 void turn::run() {
     const int rows = n * heads;
@@ -176,15 +233,25 @@ void turn::run() {
         std::memcpy(own.queries.data + row * key_size, query, size_t(key_size) * sizeof(float));
     }
     ggml_vec_scale_f32(rows * key_size, own.queries.data, scale);
-    look();
-    for (int64_t at = 0; at < n_tiles; ++at) {
+    if (own.looked_from != first) { // all key heads see the same
+        look();
+        own.looked_from = first;
+    }
+    for (int64_t at = 0; at < own.n_tiles; ++at) {
         FETCH_TILE(keys, at + 1);
-        each_query(at, &turn::score_few, &turn::score_many);
+        score_many(at);
+    }
+    for (int query = 0; query < n; ++query) {
+        score_scattered(query);
     }
     weigh();
-    for (int64_t at = 0; at < n_tiles; ++at) {
+    for (int64_t at = 0; at < own.n_tiles; ++at) {
         FETCH_TILE(values, at + 1);
-        each_query(at, &turn::mix_few, &turn::mix_many);
+        mix_many(at);
+    }
+    for (int query = 0; query < n; ++query) {
+        mix_scattered(query, keys.ne[1]);
+        own.counts[size_t(query)].n_mixed = 0;
     }
     for (int row = 0; row < rows; ++row) {
         char * output = static_cast<char *>(dst.data) + (key_head * heads + row % heads) * dst.nb[1] + (first + row / heads) * dst.nb[2];
@@ -193,38 +260,42 @@ void turn::run() {
 }
 
 void turn::look() {
-    for (int64_t tile = 0; tile * tile_cells < keys.ne[1]; ++tile) {
-        own.tiles[size_t(n_tiles)] = tile;
-        n_tiles += look_at(n_tiles);
+    own.n_tiles = 0;
+    std::fill_n(own.counts.begin(), n, scattered_count{ 0, 0 });
+    for (int64_t cell = 0; cell < keys.ne[1]; cell += tile_cells) {
+        own.tiles[size_t(own.n_tiles)] = cell;
+        bool any_many = false;
+        for (int query = 0; query < n; ++query) {
+            any_many = look_at(own.n_tiles, query) || any_many;
+        }
+        own.n_tiles += any_many;
     }
 }
 
-// Fills the views of a tile; false where no query sees any of it.
-bool turn::look_at(int64_t at) {
+// What a query sees of a tile; whether it is many.
+bool turn::look_at(int64_t at, int query) {
     const int n_cells = cells_in(at);
-    bool any = false;
-    for (int query = 0; query < n; ++query) {
-        view & seen = view_of(at, query);
-        const ggml_fp16_t * visible = mask_of(at, query);
-        int n_seen = 0;
-        int bits = 0;
-        for (int c = 0; c < n_cells; ++c) {
-            n_seen += visible[c] != hidden_cell;
-            bits |= visible[c];
-        }
-        seen.n = n_seen;
-        seen.plain = bits == 0;
-        any = any || n_seen > 0;
-        if (n_seen > 0 && n_seen <= few_cells) {
-            list_few(seen, visible, n_cells);
-        }
+    const ggml_fp16_t * visible = mask_of(query) + cell_of(at);
+    uint16_t n_seen = 0; // as wide as what is read, which the compiler makes vectors of
+    uint16_t bits = 0;
+    for (int c = 0; c < n_cells; ++c) {
+        n_seen += visible[c] != hidden_cell;
+        bits |= visible[c];
     }
-    return any;
+    const bool many = n_seen > few_cells;
+    view_of(at, query) = { many, bits == 0 };
+    if (n_seen > 0 && !many) {
+        list_scattered(at, query, n_seen);
+    }
+    return many;
 }
 
-void turn::list_few(view & seen, const ggml_fp16_t * visible, int n_cells) {
-    int n_listed = 0;
-    for (int c = 0; c < n_cells && n_listed < seen.n; ++c) {
+void turn::list_scattered(int64_t at, int query, int n_seen) {
+    const int n_cells = cells_in(at);
+    const ggml_fp16_t * visible = mask_of(query) + cell_of(at);
+    int & n_listed = own.counts[size_t(query)].n;
+    const int n_all = n_listed + n_seen;
+    for (int c = 0; c < n_cells && n_listed < n_all; ++c) {
         uint64_t four = 0;
         if (c % 4 == 0 && c + 4 <= n_cells) {
             std::memcpy(&four, visible + c, sizeof(four));
@@ -232,16 +303,25 @@ void turn::list_few(view & seen, const ggml_fp16_t * visible, int n_cells) {
         if (four == four_hidden_cells) {
             c += 3;
         } else if (visible[c] != hidden_cell) {
-            seen.few[n_listed++] = uint8_t(c);
+            scattered_of(query)[n_listed++] = cell_of(at) + c;
         }
     }
 }
 
-void turn::put_key(float * column, int width, int64_t cell) {
-    ggml_cpu_fp16_to_fp32(halves(keys, cell, key_head), own.key.data, key_size);
-    for (int d = 0; d < key_size; ++d) {
-        column[d * width] = own.key.data[d];
+// Keys become the columns of own.tile; those behind them hold what was there.
+void turn::put_keys(const int64_t * cells, int n_cells, int width) {
+    const int n_quads = key_size / 4;
+    for (int c = 0; c < n_cells; c += 4) {
+        const auto row = [&](int i) { return halves(keys, cells[std::min(c + i, n_cells - 1)], key_head); };
+        transpose_quads(row(0), row(1), row(2), row(3), own.quads.data(), n_quads);
+        uint64_t * column = own.half_tile.data() + c / 4;
+        for (int quad = 0; quad < n_quads; ++quad) {
+            for (int i = 0; i < 4; ++i) {
+                column[(quad * 4 + i) * width / 4] = own.quads[size_t(i * n_quads + quad)];
+            }
+        }
     }
+    ggml_cpu_fp16_to_fp32(reinterpret_cast<const ggml_fp16_t *>(own.half_tile.data()), own.tile.data, key_size * width);
 }
 
 void turn::put_value(float * row, int64_t cell) { ggml_cpu_fp16_to_fp32(halves(values, cell, key_head), row, value_size); }
@@ -250,7 +330,7 @@ void turn::put_value(float * row, int64_t cell) { ggml_cpu_fp16_to_fp32(halves(v
 template <typename use> void turn::each_run(int64_t at, use product) {
     for (int query = 0; query < n;) {
         int end = query;
-        while (end < n && view_of(at, end).n > few_cells) {
+        while (end < n && view_of(at, end).many) {
             ++end;
         }
         if (end > query) {
@@ -260,29 +340,11 @@ template <typename use> void turn::each_run(int64_t at, use product) {
     }
 }
 
-// Those that see a few cells of a tile one by one, then the others together.
-void turn::each_query(int64_t at, void (turn::*few)(int64_t at, int query), void (turn::*many)(int64_t at)) {
-    bool any_many = false;
-    for (int query = 0; query < n; ++query) {
-        const int n_seen = view_of(at, query).n;
-        any_many = any_many || n_seen > few_cells;
-        if (n_seen > 0 && n_seen <= few_cells) {
-            (this->*few)(at, query);
-        }
-    }
-    if (any_many) {
-        (this->*many)(at);
-    }
-}
-
 void turn::score_many(int64_t at) {
     const int n_cells = cells_in(at);
-    if (n_cells < tile_cells) {
-        std::fill_n(own.tile.data, key_size * tile_cells, 0.0f);
-    }
-    for (int c = 0; c < n_cells; ++c) {
-        put_key(own.tile.data + c, tile_cells, cell_of(at) + c);
-    }
+    int64_t cells[tile_cells];
+    std::iota(cells, cells + n_cells, cell_of(at));
+    put_keys(cells, n_cells, tile_cells);
     each_run(at, [&](int query, int n_queries) {
         float * scores = weights_of(at, query);
         std::fill_n(scores, n_queries * heads * tile_cells, 0.0f);
@@ -291,7 +353,7 @@ void turn::score_many(int64_t at) {
             if (n_cells == tile_cells && view_of(at, query + row / heads).plain) {
                 continue;
             }
-            const ggml_fp16_t * visible = mask_of(at, query + row / heads);
+            const ggml_fp16_t * visible = mask_of(query + row / heads) + cell_of(at);
             for (int c = 0; c < n_cells; ++c) { // what is hidden may be what a model that overflowed has left
                 scores[c] = visible[c] == hidden_cell ? -INFINITY : scores[c] + GGML_CPU_FP16_TO_FP32(visible[c]);
             }
@@ -300,19 +362,24 @@ void turn::score_many(int64_t at) {
     });
 }
 
-void turn::score_few(int64_t at, int query) {
-    const view & seen = view_of(at, query);
-    for (int i = 0; i < seen.n; ++i) {
-        put_key(own.few.data + i, few_cells, cell_of(at) + seen.few[i]);
-    }
-    float * scores = weights_of(at, query);
-    std::fill_n(scores, heads * few_cells, 0.0f);
-    simd_gemm(scores, queries_of(query), own.few.data, heads, key_size, few_cells);
-    const ggml_fp16_t * visible = mask_of(at, query);
-    for (int head = 0; head < heads; ++head, scores += few_cells) {
-        std::fill(scores + seen.n, scores + few_cells, -INFINITY);
-        for (int i = 0; i < seen.n; ++i) {
-            scores[i] += GGML_CPU_FP16_TO_FP32(visible[seen.few[i]]);
+void turn::score_scattered(int query) {
+    const int64_t * cells = scattered_of(query);
+    const ggml_fp16_t * visible = mask_of(query);
+    for (int from = 0; from < own.counts[size_t(query)].n; from += tile_cells) {
+        const int n_cells = gathered_from(query, from);
+        const int width = padded(n_cells);
+        for (int i = 0; i < n_cells; ++i) {
+            FETCH_CELL(keys, cells[from + i]);
+        }
+        put_keys(cells + from, n_cells, width);
+        float * scores = scattered_weights_of(query, from);
+        std::fill_n(scores, heads * width, 0.0f);
+        simd_gemm(scores, queries_of(query), own.tile.data, heads, key_size, width);
+        for (int head = 0; head < heads; ++head, scores += width) {
+            std::fill(scores + n_cells, scores + width, -INFINITY);
+            for (int i = 0; i < n_cells; ++i) {
+                scores[i] += GGML_CPU_FP16_TO_FP32(visible[cells[from + i]]);
+            }
         }
     }
 }
@@ -322,20 +389,18 @@ void turn::weigh() {
     for (int query = 0; query < n; ++query) {
         for (int head = 0; head < heads; ++head) {
             const auto each_part = [&](auto use) {
-                for (int64_t at = 0; at < n_tiles; ++at) {
-                    const int n_seen = view_of(at, query).n;
-                    const int width = n_seen > few_cells ? tile_cells : few_cells;
-                    if (n_seen > 0) {
-                        use(weights_of(at, query) + head * width, width);
+                for (int64_t at = 0; at < own.n_tiles; ++at) {
+                    if (view_of(at, query).many) {
+                        use(weights_of(at, query) + head * tile_cells, tile_cells);
                     }
+                }
+                for (int from = 0; from < own.counts[size_t(query)].n; from += tile_cells) {
+                    const int width = padded(gathered_from(query, from));
+                    use(scattered_weights_of(query, from) + head * width, width);
                 }
             };
             float largest = -INFINITY;
-            each_part([&](const float * part, int width) {
-                float most;
-                ggml_vec_max_f32(width, &most, part);
-                largest = std::max(largest, most);
-            });
+            each_part([&](const float * part, int width) { largest = std::max(largest, largest_of(part, width)); });
             double sum = 0;
             each_part([&](float * part, int width) {
                 ggml_vec_soft_max_f32(width, part, part, largest);
@@ -349,6 +414,11 @@ void turn::weigh() {
 
 void turn::mix_many(int64_t at) {
     const int n_cells = cells_in(at);
+    for (int query = 0; query < n; ++query) {
+        if (view_of(at, query).many) {
+            mix_scattered(query, cell_of(at));
+        }
+    }
     int overflowed[tile_cells];
     int n_overflowed = 0;
     for (int c = 0; c < n_cells; ++c) {
@@ -371,21 +441,34 @@ void turn::mix_many(int64_t at) {
 // Only queries that see a value that is no number get none.
 void turn::spread_overflow(int64_t at, int cell) {
     for (int query = 0; query < n; ++query) {
-        if (view_of(at, query).n > few_cells && mask_of(at, query)[cell] != hidden_cell) {
+        if (view_of(at, query).many && mask_of(query)[cell_of(at) + cell] != hidden_cell) {
             std::fill_n(outputs_of(query), heads * value_size, NAN);
         }
     }
 }
 
-void turn::mix_few(int64_t at, int query) {
-    const view & seen = view_of(at, query);
-    for (int i = 0; i < seen.n; ++i) {
-        put_value(own.few.data + i * value_size, cell_of(at) + seen.few[i]);
-    }
-    const float * weights = weights_of(at, query);
-    float * output = outputs_of(query);
-    for (int head = 0; head < heads; ++head) {
-        simd_gemm(output + head * value_size, weights + head * few_cells, own.few.data, 1, seen.n, value_size);
+// Those of the cells before `before` that are not in the query's outputs yet.
+void turn::mix_scattered(int query, int64_t before) {
+    const int64_t * cells = scattered_of(query);
+    scattered_count & count = own.counts[size_t(query)];
+    while (count.n_mixed < count.n && cells[count.n_mixed] < before) {
+        const int from = count.n_mixed - count.n_mixed % tile_cells;
+        const int n_cells = gathered_from(query, from);
+        const int width = padded(n_cells);
+        const int begin = count.n_mixed - from;
+        int end = begin;
+        while (end < n_cells && cells[from + end] < before) {
+            FETCH_CELL(values, cells[from + end]);
+            ++end;
+        }
+        for (int i = begin; i < end; ++i) {
+            put_value(own.tile.data + (i - begin) * value_size, cells[from + i]);
+        }
+        const float * weights = scattered_weights_of(query, from) + begin;
+        for (int head = 0; head < heads; ++head) {
+            simd_gemm(outputs_of(query) + head * value_size, weights + head * width, own.tile.data, 1, end - begin, value_size);
+        }
+        count.n_mixed = from + end;
     }
 }
 
@@ -402,7 +485,7 @@ bool is_shared_attention(const ggml_compute_params & params, const ggml_tensor &
     const bool one_mask = mask != nullptr && mask->ne[2] == 1 && mask->ne[3] == 1;
     const bool one_stream = queries.ne[3] == 1 && keys.ne[2] == values.ne[2] && queries.ne[2] / keys.ne[2] <= max_rows;
     const bool split = keys.ne[1] >= split_cells && queries.ne[1] * keys.ne[2] < params.nth;
-    const bool whole_vectors = vector_size > 0 && values.ne[0] % std::max(vector_size, 1) == 0;
+    const bool whole_vectors = vector_size > 0 && values.ne[0] % std::max(vector_size, 1) == 0 && keys.ne[0] % 4 == 0;
     return whole_vectors && plain && types && rows && one_mask && one_stream && !split;
 }
 
@@ -441,6 +524,7 @@ extern "C" void ggml_compute_forward_flash_attn_ext(const ggml_compute_params * 
     try {
         const int64_t heads = dst->src[0]->ne[2] / keys.ne[2];
         own.reserve(size_t(per_turn), size_t(heads), size_t(n_tiles), size_t(keys.ne[0]), size_t(dst->src[2]->ne[0]));
+        own.looked_from = -1;
         has_room[params->ith] = 1;
     } catch (const std::bad_alloc &) {
         has_room[params->ith] = 0;

@@ -35,7 +35,7 @@ path expander::start(const std::vector<token_id> & given) {
     const int64_t block = std::min(options.block_length, options.max_tokens);
     const int64_t n_cells = int64_t(prompt.size()) + live_beams * options.max_tokens + live_candidates * block;
     const std::vector<token_id> nothing;
-    n_reused = models.model.reserve(n_sequences, n_cells, options.reuses_prompt ? prompt : nothing, cancel);
+    n_reused = models.model.reserve(n_sequences, n_cells, options.caches_prompt ? prompt : nothing, cancel);
     items.clear();
     for (size_t i = size_t(n_reused); i + 1 < prompt.size(); ++i) {
         items.push_back({ 0, int32_t(i), prompt[i] });
@@ -103,6 +103,9 @@ void expander::release(path & p) {
 
 // The longest sequence at hand that holds a beginning of the answer is kept for prompts to come.
 void expander::keep(const path * answer) {
+    if (!options.caches_prompt) {
+        return;
+    }
     const bool   of_answer = answer != nullptr && answer->seq > 0;
     const seq_id seq = of_answer ? answer->seq : 0;
     std::vector<token_id> tokens = prompt;

@@ -69,7 +69,7 @@ struct search_options {
     int64_t               max_generated_tokens = 0;
     int64_t               max_backtracks = 0;
     uint64_t              seed = 0;
-    bool                  reuses_prompt = false; // what earlier searches have read of it
+    bool                  caches_prompt = false; // begins with what earlier searches have read, and leaves what it read for later ones
     bool                  stream = false; // commit while searching
     bool                  trace = false; // keep every candidate
 
