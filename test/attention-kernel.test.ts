@@ -1,7 +1,8 @@
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
+import { randomNumbers } from "../lib/data/random.js";
 import { build } from "../scripts/build.mjs";
 import { projectRoot } from "../scripts/tools.mjs";
 
@@ -13,6 +14,7 @@ interface Shape {
 	queries: number;
 	cells: number;
 	threads: number;
+	freshThread: boolean;
 }
 
 interface Attention extends Shape {
@@ -26,26 +28,18 @@ interface Attention extends Shape {
 let attend: (shape: Shape, q: Float32Array, k: Float32Array, v: Float32Array, mask: Float32Array) => Float32Array;
 
 beforeAll(() => {
-	const sanitize = process.env.INFERENCEGUARD_ADDON?.includes("build-sanitize") ?? false;
-	const out = sanitize ? "build-sanitize" : "build";
-	build({ target: "inferenceguard_attention", out, sanitize });
-	attend = createRequire(import.meta.url)(join(projectRoot, out, "Release/inferenceguard_attention.node")).attend;
+	const { INFERENCEGUARD_ADDON: addon = join(projectRoot, "build/Release/inferenceguard.node") } = process.env;
+	const path = join(dirname(addon), "inferenceguard_attention.node");
+	if (!process.env.INFERENCEGUARD_ADDON) build({ target: "inferenceguard_attention" });
+	attend = createRequire(import.meta.url)(path).attend;
 }, 600_000);
 
 const run = (a: Attention) => attend(a, a.q, a.k, a.v, a.mask);
 
-/** Uniform whole numbers below `n`. */
-function randomOf(seed: number) {
-	let state = seed | 1;
-	return (n: number) => {
-		state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x297a2d39;
-		return ((state ^ (state >>> 13)) >>> 0) % n;
-	};
-}
-
 /** Cells in stretches, each of which a query sees or not: a prompt that all share, what some share, cells of one alone, cells of nobody. */
 function attentionOf(shape: Shape, seed: number, biased: boolean): Attention {
-	const random = randomOf(seed);
+	const uniform = randomNumbers(seed);
+	const random = (n: number) => Math.floor(n * uniform());
 	const { heads, keyHeads, keySize, valueSize, queries, cells } = shape;
 	const numbers = (n: number) => Float32Array.from({ length: n }, () => (random(257) - 128) / 64); // exact in half precision
 	const mask = new Float32Array(queries * cells).fill(Number.NEGATIVE_INFINITY);
@@ -92,20 +86,33 @@ function reference({ heads, keyHeads, keySize, valueSize, queries, cells, q, k, 
 	return out;
 }
 
+/** Largest distance; 1 where a result is no number. */
+function worstError(results: Float32Array, expected: Float64Array) {
+	return results.reduce((worst, x, i) => Math.max(worst, Number.isNaN(x) ? 1 : Math.abs(x - expected[i]!)), 0);
+}
+
 const shapes = fc
 	.record({
 		keyHeads: fc.constantFrom(1, 2, 3, 8),
 		headsPerKey: fc.constantFrom(1, 2, 4, 7, 64),
-		keySize: fc.constantFrom(16, 40, 64, 128),
-		valueSize: fc.constantFrom(16, 48, 64, 128),
+		sizes: fc.constantFrom(
+			{ keySize: 16, valueSize: 16 },
+			{ keySize: 40, valueSize: 48 },
+			{ keySize: 64, valueSize: 64 },
+			{ keySize: 128, valueSize: 128 },
+			{ keySize: 64, valueSize: 16 },
+			{ keySize: 576, valueSize: 512 },
+		),
 		queries: fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 7, max: 140 })),
 		cells: fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 201, max: 1500 })),
 		threads: fc.integer({ min: 1, max: 4 }),
+		freshThread: fc.boolean(),
 	})
-	.map(({ headsPerKey, threads, ...shape }) => ({
+	.map(({ headsPerKey, sizes, threads, ...shape }) => ({
 		...shape,
+		...sizes,
 		heads: shape.keyHeads * headsPerKey,
-		threads: Math.min(threads, shape.queries * shape.keyHeads), // ggml's own attention splits the cells among more
+		threads: shape.cells < 512 ? threads : Math.min(threads, shape.queries * shape.keyHeads), // more would get ggml's own attention
 	}))
 	.filter(({ heads, queries, cells, keySize, valueSize }) => heads * queries * cells * (keySize + valueSize) < 2e8);
 
@@ -114,10 +121,28 @@ test("attention is that of double precision, whatever the shapes, the cells that
 		fc.property(shapes, fc.nat(), fc.boolean(), (shape, seed, biased) => {
 			const attention = attentionOf(shape, seed, biased);
 			const expected = reference(attention);
-			const worst = run(attention).reduce((worst, x, i) => Math.max(worst, Number.isNaN(x) ? 1 : Math.abs(x - expected[i]!)), 0);
-			expect(worst).toBeLessThan(5e-5);
+			expect(worstError(run(attention), expected)).toBeLessThan(5e-5);
 		}),
 		{ numRuns: 60 },
+	);
+});
+
+test("attention to so many cells that a turn takes few queries is that of double precision", () => {
+	const shape = { heads: 1, keyHeads: 1, keySize: 16, valueSize: 16, queries: 64, cells: 40_000, threads: 2, freshThread: true };
+	const attention = attentionOf(shape, 1, true);
+	expect(worstError(run(attention), reference(attention))).toBeLessThan(5e-5);
+});
+
+test("attention with scores far apart is that of double precision", () => {
+	fc.assert(
+		fc.property(shapes, fc.nat(), fc.constantFrom(4, 16), (shape, seed, scale) => {
+			const attention = attentionOf(shape, seed, false);
+			attention.q.forEach((x, i) => {
+				attention.q[i] = scale * x;
+			});
+			expect(worstError(run(attention), reference(attention))).toBeLessThan(2e-4);
+		}),
+		{ numRuns: 30 },
 	);
 });
 
@@ -152,18 +177,19 @@ test("what a query gets is, to the last bit, what it gets alone with the cells i
 	);
 });
 
-test("a value that overflowed reaches only the queries that see it", () => {
+test("a key or a value that overflowed makes all that the queries that see it get no numbers, and nothing of the others", () => {
 	fc.assert(
-		fc.property(shapes, fc.nat(), fc.nat(), (shape, seed, at) => {
+		fc.property(shapes, fc.nat(), fc.nat(), fc.boolean(), (shape, seed, at, isKey) => {
 			const attention = attentionOf(shape, seed, false);
-			const { heads, keyHeads, valueSize, queries, cells, v, mask } = attention;
+			const { heads, keyHeads, keySize, valueSize, queries, cells, k, v, mask } = attention;
 			const cell = at % cells;
 			const before = run(attention);
-			v.fill(Number.POSITIVE_INFINITY, cell * keyHeads * valueSize, (cell + 1) * keyHeads * valueSize);
+			const [overflowed, size, number] = isKey ? [k, keySize, Number.NaN] : [v, valueSize, Number.POSITIVE_INFINITY];
+			for (let head = 0; head < keyHeads; head++) overflowed[(cell * keyHeads + head) * size + (seed % size)] = number;
 			const after = run(attention);
 			for (let query = 0; query < queries; query++) {
 				const [from, to] = [query * heads * valueSize, (query + 1) * heads * valueSize];
-				if (Number.isFinite(mask[query * cells + cell]!)) expect(after.subarray(from, to).every((x) => !Number.isFinite(x))).toBe(true);
+				if (Number.isFinite(mask[query * cells + cell]!)) expect(after.subarray(from, to).every(Number.isNaN)).toBe(true);
 				else expect(after.subarray(from, to)).toEqual(before.subarray(from, to));
 			}
 		}),

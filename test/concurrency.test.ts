@@ -234,12 +234,16 @@ describe("what was read before", () => {
 		expect(again.text).toBe(second.text);
 	});
 
-	test("is not kept by a generation that does not cache its prompt", async () => {
+	test("is neither kept nor used again by a generation that does not cache its prompt, as one with a seed", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const options = { prompt: [1, 300, 301, 302, 303, 304], maxTokens: 4, candidates: 1 };
-		await guard.generate({ ...options, cachePrompt: false });
-		expect((await guard.generate(options)).usage.cachedPromptTokens).toBe(0);
-		expect((await guard.generate(options)).usage.cachedPromptTokens).toBe(options.prompt.length - 1);
+		const cached = async (more: object) => (await guard.generate({ ...options, ...more })).usage.cachedPromptTokens;
+		expect(await cached({ cachePrompt: false })).toBe(0);
+		expect(await cached({ seed: 1 })).toBe(0);
+		expect(await cached({})).toBe(0);
+		expect(await cached({})).toBe(options.prompt.length - 1);
+		expect(await cached({ cachePrompt: false })).toBe(0);
+		expect(await cached({ seed: 1 })).toBe(0);
 	});
 
 	test("leads to the same response also where the model's windows slide", async () => {

@@ -3,8 +3,9 @@
 // there on computes every cell of a tile for all. Here the queries that see many cells of a tile are the rows of a product of matrices,
 // with all heads that share keys, and the scattered cells that a query sees of other tiles are gathered for products of its own. What a
 // query gets depends on the cells it sees and on their order alone, not on the queries beside it, nor on where tiles begin: every product
-// adds in the order of the cells, and sums of weights are exact. What this does not know (ALiBi, soft caps, sinks, several masks or streams, keys that are not half precision), what
-// has too few queries for the threads, and values that are no whole vectors go to ggml's own.
+// adds in the order of the cells, and weights are rounded so that their sum is the same in any order. What this does not know (ALiBi, soft
+// caps, sinks, several masks or streams, keys that are not half precision), what has too few queries for the threads or too many cells
+// for its memory, and values that are no whole vectors go to ggml's own.
 #include "ggml-cpu-impl.h"
 #include "ops.h"
 #include "simd-gemm.h"
@@ -21,19 +22,26 @@ extern "C" void ggml_compute_own_flash_attn_ext(const ggml_compute_params * para
 
 namespace {
 
-#if defined(GGML_SIMD) && defined(GGML_F32_EPR) && !defined(__ARM_FEATURE_SVE) && !defined(__s390x__)
-const int         vector_size = GGML_F32_EPR; // of ggml's products of small matrices
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+const int         vector_size = 0;             // words of four halves are read as little-endian numbers
+#elif defined(GGML_SIMD) && defined(GGML_F32_EPR) && !defined(__ARM_FEATURE_SVE)
+const int         vector_size = GGML_F32_EPR;  // of ggml's products of small matrices
 #else
-const int         vector_size = 0;            // they go number by number
+const int         vector_size = 0;             // they go number by number
 #endif
-const int         max_rows = 64;         // query heads of one turn
-const int64_t     max_weights = 1 << 20; // of one turn, where one query does not have more
+const int         max_rows = 64;          // query heads of one turn
+const int64_t     max_weights = 1 << 20;  // of one turn of several queries
+const int64_t     most_weights = 1 << 22; // of one query
 const int         tile_cells = 64;
-const int         min_shared_rows = 16;  // of a turn, below which more turns than threads do not pay
-const int         few_cells = 16;        // of a tile, up to which they count as scattered; whole vectors
-const int64_t     split_cells = 512;     // from which ggml splits the cells of a single sequence
+const int         min_shared_rows = 16;   // of a turn, below which more turns than threads do not pay
+const int         few_cells = 16;         // of a tile, up to which they count as scattered
+const int         cells_unit = 16;        // gathered cells are padded to whole vectors
+const int64_t     long_cells = 512;       // from which ggml splits the cells of a single sequence among threads
 const ggml_fp16_t hidden_cell = 0xFC00;  // minus infinity as half precision
 const uint64_t    four_hidden_cells = 0xFC00FC00FC00FC00;
+
+static_assert(tile_cells % cells_unit == 0 && few_cells % cells_unit == 0, "gatherings have room for whole vectors");
+static_assert(vector_size == 0 || cells_unit % vector_size == 0, "a remainder would be added up in another way");
 
 const char * bytes(const ggml_tensor & t, int64_t i1, int64_t i2) {
     return static_cast<const char *>(t.data) + i1 * t.nb[1] + i2 * t.nb[2];
@@ -47,12 +55,6 @@ const ggml_fp16_t * halves(const ggml_tensor & t, int64_t i1, int64_t i2) {
 struct view {
     bool many;  // more than a few
     bool plain; // all of them, without a bias
-};
-
-// How many scattered cells a query sees, and how many of them are in its outputs already.
-struct scattered_count {
-    int n;
-    int n_mixed;
 };
 
 // Floats that begin at a cache line.
@@ -71,37 +73,41 @@ struct line_buffer {
 };
 
 // Cells as whole vectors.
-int padded(int n_cells) { return (n_cells + few_cells - 1) / few_cells * few_cells; }
+int padded(int n_cells) { return (n_cells + cells_unit - 1) / cells_unit * cells_unit; }
 
 // What a thread keeps between turns.
 struct memory {
-    line_buffer                  queries;           // [rows, key size], scaled
-    line_buffer                  outputs;           // [rows, value size]
-    line_buffer                  weights;           // [tiles, rows, tile_cells]
-    line_buffer                  scattered_weights; // for each query [gatherings, heads, width]
-    line_buffer                  tile;              // [key size, width] or [width, value size]
-    std::vector<uint64_t>        quads;     // of four cells' keys, four halves each: [4, key size / 4]
-    std::vector<uint64_t>        half_tile; // [key size, width / 4], likewise
-    std::vector<view>            views; // [tiles, queries]
-    std::vector<int64_t>         tiles; // first cells of those that some query sees many cells of
-    std::vector<scattered_count> counts;    // [queries]
-    std::vector<int64_t>         scattered; // cells, for each query
-    int64_t                      looked_from = -1; // first of the queries that views, tiles, counts and scattered cells are of
-    int64_t                      n_tiles = 0;
+    line_buffer              queries;           // [rows, key size], scaled
+    line_buffer              outputs;           // [rows, value size]
+    line_buffer              weights;           // [tiles, rows, tile_cells]
+    line_buffer              scattered_weights; // for each query [gatherings, heads, width]
+    line_buffer              tile;              // [key size, width] or [width, value size]
+    std::vector<uint64_t>    quads;             // of four cells' keys, four halves each: [4, key size / 4]
+    std::vector<ggml_fp16_t> half_tile;         // [key size, width]
+    std::vector<int>         n_mixed;           // [queries]: scattered cells that are in the outputs already
+
+    // What the queries from `looked_from` on see, for all key heads.
+    int64_t              looked_from = -1;
+    int64_t              n_tiles = 0;
+    std::vector<int64_t> tiles;       // first cells of those that some query sees many cells of
+    std::vector<view>    views;       // [tiles, queries]
+    std::vector<int>     n_scattered; // [queries]
+    std::vector<int64_t> scattered;   // cells, for each query
 
     // Room for turns of at most `n` queries.
-    void reserve(size_t n, size_t heads, size_t n_tiles, size_t key_size, size_t value_size) {
+    void reserve(size_t n, size_t heads, size_t most_tiles, size_t key_size, size_t value_size) {
         queries.reserve(n * heads * key_size);
         outputs.reserve(n * heads * value_size);
-        weights.reserve(n_tiles * n * heads * tile_cells);
-        scattered_weights.reserve(n_tiles * n * heads * few_cells);
+        weights.reserve(most_tiles * n * heads * tile_cells);
+        scattered_weights.reserve(most_tiles * n * heads * few_cells);
         tile.reserve(tile_cells * std::max(key_size, value_size));
         quads.resize(std::max(quads.size(), key_size));
-        half_tile.resize(std::max(half_tile.size(), key_size * tile_cells / 4));
-        views.resize(std::max(views.size(), n_tiles * n));
-        tiles.resize(std::max(tiles.size(), n_tiles));
-        counts.resize(std::max(counts.size(), n));
-        scattered.resize(std::max(scattered.size(), n_tiles * n * few_cells));
+        half_tile.resize(std::max(half_tile.size(), key_size * tile_cells));
+        n_mixed.resize(std::max(n_mixed.size(), n));
+        tiles.resize(std::max(tiles.size(), most_tiles));
+        views.resize(std::max(views.size(), most_tiles * n));
+        n_scattered.resize(std::max(n_scattered.size(), n));
+        scattered.resize(std::max(scattered.size(), most_tiles * n * few_cells));
     }
 };
 
@@ -139,8 +145,8 @@ double sum_of(const float * values, int n) {
 
 // Of four rows of halves, in groups of four: out[i, group] holds the i-th of the group of each row. Elementwise on words of four halves, so
 // that the compiler makes vectors of it.
-void transpose_quads(const ggml_fp16_t * a, const ggml_fp16_t * b, const ggml_fp16_t * c, const ggml_fp16_t * d, uint64_t * GGML_RESTRICT out,
-                     int n_groups) {
+void transpose_quads(const ggml_fp16_t * a, const ggml_fp16_t * b, const ggml_fp16_t * c, const ggml_fp16_t * d,
+                     uint64_t * GGML_RESTRICT out, int n_groups) {
     const uint64_t low_pair = 0x00000000FFFFFFFF;
     const uint64_t low_halves = 0x0000FFFF0000FFFF;
     for (int group = 0; group < n_groups; ++group) {
@@ -160,8 +166,8 @@ void transpose_quads(const ggml_fp16_t * a, const ggml_fp16_t * b, const ggml_fp
     }
 }
 
-// The queries [first, first + n) with the heads that share a key head; row = query * heads + head. `at` counts the tiles that some
-// query sees many cells of.
+// The queries [first, first + n) with the heads that share a key head; row = query * heads + head. `at` counts the
+// tiles that some query sees many cells of.
 struct turn {
     const ggml_tensor & queries;
     const ggml_tensor & keys;
@@ -190,7 +196,7 @@ struct turn {
     int64_t scattered_room() const { return (keys.ne[1] + tile_cells - 1) / tile_cells * few_cells; } // of a query
     int64_t * scattered_of(int query) { return own.scattered.data() + query * scattered_room(); }
     float * scattered_weights_of(int query, int from) { return own.scattered_weights.data + (query * scattered_room() + from) * heads; }
-    int gathered_from(int query, int from) const { return std::min(tile_cells, own.counts[size_t(query)].n - from); }
+    int gathered_from(int query, int from) const { return std::min(tile_cells, own.n_scattered[size_t(query)] - from); }
 
     void run();
     void look();
@@ -203,25 +209,25 @@ struct turn {
     void mix_scattered(int query, int64_t before);
     void spread_overflow(int64_t at, int cell);
     void put_keys(const int64_t * cells, int n_cells, int width);
-    void put_value(float * row, int64_t cell);
+    bool put_value(float * row, int64_t cell, float instead);
     template <typename use> void each_run(int64_t at, use product);
 };
 
 // Begins to read what the next tile needs: rows of one head lie too far apart for the processor to see what comes next. A macro, since gcc
 // drops calls of a function that does nothing else.
 #if defined(__GNUC__)
-#define FETCH_CELL(rows, cell)                                                                        \
-    for (int64_t d = 0; d < (rows).ne[0]; d += int64_t(CACHE_LINE_SIZE / sizeof(ggml_fp16_t))) {      \
-        __builtin_prefetch(halves(rows, cell, key_head) + d);                                         \
+#define FETCH_CELL(rows, cell)                                                                   \
+    for (int64_t d = 0; d < (rows).ne[0]; d += int64_t(CACHE_LINE_SIZE / sizeof(ggml_fp16_t))) { \
+        __builtin_prefetch(halves(rows, cell, key_head) + d);                                    \
+    }
+#define FETCH_TILE(rows, at)                                       \
+    for (int c = 0; (at) < own.n_tiles && c < cells_in(at); ++c) { \
+        FETCH_CELL(rows, cell_of(at) + c)                          \
     }
 #else
 #define FETCH_CELL(rows, cell)
+#define FETCH_TILE(rows, at)
 #endif
-
-#define FETCH_TILE(rows, at)                                    \
-    for (int c = 0; (at) < own.n_tiles && c < cells_in(at); ++c) {  \
-        FETCH_CELL(rows, cell_of(at) + c)                       \
-    }
 
 void turn::run() {
     const int rows = n * heads;
@@ -245,13 +251,13 @@ void turn::run() {
         score_scattered(query);
     }
     weigh();
+    std::fill_n(own.n_mixed.begin(), n, 0);
     for (int64_t at = 0; at < own.n_tiles; ++at) {
         FETCH_TILE(values, at + 1);
         mix_many(at);
     }
     for (int query = 0; query < n; ++query) {
         mix_scattered(query, keys.ne[1]);
-        own.counts[size_t(query)].n_mixed = 0;
     }
     for (int row = 0; row < rows; ++row) {
         char * output = static_cast<char *>(dst.data) + (key_head * heads + row % heads) * dst.nb[1] + (first + row / heads) * dst.nb[2];
@@ -261,7 +267,7 @@ void turn::run() {
 
 void turn::look() {
     own.n_tiles = 0;
-    std::fill_n(own.counts.begin(), n, scattered_count{ 0, 0 });
+    std::fill_n(own.n_scattered.begin(), n, 0);
     for (int64_t cell = 0; cell < keys.ne[1]; cell += tile_cells) {
         own.tiles[size_t(own.n_tiles)] = cell;
         bool any_many = false;
@@ -293,7 +299,7 @@ bool turn::look_at(int64_t at, int query) {
 void turn::list_scattered(int64_t at, int query, int n_seen) {
     const int n_cells = cells_in(at);
     const ggml_fp16_t * visible = mask_of(query) + cell_of(at);
-    int & n_listed = own.counts[size_t(query)].n;
+    int & n_listed = own.n_scattered[size_t(query)];
     const int n_all = n_listed + n_seen;
     for (int c = 0; c < n_cells && n_listed < n_all; ++c) {
         uint64_t four = 0;
@@ -314,17 +320,27 @@ void turn::put_keys(const int64_t * cells, int n_cells, int width) {
     for (int c = 0; c < n_cells; c += 4) {
         const auto row = [&](int i) { return halves(keys, cells[std::min(c + i, n_cells - 1)], key_head); };
         transpose_quads(row(0), row(1), row(2), row(3), own.quads.data(), n_quads);
-        uint64_t * column = own.half_tile.data() + c / 4;
+        ggml_fp16_t * column = own.half_tile.data() + c;
         for (int quad = 0; quad < n_quads; ++quad) {
             for (int i = 0; i < 4; ++i) {
-                column[(quad * 4 + i) * width / 4] = own.quads[size_t(i * n_quads + quad)];
+                std::memcpy(column + (quad * 4 + i) * width, &own.quads[size_t(i * n_quads + quad)], sizeof(uint64_t));
             }
         }
     }
-    ggml_cpu_fp16_to_fp32(reinterpret_cast<const ggml_fp16_t *>(own.half_tile.data()), own.tile.data, key_size * width);
+    ggml_cpu_fp16_to_fp32(own.half_tile.data(), own.tile.data, key_size * width);
 }
 
-void turn::put_value(float * row, int64_t cell) { ggml_cpu_fp16_to_fp32(halves(values, cell, key_head), row, value_size); }
+// False, and `instead` in its place, where the value has overflowed.
+bool turn::put_value(float * row, int64_t cell, float instead) {
+    const ggml_fp16_t * value = halves(values, cell, key_head);
+    const bool finite = is_finite(value, value_size);
+    if (finite) {
+        ggml_cpu_fp16_to_fp32(value, row, value_size);
+    } else {
+        std::fill_n(row, value_size, instead);
+    }
+    return finite;
+}
 
 // Queries behind one another that see many cells of a tile are rows of one product.
 template <typename use> void turn::each_run(int64_t at, use product) {
@@ -365,7 +381,7 @@ void turn::score_many(int64_t at) {
 void turn::score_scattered(int query) {
     const int64_t * cells = scattered_of(query);
     const ggml_fp16_t * visible = mask_of(query);
-    for (int from = 0; from < own.counts[size_t(query)].n; from += tile_cells) {
+    for (int from = 0; from < own.n_scattered[size_t(query)]; from += tile_cells) {
         const int n_cells = gathered_from(query, from);
         const int width = padded(n_cells);
         for (int i = 0; i < n_cells; ++i) {
@@ -394,7 +410,7 @@ void turn::weigh() {
                         use(weights_of(at, query) + head * tile_cells, tile_cells);
                     }
                 }
-                for (int from = 0; from < own.counts[size_t(query)].n; from += tile_cells) {
+                for (int from = 0; from < own.n_scattered[size_t(query)]; from += tile_cells) {
                     const int width = padded(gathered_from(query, from));
                     use(scattered_weights_of(query, from) + head * width, width);
                 }
@@ -422,10 +438,7 @@ void turn::mix_many(int64_t at) {
     int overflowed[tile_cells];
     int n_overflowed = 0;
     for (int c = 0; c < n_cells; ++c) {
-        float * row = own.tile.data + c * value_size;
-        put_value(row, cell_of(at) + c);
-        if (!is_finite(halves(values, cell_of(at) + c, key_head), value_size)) {
-            std::fill_n(row, value_size, 0.0f);
+        if (!put_value(own.tile.data + c * value_size, cell_of(at) + c, 0.0f)) {
             overflowed[n_overflowed++] = c;
         }
     }
@@ -450,25 +463,26 @@ void turn::spread_overflow(int64_t at, int cell) {
 // Those of the cells before `before` that are not in the query's outputs yet.
 void turn::mix_scattered(int query, int64_t before) {
     const int64_t * cells = scattered_of(query);
-    scattered_count & count = own.counts[size_t(query)];
-    while (count.n_mixed < count.n && cells[count.n_mixed] < before) {
-        const int from = count.n_mixed - count.n_mixed % tile_cells;
+    const int n_all = own.n_scattered[size_t(query)];
+    int & n_mixed = own.n_mixed[size_t(query)];
+    while (n_mixed < n_all && cells[n_mixed] < before) {
+        const int from = n_mixed - n_mixed % tile_cells;
         const int n_cells = gathered_from(query, from);
         const int width = padded(n_cells);
-        const int begin = count.n_mixed - from;
+        const int begin = n_mixed - from;
         int end = begin;
         while (end < n_cells && cells[from + end] < before) {
             FETCH_CELL(values, cells[from + end]);
             ++end;
         }
         for (int i = begin; i < end; ++i) {
-            put_value(own.tile.data + (i - begin) * value_size, cells[from + i]);
+            put_value(own.tile.data + (i - begin) * value_size, cells[from + i], NAN);
         }
         const float * weights = scattered_weights_of(query, from) + begin;
         for (int head = 0; head < heads; ++head) {
             simd_gemm(outputs_of(query) + head * value_size, weights + head * width, own.tile.data, 1, end - begin, value_size);
         }
-        count.n_mixed = from + end;
+        n_mixed = from + end;
     }
 }
 
@@ -484,9 +498,10 @@ bool is_shared_attention(const ggml_compute_params & params, const ggml_tensor &
     const bool rows = queries.nb[0] == sizeof(float) && keys.nb[0] == sizeof(ggml_fp16_t) && values.nb[0] == sizeof(ggml_fp16_t);
     const bool one_mask = mask != nullptr && mask->ne[2] == 1 && mask->ne[3] == 1;
     const bool one_stream = queries.ne[3] == 1 && keys.ne[2] == values.ne[2] && queries.ne[2] / keys.ne[2] <= max_rows;
-    const bool split = keys.ne[1] >= split_cells && queries.ne[1] * keys.ne[2] < params.nth;
+    const bool starves_threads = keys.ne[1] >= long_cells && queries.ne[1] * keys.ne[2] < params.nth;
+    const bool fits = keys.ne[1] > 0 && queries.ne[2] / keys.ne[2] * keys.ne[1] <= most_weights;
     const bool whole_vectors = vector_size > 0 && values.ne[0] % std::max(vector_size, 1) == 0 && keys.ne[0] % 4 == 0;
-    return whole_vectors && plain && types && rows && one_mask && one_stream && !split;
+    return whole_vectors && plain && types && rows && one_mask && one_stream && fits && !starves_threads;
 }
 
 // How many queries one turn takes.
