@@ -2,7 +2,8 @@
 // performance.template.md.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { group } from "d3-array";
+import { group, sort } from "d3-array";
+import { models } from "../models.mjs";
 import { length, lengthSweep, systems } from "./grid.mjs";
 import { plot } from "./plots.mjs";
 import { cellKey, readResults, resultsFile, summarise } from "./results.mjs";
@@ -38,16 +39,19 @@ const speed = (value) => value.toFixed(value < 100 ? 1 : 0);
 
 /** A Markdown table with one line per cell of the grid; `columns`: heading and what it makes of the cell's rows by system. */
 function table(columns) {
-	const cells = group(
-		rows.filter(({ tokens }) => tokens === length),
-		cellKey,
+	const cells = sort(
+		group(rows, cellKey).values(),
+		([{ model }]) => Object.keys(models).indexOf(model),
+		([{ prompt }]) => prompt,
+		([{ candidates }]) => candidates,
+		([{ tokens }]) => tokens,
 	);
-	const lines = [...cells.values()].map((inCell) => {
+	const lines = cells.map((inCell) => {
 		const bySystem = Object.fromEntries(inCell.map((row) => [row.system, row]));
-		const { model, prompt, candidates } = inCell[0];
-		return [model, prompt, candidates, ...columns.map(([, figure]) => figure(bySystem))];
+		const { model, prompt, candidates, tokens } = inCell[0];
+		return [model, prompt, candidates, tokens, ...columns.map(([, figure]) => figure(bySystem))];
 	});
-	const heading = ["model", "prompt", "N", ...columns.map(([name]) => name)];
+	const heading = ["model", "prompt", "N", "T", ...columns.map(([name]) => name)];
 	return [heading, heading.map(() => "---"), ...lines].map((line) => `| ${line.join(" | ")} |`).join("\n");
 }
 
@@ -60,7 +64,10 @@ const tables = {
 			["guard-critic ÷ batched-bench", ({ "guard-critic": judged }) => number(judged?.toCeiling, 2)],
 			["bestOfN ÷ node-llama-cpp", ({ bestOfN }) => number(bestOfN?.toPeer, 2)],
 			["guard ÷ node-llama-cpp", ({ guard }) => number(guard?.toPeer, 2)],
-			["critic's share of the time", ({ "guard-critic": judged }) => (judged ? `${(100 * judged.criticShare).toFixed(2)} %` : "–")],
+			[
+				"critic's share of the time",
+				({ "guard-critic": judged }) => (judged?.criticShare ? `${(100 * judged.criticShare).toFixed(2)} %` : "–"),
+			],
 		]),
 	speed: () =>
 		table(
