@@ -2,7 +2,7 @@
 // performance.template.md.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { group, sort } from "d3-array";
+import { group, max, rollup, sort } from "d3-array";
 import { models } from "../models.mjs";
 import { length, lengthSweep, systems } from "./grid.mjs";
 import { plot } from "./plots.mjs";
@@ -16,11 +16,17 @@ if (machines.length > 1) throw new Error(`expected results of one machine and on
 const rows = summarise(results);
 
 const { prompt, candidates } = lengthSweep;
+/** T of a model that has no responses of the usual length is what it has instead. */
+const lengthOf = rollup(
+	rows,
+	(own) => max(own, ({ tokens }) => Math.min(tokens, length)),
+	({ model }) => model,
+);
 const plots = {
 	candidates: {
 		title: "candidates N",
 		field: "candidates",
-		of: (row) => row.prompt === prompt && row.tokens === length,
+		of: (row) => row.prompt === prompt && row.tokens === lengthOf.get(row.model),
 	},
 	tokens: {
 		title: "tokens per response T",
@@ -89,7 +95,8 @@ function about() {
 
 mkdirSync(path("../../docs/performance"), { recursive: true });
 for (const [name, { of, ...axis }] of Object.entries(plots)) {
-	writeFileSync(path(`../../docs/performance/${name}.svg`), await plot(rows.filter(of), axis));
+	const shown = [...group(rows.filter(of), ({ model }) => model).values()].filter((own) => new Set(own.map((row) => row[axis.field])).size > 1);
+	writeFileSync(path(`../../docs/performance/${name}.svg`), await plot(shown.flat(), axis));
 }
 const page = readFileSync(path("performance.template.md"), "utf8")
 	.replace("{{about}}", about())
