@@ -2,7 +2,7 @@
 // performance.template.md.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { group, max, rollup, sort } from "d3-array";
+import { greatest, group, rollup, sort } from "d3-array";
 import { models } from "../models.mjs";
 import { length, lengthSweep, systems } from "./grid.mjs";
 import { plot } from "./plots.mjs";
@@ -16,10 +16,16 @@ if (machines.length > 1) throw new Error(`expected results of one machine and on
 const rows = summarise(results);
 
 const { prompt, candidates } = lengthSweep;
-/** T of a model that has no responses of the usual length is what it has instead. */
+/** The T that most of a model's cells have. */
 const lengthOf = rollup(
-	rows,
-	(own) => max(own, ({ tokens }) => Math.min(tokens, length)),
+	rows.filter((row) => row.prompt === prompt),
+	(own) => {
+		const [tokens] = greatest(
+			group(own, (row) => row.tokens),
+			([, same]) => same.length,
+		);
+		return tokens;
+	},
 	({ model }) => model,
 );
 const plots = {
@@ -95,7 +101,9 @@ function about() {
 
 mkdirSync(path("../../docs/performance"), { recursive: true });
 for (const [name, { of, ...axis }] of Object.entries(plots)) {
-	const shown = [...group(rows.filter(of), ({ model }) => model).values()].filter((own) => new Set(own.map((row) => row[axis.field])).size > 1);
+	const shown = [...group(rows.filter(of), ({ model }) => model).values()].filter(
+		(own) => new Set(own.map((row) => row[axis.field])).size > 1,
+	);
 	writeFileSync(path(`../../docs/performance/${name}.svg`), await plot(shown.flat(), axis));
 }
 const page = readFileSync(path("performance.template.md"), "utf8")
