@@ -85,7 +85,8 @@ const tables = {
 		table(
 			present.map((name) => [
 				name,
-				({ [name]: row }) => (row ? `${speed(row.tokensPerSecond)} (${row.tokensPerSecondQuartiles.map(speed).join("–")})` : "–"),
+				({ [name]: row }) =>
+					row ? `${speed(row.tokensPerSecond)} (${row.tokensPerSecondQuartiles.map(speed).join("–")}; ${row.repetitions})` : "–",
 			]),
 		),
 	memory: () => table(present.map((name) => [name, ({ [name]: row }) => number(row?.maxRssBytes && row.maxRssBytes / 2 ** 20, 0)])),

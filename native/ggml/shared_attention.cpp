@@ -23,11 +23,11 @@ extern "C" void ggml_compute_own_flash_attn_ext(const ggml_compute_params * para
 namespace {
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-const int         vector_size = 0;             // words of four halves are read as little-endian numbers
+const int         vector_size = 0;        // words of four halves are read as little-endian numbers
 #elif defined(GGML_SIMD) && defined(GGML_F32_EPR) && !defined(__ARM_FEATURE_SVE)
-const int         vector_size = GGML_F32_EPR;  // of ggml's products of small matrices
+const int         vector_size = GGML_F32_EPR; // of ggml's products of small matrices
 #else
-const int         vector_size = 0;             // they go number by number
+const int         vector_size = 0;        // they go number by number
 #endif
 const int         max_rows = 64;          // query heads of one turn
 const int64_t     max_weights = 1 << 20;  // of one turn of several queries
@@ -37,7 +37,7 @@ const int         min_shared_rows = 16;   // of a turn, below which more turns t
 const int         few_cells = 16;         // of a tile, up to which they count as scattered
 const int         cells_unit = 16;        // gathered cells are padded to whole vectors
 const int64_t     long_cells = 512;       // from which ggml splits the cells of a single sequence among threads
-const ggml_fp16_t hidden_cell = 0xFC00;  // minus infinity as half precision
+const ggml_fp16_t hidden_cell = 0xFC00;   // minus infinity as half precision
 const uint64_t    four_hidden_cells = 0xFC00FC00FC00FC00;
 
 static_assert(tile_cells % cells_unit == 0 && few_cells % cells_unit == 0, "gatherings have room for whole vectors");
