@@ -199,7 +199,7 @@ void device_rows::fetch(size_t n_rows) {
     if (said != nullptr) {
         bring_home(said, home_said);
     }
-    std::vector<std::pair<float, int32_t>> order(size_t(n_head), { 0, 0 });
+    order.resize(size_t(n_head));
     for (size_t row = 0; row < n_rows; ++row) {
         float *   values = &home_logits[row * size_t(n_head)];
         int32_t * tokens = &home_tokens[row * size_t(n_head)];

@@ -56,6 +56,8 @@ class device_rows {
     std::vector<float>   home_said;
     std::mutex           fetching;
 
+    std::vector<std::pair<float, int32_t>> order; // of the head of a row
+
     ggml_backend_dev_t device = nullptr; // that makes the outputs
 
     struct cut_rows {

@@ -7,10 +7,6 @@
 
 namespace ig {
 
-namespace {
-
-}
-
 llama_decoder::llama_decoder(loaded_model & model, std::shared_ptr<ggml_threadpool> threads, const decoder_options & options)
     : model(model), options(options),
       with_hidden(!llama_model_is_recurrent(model.get()) && !llama_model_is_hybrid(model.get())), threads(std::move(threads)),
@@ -181,15 +177,17 @@ void llama_decoder::set_steering() {
 }
 
 void llama_decoder::fork(seq_id from, seq_id to) {
-    llama_memory_t memory = llama_get_memory(context.get());
-    llama_memory_seq_rm(memory, to, -1, -1);
-    llama_memory_seq_cp(memory, from, to, -1, -1);
+    drop(to);
+    llama_memory_seq_cp(llama_get_memory(context.get()), from, to, -1, -1);
     lengths[to] = lengths[from];
 }
 
+// llama.cpp walks over all cells to remove a sequence, also one that holds none.
 void llama_decoder::drop(seq_id seq) {
-    llama_memory_seq_rm(llama_get_memory(context.get()), seq, -1, -1);
-    lengths[seq] = 0;
+    if (lengths[seq] > 0) {
+        llama_memory_seq_rm(llama_get_memory(context.get()), seq, -1, -1);
+        lengths[seq] = 0;
+    }
 }
 
 void llama_decoder::cut(seq_id seq, int32_t length) {

@@ -73,7 +73,7 @@ class llama_decoder : public real_decoder {
     int32_t                          n_sequences = 0;
     int64_t                          n_cells = 0;
     llama_batch                      batch;
-    std::vector<int32_t>             lengths; // tokens per sequence
+    std::vector<int32_t>             lengths; // tokens per sequence; 0: it holds no cell
     const cancel_flag *              current_cancel = nullptr;
     const float *                    home_logits = nullptr; // of the last step, where outputs come home whole
     std::atomic<uint64_t>            available_bytes{ 0 };

@@ -4,12 +4,10 @@ namespace ig {
 
 namespace {
 
-size_t shared_tokens(const std::vector<path> & beams) {
+size_t shared_by_all(const std::vector<path> & beams) {
     size_t shared = beams[0].tokens.size();
     for (const path & beam : beams) {
-        const auto end = std::mismatch(beam.tokens.begin(), beam.tokens.end(), beams[0].tokens.begin(),
-                                       beams[0].tokens.begin() + shared);
-        shared = end.second - beams[0].tokens.begin();
+        shared = std::min(shared, shared_tokens(beam.tokens, beams[0].tokens));
     }
     return shared;
 }
@@ -50,7 +48,7 @@ bool frontier::accepts_whole(const path & p, size_t n_tokens) {
 
 void frontier::advance(const std::vector<path> & beams) {
     const path & p = beams[0];
-    size_t end = shared_tokens(beams);
+    size_t end = shared_by_all(beams);
     while (end > tokens.size() && !may_end(p, end)) {
         --end;
     }
