@@ -201,12 +201,16 @@ export interface LoadOptions extends ConstraintOptions {
 	threads?: number;
 	/** Longest prompt and response together, in tokens; default and at most: what the model was trained with. */
 	contextSize?: number;
-	/** Most KV cells (prompt + live tree, in tokens) a generation may hold; default: what fits into free memory. */
+	/**
+	 * Most KV cells, in tokens: prompts and live trees of all generations that run at once, and the prompts that are kept for later
+	 * ones. Default: what fits into free memory. Errors: KV_CAPACITY by a generation that alone needs more.
+	 */
 	kvCells?: number;
 	/**
 	 * Where a step's outputs are cut down to what the search reads and where the critic runs: inside the model's own graph
-	 * (`"device"`), or here on whole rows of logits (`"host"`). Both make the same choices within rounding. Default `"auto"`: on
-	 * the device where it is a GPU that has the operations. Errors: UNSUPPORTED_MODEL by a generation with `"device"` where the
+	 * (`"device"`), or here on whole rows of logits (`"host"`). Both sample from the same distribution and search alike; with top-k,
+	 * top-p or temperature 0 also the same tokens from the same seed, within rounding. Default `"auto"`: on the device where it is a
+	 * GPU that has the operations. Errors: UNSUPPORTED_MODEL by a generation with `"device"` where the
 	 * architecture does not allow it.
 	 */
 	outputs?: "auto" | "device" | "host";

@@ -122,6 +122,19 @@ describe("chat", () => {
 		expect(chat.tokens).toEqual(raw.tokens);
 	});
 
+	test("the second turn of a chat reads what is new", async () => {
+		await using guard = await InferenceGuard.load({ threads, model: withTemplate(template), cost: words });
+		const asked = [
+			{ role: "system", content: "be kind ".repeat(8) },
+			{ role: "user", content: "hello" },
+		];
+		const first = await guard.generate({ messages: asked, maxTokens: 4 });
+		const messages = [...asked, { role: "assistant", content: first.text }, { role: "user", content: "and then" }];
+		const { usage } = await guard.generate({ messages, maxTokens: 4 });
+		expect(usage.cachedPromptTokens).toBeGreaterThanOrEqual(first.usage.promptTokens - 1);
+		expect(usage.promptTokens).toBeGreaterThan(first.usage.promptTokens + 4);
+	});
+
 	test("a template that writes the BOS token does not double it", async () => {
 		await using plain = await InferenceGuard.load({ threads, model: withTemplate(template) });
 		await using own = await InferenceGuard.load({ threads, model: withTemplate(`{{ bos_token }}${template}`) });

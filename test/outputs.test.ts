@@ -18,6 +18,8 @@ describe("outputs cut down on the device", () => {
 	test.each<[string, Partial<GenerateOptions>]>([
 		["top-k", { topK: 20 }],
 		["top-p", { topP: 0.9 }],
+		["top-k and top-p", { topK: 40, topP: 0.8 }],
+		["top-k and min-p", { topK: 40, minP: 0.02 }],
 		["greedy", { temperature: 0 }],
 		["a row of which more than the head is needed", { topK: 500 }],
 		["single tokens", { expansion: "token", maxTokens: 12 }],
@@ -36,11 +38,11 @@ describe("outputs cut down on the device", () => {
 	});
 
 	/** How often each first token came, by its text, with its log-likelihood. */
-	async function firstTokens(guard: InferenceGuard, temperature: number) {
+	async function firstTokens(guard: InferenceGuard, sampling: Partial<GenerateOptions>) {
 		const counts = new Map<string, { n: number; logLikelihood: number }>();
 		for (let seed = 0; seed < 5; seed++) {
 			const options = { strategy: "bestOfN", candidates: 1000, maxTokens: 1, trace: true } as const;
-			const { trace = [] } = await guard.generate({ prompt, seed, temperature, ...options });
+			const { trace = [] } = await guard.generate({ prompt, seed, ...sampling, ...options });
 			for (const { text, reward } of trace) {
 				const count = counts.get(text) ?? { n: 0, logLikelihood: reward as number };
 				counts.set(text, { ...count, n: count.n + 1 });
@@ -54,7 +56,7 @@ describe("outputs cut down on the device", () => {
 	const unlikely = (degrees: number) => degrees + 5 * Math.sqrt(2 * degrees);
 
 	test("tokens come as often as the model says, also those of the tail", async () => {
-		const counts = await firstTokens(guards.device, 1);
+		const counts = await firstTokens(guards.device, {});
 		expect(counts.size).toBeGreaterThan(100); // more than came home
 		let [chiSquare, categories, probability, n] = [0, 0, 0, 0];
 		for (const { n: observed, logLikelihood } of counts.values()) {
@@ -71,24 +73,27 @@ describe("outputs cut down on the device", () => {
 		expect(chiSquare).toBeLessThan(unlikely(categories));
 	});
 
-	test.each([0.6, 1.5])("tokens come as often as from whole rows, at temperature %f", async (temperature) => {
-		const [device, host] = [await firstTokens(guards.device, temperature), await firstTokens(guards.host, temperature)];
-		let [chiSquare, categories] = [0, 0];
-		const rare = [0, 0] as [number, number];
-		for (const text of new Set([...device.keys(), ...host.keys()])) {
-			const [a, b] = [device.get(text)?.n ?? 0, host.get(text)?.n ?? 0];
-			if (a + b < 20) {
-				rare[0] += a;
-				rare[1] += b;
-				continue;
+	test.each([{ temperature: 0.6 }, { temperature: 1.5 }, { minP: 0.005 }, { minP: 0.005, temperature: 1.5 }])(
+		"tokens come as often as from whole rows: %o",
+		async (sampling) => {
+			const [device, host] = [await firstTokens(guards.device, sampling), await firstTokens(guards.host, sampling)];
+			let [chiSquare, categories] = [0, 0];
+			const rare = [0, 0] as [number, number];
+			for (const text of new Set([...device.keys(), ...host.keys()])) {
+				const [a, b] = [device.get(text)?.n ?? 0, host.get(text)?.n ?? 0];
+				if (a + b < 20) {
+					rare[0] += a;
+					rare[1] += b;
+					continue;
+				}
+				chiSquare += (a - b) ** 2 / (a + b);
+				categories++;
 			}
-			chiSquare += (a - b) ** 2 / (a + b);
-			categories++;
-		}
-		if (rare[0] + rare[1] > 0) chiSquare += (rare[0] - rare[1]) ** 2 / (rare[0] + rare[1]);
-		expect(categories).toBeGreaterThan(10);
-		expect(chiSquare).toBeLessThan(unlikely(categories));
-	});
+			if (rare[0] + rare[1] > 0) chiSquare += (rare[0] - rare[1]) ** 2 / (rare[0] + rare[1]);
+			expect(categories).toBeGreaterThan(10);
+			expect(chiSquare).toBeLessThan(unlikely(categories));
+		},
+	);
 
 	/** The same guard with its outputs at home and on the device. */
 	async function onBothRoutes<T>(options: LoadOptions, use: (guard: InferenceGuard) => Promise<T>): Promise<{ host: T; device: T }> {

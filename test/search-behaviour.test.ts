@@ -155,6 +155,51 @@ describe("steering", () => {
 		expect(wide.usage).toMatchObject({ promptTokens: 1, emittedTokens: 4, generatedTokens: 16 });
 	});
 
+	test("a block widens by the growth until the cost model accepts enough, and the same share survives whatever the width", async () => {
+		const model = letters({ a: { b: 0.5, c: 0.5 }, b: { b: 1 }, c: { c: 1 } });
+		const widths = (start: number, growth: number, candidates: number): number[] =>
+			start >= candidates ? [candidates] : [start, ...widths(start * growth, growth, candidates)];
+		await fc.assert(
+			fc.asyncProperty(
+				fc.record({ candidates: fc.integer({ min: 1, max: 24 }), beams: fc.integer({ min: 1, max: 6 }), seed: fc.nat() }),
+				fc.record({ startCandidates: fc.integer({ min: 1, max: 5 }), candidateGrowth: fc.integer({ min: 2, max: 4 }) }),
+				async (search, { startCandidates, candidateGrowth }) => {
+					fc.pre(startCandidates <= search.candidates && search.beams <= search.candidates);
+					const width = { startCandidates, candidateGrowth, ...search };
+					const { safety, trace = [] } = await generate(
+						{ model, cost: costOf(model, { b: 1 }), budget: 0 },
+						{ prompt, maxTokens: 2, blockLength: 1, retries: 0, maxBacktracks: 0, trace: true, ...width },
+					);
+					const first = trace.filter(({ position }) => position === 0);
+					const accepted = (n: number) => first.slice(0, n).filter(({ text }) => text === "c").length;
+					const survivors = (n: number) => Math.max(1, Math.floor((search.beams * n) / search.candidates));
+					const schedule = widths(startCandidates, candidateGrowth, search.candidates);
+					const rounds = 1 + schedule.findIndex((n) => n === search.candidates || accepted(n) >= survivors(n));
+					const n = schedule[rounds - 1] as number;
+					expect(first.length).toBe(n);
+					expect(first.filter(({ pruned }) => pruned === "notSelected").length).toBe(accepted(n) - Math.min(accepted(n), survivors(n)));
+					if (accepted(n) === 0) expect(safety.rounds).toBe(rounds);
+				},
+			),
+			{ numRuns: 100 },
+		);
+	});
+
+	test("a block widens as long as the critic is less sure than asked", async () => {
+		const model = letters({ a: { b: 1 }, b: { b: 0.8, d: 0.2 }, d: { d: 1 } }, { oracle: true });
+		const sampled = async (satisfiedPSafe: number) => {
+			const { trace = [] } = await generate(
+				{ model, cost: costOf(model, { d: 1 }), budget: 0 },
+				{ prompt, maxTokens: 2, blockLength: 1, candidates: 8, beams: 1, satisfiedPSafe, estimator: "critic", seed: 1, trace: true },
+			);
+			const first = trace.filter(({ position }) => position === 0);
+			for (const { pSafe } of first) expect(pSafe).toBeCloseTo(0.8, 3);
+			return first.length;
+		};
+		expect(await sampled(0.75)).toBe(1);
+		expect(await sampled(0.85)).toBe(8);
+	});
+
 	test("an end-of-generation token ends the response and is no part of its text", async () => {
 		const model = letters({ a: { b: 1 }, b: { "": 1 }, "": {} }, { ends: [2] });
 		const reply = await generate({ model, cost: costOf(model, {}) }, { prompt, maxTokens: 8, candidates: 2 });
