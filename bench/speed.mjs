@@ -32,7 +32,7 @@ async function repeat(measure) {
 }
 
 async function speed(guard, candidates) {
-	const { bare, guarded, judged, engineShare, criticShare } = await repeat(async (seed) => {
+	const { bare, guarded, judged, engineShare, networkShare } = await repeat(async (seed) => {
 		const bare = (candidates * maxTokens) / (await guard.bareDecode(prompt.length, candidates, maxTokens));
 		const request = { prompt, ...fixedWidth(candidates), maxTokens, seed };
 		const guarded = await guard.generate({ ...request, ...criticAlone, estimator: "models" });
@@ -42,7 +42,7 @@ async function speed(guard, candidates) {
 			guarded: tokensPerSecond(guarded),
 			judged: tokensPerSecond(judged),
 			engineShare: (guarded.timings.prefill + guarded.timings.decode) / guarded.timings.total,
-			criticShare: judged.timings.critic / judged.timings.total,
+			networkShare: judged.timings.critic / judged.timings.total,
 		};
 	});
 	return {
@@ -51,11 +51,14 @@ async function speed(guard, candidates) {
 		"guarded ÷ bare": rounded(median(guarded) / median(bare), 3),
 		"with critic ÷ bare": rounded(median(judged) / median(bare), 3),
 		"share in the engine": rounded(median(engineShare), 3),
-		"critic's share": rounded(median(criticShare), 4),
+		"critic's network": rounded(median(networkShare), 4),
 	};
 }
 
-/** Throughput of generations that run at the same time beside that of the same ones in turn, and of the engine with as many sequences. */
+/**
+ * Throughput of generations that run at the same time beside that of the same ones in turn; and what the engine gains from as many
+ * sequences, where each generation's prompt is read as well.
+ */
 async function sideBySide(guard, generations, candidates) {
 	const request = (seed, i) => ({ prompt: promptOf(32 + i), ...fixedWidth(candidates), beams: 1, maxTokens, seed: generations * seed + i });
 	const requests = (seed) => Array.from({ length: generations }, (_, i) => request(seed, i));
@@ -73,7 +76,8 @@ async function sideBySide(guard, generations, candidates) {
 		const together = await timed(() => Promise.all(requests(seed).map((one) => guard.generate(one))));
 		const narrow = await guard.bareDecode(32, candidates, maxTokens);
 		const wide = await guard.bareDecode(32, generations * candidates, maxTokens);
-		return { gain: together / inTurn, engineGain: (generations * narrow) / wide };
+		const reading = await guard.bareDecode(32, 1, 0);
+		return { gain: together / inTurn, engineGain: (generations * narrow) / (wide + (generations - 1) * reading) };
 	});
 	return {
 		generations,
@@ -95,15 +99,25 @@ async function eventLoopDelay(guard, candidates) {
 	return { candidates, "p99 ms": rounded(median(p99), 1), "largest ms": rounded(Math.max(...largest), 1) };
 }
 
+/** Both with as many KV cells: the bare decoder fills those that the search plans. */
 function peakMemory(candidates) {
 	const program = fileURLToPath(new URL("peak-memory.mjs", import.meta.url));
-	const peak = (guarded) => {
-		const job = { guarded, options, critic, prompt, candidates, maxTokens, request: { ...criticAlone, seed: 1 } };
-		const once = () => Number(execFileSync(process.execPath, [program, JSON.stringify(job)])) / 2 ** 20;
-		return median([once(), once(), once()]);
+	const run = (guarded, tokens) => {
+		const job = { guarded, options, critic, prompt, candidates, maxTokens: tokens, request: { ...criticAlone, seed: 1 } };
+		return JSON.parse(execFileSync(process.execPath, [program, JSON.stringify(job)], { encoding: "utf8" }));
 	};
-	const [bare, guarded] = [peak(false), peak(true)];
-	return { candidates, "bare MiB": Math.round(bare), "with critic MiB": Math.round(guarded), "÷ bare": rounded(guarded / bare, 3) };
+	const thrice = (guarded, tokens) => Array.from({ length: 3 }, () => run(guarded, tokens));
+	const peak = (runs) => median(runs.map(({ bytes }) => bytes)) / 2 ** 20;
+	const searches = thrice(true, maxTokens);
+	const bareTokens = Math.floor((searches[0].cells - prompt.length) / candidates);
+	const [guarded, bare] = [peak(searches), peak(thrice(false, bareTokens))];
+	return {
+		candidates,
+		"KV cells": searches[0].cells,
+		"bare MiB": Math.round(bare),
+		"with critic MiB": Math.round(guarded),
+		"÷ bare": rounded(guarded / bare, 3),
+	};
 }
 
 const guard = await InferenceGuard.load({ ...options, critic });

@@ -9,7 +9,7 @@ import { hasTool, requireCompiler, requireTool, step } from "../../scripts/tools
 import { benchCache } from "../subject.mjs";
 
 const build = join(benchCache, "peers", "build");
-const program = join(build, "batched-bench", "llama-batched-bench");
+export const batchedBench = join(build, "batched-bench", "llama-batched-bench");
 
 /** Builds what is missing or out of date. */
 export function buildBatchedBench() {
@@ -38,7 +38,7 @@ function peakMemory(pid) {
 export async function measureBatchedBench({ model, prompt, candidates, tokens, threads }) {
 	const shape = ["-npp", prompt.length, "-ntg", tokens, "-npl", candidates, "-pps", "-kvu", "-fa", "on"];
 	const size = ["-c", prompt.length + candidates * tokens, "-b", 2048, "-ub", 512, "-t", threads];
-	const child = spawn(program, ["-m", model, ...shape, ...size, "--output-format", "jsonl"].map(String));
+	const child = spawn(batchedBench, ["-m", model, ...shape, ...size, "--output-format", "jsonl"].map(String));
 	const output = { stdout: "", stderr: "" };
 	for (const name of ["stdout", "stderr"]) child[name].on("data", (text) => (output[name] += text));
 	let maxRssBytes = null;

@@ -1,12 +1,14 @@
 // Walks the grid: in each cell every system once, then every system once more, so that a machine that drifts does so for all.
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
+import { addonPath } from "../../dist/native.js";
 import { criticOf, models } from "../models.mjs";
 import { promptOf } from "../subject.mjs";
-import { measureBatchedBench } from "./batched-bench.mjs";
+import { batchedBench, measureBatchedBench } from "./batched-bench.mjs";
 import { cellsOf, prompts, systems, widths } from "./grid.mjs";
 import { appendResult, cellKey, endLastLine, readResults, resultsFile, setResultsAside, summarise } from "./results.mjs";
 
@@ -38,6 +40,21 @@ function numbersOf(flag, asked) {
 		throw new Error(`--${flag}: expected whole numbers above 0, separated by commas, got ${asked}`);
 	}
 	return numbers;
+}
+
+/** Names the binaries that are measured. */
+function hashOfBuild() {
+	const hash = createHash("sha256");
+	for (const file of [addonPath(), batchedBench]) hash.update(readFileSync(file));
+	return hash.digest("hex").slice(0, 12);
+}
+
+/** Goes on with the results of the run before, if it measured the same build. */
+function resume(build) {
+	const builds = new Set(readResults().map((result) => result.build));
+	builds.delete(build);
+	if (builds.size > 0) throw new Error(`--resume: expected results of this build, ${build}, got those of ${[...builds].join(", ")}`);
+	endLastLine();
 }
 
 async function measureHere({ runner }, job) {
@@ -95,7 +112,7 @@ function printTable(rows) {
 			"÷ ceiling": round(row.toCeiling, 2),
 			decoding: round(row.toCeilingDecoding, 2),
 			"÷ node-llama-cpp": round(row.toPeer, 2),
-			"critic %": row.criticShare ? round(100 * row.criticShare, 2) : "",
+			"critic's network %": row.networkShare ? round(100 * row.networkShare, 2) : "",
 			"RSS MiB": row.maxRssBytes === null ? "" : round(row.maxRssBytes / 2 ** 20, 0),
 			"over ceiling": row.rssOverCeiling === null ? "" : round(row.rssOverCeiling / 2 ** 20, 0),
 		})),
@@ -118,7 +135,8 @@ export async function compare() {
 		}),
 	);
 	const machine = `${cpus()[0].model}, ${cpus().length} cores`;
-	if (values.resume) endLastLine();
+	const build = hashOfBuild();
+	if (values.resume) resume(build);
 	else setResultsAside();
 	const keyOf = (result) => [cellKey(result), result.system, result.repetition, result.threads].join(" ");
 	const done = new Set(readResults().map(keyOf));
@@ -136,7 +154,7 @@ export async function compare() {
 		const name = `${model}, prompt ${prompt}, N = ${candidates}, T = ${tokens}, repetition ${repetition}, ${system.name}`;
 		try {
 			const figures = await measure(system, cell, repetition, threads);
-			appendResult({ ...cell, system: system.name, repetition, threads, ...figures, machine, date: new Date().toISOString() });
+			appendResult({ ...cell, system: system.name, repetition, threads, ...figures, machine, build, date: new Date().toISOString() });
 			const speed = (figures.generatedTokens / figures.seconds).toFixed(0);
 			console.error(`[${i + 1}/${planned.length}] ${name}: ${speed} tokens/s`);
 		} catch (error) {

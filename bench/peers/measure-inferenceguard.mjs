@@ -3,7 +3,7 @@ import { InferenceGuard } from "../../dist/index.js";
 import { lexicon } from "../subject.mjs";
 
 const { model, critic, prompt, candidates, tokens, threads, seed, options } = JSON.parse(process.argv[2]);
-const guard = await InferenceGuard.load({ model, critic, threads, cost: { lexicon }, budget: 0 });
+const guard = await InferenceGuard.load({ model, critic, threads, device: "cpu", cost: { lexicon }, budget: 0 });
 const request = { prompt, candidates, maxTokens: tokens, seed, ...options };
 // makes the context and touches the weights; another prompt, so that nothing of it is at hand afterwards
 await guard.generate({ ...request, prompt: [...prompt].reverse(), maxGeneratedTokens: candidates });
@@ -11,6 +11,7 @@ await guard.generate({ ...request, prompt: [...prompt].reverse(), maxGeneratedTo
 const start = performance.now();
 const { usage, timings, outcome } = await guard.generate(request);
 const seconds = (performance.now() - start) / 1000;
+if (outcome === "refused") throw new Error("no response is within budget");
 const { maxRSS } = process.resourceUsage();
 await guard.dispose();
 console.log(
@@ -19,7 +20,6 @@ console.log(
 		promptSeconds: timings.prefill / 1000,
 		generatedTokens: usage.generatedTokens,
 		maxRssBytes: maxRSS * 1024,
-		criticShare: timings.critic / timings.total,
-		outcome,
+		networkShare: timings.critic / timings.total,
 	}),
 );

@@ -53,12 +53,11 @@ async function bestOfN() {
 	const promptSeconds = (performance.now() - start) / 1000;
 	const responses = await Promise.all(sequences.map((sequence, i) => respond(sequence, prompt.slice(-1), i)));
 	const costs = responses.map((response) => costOf(model.detokenize(response)));
-	const best = costs.indexOf(Math.min(...costs));
+	if (Math.min(...costs) > 0) throw new Error("no response is within budget");
 	return {
 		seconds: (performance.now() - start) / 1000,
 		promptSeconds,
 		generatedTokens: responses.reduce((sum, { length }) => sum + length, 0),
-		outcome: costs[best] === 0 ? "safe" : "refused",
 	};
 }
 

@@ -2,7 +2,7 @@
 // performance.template.md.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { greatest, group, rollup, sort } from "d3-array";
+import { group, sort } from "d3-array";
 import { models } from "../models.mjs";
 import { length, lengthSweep, systems } from "./grid.mjs";
 import { plot } from "./plots.mjs";
@@ -13,26 +13,16 @@ const results = readResults(process.argv[2] ?? resultsFile);
 if (results.length === 0) throw new Error("expected results of `npm run bench:peers`, but there are none");
 const machines = [...new Set(results.map(({ machine, threads }) => `${machine}, ${threads} threads`))];
 if (machines.length > 1) throw new Error(`expected results of one machine and one number of threads, got ${machines.join("; ")}`);
+const builds = new Set(results.map(({ build }) => build));
+if (builds.size > 1) throw new Error(`expected results of one build, got those of ${[...builds].join(", ")}`);
 const rows = summarise(results);
 
 const { prompt, candidates } = lengthSweep;
-/** The T that most of a model's cells have. */
-const lengthOf = rollup(
-	rows.filter((row) => row.prompt === prompt),
-	(own) => {
-		const [tokens] = greatest(
-			group(own, (row) => row.tokens),
-			([, same]) => same.length,
-		);
-		return tokens;
-	},
-	({ model }) => model,
-);
 const plots = {
 	candidates: {
 		title: "candidates N",
 		field: "candidates",
-		of: (row) => row.prompt === prompt && row.tokens === lengthOf.get(row.model),
+		of: (row) => row.prompt === prompt && row.tokens === length,
 	},
 	tokens: {
 		title: "tokens per response T",
@@ -76,9 +66,10 @@ const tables = {
 			["guard-critic ÷ batched-bench", ({ "guard-critic": judged }) => number(judged?.toCeiling, 2)],
 			["bestOfN ÷ node-llama-cpp", ({ bestOfN }) => number(bestOfN?.toPeer, 2)],
 			["guard ÷ node-llama-cpp", ({ guard }) => number(guard?.toPeer, 2)],
+			["guard-critic ÷ node-llama-cpp", ({ "guard-critic": judged }) => number(judged?.toPeer, 2)],
 			[
-				"critic's share of the time",
-				({ "guard-critic": judged }) => (judged?.criticShare ? `${(100 * judged.criticShare).toFixed(2)} %` : "–"),
+				"the critic's network, share of the time",
+				({ "guard-critic": judged }) => (judged?.networkShare ? `${(100 * judged.networkShare).toFixed(2)} %` : "–"),
 			],
 		]),
 	speed: () =>

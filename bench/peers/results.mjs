@@ -63,9 +63,14 @@ function medianOf(results) {
 		promptSeconds: each("promptSeconds"),
 		generatedTokens: each("generatedTokens"),
 		maxRssBytes: each("maxRssBytes"),
-		criticShare: each("criticShare"),
+		networkShare: each("networkShare"),
 	};
 }
+
+const isSteady = ({ tokensPerSecondQuartiles: [low, high] }) => high < 2 * low;
+
+/** Of two medians; null where one is missing or its quartiles are further apart than what the ratio could say. */
+const ratio = (row, base, figure) => (base && isSteady(row) && isSteady(base) ? row[figure] / base[figure] : null);
 
 /**
  * One row per system and cell: medians over repetitions, quartiles of the speed, and ratios of medians to llama-batched-bench and to
@@ -80,9 +85,9 @@ export function summarise(results) {
 		const [ceiling, peer] = ["batched-bench", "node-llama-cpp"].map((name) => rows.find(({ system }) => system === name));
 		return rows.map((row) => ({
 			...row,
-			toCeiling: ceiling ? row.tokensPerSecond / ceiling.tokensPerSecond : null,
-			toCeilingDecoding: ceiling ? row.decodedTokensPerSecond / ceiling.decodedTokensPerSecond : null,
-			toPeer: peer ? row.tokensPerSecond / peer.tokensPerSecond : null,
+			toCeiling: ratio(row, ceiling, "tokensPerSecond"),
+			toCeilingDecoding: ratio(row, ceiling, "decodedTokensPerSecond"),
+			toPeer: ratio(row, peer, "tokensPerSecond"),
 			rssOverCeiling: ceiling?.maxRssBytes && row.maxRssBytes ? row.maxRssBytes - ceiling.maxRssBytes : null,
 		}));
 	});
