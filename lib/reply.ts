@@ -123,7 +123,8 @@ export interface Reply {
 	/**
 	 * Milliseconds. `decode`: the model's steps, with sampling and the cost models that charge tokens, which read each row as it comes home,
 	 * and with waiting for generations that share the steps; with `outputs` on the device also the critic. `cost`: cost and reward models that
-	 * judge whole texts. `critic`: the critic where it does not run in the model's graph.
+	 * judge whole texts. `critic`: the critic's network where it does not run in the model's graph; the tokens that are decoded for it and its
+	 * features count as `decode`.
 	 */
 	timings: { prefill: number; decode: number; cost: number; critic: number; total: number };
 	engine: {
