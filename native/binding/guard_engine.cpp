@@ -332,7 +332,7 @@ std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & 
     }
     const std::unique_ptr<lane> own = shared->open();
     const std::vector<token_id> nothing_known;
-    own->reserve(1, int64_t(prompt.size() + tokens.size()), nothing_known, cancel);
+    own->reserve({ 1, int64_t(prompt.size() + tokens.size()) }, nothing_known, cancel);
     const size_t n_vocab = size_t(steps->n_vocab());
     std::vector<float> scratch(n_vocab);
     std::vector<double> result;
@@ -364,7 +364,7 @@ std::vector<float> guard_engine::layer_states(const std::vector<prompt_source> &
 double guard_engine::bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t n_tokens, const cancel_flag & cancel) {
     const std::unique_ptr<lane> own = shared->open();
     const std::vector<token_id> nothing_known;
-    own->reserve(n_sequences + 1, n_prompt + int64_t(n_sequences) * n_tokens, nothing_known, cancel);
+    own->reserve({ n_sequences + 1, n_prompt + int64_t(n_sequences) * n_tokens }, nothing_known, cancel);
     std::vector<decode_item> prompt;
     for (int32_t t = 0; t < n_prompt; ++t) {
         prompt.push_back({ 0, t, 1 });

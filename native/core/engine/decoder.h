@@ -107,12 +107,24 @@ class real_decoder : public sequence_decoder {
     virtual void make_room(int32_t n_sequences, int64_t n_cells) = 0;
 };
 
+// what a search plans to hold
+struct room_plan {
+    int32_t n_sequences; // that are its own from beginning to end
+    int64_t n_cells; // for them
+    int32_t n_more = 0; // sequences that it may ask for beside those
+    int64_t cells_each = 0; // for each of these
+};
+
 // what one search works on
 class decoder : public sequence_decoder {
   public:
     // Makes room for a search, which begins with nothing but the first tokens of the prompt in sequence 0: returns how many were at
-    // hand. Waits for other searches where they leave too little. Throws KV_CAPACITY.
-    virtual int32_t reserve(int32_t n_sequences, int64_t n_cells, const std::vector<token_id> & prompt, const cancel_flag & cancel) = 0;
+    // hand. Waits for other searches where they leave too little. Throws KV_CAPACITY, also where `n_more` would not fit alone.
+    virtual int32_t reserve(const room_plan & plan, const std::vector<token_id> & prompt, const cancel_flag & cancel) = 0;
+
+    // From now on the search may hold n sequences beside its own, in place of those that it asked for before; returns n, or what there
+    // is where other searches hold the rest. Does not wait for them.
+    virtual int32_t widen(int32_t n, const cancel_flag & cancel) = 0;
 
     // Once the search is over, what this sequence holds is kept for a prompt that begins with it.
     virtual void keep(seq_id seq, std::vector<token_id> tokens) = 0;

@@ -102,6 +102,9 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
             l->cancel->check();
             apply_changes(*l);
             switch (l->kind) {
+                case REQUEST_WIDEN:
+                    widen(*l);
+                    break;
                 case REQUEST_CALL:
                     (*l->call)();
                     break;
@@ -115,10 +118,16 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
         });
     }
     extend_some();
-    step_all();
+    // what a prompt was read for is a step of its own: those of the others wait for it, though not twice in a row
+    const auto was_read = [](const lane_data * l) { return !l->failure && l->n_extended == l->items->size(); };
+    steps_wait = !steps_wait && std::any_of(extending.begin(), extending.end(), was_read);
+    if (!steps_wait) {
+        step_all();
+    }
     guard.lock();
     for (const auto & l : ready) {
-        const bool more = l->kind == REQUEST_EXTEND && !l->failure && l->n_extended < l->items->size();
+        const bool more = !l->failure && ((l->kind == REQUEST_EXTEND && l->n_extended < l->items->size()) ||
+                                          (l->kind == REQUEST_STEP && steps_wait));
         if (!more) {
             served.push_back(l);
         }
@@ -144,101 +153,148 @@ void shared_decoder::give_room(std::unique_lock<std::mutex> & guard) {
     }
     while (room_may_have_come && !waiting_for_room.empty()) {
         const std::shared_ptr<lane_data> l = waiting_for_room.front();
-        int64_t n_planned = 0;
-        for (const auto & other : lanes) {
-            n_planned += other->n_planned;
-        }
+        const room others = granted_to_lanes();
         guard.unlock();
         bool has_room = true;
-        attempt(*l, [&] { has_room = make_room(*l, n_planned); });
+        attempt(*l, [&] { has_room = start(*l, others); });
         guard.lock();
         room_may_have_come = has_room;
         if (has_room) {
-            l->n_planned = l->failure ? 0 : l->n_wanted;
             waiting_for_room.pop_front();
             served.push_back(l);
         }
     }
 }
 
-// False where the lanes at work leave too little; throws KV_CAPACITY where nobody else holds anything.
-bool shared_decoder::make_room(lane_data & l, int64_t n_planned) {
-    const bool alone = n_planned == 0;
+shared_decoder::room shared_decoder::granted_to_lanes() const {
+    room all;
+    for (const auto & l : lanes) {
+        all = all + l->granted;
+    }
+    return all;
+}
+
+// False where the lanes at work leave too little; throws KV_CAPACITY where nobody else holds anything. The decoder becomes large
+// enough for the lane at its widest, so that one that is alone never lacks anything later.
+bool shared_decoder::start(lane_data & l, const room & others) {
+    const bool alone = others.n_sequences == 0;
+    const room own = l.with_wider(0);
+    const room widest = l.with_wider(l.plan.n_more);
     beginning  begun;
-    for (;;) {
+    const auto needed = [&] {
         begun = find_beginning(*l.prompt);
-        const int32_t n_ids = int32_t(std::count(taken.begin(), taken.end(), true)) + l.n_sequences;
-        const int64_t n_needed = n_planned + cells_for(l, begun);
-        if (n_ids <= n_sequences && n_needed <= n_cells) {
-            break;
-        }
-        if (n_ids <= real.max_sequences()) {
-            try {
-                grow_to(std::min(real.max_sequences(), n_ids + spare_sequences), n_needed);
-                continue;
-            } catch (const error & e) {
-                if (e.code != "KV_CAPACITY" || (alone && kept.empty())) {
-                    throw;
-                }
+        const room kept_too = kept_beside(begun);
+        return room{ std::max(others.n_sequences + own.n_sequences, widest.n_sequences) + kept_too.n_sequences,
+                     std::max(others.n_cells + own.n_cells, widest.n_cells) + kept_too.n_cells };
+    };
+    try {
+        if (!provide(needed)) {
+            if (alone) {
+                throw error("INTERNAL", "the search needs more sequences than the decoder has");
             }
-        }
-        if (!kept.empty()) {
-            const bool spares_first = kept.size() > 1 && kept[0].id == begun.source;
-            drop_kept(spares_first ? 1 : 0);
-        } else if (!alone) {
             return false;
-        } else {
-            throw error("INTERNAL", "the search needs more sequences than the decoder has");
         }
-    }
-    l.ids.clear();
-    for (size_t id = 0; int32_t(l.ids.size()) < l.n_sequences; ++id) {
-        taken.resize(std::max(taken.size(), id + 1), false);
-        if (!taken[id]) {
-            taken[id] = true;
-            l.ids.push_back(seq_id(id));
+    } catch (const error & e) {
+        if (e.code != "KV_CAPACITY" || alone) {
+            throw;
         }
+        return false;
     }
+    l.ids.assign(size_t(widest.n_sequences), -1);
+    l.granted = own;
     borrow(l, begun);
     return true;
 }
 
-// By half at least, so that a chat that grows does not move its cache with every turn.
-void shared_decoder::grow_to(int32_t sequences, int64_t cells) {
-    sequences = std::max(sequences, n_sequences);
-    const int64_t generous = std::max(cells, cells > n_cells ? n_cells * 3 / 2 : n_cells);
-    const auto try_cells = [&](int64_t n) {
+void shared_decoder::widen(lane_data & l) {
+    room others;
+    {
+        const std::lock_guard<std::mutex> guard(news.lock);
+        others = granted_to_lanes();
+    }
+    others = { others.n_sequences - l.granted.n_sequences, others.n_cells - l.granted.n_cells };
+    const auto needed = [&] { return others + l.with_wider(l.n_wider) + kept_beside({}); };
+    bool all = false;
+    try {
+        all = provide(needed);
+    } catch (const error & e) {
+        if (e.code != "KV_CAPACITY") {
+            throw;
+        }
+    }
+    if (!all) {
+        const room free = { size.n_sequences - others.n_sequences - l.plan.n_sequences, size.n_cells - others.n_cells - l.plan.n_cells };
+        l.n_wider = int32_t(std::min<int64_t>({ l.n_wider, free.n_sequences, free.n_cells / l.plan.cells_each }));
+    }
+    l.granted = l.with_wider(l.n_wider);
+}
+
+// Whether the decoder can be made as large as is needed; what is kept gives way, and then less is needed. Throws KV_CAPACITY where
+// nothing is kept any more.
+bool shared_decoder::provide(const std::function<room()> & needed) {
+    for (;;) {
+        const room need = needed();
+        if (need.n_sequences <= size.n_sequences && need.n_cells <= size.n_cells) {
+            return true;
+        }
+        if (need.n_sequences <= real.max_sequences()) {
+            try {
+                grow_to(need);
+                return true;
+            } catch (const error & e) {
+                if (e.code != "KV_CAPACITY" || kept.empty()) {
+                    throw;
+                }
+            }
+        }
+        if (kept.empty()) {
+            return false;
+        }
+        drop_kept(0);
+    }
+}
+
+// By half at least, so that a chat that grows does not move its cache with every turn, nor every further generation.
+void shared_decoder::grow_to(const room & needed) {
+    const int32_t most_sequences = real.max_sequences();
+    const auto try_size = [&](const room & larger) {
         try {
-            real.make_room(sequences, n);
+            real.make_room(larger.n_sequences, larger.n_cells);
         } catch (const error & e) {
             if (e.code == "OUT_OF_MEMORY") {
                 lose_everything();
             }
             throw;
         }
-        n_cells = n;
-        n_sequences = sequences;
+        size = larger;
     };
+    room least = { std::max(needed.n_sequences, size.n_sequences), std::max(needed.n_cells, size.n_cells) };
+    room generous = least;
+    if (needed.n_sequences > size.n_sequences) {
+        least.n_sequences = generous.n_sequences = std::min(most_sequences, std::max(needed.n_sequences + spare_sequences, size.n_sequences * 3 / 2));
+    }
+    if (needed.n_cells > size.n_cells) {
+        generous.n_cells = std::max(needed.n_cells, size.n_cells * 3 / 2);
+    }
     try {
-        try_cells(generous);
+        try_size(generous);
     } catch (const error & e) {
-        const int64_t least = std::max(cells, n_cells);
-        if (e.code != "KV_CAPACITY" || generous == least) {
+        if (e.code != "KV_CAPACITY" || generous.n_cells == least.n_cells) {
             throw;
         }
-        try_cells(least);
+        try_size(least);
     }
 }
 
 void shared_decoder::lose_everything() {
-    n_sequences = 0;
-    n_cells = 0;
+    size = {};
     kept.clear();
     taken.clear();
     const std::lock_guard<std::mutex> guard(news.lock);
     for (const auto & l : lanes) {
         l->lost = l->lost || !l->ids.empty();
         l->ids.clear();
+        l->granted = {};
     }
 }
 
@@ -256,14 +312,14 @@ int64_t shared_decoder::remains::n_lent() const {
     return most;
 }
 
-// With what is kept beside it; tokens that both hold are counted once.
-int64_t shared_decoder::cells_for(const lane_data & l, const beginning & begun) const {
-    int64_t n = l.n_wanted;
+// What is kept takes beside the lanes, and beside one that begins so: tokens that both hold are counted once.
+shared_decoder::room shared_decoder::kept_beside(const beginning & begun) const {
+    room all;
     for (const remains & r : kept) {
         const int64_t n_shared = r.id == begun.source ? begun.n_tokens : 0;
-        n += int64_t(r.tokens.size()) - std::max(r.n_lent(), n_shared);
+        all = all + room{ 1, int64_t(r.tokens.size()) - std::max(r.n_lent(), n_shared) };
     }
-    return n;
+    return all;
 }
 
 void shared_decoder::forget() {
@@ -276,14 +332,18 @@ void shared_decoder::forget() {
     }
 }
 
-// The last token of a prompt is decoded in any case: its output is needed.
-shared_decoder::beginning shared_decoder::find_beginning(const std::vector<token_id> & prompt) const {
+// The last token of a prompt is decoded in any case: its output is needed. What is found counts as used last.
+shared_decoder::beginning shared_decoder::find_beginning(const std::vector<token_id> & prompt) {
     beginning best;
     for (const remains & r : kept) {
         const size_t n = prompt.empty() ? 0 : std::min(shared_tokens(r.tokens, prompt), prompt.size() - 1);
         if (int32_t(n) > best.n_tokens && (n == r.tokens.size() || real.can_cut())) {
             best = { r.id, int32_t(n) };
         }
+    }
+    const auto source = std::find_if(kept.begin(), kept.end(), [&](const remains & r) { return r.id == best.source; });
+    if (source != kept.end()) {
+        std::rotate(source, source + 1, kept.end());
     }
     return best;
 }
@@ -293,13 +353,34 @@ void shared_decoder::borrow(lane_data & l, const beginning & begun) {
     if (begun.n_tokens == 0) {
         return;
     }
-    const auto source = std::find_if(kept.begin(), kept.end(), [&](const remains & r) { return r.id == begun.source; });
-    real.fork(source->id, l.ids[0]);
-    if (size_t(begun.n_tokens) < source->tokens.size()) {
+    remains & source = kept.back();
+    real.fork(source.id, id_of(l, 0));
+    if (size_t(begun.n_tokens) < source.tokens.size()) {
         real.cut(l.ids[0], l.n_reused);
     }
-    source->borrowers.push_back(&l);
-    std::rotate(source, source + 1, kept.end());
+    source.borrowers.push_back(&l);
+}
+
+// A sequence takes an id with its first token.
+seq_id shared_decoder::id_of(lane_data & l, seq_id seq) {
+    if (l.ids[seq] < 0) {
+        const auto free = std::find(taken.begin(), taken.end(), false);
+        if (free - taken.begin() >= size.n_sequences) {
+            throw error("INTERNAL", "the search holds more sequences than it was granted");
+        }
+        l.ids[seq] = seq_id(free - taken.begin());
+        taken.resize(size_t(size.n_sequences), false);
+        taken[l.ids[seq]] = true;
+    }
+    return l.ids[seq];
+}
+
+void shared_decoder::give_back(lane_data & l, seq_id seq) {
+    if (l.ids[seq] >= 0) {
+        real.drop(l.ids[seq]);
+        taken[l.ids[seq]] = false;
+        l.ids[seq] = -1;
+    }
 }
 
 void shared_decoder::close_finished(std::unique_lock<std::mutex> & guard) {
@@ -322,12 +403,10 @@ void shared_decoder::close_finished(std::unique_lock<std::mutex> & guard) {
             r.borrowers.erase(std::remove(r.borrowers.begin(), r.borrowers.end(), l.get()), r.borrowers.end());
         }
         for (size_t seq = 0; seq < l->ids.size(); ++seq) {
-            const seq_id id = l->ids[seq];
             if (seq_id(seq) == l->kept && !l->kept_tokens.empty() && !l->failure) {
-                keep_remains({ id, std::move(l->kept_tokens), {} });
+                keep_remains({ l->ids[seq], std::move(l->kept_tokens), {} });
             } else {
-                real.drop(id);
-                taken[id] = false;
+                give_back(*l, seq_id(seq));
             }
         }
     }
@@ -353,13 +432,17 @@ void shared_decoder::apply_changes(lane_data & l) {
     for (const change & c : applied) {
         switch (c.kind) {
             case CHANGE_FORK:
-                real.fork(l.ids[c.seq], l.ids[c.to]);
+                real.fork(id_of(l, c.seq), id_of(l, c.to));
                 break;
             case CHANGE_DROP:
-                real.drop(l.ids[c.seq]);
+                give_back(l, c.seq);
                 break;
             case CHANGE_CUT:
-                real.cut(l.ids[c.seq], c.length);
+                real.cut(id_of(l, c.seq), c.length);
+                break;
+            case CHANGE_NARROW:
+                l.granted = l.with_wider(c.length);
+                room_may_have_come = true;
                 break;
         }
     }
@@ -385,7 +468,7 @@ void shared_decoder::extend_some() {
             const size_t end = std::min(l->items->size(), l->n_extended + share);
             for (; l->n_extended < end; ++l->n_extended) {
                 const decode_item & item = (*l->items)[l->n_extended];
-                batch.push_back({ l->ids[item.seq], item.position, item.token });
+                batch.push_back({ id_of(*l, item.seq), item.position, item.token });
             }
         }
         real.extend(batch, cancel_of(extending));
@@ -432,7 +515,7 @@ void shared_decoder::gather() {
     for (lane_data * l : stepping) {
         for (size_t i = 0; i < l->items->size(); ++i) {
             const decode_item & item = (*l->items)[i];
-            batch.push_back({ l->ids[item.seq], item.position, item.token });
+            batch.push_back({ id_of(*l, item.seq), item.position, item.token });
             places.push_back({ l, i });
         }
         wishes.hidden = wishes.hidden || l->wishes->hidden;
@@ -452,25 +535,40 @@ lane::~lane() {
     shared.news.changed.notify_all();
 }
 
-int32_t lane::reserve(int32_t n_sequences, int64_t n_cells, const std::vector<token_id> & prompt, const cancel_flag & cancel) {
-    data->n_sequences = n_sequences;
-    data->n_wanted = n_cells;
+int32_t lane::reserve(const room_plan & plan, const std::vector<token_id> & prompt, const cancel_flag & cancel) {
+    data->plan = plan;
     data->prompt = &prompt;
     data->cancel = &cancel;
     shared.request(data, shared_decoder::LANE_WAITS_FOR_ROOM);
-    judged = shared.real.n_judged();
-    lengths.assign(size_t(n_sequences), 0);
-    held.assign(size_t(n_sequences), {});
+    const size_t n_sequences = size_t(plan.n_sequences + plan.n_more);
+    lengths.assign(n_sequences, 0);
+    held.assign(n_sequences, {});
     holders.clear();
     free_cells.clear();
     n_live = 0;
+    n_wider = 0;
     lengths[0] = data->n_reused;
-    use = { shared.n_cells, data->n_reused };
+    use = { shared.size.n_cells, data->n_reused };
     return data->n_reused;
 }
 
+int32_t lane::widen(int32_t n, const cancel_flag & cancel) {
+    cancel.check();
+    if (n < n_wider) {
+        data->changes.push_back({ shared_decoder::CHANGE_NARROW, 0, 0, n });
+        n_wider = n;
+    } else if (n > n_wider) {
+        data->kind = shared_decoder::REQUEST_WIDEN;
+        data->n_wider = n;
+        data->cancel = &cancel;
+        shared.request(data, shared_decoder::LANE_READY);
+        n_wider = data->n_wider;
+    }
+    return n_wider;
+}
+
 void lane::fork(seq_id from, seq_id to) {
-    drop(to);
+    let_go(to, 0);
     data->changes.push_back({ shared_decoder::CHANGE_FORK, from, to, 0 });
     lengths[to] = lengths[from];
     held[to] = held[from];
@@ -480,10 +578,8 @@ void lane::fork(seq_id from, seq_id to) {
 }
 
 void lane::drop(seq_id seq) {
-    if (lengths[seq] > 0) {
-        data->changes.push_back({ shared_decoder::CHANGE_DROP, seq, 0, 0 });
-        let_go(seq, 0);
-    }
+    data->changes.push_back({ shared_decoder::CHANGE_DROP, seq, 0, 0 });
+    let_go(seq, 0);
 }
 
 void lane::cut(seq_id seq, int32_t length) {
@@ -505,6 +601,10 @@ void lane::hold(seq_id seq) {
         ++n_live;
     }
     use.peak = std::max(use.peak, n_live + lengths[0]);
+    if (n_live + lengths[0] > data->granted.n_cells) {
+        throw error("INTERNAL", format("the search holds %lld cells, but %lld were granted", (long long) (n_live + lengths[0]),
+                                       (long long) data->granted.n_cells));
+    }
 }
 
 void lane::let_go(seq_id seq, int32_t length) {

@@ -43,16 +43,23 @@ class shared_decoder {
         LANE_CLOSED,
     };
 
-    enum request_kind { REQUEST_EXTEND, REQUEST_STEP, REQUEST_CALL };
+    enum request_kind { REQUEST_EXTEND, REQUEST_STEP, REQUEST_WIDEN, REQUEST_CALL };
 
-    enum change_kind { CHANGE_FORK, CHANGE_DROP, CHANGE_CUT };
+    enum change_kind { CHANGE_FORK, CHANGE_DROP, CHANGE_CUT, CHANGE_NARROW };
 
-    // of sequences, before the next request
+    // before the next request
     struct change {
         change_kind kind;
         seq_id      seq;
         seq_id      to; // of a fork
-        int32_t     length; // of a cut
+        int32_t     length; // of a cut; sequences left of a search that narrows
+    };
+
+    struct room {
+        int32_t n_sequences = 0;
+        int64_t n_cells = 0;
+
+        room operator+(const room & other) const { return { n_sequences + other.n_sequences, n_cells + other.n_cells }; }
     };
 
     struct lane_data {
@@ -61,8 +68,9 @@ class shared_decoder {
         std::exception_ptr      failure;
         bool                    lost = false; // the decoder no longer holds its sequences
 
-        std::vector<seq_id> ids; // of the lane's sequences in the decoder
-        int64_t             n_planned = 0; // cells
+        room_plan           plan;
+        room                granted; // nothing before it starts
+        std::vector<seq_id> ids; // of the lane's sequences in the decoder; -1: not in use
         std::vector<change> changes;
 
         request_kind                     kind;
@@ -73,9 +81,10 @@ class shared_decoder {
         const cancel_flag *              cancel;
         const std::function<void()> *    call;
         const std::vector<token_id> *    prompt;
-        int32_t                          n_sequences;
-        int64_t                          n_wanted;
+        int32_t                          n_wider; // sequences beside the lane's own
         int32_t                          n_reused;
+
+        room with_wider(int32_t n) const { return { plan.n_sequences + n, plan.n_cells + n * plan.cells_each }; }
 
         seq_id                kept = -1; // of the lane's sequences, to be left behind
         std::vector<token_id> kept_tokens;
@@ -111,8 +120,7 @@ class shared_decoder {
     // the owner's
     std::vector<bool>        taken; // ids
     std::vector<remains>     kept; // the longest unused first
-    int32_t                  n_sequences = 0; // that the decoder has room for
-    int64_t                  n_cells = 0;
+    room                     size; // of the decoder
     std::vector<change>      applied; // changes
 
     // the owner's, of the requests that are being served
@@ -121,6 +129,7 @@ class shared_decoder {
     std::vector<decode_item> batch;
     std::vector<place>       places; // of the batch
     step_wishes              wishes; // of all in the batch
+    bool                     steps_wait = false; // for those that follow the prompts just read
     std::mutex               failing; // of a lane, in a visit
 
     bool on_owner() const { return std::this_thread::get_id() == owner; }
@@ -130,12 +139,17 @@ class shared_decoder {
     void close_finished(std::unique_lock<std::mutex> & guard);
     void keep_remains(remains left);
     void give_room(std::unique_lock<std::mutex> & guard);
-    bool make_room(lane_data & l, int64_t n_planned);
+    room granted_to_lanes() const;
+    bool start(lane_data & l, const room & others);
+    void widen(lane_data & l);
+    bool provide(const std::function<room()> & needed);
     template <typename F> static void attempt(lane_data & l, F work);
-    void grow_to(int32_t sequences, int64_t cells);
+    void grow_to(const room & needed);
     void lose_everything();
-    int64_t cells_for(const lane_data & l, const beginning & begun) const;
-    beginning find_beginning(const std::vector<token_id> & prompt) const;
+    room kept_beside(const beginning & begun) const;
+    beginning find_beginning(const std::vector<token_id> & prompt);
+    seq_id id_of(lane_data & l, seq_id seq);
+    void give_back(lane_data & l, seq_id seq);
     void borrow(lane_data & l, const beginning & begun);
     void drop_kept(size_t i);
     void apply_changes(lane_data & l);
@@ -158,7 +172,8 @@ class lane : public decoder {
     size_t              n_visitors() const override { return shared.real.n_visitors(); }
     bool                can_cut() const override { return shared.real.can_cut(); }
 
-    int32_t reserve(int32_t n_sequences, int64_t n_cells, const std::vector<token_id> & prompt, const cancel_flag & cancel) override;
+    int32_t reserve(const room_plan & plan, const std::vector<token_id> & prompt, const cancel_flag & cancel) override;
+    int32_t widen(int32_t n, const cancel_flag & cancel) override;
     void    fork(seq_id from, seq_id to) override;
     void    drop(seq_id seq) override;
     void    cut(seq_id seq, int32_t length) override;
@@ -168,7 +183,7 @@ class lane : public decoder {
                  const cancel_flag & cancel) override;
 
     const float * logits(const output_row & row) override { return shared.real.logits(row); }
-    size_t        n_judged() const override { return judged; }
+    size_t        n_judged() const override { return shared.real.n_judged(); }
 
     std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
                                const std::vector<float> & known_logits) override;
@@ -182,7 +197,7 @@ class lane : public decoder {
   private:
     shared_decoder &                           shared;
     std::shared_ptr<shared_decoder::lane_data> data;
-    size_t                                     judged = 0;
+    int32_t                                    n_wider = 0; // sequences beside those that were reserved
 
     // cells behind the prompt, [sequence][cell]; a cell lives as long as a sequence holds it
     std::vector<std::vector<int32_t>> held;

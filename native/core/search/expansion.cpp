@@ -14,8 +14,9 @@ const size_t typical_piece = 8; // bytes of a token
 
 const uint64_t root_stream = std::numeric_limits<uint64_t>::max() - 1; // expansions count from 0
 
-int32_t planned_sequences(const search_models & models, const search_options & options) {
-    return std::min(models.model.max_sequences(), 1 + options.n_beams + options.n_candidates);
+// for the prompt, the beams and a block that does not widen
+int32_t least_sequences(const search_options & options) {
+    return 1 + options.n_beams + std::min(options.n_start, options.n_candidates);
 }
 
 }
@@ -23,19 +24,24 @@ int32_t planned_sequences(const search_models & models, const search_options & o
 expander::expander(const search_models & models, const search_options & options, const cancel_flag & cancel,
                    search_timings & timings)
     : models(models), options(options), cancel(cancel), timings(timings),
-      n_sequences(planned_sequences(models, options)), keeps_finished(n_sequences == 1 + options.n_beams + options.n_candidates),
-      n_firsts(size_t(options.n_candidates)), pool(n_sequences),
-      samplers(models.model.n_visitors(), token_sampler(options.sampling)) {}
+      n_own(std::min(models.model.max_sequences(), least_sequences(options))), keeps_finished(n_own == least_sequences(options)),
+      n_firsts(size_t(options.n_candidates)), samplers(models.model.n_visitors(), token_sampler(options.sampling)) {}
 
 path expander::start(const std::vector<token_id> & given) {
     stopwatch watch(timings.prefill);
     prompt = given;
-    const int64_t live_beams = std::min(options.n_beams, n_sequences - 1);
-    const int64_t live_candidates = std::min(options.n_candidates, n_sequences - 1);
+    const int64_t live_beams = std::min(options.n_beams, n_own - 1);
+    const int64_t live_candidates = std::min({ options.n_start, options.n_candidates, n_own - 1 });
     const int64_t block = std::min(options.block_length, options.max_tokens);
-    const int64_t n_cells = int64_t(prompt.size()) + live_beams * options.max_tokens + live_candidates * block;
+    room_plan plan;
+    plan.n_sequences = n_own;
+    plan.n_cells = int64_t(prompt.size()) + live_beams * options.max_tokens + live_candidates * block;
+    plan.n_more = std::min(models.model.max_sequences() - n_own, std::max(0, options.n_candidates - options.n_start));
+    plan.cells_each = block;
+    n_more = plan.n_more;
     const std::vector<token_id> nothing;
-    n_reused = models.model.reserve(n_sequences, n_cells, options.caches_prompt ? prompt : nothing, cancel);
+    n_reused = models.model.reserve(plan, options.caches_prompt ? prompt : nothing, cancel);
+    pool.allow(n_own);
     items.clear();
     for (size_t i = size_t(n_reused); i + 1 < prompt.size(); ++i) {
         items.push_back({ 0, int32_t(i), prompt[i] });
@@ -309,18 +315,24 @@ std::vector<expander::offspring> expander::breed(const std::vector<path *> & bea
     return all;
 }
 
-// Each wave needs a sequence for the prompt, for each of its parents and for each of its candidates.
+void expander::make_room(size_t width) {
+    const int32_t n_wanted = std::min(n_more, std::max(0, int32_t(width) - options.n_start));
+    pool.allow(n_own + models.model.widen(n_wanted, cancel));
+}
+
+// Each wave needs a sequence for each of its candidates and for each of their parents that has none.
 std::vector<std::vector<expander::offspring *>> expander::waves(std::vector<offspring> & all) const {
     std::vector<std::vector<offspring *>> result(1);
     const path * parent = nullptr;
-    int32_t used = 1;
+    size_t used = 0;
     for (offspring & o : all) {
-        if (used + (o.parent != parent ? 2 : 1) > n_sequences) {
+        const auto needed = [&] { return o.parent != parent && o.parent->seq < 0 ? 2 : 1; };
+        if (used + needed() > pool.n_free()) {
             result.emplace_back();
             parent = nullptr;
-            used = 1;
+            used = 0;
         }
-        used += o.parent != parent ? 2 : 1;
+        used += needed();
         parent = o.parent;
         result.back().push_back(&o);
     }
@@ -334,13 +346,14 @@ bool expander::fits(const std::vector<path *> & beams, size_t n) const {
 
 std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, const tried_tokens & tried) {
     std::vector<offspring> all = breed(beams, n, !tried.empty());
+    const int32_t length = affordable_length(all);
     const bool one_wave = fits(beams, all.size());
-    std::vector<std::vector<offspring *>> parts = waves(all);
     if (!one_wave) {
         for (path * beam : beams) {
             release(*beam);
         }
     }
+    std::vector<std::vector<offspring *>> parts = waves(all);
     for (const std::vector<offspring *> & wave : parts) {
         std::vector<path *> unread;
         for (offspring * o : wave) {
@@ -350,7 +363,7 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, 
             }
         }
         read_ends(unread, tried.empty() ? nullptr : &tried[0], /*for_critic =*/false);
-        grow(wave, tried);
+        grow(wave, tried, length);
         if (options.asks_critic() && !out_of_tokens) {
             std::vector<path *> growing;
             for (offspring * o : wave) {
@@ -366,9 +379,6 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, 
                 release(*o->parent);
             }
         }
-        if (out_of_tokens) {
-            break;
-        }
     }
     std::vector<path> candidates;
     for (offspring & o : all) {
@@ -382,6 +392,19 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, 
         }
     }
     return candidates;
+}
+
+// Tokens per candidate of a block; fewer than usual where the token limit would cut it, and then it is the last one. Whether the
+// candidates grow in one wave or in several makes no difference.
+int32_t expander::affordable_length(const std::vector<offspring> & all) {
+    if (all.empty()) {
+        return 0;
+    }
+    const int64_t to_the_end = options.max_tokens - int64_t(all[0].parent->tokens.size());
+    const int64_t wanted = std::min<int64_t>(options.block_length, to_the_end);
+    const int64_t affordable = (options.max_generated_tokens - generated) / int64_t(all.size());
+    out_of_tokens = affordable < wanted;
+    return int32_t(std::min(wanted, affordable));
 }
 
 bool expander::may_grow(const path & child) const {
@@ -401,7 +424,7 @@ void expander::place(offspring & o) {
 }
 
 // The first tokens come from the parents' outputs; from then on one step serves all live candidates of the wave.
-void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & tried) {
+void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & tried, int32_t length) {
     const token_counts * avoided = nullptr;
     std::vector<offspring *> live = wave;
     std::vector<const path *> owners;
@@ -411,11 +434,7 @@ void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & 
         const sampled_token drawn = draw(source, thread, random, avoided);
         append(o.child, drawn.token, drawn.log_likelihood);
     };
-    for (int32_t position = 0; position < options.block_length && !live.empty(); ++position) {
-        if (generated + int64_t(live.size()) > options.max_generated_tokens) {
-            out_of_tokens = true;
-            return;
-        }
+    for (int32_t position = 0; position < length && !live.empty(); ++position) {
         generated += int64_t(live.size());
         if (position == 0) {
             for (offspring * o : live) {

@@ -24,6 +24,9 @@ class expander {
     // first round.
     std::vector<path> expand(const std::vector<path *> & beams, size_t n, const tried_tokens & tried);
 
+    // Takes sequences for a block of so many candidates in all, as far as there are any.
+    void make_room(size_t width);
+
     // Whether so many candidates find sequences beside those that are held.
     bool fits(const std::vector<path *> & beams, size_t n) const;
 
@@ -57,8 +60,9 @@ class expander {
     const search_options &     options;
     const cancel_flag &        cancel;
     search_timings &           timings;
-    int32_t                    n_sequences;
-    bool                       keeps_finished; // sequences suffice for finished candidates to keep theirs
+    int32_t                    n_own; // sequences from beginning to end
+    int32_t                    n_more = 0; // that may be asked for beside those
+    bool                       keeps_finished; // they suffice for finished candidates of a narrow block to keep theirs
     size_t                     n_firsts; // first tokens that are drawn when an end is read
     sequence_pool              pool;
     std::vector<token_sampler> samplers; // per visiting thread
@@ -75,7 +79,9 @@ class expander {
     void                                  turn_page(path & parent, size_t share, bool penalised) const;
     std::vector<std::vector<offspring *>> waves(std::vector<offspring> & all) const;
 
-    void grow(const std::vector<offspring *> & wave, const tried_tokens & tried);
+    int32_t                               affordable_length(const std::vector<offspring> & all);
+
+    void grow(const std::vector<offspring *> & wave, const tried_tokens & tried, int32_t length);
     void read_ends(const std::vector<path *> & paths, const token_counts * tried, bool for_critic);
     void read_end(path & p, const drawing_source & source, size_t thread, const output_row & row,
                   const token_counts * tried, bool for_critic);

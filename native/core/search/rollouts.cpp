@@ -76,7 +76,7 @@ class rollout_run {
     // Each prompt but for its last token is decoded once and shared by its responses.
     void start(const std::vector<rollout_prompt> & prompts) {
         const std::vector<token_id> nothing;
-        models.model.reserve(options.n_sequences, options.n_cells, nothing, cancel);
+        models.model.reserve({ options.n_sequences, options.n_cells }, nothing, cancel);
         std::vector<decode_item> items;
         for (const rollout_prompt & prompt : prompts) {
             for (int32_t i = 0; i < options.n_responses; ++i) {

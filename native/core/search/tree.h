@@ -88,26 +88,28 @@ struct path : response {
     path(const response & r, const random_stream & random) : response(r), random(random) {}
 };
 
-// hands out sequence ids, the lowest first; 0 stays with the prompt
+// hands out sequence ids, the lowest first, as many at a time as may be held; 0 stays with the prompt
 class sequence_pool {
   public:
-    explicit sequence_pool(int32_t n_sequences) : taken(n_sequences, false) { taken[0] = true; }
+    void allow(int32_t n) { n_allowed = size_t(n); }
 
     seq_id take() {
-        const auto free = std::find(taken.begin(), taken.end(), false);
-        if (free == taken.end()) {
+        if (n_free() == 0) {
             throw error("INTERNAL", "the search needs more sequences than it planned");
         }
-        *free = true;
-        return seq_id(free - taken.begin());
+        const size_t seq = size_t(std::find(taken.begin(), taken.end(), false) - taken.begin());
+        taken.resize(std::max(taken.size(), seq + 1));
+        taken[seq] = true;
+        return seq_id(seq);
     }
 
     void give_back(seq_id seq) { taken[seq] = false; }
 
-    size_t n_free() const { return size_t(std::count(taken.begin(), taken.end(), false)); }
+    size_t n_free() const { return n_allowed - size_t(std::count(taken.begin(), taken.end(), true)); }
 
   private:
-    std::vector<bool> taken;
+    std::vector<bool> taken = { true };
+    size_t            n_allowed = 1;
 };
 
 }
