@@ -12,26 +12,69 @@ const threads = 1;
 /** What a generation decided, without what depends on what ran beside it. */
 const decided = ({ text, tokens, outcome, safety, usage }: Reply) => ({ text, tokens, outcome, safety, generated: usage.generatedTokens });
 
-test("generations beside one another decide what each decides alone", async () => {
+const requests = fc
+	.record({
+		candidates: fc.integer({ min: 1, max: 9 }),
+		strategy: fc.constantFrom("guard" as const, "bestOfNAugmented" as const),
+		start: fc.double({ min: 0, max: 1, noNaN: true }),
+		beams: fc.double({ min: 0, max: 1, noNaN: true }),
+		retries: fc.integer({ min: 0, max: 2 }),
+		maxTokens: fc.integer({ min: 1, max: 12 }),
+		maxGeneratedTokens: fc.constantFrom(30, 500),
+		seed: fc.nat(),
+	})
+	.map(({ start, beams, strategy, ...given }): GenerateOptions => {
+		const upTo = (share: number) => 1 + Math.floor(share * (given.candidates - 1));
+		const ofGuard = { strategy, startCandidates: upTo(start), beams: upTo(beams), blockLength: 3 };
+		return { prompt: [promptToken], ...given, ...(strategy === "guard" ? ofGuard : { strategy }) };
+	});
+
+test("generations beside one another decide what each decides alone, however few sequences there are", async () => {
 	await fc.assert(
 		fc.asyncProperty(
 			problems({ maxVocabulary: 4, maxLength: 6 }),
-			fc.array(fc.record({ candidates: fc.integer({ min: 1, max: 9 }), seed: fc.nat(), maxTokens: fc.integer({ min: 1, max: 12 }) }), {
-				minLength: 2,
-				maxLength: 8,
-			}),
+			fc.array(requests, { minLength: 2, maxLength: 8 }),
 			fc.integer({ min: 3, max: 24 }),
 			async ({ model, tokenCosts, budget, discount }, settings, maxSequences) => {
 				await using guard = await InferenceGuard.load({ model: { ...model, maxSequences }, cost: { tokenCosts }, budget, discount });
-				const requests = settings.map((given) => ({ prompt: [promptToken], blockLength: 3, maxGeneratedTokens: 500, ...given }));
+				await using ample = await InferenceGuard.load({ model, cost: { tokenCosts }, budget, discount });
 				const alone: Reply[] = [];
-				for (const request of requests) alone.push(await guard.generate(request));
-				const together = await Promise.all(requests.map((request) => guard.generate(request)));
+				for (const request of settings) alone.push(await ample.generate(request));
+				const together = await Promise.all(settings.map((request) => guard.generate(request)));
 				expect(together.map(decided)).toEqual(alone.map(decided));
 			},
 		),
-		{ numRuns: 60 },
+		{ numRuns: 200 },
 	);
+});
+
+test("generations that are narrow leave the sequences of their widest block to others", async () => {
+	const model = {
+		pieces: ["a", "b"],
+		logits: [
+			[0, 0],
+			[0, 0],
+		],
+	};
+	const many = 24;
+	let waiting = 0;
+	let open = () => {};
+	const all = new Promise<void>((resolve) => {
+		open = resolve;
+	});
+	await using guard = await InferenceGuard.load({
+		model,
+		budget: 1,
+		cost: async (candidates) => {
+			waiting++;
+			if (waiting === many) open();
+			await all;
+			return candidates.map(() => 0);
+		},
+	});
+	const options = { prompt: [promptToken], candidates: 128, startCandidates: 1, beams: 2, maxTokens: 4, blockLength: 2 };
+	await Promise.all(Array.from({ length: many }, (_, seed) => guard.generate({ ...options, seed })));
+	expect(waiting).toBeGreaterThanOrEqual(many);
 });
 
 describe("on a real model", () => {
