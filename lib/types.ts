@@ -208,9 +208,8 @@ export interface LoadOptions extends ConstraintOptions {
 	kvCells?: number;
 	/**
 	 * Where a step's outputs are cut down to what the search reads and where the critic runs: inside the model's own graph
-	 * (`"device"`), or here on whole rows of logits (`"host"`). Both sample from the same distribution and search alike; with top-k,
-	 * top-p or temperature 0 also the same tokens from the same seed, within rounding. Default `"auto"`: on the device where it is a
-	 * GPU that has the operations. Errors: UNSUPPORTED_MODEL by a generation with `"device"` where the
+	 * (`"device"`), or here on whole rows of logits (`"host"`). Both draw the same tokens from the same
+	 * seed and search alike, within rounding. Default `"auto"`: on the device where it is a GPU that has the operations. Errors: UNSUPPORTED_MODEL by a generation with `"device"` where the
 	 * architecture does not allow it.
 	 */
 	outputs?: "auto" | "device" | "host";

@@ -74,7 +74,7 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		const models = 10;
 		for (let seed = 1; seed <= models; seed++) {
 			const one = randomCase(seed);
-			const { critic } = await trained(one, `exact-${seed}`, { responses: 60, width: 64, epochs: 25 });
+			const { critic } = await trained(one, `exact-${seed}`, { responses: 100, width: 64, epochs: 16 });
 			await using learned = await InferenceGuard.load({ ...one.guard, critic });
 			await using exact = await InferenceGuard.load({ ...one.guard, model: { ...one.guard.model, oracle: true } });
 			const both = (options: GenerateOptions) => Promise.all([learned.generate(options), exact.generate(options)]);

@@ -16,8 +16,13 @@ afterAll(() => Promise.all(Object.values(guards).map((guard) => guard.dispose())
 
 describe("outputs cut down on the device", () => {
 	test.each<[string, Partial<GenerateOptions>]>([
+		["the default", {}],
+		["a low temperature", { temperature: 0.6 }],
+		["a high temperature", { temperature: 1.5 }],
 		["top-k", { topK: 20 }],
 		["top-p", { topP: 0.9 }],
+		["min-p", { minP: 0.005 }],
+		["min-p at a high temperature", { minP: 0.001, temperature: 1.5 }],
 		["top-k and top-p", { topK: 40, topP: 0.8 }],
 		["top-k and min-p", { topK: 40, minP: 0.02 }],
 		["greedy", { temperature: 0 }],

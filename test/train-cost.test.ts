@@ -167,13 +167,18 @@ describe("a trained cost model in a guard", () => {
 		const { threshold } = await train("used.gguf");
 		const model = { pieces: [" poison", " garden", " the"], logits: [0, 1, 2].map(() => [1, 0, 1]) };
 		await using guard = await InferenceGuard.load({ model, cost: { classifier: file("used.gguf") } });
+		const poisons = { guarded: 0, plain: 0 };
+		const count = (text: string) => text.split(" poison").length - 1;
 		for (let seed = 0; seed < 20; seed++) {
-			const reply = await guard.generate({ prompt: [2], maxTokens: 8, blockLength: 2, candidates: 8, seed });
+			const options = { prompt: [2], maxTokens: 8, seed };
+			const reply = await guard.generate({ ...options, blockLength: 2, candidates: 8 });
 			expect(reply.safety.budget).toBeCloseTo(threshold, 12);
 			if (reply.outcome === "refused") continue;
 			expect(reply.safety.cost).toBeLessThanOrEqual(threshold);
-			expect(reply.text.split(" poison").length).toBeLessThan(5); // of 8 tokens, half of which would be
+			poisons.guarded += count(reply.text);
+			poisons.plain += count((await guard.generate({ ...options, strategy: "sample" })).text);
 		}
+		expect(poisons.guarded).toBeLessThan(0.75 * poisons.plain);
 	});
 
 	test("reads a text that grows token by token as it reads the whole text at once", async () => {

@@ -8,6 +8,7 @@ namespace ig {
 
 namespace {
 
+const size_t most_listed = 64; // of a row that nothing truncates; of most rows they hold nearly all the mass
 const size_t nucleus_guess = 512; // a nucleus of top-p rarely holds more tokens
 const double mass_error = 1e-5; // at most, relative, of what a device's floats say of the mass of a whole row
 
@@ -47,7 +48,6 @@ void token_sampler::list_nothing() {
     weights.clear();
     list_mass = rest_mass = 0;
     rest_known = true;
-    everything = false;
 }
 
 void token_sampler::fetch_row() {
@@ -83,51 +83,42 @@ const float * token_sampler::scale(const token_counts * tried, double penalty) {
 
 void token_sampler::read_whole(const token_counts * tried, double penalty) {
     const size_t n = source->n_vocab;
-    const float * x = scaled_row = scale(tried, penalty);
+    scaled_row = scale(tried, penalty);
     if (options.temperature == 0) {
-        tokens.push_back(token_id(argmax(x, n)));
+        tokens.push_back(token_id(argmax(scaled_row, n)));
         weights.push_back(1);
         list_mass = 1;
         return;
     }
-    const bool weighed = x == row && source->head.n == 0; // by fetch_row
-    const double all = weighed ? row_mass : exp_and_sums(x, n, max_of(x, n), rest.data(), rest_chunks);
-    if (!truncates(options)) {
-        everything = true;
-        rest_mass = all;
-        return;
-    }
+    const bool weighed = scaled_row == row && source->head.n == 0; // by fetch_row
+    const double all = weighed ? row_mass : weigh_row();
     const bool has_top_k = options.top_k > 0 && size_t(options.top_k) < n;
-    if (!has_top_k && options.top_p == 1) { // min-p alone: no order is needed
-        double kept = 0;
-        for (size_t begin = 0, chunk = 0; begin < n; begin += sum_chunk, ++chunk) {
-            rest_chunks[chunk] = 0;
-            for (size_t i = begin; i < std::min(n, begin + sum_chunk); ++i) {
-                rest[i] = rest[i] >= options.min_p ? rest[i] : 0;
-                rest_chunks[chunk] += rest[i];
-            }
-            kept += rest_chunks[chunk];
-        }
-        everything = true;
-        rest_mass = kept;
+    list_first(has_top_k ? size_t(options.top_k) : options.top_p < 1 ? nucleus_guess : most_listed);
+    if (options.top_p < 1 && !has_top_k && list_mass < options.top_p * all) {
+        list_first(n);
+    }
+    const bool has_rest = !has_top_k && options.top_p == 1 && tokens.size() < n && weights.back() >= options.min_p;
+    if (has_rest) {
+        rest_mass = std::max(0.0, all - list_mass) + mass_error * all;
+        rest_known = false;
         return;
     }
-    top_k(x, n, has_top_k ? size_t(options.top_k) : nucleus_guess, tokens);
-    const auto weigh = [&] {
-        weights.clear();
-        double mass = 0;
-        for (token_id token : tokens) {
-            weights.push_back(rest[token]);
-            mass += rest[token];
-        }
-        return mass;
-    };
-    double mass = weigh();
-    if (!has_top_k && mass < options.top_p * all) {
-        top_k(x, n, n, tokens);
-        mass = weigh();
+    truncate_list(has_top_k ? list_mass : all);
+}
+
+double token_sampler::weigh_row() {
+    return exp_and_sums(scaled_row, source->n_vocab, max_of(scaled_row, source->n_vocab), rest.data(), rest_chunks);
+}
+
+// Lists the k most probable tokens of a row that was weighed.
+void token_sampler::list_first(size_t k) {
+    top_k(scaled_row, source->n_vocab, k, tokens);
+    weights.clear();
+    list_mass = 0;
+    for (token_id token : tokens) {
+        weights.push_back(rest[token]);
+        list_mass += rest[token];
     }
-    truncate_list(has_top_k ? mass : all);
 }
 
 // Keeps the nucleus of the list, which is in order; `all` is what top-p is a share of.
@@ -145,46 +136,42 @@ void token_sampler::truncate_list(double all) {
     weights.resize(kept);
 }
 
-// Whether the head of the row is enough to draw from, at least until a draw falls into the tail.
+// Whether the head of the row is enough to draw from, at least until a draw falls into the rest.
 bool token_sampler::list_from_head() {
     const row_head & head = source->head;
-    const double power = options.temperature == 0 ? 1 : 1 / options.temperature;
-    tokens.assign(head.tokens, head.tokens + head.n);
-    weights.clear();
-    double mass = 0, at_temperature_1 = 0;
-    for (size_t i = 0; i < head.n; ++i) {
-        const double below = head.logits[i] - head.logits[0];
-        weights.push_back(float(std::exp(below * power)));
-        mass += weights.back();
-        at_temperature_1 += std::exp(below);
-    }
-    list_mass = mass;
     if (options.temperature == 0) {
-        tokens.resize(1);
+        tokens.assign(1, head.tokens[0]);
         weights.assign(1, 1);
         list_mass = 1;
         return true;
     }
-    const double total = std::exp(head.log_sum_exp - head.logits[0]);
-    const double tail = std::max(0.0, total - at_temperature_1);
-    const size_t n_tail = source->n_vocab - head.n;
-    rest_mass = tail_bound(tail + mass_error * total, n_tail, std::exp(head.logits[head.n - 1] - head.logits[0]), power);
-    rest_known = n_tail == 0;
-    if (rest_known) {
-        rest_mass = 0;
+    const double power = 1 / options.temperature;
+    const size_t n_listed = truncates(options) ? head.n : std::min(head.n, most_listed);
+    const size_t n_rest = source->n_vocab - n_listed;
+    tokens.assign(head.tokens, head.tokens + n_listed);
+    double at_temperature_1 = 0;
+    for (size_t i = 0; i < n_listed; ++i) {
+        const double below = head.logits[i] - head.logits[0];
+        weights.push_back(float(std::exp(below * power)));
+        list_mass += weights.back();
+        at_temperature_1 += std::exp(below);
     }
+    const double total = std::exp(head.log_sum_exp - head.logits[0]);
+    const double rest_at_1 = std::max(0.0, total - at_temperature_1);
+    rest_mass = tail_bound(rest_at_1 + mass_error * total, n_rest, std::exp(head.logits[n_listed - 1] - head.logits[0]), power);
+    rest_known = n_rest == 0;
     if (!truncates(options)) {
         return true;
     }
     const bool has_top_k = options.top_k > 0 && size_t(options.top_k) < source->n_vocab;
     const bool ends_in_head = has_top_k ? size_t(options.top_k) <= head.n
-                                        : weights.back() < options.min_p || n_tail == 0 ||
-                                              (options.top_p < 1 && power == 1 && mass >= options.top_p * (mass + tail));
-    const bool share_is_known = has_top_k || options.top_p == 1 || power == 1 || n_tail == 0;
+                                        : weights.back() < options.min_p || n_rest == 0 ||
+                                              (options.top_p < 1 && power == 1 && list_mass >= options.top_p * (list_mass + rest_at_1));
+    const bool share_is_known = has_top_k || options.top_p == 1 || power == 1 || n_rest == 0;
     if (!ends_in_head || !share_is_known) {
         return false;
     }
-    double all = mass + (power == 1 ? tail : 0);
+    double all = list_mass + (power == 1 ? rest_at_1 : 0);
     if (has_top_k) {
         tokens.resize(size_t(options.top_k));
         weights.resize(tokens.size());
@@ -196,38 +183,36 @@ bool token_sampler::list_from_head() {
     return true;
 }
 
-void token_sampler::fetch_rest() {
-    fetch_row();
-    const size_t n = source->n_vocab;
-    const float * x = scale(nullptr, 0);
-    const float peak = float(source->head.logits[0] * (x == row ? 1 : 1 / options.temperature));
-    exp_and_sums(x, n, peak, rest.data(), rest_chunks);
+// Weighs what is not listed, as far as min-p leaves it.
+void token_sampler::know_rest() {
+    if (row == nullptr) {
+        fetch_row();
+        scaled_row = scale(nullptr, 0);
+        weigh_row();
+    }
     for (token_id token : tokens) {
         rest[token] = 0;
     }
     rest_mass = 0;
-    for (size_t begin = 0, chunk = 0; begin < n; begin += sum_chunk, ++chunk) {
-        rest_chunks[chunk] = sum_of(&rest[begin], std::min(sum_chunk, n - begin));
+    for (size_t begin = 0, chunk = 0; begin < source->n_vocab; begin += sum_chunk, ++chunk) {
+        const size_t end = std::min(source->n_vocab, begin + sum_chunk);
+        for (size_t i = begin; i < end && options.min_p > 0; ++i) {
+            rest[i] = rest[i] >= options.min_p ? rest[i] : 0;
+        }
+        rest_chunks[chunk] = sum_of(&rest[begin], end - begin);
         rest_mass += rest_chunks[chunk];
     }
     rest_known = true;
 }
 
 sampled_token token_sampler::draw(random_stream & random) {
-    token_id token;
-    if (everything) {
-        token = token_id(draw_chunked(rest.data(), source->n_vocab, rest_chunks, random.uniform() * rest_mass));
-        return { token, log_likelihood(token) };
-    }
     const double part = rest_mass > 0 ? random.uniform() : 0;
     if (part * (list_mass + rest_mass) >= list_mass && !rest_known) {
-        fetch_rest();
+        know_rest();
     }
-    if (part * (list_mass + rest_mass) < list_mass) {
-        token = tokens[ig::draw(weights.data(), weights.size(), list_mass, random.uniform())];
-    } else {
-        token = token_id(draw_chunked(rest.data(), source->n_vocab, rest_chunks, random.uniform() * rest_mass));
-    }
+    const bool of_list = part * (list_mass + rest_mass) < list_mass;
+    const token_id token = of_list ? tokens[ig::draw(weights.data(), weights.size(), list_mass, random.uniform())]
+                                   : token_id(draw_chunked(rest.data(), source->n_vocab, rest_chunks, random.uniform() * rest_mass));
     return { token, log_likelihood(token) };
 }
 

@@ -1,5 +1,6 @@
-// token_sampler.h owns how tokens are drawn from a row of logits. A row is read once and drawn from as often as needed. Where
-// only the head of a row came home, draws are as from the whole row all the same: a draw that may fall into the tail fetches it.
+// token_sampler.h owns how tokens are drawn from a row of logits. A row is read once and drawn from as often as needed: first
+// whether from its most probable tokens or from the rest, then which. Where only the head of a row came home the same tokens are
+// drawn as from the whole row: a draw that may fall into the rest fetches it.
 #pragma once
 
 #include "engine/decoder.h"
@@ -43,23 +44,24 @@ class token_sampler {
     double             log_total = 0; // of the row as it is
     double             row_mass = 0; // of a row that came home whole, in units of its largest probability
 
-    // what draws come from: a list of tokens, then everything else
+    // what draws come from: a list of tokens, the most probable first, then everything else
     std::vector<token_id> tokens;
     std::vector<float>    weights;
     double                list_mass = 0;
     double                rest_mass = 0; // an upper bound while the rest is not known
     bool                  rest_known = true;
-    bool                  everything = false; // nothing is listed: `rest` holds the row
 
     std::vector<float>  scaled;
-    std::vector<float>  rest; // [n_vocab] weights, 0 for what is listed
+    std::vector<float>  rest; // [n_vocab] weights, 0 for what is listed once the rest is known
     std::vector<double> rest_chunks;
 
     void list_nothing();
     void read_whole(const token_counts * tried, double penalty);
     bool list_from_head();
+    void list_first(size_t k);
+    double weigh_row();
     void truncate_list(double all);
-    void fetch_rest();
+    void know_rest();
     void fetch_row();
     const float * scale(const token_counts * tried, double penalty);
 };
