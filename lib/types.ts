@@ -227,7 +227,7 @@ export interface SearchOptions {
 	maxTokens?: number;
 	/** d, tokens per block, at least 1; default 32 (best-of-N rows and `filter`: the whole response; `sample`, ARGS and RE-Control rows: 1). */
 	blockLength?: number;
-	/** N, the most candidates per round, 1..1024; default 16 (`args`: 20; `sample`, `filter`, `reControl`: 1). More than the engine has sequences are served in waves. */
+	/** N, the most candidates per round, 1..1024; default 16 (`args`: 20; `sample`, `filter`, `reControl`: 1). More than there are sequences for are grown in waves. */
 	candidates?: number;
 	/**
 	 * How many candidates a block starts with, 1..N; default 1 for `guard`, otherwise N. While they do not satisfy, the block

@@ -236,6 +236,14 @@ describe("the compute limit", () => {
 		expect(reply.text).toHaveLength(8);
 	});
 
+	test("is spent before the guard refuses, also where whole blocks would not fit but candidates end early", async () => {
+		const load = { model, cost: costOf(model, { a: 1, b: 1 }), budget: 0 };
+		const options = { prompt, candidates: 4, startCandidates: 4, beams: 1, blockLength: 16, maxTokens: 16, seed: 1 };
+		const reply = await generate(load, { ...options, maxGeneratedTokens: 41 });
+		expect(reply.outcome).toBe("refused");
+		expect(reply.usage.generatedTokens).toBe(40); // four at a time, which end at once
+	});
+
 	test("a truncated reply carries the log-likelihood of what was told", async () => {
 		await using guard = await InferenceGuard.load({ model, cost: costOf(model, { b: 1 }), budget: 1 });
 		const stream = guard.stream({ prompt, candidates: 1, blockLength: 1, retries: 0, maxTokens: 8, maxGeneratedTokens: 3, seed: 1 });

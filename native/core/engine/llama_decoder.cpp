@@ -208,10 +208,7 @@ void llama_decoder::extend(const std::vector<decode_item> & items, const cancel_
 // The critic's part of the graph comes and goes with the hidden states, whose setting makes llama.cpp build the graph anew.
 void llama_decoder::step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
                          const cancel_flag & cancel) {
-    if (wishes.judged && n_judged() == 0) {
-        throw error("DECODE_FAILED", "the critic found no place on the device when the KV cache moved; try again");
-    }
-    const bool asks_critic = wishes.judged;
+    const bool asks_critic = n_judged() > 0 && wishes.judged;
     llama_set_embeddings(context.get(), with_hidden && (wishes.hidden || asks_critic));
     if (rows) {
         rows->expect(asks_critic || wishes.hidden || !with_hidden, wishes.beside);

@@ -73,6 +73,9 @@ bool shared_decoder::is_ready() const {
 }
 
 template <typename F> void shared_decoder::attempt(lane_data & l, F work) {
+    if (l.failure) {
+        return;
+    }
     try {
         if (l.lost) {
             throw error("OUT_OF_MEMORY", "the KV cache was lost while it grew for another generation: there is not enough memory for both; "
@@ -101,30 +104,26 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
         attempt(*l, [&] {
             l->cancel->check();
             apply_changes(*l);
-            switch (l->kind) {
-                case REQUEST_WIDEN:
-                    widen(*l);
-                    break;
-                case REQUEST_CALL:
-                    (*l->call)();
-                    break;
-                case REQUEST_EXTEND:
-                    extending.push_back(l.get());
-                    break;
-                case REQUEST_STEP:
-                    stepping.push_back(l.get());
-                    break;
-            }
         });
+    }
+    for (const auto & l : ready) { // before the others are looked at: what they hold may be lost
+        if (l->kind == REQUEST_WIDEN) {
+            attempt(*l, [&] { widen(*l); });
+        }
+    }
+    for (const auto & l : ready) {
+        attempt(*l, [&] { take_part(*l); });
     }
     extend_some();
     // what a prompt was read for is a step of its own: those of the others wait for it, though not twice in a row
     const auto was_read = [](const lane_data * l) { return !l->failure && l->n_extended == l->items->size(); };
-    steps_wait = !steps_wait && std::any_of(extending.begin(), extending.end(), was_read);
+    steps_wait = !steps_wait && !stepping.empty() && std::any_of(extending.begin(), extending.end(), was_read);
     if (!steps_wait) {
         step_all();
     }
     guard.lock();
+    room_may_have_come = room_may_have_come || narrowed;
+    narrowed = false;
     for (const auto & l : ready) {
         const bool more = !l->failure && ((l->kind == REQUEST_EXTEND && l->n_extended < l->items->size()) ||
                                           (l->kind == REQUEST_STEP && steps_wait));
@@ -134,10 +133,31 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
     }
     for (const auto & l : served) {
         l->state = LANE_COMPUTING;
+        l->n_judged = real.n_judged();
+        l->n_cells = size.n_cells;
         l->served.notify_all();
     }
     ready.clear();
     served.clear();
+}
+
+void shared_decoder::take_part(lane_data & l) {
+    switch (l.kind) {
+        case REQUEST_WIDEN:
+            break;
+        case REQUEST_CALL:
+            (*l.call)();
+            break;
+        case REQUEST_EXTEND:
+            extending.push_back(&l);
+            break;
+        case REQUEST_STEP:
+            if (l.wishes->judged && real.n_judged() == 0) {
+                throw error("DECODE_FAILED", "the critic found no place on the device when the KV cache moved; try again");
+            }
+            stepping.push_back(&l);
+            break;
+    }
 }
 
 // First come, first served; the aborted ones leave the queue.
@@ -178,13 +198,16 @@ shared_decoder::room shared_decoder::granted_to_lanes() const {
 // enough for the lane at its widest, so that one that is alone never lacks anything later.
 bool shared_decoder::start(lane_data & l, const room & others) {
     const bool alone = others.n_sequences == 0;
+    if (alone) {
+        refused.reset();
+    }
     const room own = l.with_wider(0);
     const room widest = l.with_wider(l.plan.n_more);
     beginning  begun;
     const auto needed = [&] {
         begun = find_beginning(*l.prompt);
         const room kept_too = kept_beside(begun);
-        return room{ std::max(others.n_sequences + own.n_sequences, widest.n_sequences) + kept_too.n_sequences,
+        return room{ std::max(others.n_sequences + own.n_sequences + kept_too.n_sequences, widest.n_sequences),
                      std::max(others.n_cells + own.n_cells, widest.n_cells) + kept_too.n_cells };
     };
     try {
@@ -213,7 +236,8 @@ void shared_decoder::widen(lane_data & l) {
         others = granted_to_lanes();
     }
     others = { others.n_sequences - l.granted.n_sequences, others.n_cells - l.granted.n_cells };
-    const auto needed = [&] { return others + l.with_wider(l.n_wider) + kept_beside({}); };
+    l.n_wished = std::min(l.n_wished, real.max_sequences() - others.n_sequences - l.plan.n_sequences);
+    const auto needed = [&] { return others + l.with_wider(l.n_wished) + kept_beside({}); };
     bool all = false;
     try {
         all = provide(needed);
@@ -224,30 +248,35 @@ void shared_decoder::widen(lane_data & l) {
     }
     if (!all) {
         const room free = { size.n_sequences - others.n_sequences - l.plan.n_sequences, size.n_cells - others.n_cells - l.plan.n_cells };
-        l.n_wider = int32_t(std::min<int64_t>({ l.n_wider, free.n_sequences, free.n_cells / l.plan.cells_each }));
+        l.n_wished = int32_t(std::min<int64_t>({ l.n_wished, free.n_sequences, free.n_cells / l.plan.cells_each }));
     }
-    l.granted = l.with_wider(l.n_wider);
+    l.granted = l.with_wider(l.n_wished);
 }
 
-// Whether the decoder can be made as large as is needed; what is kept gives way, and then less is needed. Throws KV_CAPACITY where
-// nothing is kept any more.
+// Whether the decoder can be made as large as is needed; what is kept gives way, and then less is needed. False where there are too
+// few sequences or as much was refused before, KV_CAPACITY where it is refused now.
 bool shared_decoder::provide(const std::function<room()> & needed) {
     for (;;) {
         const room need = needed();
         if (need.n_sequences <= size.n_sequences && need.n_cells <= size.n_cells) {
             return true;
         }
-        if (need.n_sequences <= real.max_sequences()) {
+        const bool in_vain = refused && need.n_sequences >= refused->n_sequences && need.n_cells >= refused->n_cells;
+        if (need.n_sequences <= real.max_sequences() && !in_vain) {
             try {
                 grow_to(need);
                 return true;
             } catch (const error & e) {
-                if (e.code != "KV_CAPACITY" || kept.empty()) {
+                if (e.code != "KV_CAPACITY") {
+                    throw;
+                }
+                refused = need;
+                if (kept.empty()) {
                     throw;
                 }
             }
         }
-        if (kept.empty()) {
+        if (kept.empty() || need.n_sequences - int32_t(kept.size()) > real.max_sequences()) {
             return false;
         }
         drop_kept(0);
@@ -268,10 +297,10 @@ void shared_decoder::grow_to(const room & needed) {
         }
         size = larger;
     };
-    room least = { std::max(needed.n_sequences, size.n_sequences), std::max(needed.n_cells, size.n_cells) };
+    const room least = { std::max(needed.n_sequences, size.n_sequences), std::max(needed.n_cells, size.n_cells) };
     room generous = least;
     if (needed.n_sequences > size.n_sequences) {
-        least.n_sequences = generous.n_sequences = std::min(most_sequences, std::max(needed.n_sequences + spare_sequences, size.n_sequences * 3 / 2));
+        generous.n_sequences = std::min(most_sequences, std::max(needed.n_sequences + spare_sequences, size.n_sequences * 3 / 2));
     }
     if (needed.n_cells > size.n_cells) {
         generous.n_cells = std::max(needed.n_cells, size.n_cells * 3 / 2);
@@ -279,7 +308,7 @@ void shared_decoder::grow_to(const room & needed) {
     try {
         try_size(generous);
     } catch (const error & e) {
-        if (e.code != "KV_CAPACITY" || generous.n_cells == least.n_cells) {
+        if (e.code != "KV_CAPACITY" || (generous.n_sequences == least.n_sequences && generous.n_cells == least.n_cells)) {
             throw;
         }
         try_size(least);
@@ -364,13 +393,13 @@ void shared_decoder::borrow(lane_data & l, const beginning & begun) {
 // A sequence takes an id with its first token.
 seq_id shared_decoder::id_of(lane_data & l, seq_id seq) {
     if (l.ids[seq] < 0) {
-        const auto free = std::find(taken.begin(), taken.end(), false);
-        if (free - taken.begin() >= size.n_sequences) {
-            throw error("INTERNAL", "the search holds more sequences than it was granted");
+        const auto n_used = std::count_if(l.ids.begin(), l.ids.end(), [](seq_id id) { return id >= 0; });
+        if (n_used >= l.granted.n_sequences) {
+            throw error("INTERNAL", format("the search holds more than the %d sequences that were granted", l.granted.n_sequences));
         }
-        l.ids[seq] = seq_id(free - taken.begin());
         taken.resize(size_t(size.n_sequences), false);
-        taken[l.ids[seq]] = true;
+        l.ids[seq] = seq_id(std::find(taken.begin(), taken.end(), false) - taken.begin());
+        taken.at(l.ids[seq]) = true;
     }
     return l.ids[seq];
 }
@@ -410,6 +439,7 @@ void shared_decoder::close_finished(std::unique_lock<std::mutex> & guard) {
             }
         }
     }
+    refused.reset();
     guard.lock();
     room_may_have_come = true;
 }
@@ -438,11 +468,11 @@ void shared_decoder::apply_changes(lane_data & l) {
                 give_back(l, c.seq);
                 break;
             case CHANGE_CUT:
-                real.cut(id_of(l, c.seq), c.length);
+                real.cut(id_of(l, c.seq), c.n);
                 break;
             case CHANGE_NARROW:
-                l.granted = l.with_wider(c.length);
-                room_may_have_come = true;
+                l.granted = l.with_wider(c.n);
+                narrowed = true;
                 break;
         }
     }
@@ -548,7 +578,7 @@ int32_t lane::reserve(const room_plan & plan, const std::vector<token_id> & prom
     n_live = 0;
     n_wider = 0;
     lengths[0] = data->n_reused;
-    use = { shared.size.n_cells, data->n_reused };
+    peak = data->n_reused;
     return data->n_reused;
 }
 
@@ -559,10 +589,10 @@ int32_t lane::widen(int32_t n, const cancel_flag & cancel) {
         n_wider = n;
     } else if (n > n_wider) {
         data->kind = shared_decoder::REQUEST_WIDEN;
-        data->n_wider = n;
+        data->n_wished = n;
         data->cancel = &cancel;
         shared.request(data, shared_decoder::LANE_READY);
-        n_wider = data->n_wider;
+        n_wider = data->n_wished;
     }
     return n_wider;
 }
@@ -600,7 +630,7 @@ void lane::hold(seq_id seq) {
         free_cells.pop_back();
         ++n_live;
     }
-    use.peak = std::max(use.peak, n_live + lengths[0]);
+    peak = std::max(peak, n_live + lengths[0]);
     if (n_live + lengths[0] > data->granted.n_cells) {
         throw error("INTERNAL", format("the search holds %lld cells, but %lld were granted", (long long) (n_live + lengths[0]),
                                        (long long) data->granted.n_cells));

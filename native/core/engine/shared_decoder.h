@@ -10,6 +10,7 @@
 #include <deque>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <thread>
 
 namespace ig {
@@ -52,7 +53,7 @@ class shared_decoder {
         change_kind kind;
         seq_id      seq;
         seq_id      to; // of a fork
-        int32_t     length; // of a cut; sequences left of a search that narrows
+        int32_t     n; // tokens that a cut leaves; sequences that narrowing leaves beside the lane's own
     };
 
     struct room {
@@ -70,6 +71,8 @@ class shared_decoder {
 
         room_plan           plan;
         room                granted; // nothing before it starts
+        size_t              n_judged = 0; // of the decoder, when the lane was served
+        int64_t             n_cells = 0;
         std::vector<seq_id> ids; // of the lane's sequences in the decoder; -1: not in use
         std::vector<change> changes;
 
@@ -81,7 +84,7 @@ class shared_decoder {
         const cancel_flag *              cancel;
         const std::function<void()> *    call;
         const std::vector<token_id> *    prompt;
-        int32_t                          n_wider; // sequences beside the lane's own
+        int32_t                          n_wished; // sequences beside the lane's own; what there is, once served
         int32_t                          n_reused;
 
         room with_wider(int32_t n) const { return { plan.n_sequences + n, plan.n_cells + n * plan.cells_each }; }
@@ -121,6 +124,7 @@ class shared_decoder {
     std::vector<bool>        taken; // ids
     std::vector<remains>     kept; // the longest unused first
     room                     size; // of the decoder
+    std::optional<room>      refused; // size that the decoder could not have, since a lane closed
     std::vector<change>      applied; // changes
 
     // the owner's, of the requests that are being served
@@ -130,6 +134,7 @@ class shared_decoder {
     std::vector<place>       places; // of the batch
     step_wishes              wishes; // of all in the batch
     bool                     steps_wait = false; // for those that follow the prompts just read
+    bool                     narrowed = false; // a lane needs less
     std::mutex               failing; // of a lane, in a visit
 
     bool on_owner() const { return std::this_thread::get_id() == owner; }
@@ -139,6 +144,7 @@ class shared_decoder {
     void close_finished(std::unique_lock<std::mutex> & guard);
     void keep_remains(remains left);
     void give_room(std::unique_lock<std::mutex> & guard);
+    void take_part(lane_data & l);
     room granted_to_lanes() const;
     bool start(lane_data & l, const room & others);
     void widen(lane_data & l);
@@ -183,12 +189,12 @@ class lane : public decoder {
                  const cancel_flag & cancel) override;
 
     const float * logits(const output_row & row) override { return shared.real.logits(row); }
-    size_t        n_judged() const override { return shared.real.n_judged(); }
+    size_t        n_judged() const override { return data->n_judged; }
 
     std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
                                const std::vector<float> & known_logits) override;
 
-    cell_use cells() const override { return use; }
+    cell_use cells() const override { return { data->n_cells, peak }; }
 
     // While this thread waits for something that no decode brings, the others need not wait for it.
     void leave();
@@ -205,7 +211,7 @@ class lane : public decoder {
     std::vector<int32_t>              free_cells;
     std::vector<int32_t>              lengths; // tokens per sequence
     int64_t                           n_live = 0;
-    cell_use                          use = { 0, 0 };
+    int64_t                           peak = 0;
 
     void hold(seq_id seq);
     void let_go(seq_id seq, int32_t length);

@@ -320,19 +320,19 @@ void expander::make_room(size_t width) {
     pool.allow(n_own + models.model.widen(n_wanted, cancel));
 }
 
-// Each wave needs a sequence for each of its candidates and for each of their parents that has none.
+// Each wave needs a sequence for each of its candidates and for each of their parents that has none of its own.
 std::vector<std::vector<expander::offspring *>> expander::waves(std::vector<offspring> & all) const {
     std::vector<std::vector<offspring *>> result(1);
     const path * parent = nullptr;
     size_t used = 0;
     for (offspring & o : all) {
-        const auto needed = [&] { return o.parent != parent && o.parent->seq < 0 ? 2 : 1; };
-        if (used + needed() > pool.n_free()) {
+        const size_t for_parent = o.parent->seq < 0 ? 1 : 0;
+        const size_t more = 1 + (o.parent != parent ? for_parent : 0);
+        const bool   is_full = used + more > pool.n_free();
+        if (is_full) {
             result.emplace_back();
-            parent = nullptr;
-            used = 0;
         }
-        used += needed();
+        used = is_full ? 1 + for_parent : used + more;
         parent = o.parent;
         result.back().push_back(&o);
     }
@@ -346,7 +346,16 @@ bool expander::fits(const std::vector<path *> & beams, size_t n) const {
 
 std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, const tried_tokens & tried) {
     std::vector<offspring> all = breed(beams, n, !tried.empty());
-    const int32_t length = affordable_length(all);
+    if (all.empty()) {
+        return {};
+    }
+    const int32_t wanted = length_to_grow(*beams[0]);
+    const int64_t affordable = (options.max_generated_tokens - generated) / int64_t(all.size());
+    const int32_t length = int32_t(std::min<int64_t>(wanted, affordable));
+    if (length == 0) {
+        out_of_tokens = true;
+        return {};
+    }
     const bool one_wave = fits(beams, all.size());
     if (!one_wave) {
         for (path * beam : beams) {
@@ -354,7 +363,8 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, 
         }
     }
     std::vector<std::vector<offspring *>> parts = waves(all);
-    for (const std::vector<offspring *> & wave : parts) {
+    for (size_t w = 0; w < parts.size(); ++w) {
+        const std::vector<offspring *> & wave = parts[w];
         std::vector<path *> unread;
         for (offspring * o : wave) {
             path * parent = o->parent;
@@ -364,7 +374,7 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, 
         }
         read_ends(unread, tried.empty() ? nullptr : &tried[0], /*for_critic =*/false);
         grow(wave, tried, length);
-        if (options.asks_critic() && !out_of_tokens) {
+        if (options.asks_critic() && length == wanted) {
             std::vector<path *> growing;
             for (offspring * o : wave) {
                 if (may_grow(o->child)) {
@@ -374,18 +384,21 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, 
             read_ends(growing, nullptr, /*for_critic =*/true);
         }
         if (!one_wave) {
+            const path * still_needed = w + 1 < parts.size() ? parts[w + 1][0]->parent : nullptr;
             for (offspring * o : wave) {
                 release(o->child);
-                release(*o->parent);
+                if (o->parent != still_needed) {
+                    release(*o->parent);
+                }
             }
         }
     }
     std::vector<path> candidates;
     for (offspring & o : all) {
         const size_t n_parent = o.parent->tokens.size();
-        const bool complete = !may_grow(o.child) || o.child.tokens.size() == n_parent + size_t(options.block_length);
-        const bool cut_off = !complete && o.child.tokens.size() > n_parent; // by the token limit
-        if (complete || (cut_off && !options.enforces_budget())) {
+        const bool complete = !may_grow(o.child) || o.child.tokens.size() == n_parent + size_t(wanted);
+        out_of_tokens = out_of_tokens || !complete;
+        if (complete || !options.enforces_budget()) {
             candidates.push_back(std::move(o.child));
         } else {
             release(o.child);
@@ -394,17 +407,9 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, 
     return candidates;
 }
 
-// Tokens per candidate of a block; fewer than usual where the token limit would cut it, and then it is the last one. Whether the
-// candidates grow in one wave or in several makes no difference.
-int32_t expander::affordable_length(const std::vector<offspring> & all) {
-    if (all.empty()) {
-        return 0;
-    }
-    const int64_t to_the_end = options.max_tokens - int64_t(all[0].parent->tokens.size());
-    const int64_t wanted = std::min<int64_t>(options.block_length, to_the_end);
-    const int64_t affordable = (options.max_generated_tokens - generated) / int64_t(all.size());
-    out_of_tokens = affordable < wanted;
-    return int32_t(std::min(wanted, affordable));
+// Tokens of a block on top of a beam.
+int32_t expander::length_to_grow(const path & beam) const {
+    return std::min(options.block_length, options.max_tokens - int32_t(beam.tokens.size()));
 }
 
 bool expander::may_grow(const path & child) const {

@@ -1,5 +1,5 @@
 // expansion.h owns how candidates come to be: blocks of tokens sampled on top of the beams, all live candidates in one
-// decoder step, in waves where they are more than the decoder has sequences. Candidates that run over budget stop at
+// decoder step, in waves where they are more than the search finds sequences for. Candidates that run over budget stop at
 // once and give their sequence back. What comes home of a step is read once, while the threads of the decoder visit it: the
 // next token of a growing candidate, or, at the end of a block, the tokens that its children will begin with and what the
 // critic reads.
@@ -20,8 +20,8 @@ class expander {
     // Decodes the prompt but for its last token; the returned path is the empty response.
     path start(const std::vector<token_id> & prompt);
 
-    // n candidates on top of the beams, spread evenly; fewer once the token limit is reached. `tried` is empty in the
-    // first round.
+    // n candidates on top of the beams, spread evenly; the block is as long as the token limit allows for all of them, whatever the
+    // waves, and fewer candidates come back where it cuts some. `tried` is empty in the first round.
     std::vector<path> expand(const std::vector<path *> & beams, size_t n, const tried_tokens & tried);
 
     // Takes sequences for a block of so many candidates in all, as far as there are any.
@@ -62,7 +62,7 @@ class expander {
     search_timings &           timings;
     int32_t                    n_own; // sequences from beginning to end
     int32_t                    n_more = 0; // that may be asked for beside those
-    bool                       keeps_finished; // they suffice for finished candidates of a narrow block to keep theirs
+    bool                       keeps_finished; // they suffice for finished beams to keep theirs
     size_t                     n_firsts; // first tokens that are drawn when an end is read
     sequence_pool              pool;
     std::vector<token_sampler> samplers; // per visiting thread
@@ -79,7 +79,7 @@ class expander {
     void                                  turn_page(path & parent, size_t share, bool penalised) const;
     std::vector<std::vector<offspring *>> waves(std::vector<offspring> & all) const;
 
-    int32_t                               affordable_length(const std::vector<offspring> & all);
+    int32_t                               length_to_grow(const path & beam) const;
 
     void grow(const std::vector<offspring *> & wave, const tried_tokens & tried, int32_t length);
     void read_ends(const std::vector<path *> & paths, const token_counts * tried, bool for_critic);

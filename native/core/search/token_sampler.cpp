@@ -47,6 +47,7 @@ void token_sampler::list_nothing() {
     tokens.clear();
     weights.clear();
     list_mass = rest_mass = 0;
+    has_rest = false;
     rest_known = true;
 }
 
@@ -97,7 +98,7 @@ void token_sampler::read_whole(const token_counts * tried, double penalty) {
     if (options.top_p < 1 && !has_top_k && list_mass < options.top_p * all) {
         list_first(n);
     }
-    const bool has_rest = !has_top_k && options.top_p == 1 && tokens.size() < n && weights.back() >= options.min_p;
+    has_rest = !has_top_k && options.top_p == 1 && tokens.size() < n && weights.back() >= options.min_p;
     if (has_rest) {
         rest_mass = std::max(0.0, all - list_mass) + mass_error * all;
         rest_known = false;
@@ -146,7 +147,8 @@ bool token_sampler::list_from_head() {
         return true;
     }
     const double power = 1 / options.temperature;
-    const size_t n_listed = truncates(options) ? head.n : std::min(head.n, most_listed);
+    const bool needs_order = options.top_k > 0 || options.top_p < 1;
+    const size_t n_listed = needs_order ? head.n : std::min(head.n, most_listed);
     const size_t n_rest = source->n_vocab - n_listed;
     tokens.assign(head.tokens, head.tokens + n_listed);
     double at_temperature_1 = 0;
@@ -159,8 +161,9 @@ bool token_sampler::list_from_head() {
     const double total = std::exp(head.log_sum_exp - head.logits[0]);
     const double rest_at_1 = std::max(0.0, total - at_temperature_1);
     rest_mass = tail_bound(rest_at_1 + mass_error * total, n_rest, std::exp(head.logits[n_listed - 1] - head.logits[0]), power);
-    rest_known = n_rest == 0;
     if (!truncates(options)) {
+        has_rest = n_rest > 0;
+        rest_known = !has_rest;
         return true;
     }
     const bool has_top_k = options.top_k > 0 && size_t(options.top_k) < source->n_vocab;
@@ -179,13 +182,12 @@ bool token_sampler::list_from_head() {
     }
     truncate_list(all);
     rest_mass = 0;
-    rest_known = true;
     return true;
 }
 
 // Weighs what is not listed, as far as min-p leaves it.
 void token_sampler::know_rest() {
-    if (row == nullptr) {
+    if (scaled_row == nullptr) {
         fetch_row();
         scaled_row = scale(nullptr, 0);
         weigh_row();
@@ -206,7 +208,7 @@ void token_sampler::know_rest() {
 }
 
 sampled_token token_sampler::draw(random_stream & random) {
-    const double part = rest_mass > 0 ? random.uniform() : 0;
+    const double part = has_rest ? random.uniform() : 0;
     if (part * (list_mass + rest_mass) >= list_mass && !rest_known) {
         know_rest();
     }

@@ -48,6 +48,7 @@ class token_sampler {
     std::vector<token_id> tokens;
     std::vector<float>    weights;
     double                list_mass = 0;
+    bool                  has_rest = false;
     double                rest_mass = 0; // an upper bound while the rest is not known
     bool                  rest_known = true;
 

@@ -105,7 +105,10 @@ class sequence_pool {
 
     void give_back(seq_id seq) { taken[seq] = false; }
 
-    size_t n_free() const { return n_allowed - size_t(std::count(taken.begin(), taken.end(), true)); }
+    size_t n_free() const {
+        const size_t n_taken = size_t(std::count(taken.begin(), taken.end(), true));
+        return n_allowed > n_taken ? n_allowed - n_taken : 0;
+    }
 
   private:
     std::vector<bool> taken = { true };
