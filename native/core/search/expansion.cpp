@@ -315,7 +315,7 @@ std::vector<expander::offspring> expander::breed(const std::vector<path *> & bea
     return all;
 }
 
-void expander::make_room(size_t width) {
+void expander::take_sequences(size_t width) {
     const int32_t n_wanted = std::min(n_more, std::max(0, int32_t(width) - options.n_start));
     pool.allow(n_own + models.model.widen(n_wanted, cancel));
 }
@@ -349,7 +349,7 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, 
     if (all.empty()) {
         return {};
     }
-    const int32_t wanted = length_to_grow(*beams[0]);
+    const int32_t wanted = std::min(options.block_length, options.max_tokens - int32_t(beams[0]->tokens.size()));
     const int64_t affordable = (options.max_generated_tokens - generated) / int64_t(all.size());
     const int32_t length = int32_t(std::min<int64_t>(wanted, affordable));
     if (length == 0) {
@@ -405,11 +405,6 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, 
         }
     }
     return candidates;
-}
-
-// Tokens of a block on top of a beam.
-int32_t expander::length_to_grow(const path & beam) const {
-    return std::min(options.block_length, options.max_tokens - int32_t(beam.tokens.size()));
 }
 
 bool expander::may_grow(const path & child) const {

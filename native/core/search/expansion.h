@@ -25,7 +25,7 @@ class expander {
     std::vector<path> expand(const std::vector<path *> & beams, size_t n, const tried_tokens & tried);
 
     // Takes sequences for a block of so many candidates in all, as far as there are any.
-    void make_room(size_t width);
+    void take_sequences(size_t width);
 
     // Whether so many candidates find sequences beside those that are held.
     bool fits(const std::vector<path *> & beams, size_t n) const;
@@ -79,7 +79,6 @@ class expander {
     void                                  turn_page(path & parent, size_t share, bool penalised) const;
     std::vector<std::vector<offspring *>> waves(std::vector<offspring> & all) const;
 
-    int32_t                               length_to_grow(const path & beam) const;
 
     void grow(const std::vector<offspring *> & wave, const tried_tokens & tried, int32_t length);
     void read_ends(const std::vector<path *> & paths, const token_counts * tried, bool for_critic);

@@ -215,7 +215,7 @@ class search_run {
             size_t width = round == 0 ? std::min(widest, size_t(options.n_start)) : widest;
             for (;;) {
                 ++result.n_rounds;
-                expand.make_room(width);
+                expand.take_sequences(width);
                 if (!expand.fits(growing, width - sampled.n_sampled)) {
                     for (path & p : sampled.accepted) {
                         expand.release(p);
