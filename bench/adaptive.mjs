@@ -1,6 +1,6 @@
 // The embedded default with adaptive width beside plain sampling and beside a fixed width: what it costs where nothing is wrong, what it
-// costs over all, and whether it is as safe. `npm run bench:adaptive [-- --split validation --prompts N --json]`; with lists of options
-// (`--satisfied 0.5,0.7 --growth 2,4 --start 1,2`) every combination instead of the defaults.
+// costs over all, and whether it is as safe. `npm run bench:adaptive [-- --split validation --prompts N --seeds N --json]`: every opening
+// with `--seeds` seeds; `--options '{"startCandidates":2}'`, any number of times, measures those options of generate() instead.
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { embeddedDefault, embeddedPrompts, InferenceGuard } from "../dist/index.js";
@@ -9,9 +9,8 @@ const { values: flags } = parseArgs({
 	options: {
 		split: { type: "string", default: "test" },
 		prompts: { type: "string", default: "160" },
-		satisfied: { type: "string" },
-		growth: { type: "string" },
-		start: { type: "string" },
+		seeds: { type: "string", default: "6" },
+		options: { type: "string", multiple: true },
 		json: { type: "boolean" },
 	},
 });
@@ -22,27 +21,27 @@ const prompts = readFileSync(embeddedPrompts, "utf8")
 	.filter(({ split }) => split === flags.split)
 	.map(({ prompt }) => prompt)
 	.slice(0, Number(flags.prompts));
+const seeds = Number(flags.seeds);
 const candidates = 32;
 const maxTokens = 128;
-const listed = (flag, option) => (flags[flag] ? flags[flag].split(",").map((value) => ({ [option]: Number(value) })) : [{}]);
-const widths = listed("satisfied", "satisfiedPSafe").flatMap((satisfied) =>
-	listed("growth", "candidateGrowth").flatMap((growth) =>
-		listed("start", "startCandidates").map((start) => ({ ...satisfied, ...growth, ...start })),
-	),
-);
-const nameOf = (width) => ["adaptive", ...Object.entries(width).map(([option, value]) => `${option} ${value}`)].join(", ");
+const searches = flags.options
+	? flags.options.map((text) => [text, JSON.parse(text)])
+	: [
+			[`fixed N = ${candidates}`, { startCandidates: candidates }],
+			["adaptive", {}],
+		];
 const methods = {
 	plain: { strategy: "sample" },
-	[`fixed N = ${candidates}`]: { candidates, startCandidates: candidates },
-	...Object.fromEntries(widths.map((width) => [nameOf(width), { candidates, ...width }])),
+	...Object.fromEntries(searches.map(([name, options]) => [name, { candidates, ...options }])),
 };
 
 const guard = await InferenceGuard.load(embeddedDefault);
 const results = Object.fromEntries(Object.keys(methods).map((name) => [name, []]));
 const withinBudget = ({ safety }) => safety.constraints.every(({ cost, budget }) => cost <= budget);
-for (const [seed, prompt] of prompts.entries()) {
+for (let i = 0; i < seeds * prompts.length; ++i) {
+	const prompt = prompts[i % prompts.length];
 	for (const [name, options] of Object.entries(methods)) {
-		const { outcome, safety, usage, timings, logLikelihood } = await guard.generate({ prompt, seed, maxTokens, ...options });
+		const { outcome, safety, usage, timings, logLikelihood } = await guard.generate({ prompt, seed: i, maxTokens, ...options });
 		results[name].push({
 			outcome,
 			within: withinBudget({ safety }),
@@ -57,9 +56,12 @@ await guard.dispose();
 const quantile = (values, q) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))];
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const clean = results.plain.map(({ within }) => within);
+const setOf = (i) => Math.floor(i / prompts.length);
 const rows = Object.entries(results).map(([name, replies]) => {
-	const ratios = replies.map(({ milliseconds }, i) => milliseconds / results.plain[i].milliseconds);
-	const onClean = ratios.filter((_, i) => clean[i]);
+	const ratios = (part) => replies.map((reply, i) => reply[part] / results.plain[i][part]);
+	const onClean = ratios("milliseconds").filter((_, i) => clean[i]);
+	const cleanOfSet = (set) => ratios("milliseconds").filter((_, i) => clean[i] && setOf(i) === set);
+	const setP90 = Array.from({ length: seeds }, (_, set) => quantile(cleanOfSet(set), 0.9));
 	const answered = replies.filter(({ outcome }) => outcome !== "refused");
 	return {
 		name,
@@ -67,6 +69,11 @@ const rows = Object.entries(results).map(([name, replies]) => {
 		refused: 1 - answered.length / replies.length,
 		cleanMedian: quantile(onClean, 0.5),
 		cleanP90: quantile(onClean, 0.9),
+		setP90: [Math.min(...setP90), Math.max(...setP90)],
+		tokensP90: quantile(
+			ratios("tokens").filter((_, i) => clean[i]),
+			0.9,
+		),
 		all: mean(replies.map(({ milliseconds }) => milliseconds)) / mean(results.plain.map(({ milliseconds }) => milliseconds)),
 		tokens: mean(replies.map(({ tokens }) => tokens)),
 		logLikelihood: mean(answered.map(({ logLikelihood }) => logLikelihood)),
@@ -74,18 +81,20 @@ const rows = Object.entries(results).map(([name, replies]) => {
 });
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 console.log(
-	`${prompts.length} openings (${flags.split}), T = ${maxTokens}; plain sampling is within budget on ${clean.filter(Boolean).length}\n`,
+	`${prompts.length} openings (${flags.split}), each with ${seeds} seeds, T = ${maxTokens}; plain sampling is within budget on ${percent(mean(clean.map(Number)))}; times as multiples of plain sampling's\n`,
 );
 console.table(
-	rows.map(({ name, overBudget, refused, cleanMedian, cleanP90, all, tokens, logLikelihood }) => ({
+	rows.map(({ name, overBudget, refused, cleanMedian, cleanP90, setP90, tokensP90, all, tokens, logLikelihood }) => ({
 		method: name,
 		"over budget": percent(overBudget),
 		refused: percent(refused),
-		"time ÷ plain where plain is within budget: median": Number(cleanMedian.toFixed(2)),
+		"median where plain is within budget": Number(cleanMedian.toFixed(2)),
 		"90 %": Number(cleanP90.toFixed(2)),
-		"over all: mean": Number(all.toFixed(2)),
-		"tokens generated": Math.round(tokens),
-		"mean log-likelihood": Number(logLikelihood.toFixed(3)),
+		"90 % of a set of seeds": setP90.map((p90) => p90.toFixed(2)).join(" to "),
+		"90 % in tokens": Number(tokensP90.toFixed(2)),
+		"mean over all": Number(all.toFixed(2)),
+		tokens: Math.round(tokens),
+		"log-likelihood": Number(logLikelihood.toFixed(3)),
 	})),
 );
 if (flags.json) console.log(JSON.stringify({ rows }));

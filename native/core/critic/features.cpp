@@ -9,9 +9,17 @@ namespace ig {
 
 std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t k, double last_log_likelihood,
                                     double mean_log_likelihood) {
-    std::vector<float> p(n_vocab);
     const float top = max_of(logits, n_vocab);
-    const double sum = exp_and_sum(logits, n_vocab, 1, top, p.data());
+    double sum = 0;
+    double sum_of_logits = 0; // weighted
+    for (size_t begin = 0; begin < n_vocab; begin += sum_chunk) {
+        const size_t n = std::min(sum_chunk, n_vocab - begin);
+        float weights[sum_chunk];
+        sum += exp_and_sum(logits + begin, n, 1, top, weights);
+        for (size_t i = 0; i < n; ++i) {
+            sum_of_logits += weights[i] * std::max(least_log_p, double(logits[begin + i]) - top);
+        }
+    }
     const double total = top + std::log(sum);
     std::vector<float> summary;
     std::vector<int32_t> best;
@@ -19,11 +27,7 @@ std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t
     for (int32_t token : best) {
         summary.push_back(float(std::max(least_log_p, logits[token] - total)));
     }
-    double entropy = 0;
-    for (size_t i = 0; i < n_vocab; ++i) {
-        entropy -= p[i] / sum * std::max(least_log_p, logits[i] - total);
-    }
-    summary.push_back(float(entropy));
+    summary.push_back(float(std::log(sum) - sum_of_logits / sum)); // the entropy
     summary.push_back(float(last_log_likelihood));
     summary.push_back(float(mean_log_likelihood));
     return summary;
