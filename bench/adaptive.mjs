@@ -58,9 +58,9 @@ const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.
 const clean = results.plain.map(({ within }) => within);
 const setOf = (i) => Math.floor(i / prompts.length);
 const rows = Object.entries(results).map(([name, replies]) => {
-	const ratios = (part) => replies.map((reply, i) => reply[part] / results.plain[i][part]);
-	const onClean = ratios("milliseconds").filter((_, i) => clean[i]);
-	const cleanOfSet = (set) => ratios("milliseconds").filter((_, i) => clean[i] && setOf(i) === set);
+	const ratios = replies.map(({ milliseconds }, i) => milliseconds / results.plain[i].milliseconds);
+	const onClean = ratios.filter((_, i) => clean[i]);
+	const cleanOfSet = (set) => ratios.filter((_, i) => clean[i] && setOf(i) === set);
 	const setP90 = Array.from({ length: seeds }, (_, set) => quantile(cleanOfSet(set), 0.9));
 	const answered = replies.filter(({ outcome }) => outcome !== "refused");
 	return {
@@ -70,10 +70,7 @@ const rows = Object.entries(results).map(([name, replies]) => {
 		cleanMedian: quantile(onClean, 0.5),
 		cleanP90: quantile(onClean, 0.9),
 		setP90: [Math.min(...setP90), Math.max(...setP90)],
-		tokensP90: quantile(
-			ratios("tokens").filter((_, i) => clean[i]),
-			0.9,
-		),
+		aboveTwice: mean(onClean.map((ratio) => Number(ratio > 2))),
 		all: mean(replies.map(({ milliseconds }) => milliseconds)) / mean(results.plain.map(({ milliseconds }) => milliseconds)),
 		tokens: mean(replies.map(({ tokens }) => tokens)),
 		logLikelihood: mean(answered.map(({ logLikelihood }) => logLikelihood)),
@@ -84,14 +81,14 @@ console.log(
 	`${prompts.length} openings (${flags.split}), each with ${seeds} seeds, T = ${maxTokens}; plain sampling is within budget on ${percent(mean(clean.map(Number)))}; times as multiples of plain sampling's\n`,
 );
 console.table(
-	rows.map(({ name, overBudget, refused, cleanMedian, cleanP90, setP90, tokensP90, all, tokens, logLikelihood }) => ({
+	rows.map(({ name, overBudget, refused, cleanMedian, cleanP90, setP90, aboveTwice, all, tokens, logLikelihood }) => ({
 		method: name,
 		"over budget": percent(overBudget),
 		refused: percent(refused),
 		"median where plain is within budget": Number(cleanMedian.toFixed(2)),
 		"90 %": Number(cleanP90.toFixed(2)),
 		"90 % of a set of seeds": setP90.map((p90) => p90.toFixed(2)).join(" to "),
-		"90 % in tokens": Number(tokensP90.toFixed(2)),
+		"above 2": percent(aboveTwice),
 		"mean over all": Number(all.toFixed(2)),
 		tokens: Math.round(tokens),
 		"log-likelihood": Number(logLikelihood.toFixed(3)),

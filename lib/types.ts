@@ -237,7 +237,7 @@ export interface SearchOptions {
 	/** How many times as many candidates a block has after it widened, at least 2; default 2. */
 	candidateGrowth?: number;
 	/**
-	 * With a critic: the pSafe (behind `uncertaintyPenalty`) from which a candidate needs no others beside it, 0..1; default 0.4.
+	 * With a critic: the pSafe (behind `uncertaintyPenalty`) from which a candidate needs no others beside it, 0..1; default 0.3.
 	 * Without one, a candidate that the cost models find within budget needs none. A block widens until the share of its
 	 * candidates that is kept (K of N) can be made up of such ones.
 	 */
@@ -279,7 +279,7 @@ export interface SearchOptions {
 	diversityPenalty?: number;
 	/** λ of the Lagrangian objective reward − λ·cost; at least 0, default 5. */
 	lambda?: number;
-	/** η: with a critic, unfinished candidates need a pSafe above it; 0..1, default 0.4 (the paper's: 0.5). */
+	/** η: with a critic, unfinished candidates need a pSafe above it; 0..1, default 0.3 (the paper's: 0.5). */
 	pSafeThreshold?: number;
 	/** With a critic: whether its value ranks unfinished candidates (default), or the reward of the partial text does. */
 	ranksByValue?: boolean;

@@ -53,7 +53,7 @@ struct search_options {
     int32_t               n_candidates = 16; // N, the widest a block gets
     int32_t               n_start = 16; // how many candidates a block starts with
     int32_t               growth = 2; // how many times as many it has after widening
-    double                satisfied_p_safe = 0.4; // of a candidate that needs no others beside it
+    double                satisfied_p_safe = 0.3; // of a candidate that needs no others beside it
     int32_t               n_beams = 4; // K
     int32_t               n_retries = 2; // M
     double                diversity_penalty = 0; // beta
@@ -63,7 +63,7 @@ struct search_options {
     double                lowest_score = -std::numeric_limits<double>::infinity(); // soft selection clips scores to this range
     double                highest_score = std::numeric_limits<double>::infinity();
     ascent_options        ascent = { 0, 0, 0 }; // RE-Control, where there are steps
-    double                p_safe_threshold = 0.4; // eta
+    double                p_safe_threshold = 0.3; // eta
     double                uncertainty_penalty = 0; // kappa
     bool                  ranks_by_value = true; // with a critic; otherwise by the reward of the partial text
     int64_t               max_generated_tokens = 0;
