@@ -7,6 +7,9 @@ import { type StrategySettings, strategies } from "./strategies.js";
 /** Every setting of a search but its seed, with nothing left open. */
 export type ResolvedSearch = Omit<SearchSettings, "seed">;
 
+/** η, where none is given: the paper's; a block that has to widen for other candidates gives up a path less readily. */
+const pSafeThresholds = { fixedWidth: 0.5, adaptiveWidth: 0.3 };
+
 /** The settings of a generation: the strategy's row under what is given. Errors: INVALID_OPTION. */
 export function resolveSearch(options: CheckedGenerateOptions, hasCritic: boolean): ResolvedSearch {
 	const { prompt, messages, strategy, onRefusal, signal, trace, seed, cachePrompt, scoreRange, ...given } = options;
@@ -28,6 +31,7 @@ export function resolveSearch(options: CheckedGenerateOptions, hasCritic: boolea
 			`startCandidates: expected at most as many candidates at the start as in all (${candidates}), got ${given.startCandidates}`,
 		);
 	}
+	const start = Math.min(startCandidates ?? candidates, candidates);
 	const estimator = settings.estimator ?? (hasCritic ? "critic" : "models");
 	if ((estimator === "critic" || estimator === "both") && !hasCritic) {
 		throw new InvalidOptionError(`estimator: expected a guard loaded with a critic for "${estimator}", got one without`);
@@ -45,7 +49,8 @@ export function resolveSearch(options: CheckedGenerateOptions, hasCritic: boolea
 		...settings,
 		...(scoreRange && { scoreRange: Float64Array.from(scoreRange) }),
 		beams,
-		startCandidates: Math.min(startCandidates ?? candidates, candidates),
+		startCandidates: start,
+		pSafeThreshold: given.pSafeThreshold ?? (start < candidates ? pSafeThresholds.adaptiveWidth : pSafeThresholds.fixedWidth),
 		estimator,
 		blockLength: settings.expansion === "token" ? 1 : (given.blockLength ?? wholeResponse),
 		maxGeneratedTokens: given.maxGeneratedTokens ?? 4 * candidates * maxTokens,

@@ -3,7 +3,7 @@ import type { SearchSettings } from "./native.js";
 /** A strategy: the settings that make one row of the comparison out of the one search loop. */
 export type StrategySettings = Omit<
 	SearchSettings,
-	"maxTokens" | "seed" | "maxGeneratedTokens" | "beams" | "blockLength" | "estimator" | "scoreRange" | "startCandidates"
+	"maxTokens" | "seed" | "maxGeneratedTokens" | "beams" | "blockLength" | "estimator" | "scoreRange" | "startCandidates" | "pSafeThreshold"
 > & {
 	/** Absent: the critic where there is one, otherwise the models. */
 	estimator?: SearchSettings["estimator"];
@@ -35,7 +35,6 @@ const searching: StrategySettings = {
 	maxBacktracks: 0,
 	diversityPenalty: 0.5,
 	lambda: 5,
-	pSafeThreshold: 0.3,
 	uncertaintyPenalty: 0,
 	ranksByValue: true,
 };

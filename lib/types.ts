@@ -279,7 +279,7 @@ export interface SearchOptions {
 	diversityPenalty?: number;
 	/** λ of the Lagrangian objective reward − λ·cost; at least 0, default 5. */
 	lambda?: number;
-	/** η: with a critic, unfinished candidates need a pSafe above it; 0..1, default 0.3 (the paper's: 0.5). */
+	/** η: with a critic, unfinished candidates need a pSafe above it; 0..1, default 0.3 where a block widens, with a fixed width 0.5 as in the paper. */
 	pSafeThreshold?: number;
 	/** With a critic: whether its value ranks unfinished candidates (default), or the reward of the partial text does. */
 	ranksByValue?: boolean;

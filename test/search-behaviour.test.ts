@@ -200,6 +200,27 @@ describe("steering", () => {
 		expect(await sampled(0.85)).toBe(8);
 	});
 
+	test("a path needs a pSafe of more than 0.5 with a fixed width, of more than 0.3 where a block widens, or of what is asked", async () => {
+		const goesOn = async (pSafe: number, width: GenerateOptions) => {
+			const model = letters({ a: { b: 1 }, b: { b: pSafe, d: 1 - pSafe }, d: { d: 1 } }, { oracle: true });
+			const { trace = [] } = await generate(
+				{ model, cost: costOf(model, { d: 1 }), budget: 0 },
+				{ prompt, maxTokens: 2, blockLength: 1, candidates: 4, beams: 1, estimator: "critic", seed: 1, trace: true, ...width },
+			);
+			return trace.some(({ position }) => position === 1);
+		};
+		for (const [width, threshold] of [
+			[{ startCandidates: 4 }, 0.5],
+			[{ startCandidates: 1 }, 0.3],
+			[{}, 0.3],
+			[{ strategy: "beamAugmented" }, 0.5],
+			[{ pSafeThreshold: 0.7 }, 0.7],
+		] as [GenerateOptions, number][]) {
+			expect(await goesOn(threshold - 0.05, width)).toBe(false);
+			expect(await goesOn(threshold + 0.05, width)).toBe(true);
+		}
+	});
+
 	test("an end-of-generation token ends the response and is no part of its text", async () => {
 		const model = letters({ a: { b: 1 }, b: { "": 1 }, "": {} }, { ends: [2] });
 		const reply = await generate({ model, cost: costOf(model, {}) }, { prompt, maxTokens: 8, candidates: 2 });

@@ -63,7 +63,7 @@ struct search_options {
     double                lowest_score = -std::numeric_limits<double>::infinity(); // soft selection clips scores to this range
     double                highest_score = std::numeric_limits<double>::infinity();
     ascent_options        ascent = { 0, 0, 0 }; // RE-Control, where there are steps
-    double                p_safe_threshold = 0.3; // eta
+    double                p_safe_threshold = 0.5; // eta
     double                uncertainty_penalty = 0; // kappa
     bool                  ranks_by_value = true; // with a critic; otherwise by the reward of the partial text
     int64_t               max_generated_tokens = 0;
