@@ -294,7 +294,8 @@ export interface SearchOptions {
 	/**
 	 * Whether what earlier generations have read of the prompt's beginning is used again (a system prompt, a chat that grows), and what
 	 * this one reads is kept for later ones. It saves time, and moves logits by rounding; default true without a `seed`, so that a
-	 * seeded generation does not depend on what ran before it.
+	 * seeded generation does not depend on what ran before it. Of a model with sliding windows or a recurrent state a kept prompt is
+	 * used again only whole.
 	 */
 	cachePrompt?: boolean;
 	/** 0..2^53−1; default random, reported in the reply. A seeded generation that runs alone on one thread repeats itself. */

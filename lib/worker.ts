@@ -52,7 +52,7 @@ export class CallbackWatch {
 	}
 }
 
-/** A native thread and the jobs it runs, one after the other. It is freed when it is forgotten and no job runs. */
+/** A native thread and the jobs given to it. It is freed when it is forgotten and no job runs. */
 export class Worker {
 	readonly #jobs = new Map<number, Job>();
 	readonly handle: WorkerHandle;

@@ -46,9 +46,9 @@ guard_engine::guard_engine(guard_spec given, rendezvous & news, const cancel_fla
 }
 
 bool guard_engine::shares() const {
-    const auto reads_prompt = [](const constraint & c) { return c.whole_text && c.whole_text->reads_prompt(); };
-    return shared && spec.steering.path.empty() && !reward->reads_prompt() &&
-           std::none_of(constraints.begin(), constraints.end(), reads_prompt);
+    const auto serves_one_search = [](const constraint & c) { return c.whole_text && c.whole_text->serves_one_search(); };
+    return shared && spec.steering.path.empty() && !reward->serves_one_search() &&
+           std::none_of(constraints.begin(), constraints.end(), serves_one_search);
 }
 
 constraint guard_engine::make_constraint(size_t i, const cancel_flag & cancel) {

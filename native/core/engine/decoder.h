@@ -1,6 +1,6 @@
 // decoder.h owns what a search needs from a model: token sequences that share a prompt, grow by one token each per
 // step, fork and are dropped. Sequence 0 holds the prompt. What a step brings home is visited row by row, on several
-// threads at once, before the step returns. All calls come from one thread.
+// threads at once, before the step returns. All calls come from one thread, but those that say otherwise and those of visitors.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -22,7 +22,10 @@ struct decode_item {
     token_id token;
 };
 
-// the most probable tokens of a row that stayed on the device
+// of a row that nothing truncates; of most rows they hold nearly all the mass
+const size_t most_listed = 64;
+
+// the most probable tokens of a row that stayed on the device: most_listed or more, so that both routes draw the same tokens
 struct row_head {
     const token_id * tokens = nullptr; // [n], the most probable first
     const float *    logits = nullptr; // [n]

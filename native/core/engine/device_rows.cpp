@@ -11,8 +11,6 @@ namespace ig {
 
 namespace {
 
-const int32_t least_head = 64; // tokens; of most rows they hold nearly all the mass
-
 ggml_tensor * keep(ggml_cgraph * graph, ggml_tensor * t) {
     ggml_set_output(t);
     ggml_build_forward_expand(graph, t);
@@ -73,7 +71,7 @@ struct device_rows::hook {
 };
 
 device_rows::device_rows(int32_t n_vocab, const graph_critic * critic)
-    : n_vocab(n_vocab), n_head(std::min(n_vocab, std::max(least_head, critic != nullptr ? critic->n_top() : 0))), critic(critic) {}
+    : n_vocab(n_vocab), n_head(std::min(n_vocab, std::max(int32_t(most_listed), critic != nullptr ? critic->n_top() : 0))), critic(critic) {}
 
 bool device_rows::attach(llama_context * context, int32_t n_sequences, bool only_gpu) {
     forget_graph();

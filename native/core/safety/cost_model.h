@@ -58,8 +58,8 @@ class sequence_cost_model {
   public:
     virtual ~sequence_cost_model() = default;
 
-    // Whether what it says of a text depends on the prompt: then it serves one search at a time.
-    virtual bool reads_prompt() const { return false; }
+    // Whether it holds something of one search: the prompt, or the state of a model of its own.
+    virtual bool serves_one_search() const { return false; }
 
     // A search begins: the texts to come answer this prompt.
     virtual void begin(const std::string & prompt) {}
@@ -75,8 +75,8 @@ class reward_model {
   public:
     virtual ~reward_model() = default;
 
-    // Whether what it says of a text depends on the prompt: then it serves one search at a time.
-    virtual bool reads_prompt() const { return false; }
+    // Whether it holds something of one search: the prompt, or the state of a model of its own.
+    virtual bool serves_one_search() const { return false; }
 
     // A search begins: the texts to come answer this prompt.
     virtual void begin(const std::string & prompt) {}

@@ -29,7 +29,7 @@ class text_classifier : public sequence_cost_model {
     // threshold: of the log-odds, for LINK_EXCESS; not a number: the recommended one
     text_classifier(classifier_weights weights, cost_link link, double threshold);
 
-    bool reads_prompt() const override { return weights.with_context; }
+    bool serves_one_search() const override { return weights.with_context; }
     void begin(const std::string & prompt) override { offset = context_log_odds(prompt); }
 
     std::vector<double> costs(const std::vector<text_view> & texts) override;

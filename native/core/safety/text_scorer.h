@@ -35,7 +35,7 @@ class scored_cost : public sequence_cost_model {
     scored_cost(std::unique_ptr<text_scorer> scorer, cost_link link, double threshold)
         : scorer(std::move(scorer)), link(link), threshold(threshold) {}
 
-    bool                reads_prompt() const override { return true; }
+    bool                serves_one_search() const override { return true; }
     void                begin(const std::string & prompt) override { scorer->begin(prompt); }
     std::vector<double> costs(const std::vector<text_view> & texts) override;
     std::vector<double> categories(const std::string & response) override { return scorer->categories(response); }
@@ -50,7 +50,7 @@ class scored_reward : public reward_model {
   public:
     explicit scored_reward(std::unique_ptr<text_scorer> scorer) : scorer(std::move(scorer)) {}
 
-    bool                reads_prompt() const override { return true; }
+    bool                serves_one_search() const override { return true; }
     void                begin(const std::string & prompt) override { scorer->begin(prompt); }
     std::vector<double> rewards(const std::vector<text_view> & texts) override;
 

@@ -21,8 +21,6 @@ search_options plain_sampling(const rollout_options & options) {
     plain.objective = OBJECTIVE_REWARD;
     plain.sampling.temperature = options.temperature;
     plain.max_tokens = options.max_tokens;
-    plain.n_candidates = 1;
-    plain.n_beams = 1;
     return plain;
 }
 

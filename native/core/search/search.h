@@ -42,20 +42,21 @@ struct sampling_options {
     double  min_p = 0;
 };
 
+// As they are: one sampled path.
 struct search_options {
     expansion_kind        expansion = EXPANSION_SAMPLE;
     estimator_kind        estimator = ESTIMATOR_MODELS;
     objective_kind        objective = OBJECTIVE_AUGMENTED;
     selection_kind        selection = SELECTION_TOP;
     sampling_options      sampling;
-    int32_t               max_tokens = 128; // T
-    int32_t               block_length = 32; // d
-    int32_t               n_candidates = 16; // N, the widest a block gets
-    int32_t               n_start = 16; // how many candidates a block starts with
+    int32_t               max_tokens = 1; // T
+    int32_t               block_length = 1; // d
+    int32_t               n_candidates = 1; // N, the widest a block gets
+    int32_t               n_start = 1; // how many candidates a block starts with
     int32_t               growth = 2; // how many times as many it has after widening
-    double                satisfied_p_safe = 0.3; // of a candidate that needs no others beside it
-    int32_t               n_beams = 4; // K
-    int32_t               n_retries = 2; // M
+    double                satisfied_p_safe = 0; // of a candidate that needs no others beside it
+    int32_t               n_beams = 1; // K
+    int32_t               n_retries = 0; // M
     double                diversity_penalty = 0; // beta
     double                lambda = 0;
     std::optional<double> omega; // ARGS: a score is the last token's log-probability + omega * objective
@@ -63,7 +64,7 @@ struct search_options {
     double                lowest_score = -std::numeric_limits<double>::infinity(); // soft selection clips scores to this range
     double                highest_score = std::numeric_limits<double>::infinity();
     ascent_options        ascent = { 0, 0, 0 }; // RE-Control, where there are steps
-    double                p_safe_threshold = 0.5; // eta
+    double                p_safe_threshold = 0; // eta
     double                uncertainty_penalty = 0; // kappa
     bool                  ranks_by_value = true; // with a critic; otherwise by the reward of the partial text
     int64_t               max_generated_tokens = 0;

@@ -8,7 +8,6 @@ namespace ig {
 
 namespace {
 
-const size_t most_listed = 64; // of a row that nothing truncates; of most rows they hold nearly all the mass
 const size_t nucleus_guess = 512; // a nucleus of top-p rarely holds more tokens
 const double mass_error = 1e-5; // at most, relative, of what a device's floats say of the mass of a whole row
 
