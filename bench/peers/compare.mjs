@@ -1,4 +1,5 @@
-// Walks the grid: in each cell every system once, then every system once more, so that a machine that drifts does so for all.
+// Walks the grid: in each cell every system once, then every system once more, beginning with the next one, so that a machine that drifts
+// does so for all.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -78,6 +79,12 @@ async function measure(system, cell, repetition, threads) {
 	return system.runner === "batched-bench" ? measureBatchedBench(job) : measureHere(system, job);
 }
 
+/** Each repetition begins with another one. */
+function inTurn(list, repetition) {
+	const first = (repetition - 1) % list.length;
+	return [...list.slice(first), ...list.slice(0, first)];
+}
+
 /** The cells that their model can run; tells which it cannot, and why. */
 function feasible(cells) {
 	const told = new Set();
@@ -114,7 +121,6 @@ function printTable(rows) {
 			"÷ node-llama-cpp": round(row.toPeer, 2),
 			"critic's network %": row.networkShare ? round(100 * row.networkShare, 2) : "",
 			"RSS MiB": row.maxRssBytes === null ? "" : round(row.maxRssBytes / 2 ** 20, 0),
-			"over ceiling": row.rssOverCeiling === null ? "" : round(row.rssOverCeiling / 2 ** 20, 0),
 		})),
 	);
 }
@@ -143,7 +149,7 @@ export async function compare() {
 
 	const planned = cells.flatMap((cell) =>
 		Array.from({ length: repetitions }, (_, i) => i + 1).flatMap((repetition) =>
-			chosen
+			inTurn(chosen, repetition)
 				.filter(({ only }) => only?.(cell.candidates) ?? true)
 				.map((system) => ({ system, cell, repetition }))
 				.filter(({ system }) => !done.has(keyOf({ ...cell, system: system.name, repetition, threads }))),

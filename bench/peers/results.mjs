@@ -41,7 +41,7 @@ const quartiles = (values) => [quantile(values, 0.25), quantile(values, 0.75)];
 
 function medianOf(results) {
 	const { system, model, prompt, candidates, tokens } = results[0];
-	const speeds = results.map(({ generatedTokens, seconds }) => generatedTokens / seconds);
+	const speeds = results.map(tokensPerSecond);
 	const each = (figure) => {
 		const values = results.map((result) => result[figure]).filter((value) => value !== undefined && value !== null);
 		return values.length > 0 ? median(values) : null;
@@ -55,9 +55,7 @@ function medianOf(results) {
 		repetitions: results.length,
 		tokensPerSecond: median(speeds),
 		tokensPerSecondQuartiles: quartiles(speeds),
-		decodedTokensPerSecond: median(
-			results.map(({ generatedTokens, seconds, promptSeconds }) => generatedTokens / (seconds - promptSeconds)),
-		),
+		decodedTokensPerSecond: median(results.map(decodedTokensPerSecond)),
 		seconds: each("seconds"),
 		secondsQuartiles: quartiles(results.map(({ seconds }) => seconds)),
 		promptSeconds: each("promptSeconds"),
@@ -67,28 +65,37 @@ function medianOf(results) {
 	};
 }
 
-const isSteady = ({ tokensPerSecondQuartiles: [low, high] }) => high < 2 * low;
+const tokensPerSecond = ({ generatedTokens, seconds }) => generatedTokens / seconds;
+const decodedTokensPerSecond = ({ generatedTokens, seconds, promptSeconds }) => generatedTokens / (seconds - promptSeconds);
 
-/** Of two medians; null where one is missing or its quartiles are further apart than what the ratio could say. */
-const ratio = (row, base, figure) => (base && isSteady(row) && isSteady(base) ? row[figure] / base[figure] : null);
+/** Median over the repetitions of both; null where there are none, or where the quartiles are a factor of two apart. */
+function ratio(own, base, speed) {
+	const inTurn = new Map(base.map((result) => [result.repetition, result]));
+	const ratios = own
+		.filter(({ repetition }) => inTurn.has(repetition))
+		.map((result) => speed(result) / speed(inTurn.get(result.repetition)));
+	if (ratios.length === 0) return null;
+	const [low, high] = quartiles(ratios);
+	return high < 2 * low ? median(ratios) : null;
+}
 
 /**
- * One row per system and cell: medians over repetitions, quartiles of the speed, and ratios of medians to llama-batched-bench and to
- * best-of-N with node-llama-cpp in the same cell. In the order of the first results; systems as in the grid.
+ * One row per system and cell: medians over repetitions, quartiles of the speed, and the medians of its ratios to llama-batched-bench and to
+ * best-of-N with node-llama-cpp in the same repetition. In the order of the first results; systems as in the grid.
  */
 export function summarise(results) {
 	return [...group(results, cellKey).values()].flatMap((inCell) => {
-		const rows = systems.flatMap(({ name }) => {
-			const own = inCell.filter(({ system }) => system === name);
-			return own.length > 0 ? [medianOf(own)] : [];
+		const of = (name) => inCell.filter(({ system }) => system === name);
+		const measured = systems.filter(({ name }) => of(name).length > 0);
+		const [ceiling, peer] = [of("batched-bench"), of("node-llama-cpp")];
+		return measured.map(({ name }) => {
+			const own = of(name);
+			return {
+				...medianOf(own),
+				toCeiling: ratio(own, ceiling, tokensPerSecond),
+				toCeilingDecoding: ratio(own, ceiling, decodedTokensPerSecond),
+				toPeer: ratio(own, peer, tokensPerSecond),
+			};
 		});
-		const [ceiling, peer] = ["batched-bench", "node-llama-cpp"].map((name) => rows.find(({ system }) => system === name));
-		return rows.map((row) => ({
-			...row,
-			toCeiling: ratio(row, ceiling, "tokensPerSecond"),
-			toCeilingDecoding: ratio(row, ceiling, "decodedTokensPerSecond"),
-			toPeer: ratio(row, peer, "tokensPerSecond"),
-			rssOverCeiling: ceiling?.maxRssBytes && row.maxRssBytes ? row.maxRssBytes - ceiling.maxRssBytes : null,
-		}));
 	});
 }

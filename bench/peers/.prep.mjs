@@ -1,0 +1,3 @@
+import { buildBatchedBench } from "./batched-bench.mjs";
+
+buildBatchedBench();
