@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { InferenceGuard, RefusalError } from "../lib/index.js";
+import { InferenceGuard, RefusalError, type ScoreFunction } from "../lib/index.js";
 import { inChild } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
@@ -65,9 +65,18 @@ describe("aborting", () => {
 	});
 
 	test("leaving the loop of a stream early ends its generation", async () => {
-		await using guard = await InferenceGuard.load({ threads, model: path, cost });
-		const stream = guard.stream({ prompt, maxTokens: 200, strategy: "sample" });
+		let goOn = () => {};
+		const left = new Promise<void>((resolve) => {
+			goOn = resolve;
+		});
+		const waiting: ScoreFunction = async (candidates) => {
+			if (candidates.some(({ text }) => text.length > 50)) await left; // the response is not over before the loop is left
+			return candidates.map(() => 0);
+		};
+		await using guard = await InferenceGuard.load({ threads, model: path, cost: waiting, budget: 0 });
+		const stream = guard.stream({ prompt, maxTokens: 200, blockLength: 4, candidates: 1, seed: 1 });
 		for await (const _ of stream) break;
+		goOn();
 		await expect(stream.reply).rejects.toMatchObject({ code: "ABORTED" });
 	});
 });
