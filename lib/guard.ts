@@ -214,7 +214,12 @@ export class InferenceGuard {
 				kvCells: { capacity: result.kvCapacity, peak: result.kvPeak },
 			},
 			timings: result.timings,
-			engine: { llamaCpp: callAddon((native) => native.llamaCppVersion), backend: this.#info.backend, modelHash: this.identity.model },
+			engine: {
+				llamaCpp: callAddon((native) => native.llamaCppVersion),
+				backend: this.#info.backend,
+				modelHash: this.identity.model,
+				outputs: result.outputs,
+			},
 			seed,
 			...(result.steering !== undefined && { steering: result.steering }),
 		};

@@ -172,6 +172,7 @@ export interface NativeResult {
 	cachedPromptTokens: number;
 	kvCapacity: number;
 	kvPeak: number;
+	outputs: "device" | "host";
 	generatedTokens: number;
 	rounds: number;
 	backtracks: number;

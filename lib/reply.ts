@@ -134,6 +134,8 @@ export interface Reply {
 		backend: string;
 		/** Fingerprint of the model file or table. */
 		modelHash: string;
+		/** Where outputs were cut down and the critic ran: what `outputs: "auto"` chose. */
+		outputs: "device" | "host";
 	};
 	/** Repeats the generation together with the same options and build. */
 	seed: number;

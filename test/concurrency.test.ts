@@ -92,17 +92,35 @@ describe("on a real model", () => {
 		beams: 2,
 	});
 
-	test("generations that need more room than there is make it grow, and all stay within budget", async () => {
+	test("a generation goes on as before while others make its cache grow, and all stay within budget", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
-		const small = guard.generate({ ...options(0), candidates: 1, beams: 1 });
-		const replies = await Promise.all([
-			small,
-			...[1, 2, 3, 4, 5].map((i) => guard.generate({ ...options(i), candidates: 8 * i, startCandidates: 4 })),
-		]);
-		for (const { safety, outcome } of replies) {
+		const prompt = [1, 300, 301, 302, 303, 304];
+		const small = guard.stream({ ...options(0), prompt, candidates: 2, beams: 1, maxTokens: 200 });
+		await small[Symbol.asyncIterator]().next(); // it has begun
+		const others = await Promise.all(
+			[1, 2, 3, 4, 5].map((i) => guard.generate({ ...options(i), candidates: 8 * i, startCandidates: 8 * i, maxTokens: 96 })),
+		);
+		const reply = await small.reply;
+		for (const { safety, outcome } of [reply, ...others]) {
 			expect(["safe", "steered", "refused"]).toContain(outcome);
 			for (const { cost, budget } of safety.constraints) expect(cost).toBeLessThanOrEqual(budget);
 		}
+		const alone = await InferenceGuard.load({ ...embeddedDefault, threads });
+		const { usage } = await alone.generate({ ...options(0), prompt, candidates: 2, beams: 1, maxTokens: 200 });
+		expect(reply.usage.kvCells.capacity).toBeGreaterThan(usage.kvCells.capacity);
+		const decoded = [...reply.tokens, ...(reply.endToken === null ? [] : [reply.endToken])];
+		const logLikelihoods = await alone.logLikelihoods(prompt, decoded);
+		await alone.dispose();
+		const mean = logLikelihoods.reduce((sum, value) => sum + value, 0) / decoded.length;
+		expect(Math.abs(reply.logLikelihood - mean)).toBeLessThan(0.03); // half precision in the cache
+	});
+
+	test("a generation that fits into what the cache was rounded up to leaves it as it is", async () => {
+		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
+		const { usage } = await guard.generate({ ...options(0), candidates: 2, maxTokens: 8 });
+		const fitting = { ...options(0), candidates: 2, beams: 1, maxTokens: Math.floor(usage.kvCells.capacity / 4) };
+		expect(fitting.maxTokens).toBeGreaterThan(8);
+		expect((await guard.generate(fitting)).usage.kvCells.capacity).toBe(usage.kvCells.capacity);
 	});
 
 	test("aborting one leaves the others alone", async () => {
@@ -371,6 +389,25 @@ test("KV cells follow the live tree, not the number of candidates times the leng
 	expect(usage.kvCells.peak).toBeLessThanOrEqual(liveTree);
 	expect(usage.kvCells.capacity).toBeGreaterThanOrEqual(usage.kvCells.peak);
 	expect(usage.kvCells.capacity).toBeLessThan(usage.promptTokens + candidates * maxTokens);
+});
+
+test.each([
+	["whose window slides", smallSlidingModel],
+	["that is recurrent", smallRecurrentModel],
+])("a model %s reads a prompt once, however often its response begins again", async (_, make) => {
+	await using guard = await InferenceGuard.load({
+		model: make(folder, 4096),
+		threads: 1,
+		cost: async (texts) => texts.map(() => 1),
+		budget: 0.5,
+	});
+	const prompt = Array.from({ length: 3000 }, (_, i) => 300 + (i % 100));
+	const search = { candidates: 2, beams: 1, blockLength: 2, retries: 30, diversityPenalty: 1 };
+	const options: GenerateOptions = { ...search, prompt, maxTokens: 2, maxGeneratedTokens: 1000, seed: 1 };
+	const { outcome, safety, timings } = await guard.generate(options);
+	expect(outcome).toBe("refused");
+	expect(safety.rounds).toBeGreaterThan(20);
+	expect(timings.decode).toBeLessThan(5 * timings.prefill); // 20 and more times as long where each round reads it again
 });
 
 test("several threads read the rows of a recurrent model, whose steps are split, as one does", async () => {

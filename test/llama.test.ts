@@ -23,7 +23,7 @@ describe("the llama.cpp decoder", () => {
 	test.each([
 		["an attention", smallModel],
 		["a recurrent", smallRecurrentModel],
-		["a quantised recurrent", (folder: string) => smallRecurrentModel(folder, "q8_0")],
+		["a quantised recurrent", (folder: string) => smallRecurrentModel(folder, 256, "q8_0")],
 	])("with %s model forking, pruning and waves give what decoding afresh gives", async (_, model) => {
 		await using guard = await InferenceGuard.load({ threads, model: model(folder), cost: { lexicon: ["w300"] } });
 		const prompt = [1, 300, 301, 302, 303];

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { modelHash } from "../lib/fingerprint.js";
 import { collectRollouts, embeddedDefault, type GenerateOptions, InferenceGuard, type LoadOptions, trainCritic } from "../lib/index.js";
-import { smallModel, temporaryFolder } from "./temporary.js";
+import { smallModel, smallRecurrentModel, temporaryFolder } from "./temporary.js";
 
 const threads = 1;
 const folder = temporaryFolder();
@@ -31,6 +31,7 @@ describe("outputs cut down on the device", () => {
 	])("lead to the same choices as whole rows, and the critic says the same: %s", async (_, sampling) => {
 		const options: GenerateOptions = { prompt, maxTokens: 64, candidates: 8, seed: 5, trace: true, ...sampling };
 		const [host, device] = [await guards.host.generate(options), await guards.device.generate(options)];
+		expect([host.engine.outputs, device.engine.outputs]).toEqual(["host", "device"]);
 		expect(device.text).toBe(host.text);
 		const judged = (host.trace ?? [])
 			.map(({ pSafe, value }, i) => ({ pSafe, value, there: device.trace?.[i] }))
@@ -152,6 +153,18 @@ describe("outputs cut down on the device", () => {
 		expect(judged.host.length).toBeGreaterThan(0);
 		expect(judged.device.length).toBe(judged.host.length);
 		for (const [i, pSafe] of judged.host.entries()) expect(judged.device[i]).toBeCloseTo(pSafe, 4);
+	});
+
+	test("are an error where the model does not allow it, and come home whole by themselves", async () => {
+		const model = smallRecurrentModel(folder);
+		const options: GenerateOptions = { prompt: [300], strategy: "beam", maxTokens: 4 };
+		await using device = await InferenceGuard.load({ model, threads, outputs: "device" });
+		await expect(device.generate(options)).rejects.toMatchObject({
+			code: "UNSUPPORTED_MODEL",
+			message: expect.stringContaining("outputs"),
+		});
+		await using auto = await InferenceGuard.load({ model, threads });
+		expect((await auto.generate(options)).engine.outputs).toBe("host");
 	});
 
 	test.each(["host", "device"] as const)("that are no numbers are an error, not a response: %s", async (outputs) => {

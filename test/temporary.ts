@@ -24,8 +24,8 @@ function constantTensor(name: string, shape: number[], value: number) {
 }
 
 /** A Gemma 3 model of random weights, whose layers see a window of 16 tokens but for every sixth. */
-export function smallSlidingModel(folder: string): string {
-	const path = join(folder, "gemma3.gguf");
+export function smallSlidingModel(folder: string, context = 512): string {
+	const path = join(folder, `gemma3-${context}.gguf`);
 	const [dim, heads, headDim, ffn, vocab] = [64, 4, 16, 128, 512];
 	const ones = (name: string, width: number) => constantTensor(name, [width], 1);
 	const layer = (i: number) => [
@@ -39,7 +39,7 @@ export function smallSlidingModel(folder: string): string {
 	writeGguf(path, {
 		metadata: [
 			["general.architecture", "string", "gemma3"],
-			["gemma3.context_length", "u32", 512],
+			["gemma3.context_length", "u32", context],
 			["gemma3.embedding_length", "u32", dim],
 			["gemma3.block_count", "u32", 6],
 			["gemma3.feed_forward_length", "u32", ffn],
@@ -61,8 +61,8 @@ export function smallSlidingModel(folder: string): string {
 }
 
 /** A Mamba model of random weights: recurrent, so that its sequences can be forked but not cut back. */
-export function smallRecurrentModel(folder: string, type: "f32" | "q8_0" = "f32"): string {
-	const path = join(folder, `mamba-${type}.gguf`);
+export function smallRecurrentModel(folder: string, context = 256, type: "f32" | "q8_0" = "f32"): string {
+	const path = join(folder, `mamba-${type}-${context}.gguf`);
 	const [dim, inner, state, rank, kernel, vocab] = [32, 64, 8, 4, 4, 512];
 	const layer = (i: number) => [
 		constantTensor(`blk.${i}.attn_norm.weight`, [dim], 1),
@@ -79,7 +79,7 @@ export function smallRecurrentModel(folder: string, type: "f32" | "q8_0" = "f32"
 	writeGguf(path, {
 		metadata: [
 			["general.architecture", "string", "mamba"],
-			["mamba.context_length", "u32", 256],
+			["mamba.context_length", "u32", context],
 			["mamba.embedding_length", "u32", dim],
 			["mamba.feed_forward_length", "u32", 0],
 			["mamba.attention.head_count", "u32", 0],

@@ -245,7 +245,8 @@ generation_result guard_engine::generate(const generation_request & request, con
     current_ask = &ask_away;
     const bool needs_critic = options.asks_critic() || options.edits_hidden();
     const search_models models = { *own, constraints, *reward, needs_critic ? judge.get() : nullptr };
-    generation_result result = { search(models, prompt, options, cancel, commit), int64_t(prompt.size()), strength, {} };
+    generation_result result = { search(models, prompt, options, cancel, commit), int64_t(prompt.size()), strength, false, {} };
+    result.rows_on_device = llama != nullptr && llama->cuts_rows();
     for (const constraint & c : constraints) {
         const bool has_text = c.whole_text && result.search.outcome != OUTCOME_REFUSED;
         result.categories.push_back(has_text ? c.whole_text->categories(result.search.text) : std::vector<double>());

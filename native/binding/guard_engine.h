@@ -93,6 +93,7 @@ struct generation_result {
     search_result         search;
     int64_t               n_prompt;
     std::optional<double> steering; // strength of the control vector after its gate
+    bool                  rows_on_device; // outputs were cut down there
 
     std::vector<std::vector<double>> categories; // [constraint][category], of the response
 };

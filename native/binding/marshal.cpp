@@ -370,6 +370,7 @@ Napi::Value to_js(Napi::Env env, const generation_result & result) {
     o.Set("cachedPromptTokens", double(s.n_reused));
     o.Set("kvCapacity", double(s.cells.capacity));
     o.Set("kvPeak", double(s.cells.peak));
+    o.Set("outputs", result.rows_on_device ? "device" : "host");
     o.Set("generatedTokens", double(s.n_generated));
     o.Set("rounds", double(s.n_rounds));
     o.Set("backtracks", double(s.n_backtracks));

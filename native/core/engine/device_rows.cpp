@@ -81,14 +81,18 @@ bool device_rows::attach(llama_context * context, int32_t n_sequences, bool only
         llama_sampler_chain_add(chains.back().get(), llama_sampler_init(hook::interface(), this));
         const bool taken = llama_set_sampler(context, seq, chains.back().get());
         if (!taken || (seq == 0 && !device_fits(only_gpu))) {
-            for (seq_id set = 0; set <= seq; ++set) {
-                llama_set_sampler(context, set, nullptr);
-            }
-            chains.clear();
+            detach(context);
             return false;
         }
     }
     return true;
+}
+
+void device_rows::detach(llama_context * context) {
+    for (size_t seq = 0; seq < chains.size(); ++seq) {
+        llama_set_sampler(context, seq_id(seq), nullptr);
+    }
+    chains.clear();
 }
 
 bool device_rows::device_fits(bool only_gpu) {
@@ -181,15 +185,14 @@ void device_rows::set_inputs() {
     ggml_backend_tensor_set(beside, given_beside.data(), 0, ggml_nbytes(beside));
 }
 
-void device_rows::fetch(size_t n_rows) {
+bool device_rows::fetch(size_t n_rows) {
     const auto bring_home = [&](ggml_tensor * t, auto & values) {
         values.resize(size_t(ggml_nelements(t)));
         ggml_backend_tensor_get(t, values.data(), 0, ggml_nbytes(t));
     };
     const bool critic_is_missing = wants_judgement && critic != nullptr && said == nullptr;
     if (logits == nullptr || size_t(logits->ne[1]) != n_rows || critic_is_missing) {
-        throw error("UNSUPPORTED_MODEL", "this architecture's outputs cannot be cut down on the device; load the model with "
-                                         "outputs: \"host\"");
+        return false;
     }
     bring_home(top_tokens, home_tokens);
     bring_home(top_logits, home_logits);
@@ -215,6 +218,7 @@ void device_rows::fetch(size_t n_rows) {
             tokens[i] = order[i].second;
         }
     }
+    return true;
 }
 
 row_head device_rows::head(size_t row) const {

@@ -20,11 +20,14 @@ class device_rows {
     // one: nothing has changed.
     bool attach(llama_context * context, int32_t n_sequences, bool only_gpu);
 
+    // The context's outputs come home whole again.
+    void detach(llama_context * context);
+
     // Before a decode: whether the critic is asked, and what it reads beside the model's outputs, [n_rows, n_beside].
     void expect(bool judged, const std::vector<float> & beside);
 
-    // After a decode of so many outputs: brings their heads home.
-    void fetch(size_t n_rows);
+    // After a decode of so many outputs: brings their heads home. False where the graph lacks what is read.
+    bool fetch(size_t n_rows);
 
     row_head      head(size_t row) const;
     const float * judged(size_t row) const; // [n_judged], null where the critic was not asked

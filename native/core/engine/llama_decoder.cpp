@@ -32,7 +32,7 @@ void llama_decoder::check_memory(int64_t more_cells, uint64_t copied_bytes) cons
     }
 }
 
-void llama_decoder::make_room(int32_t sequences, int64_t cells) {
+int64_t llama_decoder::make_room(int32_t sequences, int64_t cells) {
     if (options.max_cells > 0 && cells > options.max_cells) {
         throw error("KV_CAPACITY",
                     format("this generation needs %lld KV cells (prompt + live beams and candidates), but kvCells allows "
@@ -40,7 +40,7 @@ void llama_decoder::make_room(int32_t sequences, int64_t cells) {
                            (long long) cells, (long long) options.max_cells));
     }
     if (context && sequences <= n_sequences && cells <= n_cells) {
-        return;
+        return usable_cells();
     }
     const int32_t old_sequences = n_sequences;
     const int64_t old_cells = n_cells;
@@ -52,10 +52,16 @@ void llama_decoder::make_room(int32_t sequences, int64_t cells) {
     } catch (...) {
         if (old_sequences > 0) {
             put_back(old_sequences, old_cells, held);
+        } else {
+            lose_context();
         }
         throw;
     }
+    return usable_cells();
 }
+
+// llama.cpp rounds up what it was asked for.
+int64_t llama_decoder::usable_cells() const { return options.max_cells > 0 ? std::min(n_cells, options.max_cells) : n_cells; }
 
 void llama_decoder::put_back(int32_t sequences, int64_t cells, const held_tokens & held) {
     try {
@@ -145,17 +151,47 @@ void llama_decoder::make_context(int32_t sequences, int64_t cells) {
         throw error("UNSUPPORTED_MODEL", "expected a model that generates text left to right, but this one keeps no memory "
                                          "of what it has read: it is an encoder or embedding model");
     }
-    const bool in_one_graph = !llama_model_is_recurrent(model.get()); // otherwise a step may be split
-    if (options.rows == ROWS_ON_DEVICE || (options.rows == ROWS_AUTO && in_one_graph)) {
-        rows = std::make_unique<device_rows>(n_vocab(), on_device);
-        if (!rows->attach(context.get(), sequences, /*only_gpu =*/options.rows == ROWS_AUTO)) {
-            rows.reset();
-        }
-    }
     steering_is_set = steering.empty();
     n_sequences = sequences;
-    n_cells = cells;
+    n_cells = llama_n_ctx(context.get());
     lengths.assign(size_t(sequences), 0);
+    if (options.rows != ROWS_AT_HOME && !cut_rows()) {
+        rows.reset();
+        if (options.rows == ROWS_ON_DEVICE) {
+            lose_context();
+            throw error("UNSUPPORTED_MODEL", "expected a model whose outputs can be cut down on the device, but its architecture or the "
+                                             "device does not allow it; load it with outputs: \"auto\" or \"host\"");
+        }
+        options.rows = ROWS_AT_HOME;
+    }
+    rows_are_cut = rows != nullptr;
+}
+
+bool llama_decoder::cut_rows() {
+    if (llama_model_is_recurrent(model.get())) {
+        return false; // a step may be split into several graphs
+    }
+    rows = std::make_unique<device_rows>(n_vocab(), on_device);
+    if (!rows->attach(context.get(), n_sequences, /*only_gpu =*/options.rows == ROWS_AUTO)) {
+        return false;
+    }
+    if (!cuts_proven) {
+        cuts_proven = first_row_is_cut();
+    }
+    if (!cuts_proven) {
+        rows->detach(context.get());
+    }
+    return cuts_proven;
+}
+
+// Whether an architecture's graph names what is cut down shows in a step only.
+bool llama_decoder::first_row_is_cut() {
+    llama_set_embeddings(context.get(), with_hidden);
+    rows->expect(/*judged =*/true, {});
+    const decode_item item = { 0, 0, 0 };
+    decode(&item, 1, /*outputs =*/true, cancel_flag());
+    drop(item.seq);
+    return rows->fetch(1);
 }
 
 void llama_decoder::steer(std::vector<float> directions) {
@@ -214,8 +250,8 @@ void llama_decoder::step(const std::vector<decode_item> & items, const step_wish
         rows->expect(asks_critic || wishes.hidden || !with_hidden, wishes.beside);
     }
     decode(items.data(), items.size(), true, cancel);
-    if (rows) {
-        rows->fetch(items.size());
+    if (rows && !rows->fetch(items.size())) {
+        throw error("INTERNAL", "a step's outputs were not cut down on the device as the first one's were");
     }
     home_logits = rows ? nullptr : llama_get_logits(context.get()); // puts rows in order: not to be called by several threads
     const float * hidden = wishes.hidden && with_hidden ? llama_get_embeddings(context.get()) : nullptr;

@@ -14,7 +14,7 @@
 namespace ig {
 
 enum row_route {
-    ROWS_AUTO, // on the device where it is a GPU that can
+    ROWS_AUTO, // on the device where it is a GPU and they can be cut down there
     ROWS_ON_DEVICE,
     ROWS_AT_HOME,
 };
@@ -40,7 +40,7 @@ class llama_decoder : public real_decoder {
     int32_t             max_sequences() const override { return int32_t(llama_max_parallel_sequences()); }
     size_t              n_visitors() const override { return size_t(team.size()); }
 
-    void make_room(int32_t n_sequences, int64_t n_cells) override;
+    int64_t make_room(int32_t n_sequences, int64_t n_cells) override;
     void fork(seq_id from, seq_id to) override;
     void drop(seq_id seq) override;
     bool can_cut() const override { return with_hidden && llama_model_n_swa(model.get()) == 0; }
@@ -51,6 +51,9 @@ class llama_decoder : public real_decoder {
 
     const float * logits(const output_row & row) override;
     size_t        n_judged() const override { return rows && on_device != nullptr ? size_t(on_device->n_judged()) : 0; }
+
+    // Whether outputs are cut down on the device. From any thread.
+    bool cuts_rows() const { return rows_are_cut; }
 
     // What is added to the residual stream behind layers 1, 2, ... from now on: [n_layers - 1, n_embd]; empty: nothing.
     void steer(std::vector<float> directions);
@@ -69,10 +72,12 @@ class llama_decoder : public real_decoder {
     thread_team                      team;
     const graph_critic *             on_device = nullptr;
     std::unique_ptr<device_rows>     rows; // null: outputs come home whole; outlives the context
+    bool                             cuts_proven = false; // in a context, now or before
     llama_context_ptr                context;
     int32_t                          n_sequences = 0;
     int64_t                          n_cells = 0;
     llama_batch                      batch;
+    std::atomic<bool>                rows_are_cut{ false };
     std::vector<int32_t>             lengths; // tokens per sequence; 0: it holds no cell
     const cancel_flag *              current_cancel = nullptr;
     const float *                    home_logits = nullptr; // of the last step, where outputs come home whole
@@ -90,7 +95,10 @@ class llama_decoder : public real_decoder {
     void check_memory(int64_t more_cells, uint64_t copied_bytes) const;
     void reopen(int32_t sequences, int64_t cells, const held_tokens & held);
     void put_back(int32_t sequences, int64_t cells, const held_tokens & held);
+    int64_t usable_cells() const;
     void make_context(int32_t sequences, int64_t cells);
+    bool cut_rows();
+    bool first_row_is_cut();
     void lose_context();
     uint64_t held_bytes() const;
     held_tokens save_held(uint64_t n_bytes);

@@ -288,14 +288,13 @@ void shared_decoder::grow_to(const room & needed) {
     const int32_t most_sequences = real.max_sequences();
     const auto try_size = [&](const room & larger) {
         try {
-            real.make_room(larger.n_sequences, larger.n_cells);
+            size = { larger.n_sequences, real.make_room(larger.n_sequences, larger.n_cells) };
         } catch (const error & e) {
             if (e.code == "OUT_OF_MEMORY") {
                 lose_everything();
             }
             throw;
         }
-        size = larger;
     };
     const room least = { std::max(needed.n_sequences, size.n_sequences), std::max(needed.n_cells, size.n_cells) };
     room generous = least;

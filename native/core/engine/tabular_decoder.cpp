@@ -4,9 +4,10 @@
 
 namespace ig {
 
-void tabular_decoder::make_room(int32_t n_sequences, int64_t n_cells) {
+int64_t tabular_decoder::make_room(int32_t n_sequences, int64_t n_cells) {
     sequences.resize(std::max(sequences.size(), size_t(n_sequences)));
     capacity = std::max(capacity, n_cells);
+    return capacity;
 }
 
 void tabular_decoder::fork(seq_id from, seq_id to) {

@@ -25,7 +25,7 @@ class tabular_decoder : public real_decoder {
     int32_t             max_sequences() const override { return model.max_sequences; }
     size_t              n_visitors() const override { return 1; }
 
-    void make_room(int32_t n_sequences, int64_t n_cells) override;
+    int64_t make_room(int32_t n_sequences, int64_t n_cells) override;
     void fork(seq_id from, seq_id to) override;
     void drop(seq_id seq) override;
     bool can_cut() const override { return true; }

@@ -50,8 +50,8 @@ path expander::start(const std::vector<token_id> & given) {
     n_root_held = prompt.size() - 1;
 
     path root(response(), random_stream(options.seed, root_stream, 0));
-    root.seq = 0;
-    root.n_held = n_root_held;
+    root.seq = models.model.can_cut() ? 0 : -1; // what cannot be cut is read to its end in a copy
+    root.n_held = root.seq == 0 ? n_root_held : 0;
     root.cost_states.resize(models.constraints.size());
     root.progress.resize(models.constraints.size());
     root.safety.resize(models.constraints.size());
@@ -242,12 +242,8 @@ void expander::rewind(path & p) {
         p.n_held = size_t(last_position(p));
         return;
     }
-    models.model.drop(p.seq);
-    p.n_held = 0;
-    if (p.seq > 0) {
-        models.model.fork(0, p.seq);
-        p.n_held = n_root_held;
-    }
+    models.model.fork(0, p.seq);
+    p.n_held = n_root_held;
 }
 
 // Decodes the last token of each path and reads the output for what comes next.

@@ -142,12 +142,15 @@ class search_run {
         return std::all_of(beams.begin(), beams.end(), [](const path & beam) { return beam.finished(); });
     }
 
+    // The empty response is one path, however often it is a beam.
+    path * parent_of(path & beam) { return beam.tokens.empty() ? &root : &beam; }
+
     // Replaces the beams by the best continuations of the next block, or by nothing where there are none.
     void next_block() {
         std::vector<path *> growing;
         for (path & beam : beams) {
             if (!beam.finished()) {
-                growing.push_back(beam.tokens.empty() ? &root : &beam);
+                growing.push_back(parent_of(beam));
             }
         }
         block_sample sampled = sample_rounds(growing);
@@ -161,8 +164,8 @@ class search_run {
                 accepted.push_back(std::move(beam));
                 continue;
             }
-            const auto place = std::find(growing.begin(), growing.end(), &beam) - growing.begin();
-            expand.release(beam);
+            const auto place = std::find(growing.begin(), growing.end(), parent_of(beam)) - growing.begin();
+            expand.release(*growing[size_t(place)]);
             if (options.enforces_budget() && !beam.tokens.empty() && size_t(place) >= sampled.n_sampled) {
                 spared.push_back(std::move(beam)); // nothing was sampled on top of it
             }
