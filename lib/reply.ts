@@ -134,7 +134,7 @@ export interface Reply {
 		backend: string;
 		/** Fingerprint of the model file or table. */
 		modelHash: string;
-		/** Where outputs were cut down and the critic ran: what `outputs: "auto"` chose. */
+		/** Where outputs were cut down, and where the critic runs if there is one; see `outputs` of `load`. */
 		outputs: "device" | "host";
 	};
 	/** Repeats the generation together with the same options and build. */

@@ -105,12 +105,11 @@ describe("on a real model", () => {
 			expect(["safe", "steered", "refused"]).toContain(outcome);
 			for (const { cost, budget } of safety.constraints) expect(cost).toBeLessThanOrEqual(budget);
 		}
-		const alone = await InferenceGuard.load({ ...embeddedDefault, threads });
+		await using alone = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const { usage } = await alone.generate({ ...options(0), prompt, candidates: 2, beams: 1, maxTokens: 200 });
 		expect(reply.usage.kvCells.capacity).toBeGreaterThan(usage.kvCells.capacity);
 		const decoded = [...reply.tokens, ...(reply.endToken === null ? [] : [reply.endToken])];
 		const logLikelihoods = await alone.logLikelihoods(prompt, decoded);
-		await alone.dispose();
 		const mean = logLikelihoods.reduce((sum, value) => sum + value, 0) / decoded.length;
 		expect(Math.abs(reply.logLikelihood - mean)).toBeLessThan(0.03); // half precision in the cache
 	});
@@ -407,7 +406,7 @@ test.each([
 	const { outcome, safety, timings } = await guard.generate(options);
 	expect(outcome).toBe("refused");
 	expect(safety.rounds).toBeGreaterThan(20);
-	expect(timings.decode).toBeLessThan(5 * timings.prefill); // 20 and more times as long where each round reads it again
+	expect(timings.decode).toBeLessThan(20 * timings.prefill); // a hundred times and more where each round reads it again
 });
 
 test("several threads read the rows of a recurrent model, whose steps are split, as one does", async () => {

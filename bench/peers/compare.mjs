@@ -79,7 +79,7 @@ async function measure(system, cell, repetition, threads) {
 	return system.runner === "batched-bench" ? measureBatchedBench(job) : measureHere(system, job);
 }
 
-/** Each repetition begins with another one. */
+/** Each repetition begins with another system. */
 function inTurn(list, repetition) {
 	const first = (repetition - 1) % list.length;
 	return [...list.slice(first), ...list.slice(0, first)];
@@ -149,8 +149,10 @@ export async function compare() {
 
 	const planned = cells.flatMap((cell) =>
 		Array.from({ length: repetitions }, (_, i) => i + 1).flatMap((repetition) =>
-			inTurn(chosen, repetition)
-				.filter(({ only }) => only?.(cell.candidates) ?? true)
+			inTurn(
+				chosen.filter(({ only }) => only?.(cell.candidates) ?? true),
+				repetition,
+			)
 				.map((system) => ({ system, cell, repetition }))
 				.filter(({ system }) => !done.has(keyOf({ ...cell, system: system.name, repetition, threads }))),
 		),

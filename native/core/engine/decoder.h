@@ -106,8 +106,8 @@ class sequence_decoder {
 class real_decoder : public sequence_decoder {
   public:
     // Makes room for sequences with ids below n_sequences and n_cells tokens in all; what is held stays. Throws KV_CAPACITY,
-    // and then nothing has changed, or OUT_OF_MEMORY, and then nothing is held any more and there is room for nothing.
-    // Returns how many tokens there is room for.
+    // and then nothing has changed, or OUT_OF_MEMORY, and then nothing is held any more and there is room for nothing. The first
+    // room also throws what a first step does. Returns how many tokens there is room for.
     virtual int64_t make_room(int32_t n_sequences, int64_t n_cells) = 0;
 };
 

@@ -176,7 +176,7 @@ bool llama_decoder::cut_rows() {
         return false;
     }
     if (!cuts_proven) {
-        cuts_proven = first_row_is_cut();
+        cuts_proven = first_rows_are_cut();
     }
     if (!cuts_proven) {
         rows->detach(context.get());
@@ -184,14 +184,17 @@ bool llama_decoder::cut_rows() {
     return cuts_proven;
 }
 
-// Whether an architecture's graph names what is cut down shows in a step only.
-bool llama_decoder::first_row_is_cut() {
+// Whether an architecture's graph names what is cut down, and whether sequences that are no neighbours share a graph, shows in a step
+// only.
+bool llama_decoder::first_rows_are_cut() {
     llama_set_embeddings(context.get(), with_hidden);
     rows->expect(/*judged =*/true, {});
-    const decode_item item = { 0, 0, 0 };
-    decode(&item, 1, /*outputs =*/true, cancel_flag());
-    drop(item.seq);
-    return rows->fetch(1);
+    const decode_item ends[] = { { 0, 0, 0 }, { n_sequences - 1, 0, 0 } };
+    const size_t n = n_sequences > 1 ? 2 : 1;
+    decode(ends, n, /*outputs =*/true, cancel_flag());
+    llama_memory_clear(llama_get_memory(context.get()), /*data =*/false);
+    lengths.assign(size_t(n_sequences), 0);
+    return rows->fetch(n);
 }
 
 void llama_decoder::steer(std::vector<float> directions) {

@@ -98,7 +98,7 @@ class llama_decoder : public real_decoder {
     int64_t usable_cells() const;
     void make_context(int32_t sequences, int64_t cells);
     bool cut_rows();
-    bool first_row_is_cut();
+    bool first_rows_are_cut();
     void lose_context();
     uint64_t held_bytes() const;
     held_tokens save_held(uint64_t n_bytes);

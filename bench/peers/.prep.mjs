@@ -1,3 +1,0 @@
-import { buildBatchedBench } from "./batched-bench.mjs";
-
-buildBatchedBench();
