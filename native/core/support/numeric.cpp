@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -11,6 +12,7 @@ namespace ig {
 namespace {
 
 const size_t lanes = 16;
+const size_t most_blocks = 4096;
 
 // exp for x <= 0; everything below -87 counts as exp(-87), which is 0 for a probability in single precision. What is no number
 // stays none.
@@ -59,7 +61,12 @@ float max_of(const float * x, size_t n) {
             best[j] = x[i + j] > best[j] ? x[i + j] : best[j];
         }
     }
-    float result = *std::max_element(best, best + lanes);
+    for (size_t half = lanes / 2; half > 0; half /= 2) {
+        for (size_t j = 0; j < half; ++j) {
+            best[j] = best[j + half] > best[j] ? best[j + half] : best[j];
+        }
+    }
+    float result = best[0];
     for (; i < n; ++i) {
         result = std::max(result, x[i]);
     }
@@ -108,39 +115,43 @@ double exp_and_sums(const float * x, size_t n, float shift, float * out, std::ve
     return total;
 }
 
-// Keeps the k best so far and looks at a block of values only if its largest may belong to them.
+// The k-th largest of the blocks' maxima is no larger than the k-th largest value: only the blocks that reach it are looked into.
 void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best) {
     k = std::min(k, n);
-    const auto larger = [x](int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; };
     best.clear();
     if (k == 0) {
         return;
     }
-    const size_t room = 2 * k;
-    best.reserve(room);
-    float least = -std::numeric_limits<float>::infinity(); // of the k best so far, once there are k
-    bool  full = false;
-    const size_t block = 4 * lanes;
-    for (size_t begin = 0; begin < n; begin += block) {
-        const size_t end = std::min(n, begin + block);
-        if (full && max_of(x + begin, end - begin) <= least) {
-            continue; // ties go to the lower index
+    const size_t block = std::max({ n / (8 * k), n / most_blocks, size_t(1) }) / lanes * lanes + lanes;
+    const size_t n_blocks = (n + block - 1) / block;
+    float maxima[most_blocks];
+    for (size_t b = 0; b < n_blocks; ++b) {
+        maxima[b] = max_of(x + b * block, std::min(block, n - b * block));
+    }
+    float least = -std::numeric_limits<float>::infinity();
+    if (n_blocks >= k) {
+        float ordered[most_blocks];
+        std::copy(maxima, maxima + n_blocks, ordered);
+        std::nth_element(ordered, ordered + k - 1, ordered + n_blocks, std::greater<float>());
+        least = ordered[k - 1];
+    }
+    best.reserve(2 * k);
+    for (size_t b = 0; b < n_blocks; ++b) {
+        if (maxima[b] < least) {
+            continue;
         }
-        for (size_t i = begin; i < end; ++i) {
-            if (full && x[i] <= least) {
-                continue;
-            }
-            best.push_back(int32_t(i));
-            if (best.size() == room || (!full && best.size() == k)) {
-                std::nth_element(best.begin(), best.begin() + std::ptrdiff_t(k) - 1, best.end(), larger);
-                best.resize(k);
-                least = x[best[k - 1]];
-                full = true;
+        for (size_t i = b * block; i < std::min(n, (b + 1) * block); ++i) {
+            if (x[i] >= least) {
+                best.push_back(int32_t(i));
             }
         }
     }
+    const auto larger = [x](int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; };
+    if (best.size() > k) {
+        std::nth_element(best.begin(), best.begin() + std::ptrdiff_t(k) - 1, best.end(), larger);
+        best.resize(k);
+    }
     std::sort(best.begin(), best.end(), larger);
-    best.resize(k);
 }
 
 size_t draw(const float * weights, size_t n, double total, double u) {
