@@ -7,7 +7,7 @@ import { main, projectRoot } from "./tools.mjs";
 
 await main(async () => {
 	await ensureBuilt();
-	for (const target of ["inferenceguard", "inferenceguard_attention"]) build({ target, out: "build-sanitize", sanitize: true });
+	for (const target of ["inferenceguard", "inferenceguard_kernels"]) build({ target, out: "build-sanitize", sanitize: true });
 	const runtime = execFileSync(process.env.CXX ?? "c++", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
 	const { status } = spawnSync(process.execPath, [join(projectRoot, "node_modules/vitest/vitest.mjs"), "run", ...process.argv.slice(2)], {
 		cwd: projectRoot,

@@ -1,11 +1,7 @@
-import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
 import fc from "fast-check";
-import { beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { randomNumbers } from "../lib/data/random.js";
-import { build } from "../scripts/build.mjs";
-import { projectRoot } from "../scripts/tools.mjs";
+import { kernels } from "./kernels.js";
 
 interface Shape {
 	heads: number;
@@ -26,15 +22,7 @@ interface Attention extends Shape {
 	mask: Float32Array;
 }
 
-let attend: (shape: Shape, q: Float32Array, k: Float32Array, v: Float32Array, mask: Float32Array) => Float32Array;
-
-beforeAll(() => {
-	const name = "inferenceguard_attention.node";
-	const besideAddon = join(dirname(process.env.INFERENCEGUARD_ADDON ?? ""), name); // as the sanitizers' build has it
-	const isBeside = process.env.INFERENCEGUARD_ADDON !== undefined && existsSync(besideAddon);
-	if (!isBeside) build({ target: "inferenceguard_attention" });
-	attend = createRequire(import.meta.url)(isBeside ? besideAddon : join(projectRoot, "build/Release", name)).attend;
-}, 600_000);
+const attend: (shape: Shape, q: Float32Array, k: Float32Array, v: Float32Array, mask: Float32Array) => Float32Array = kernels().attend;
 
 const run = (a: Attention) => attend(a, a.q, a.k, a.v, a.mask);
 

@@ -1,11 +1,11 @@
-// An addon of its own for test/attention-kernel.test.ts: attend(shape, queries, keys, values, mask) runs ggml's attention on the CPU and
+// For test/attention-kernel.test.ts: attend(shape, queries, keys, values, mask) runs ggml's attention on the CPU and
 // returns [query, head, value size]. Queries are [head, query, key size], keys and values [cell, key head, size] as llama.cpp keeps them,
 // the mask is [query, cell]; keys, values and mask become half precision. In the graph an attention with another mask comes first, as of
 // a layer with a sliding window. Takes what the test gives on trust.
+#include "kernels.h"
+
 #include "ggml-cpu.h"
 #include "ggml.h"
-
-#include <napi.h>
 
 #include <cmath>
 #include <cstring>
@@ -19,6 +19,8 @@ ggml_tensor * half_precision(ggml_context * context, const Napi::Float32Array & 
     ggml_tensor * tensor = ggml_new_tensor_3d(context, GGML_TYPE_F16, ne0, ne1, ne2);
     ggml_fp32_to_fp16_row(from.Data(), static_cast<ggml_fp16_t *>(tensor->data), int64_t(from.ElementLength()));
     return tensor;
+}
+
 }
 
 Napi::Value attend(const Napi::CallbackInfo & info) {
@@ -67,13 +69,3 @@ Napi::Value attend(const Napi::CallbackInfo & info) {
     std::memcpy(out.Data(), mixed->data, ggml_nbytes(mixed));
     return out;
 }
-
-Napi::Object init(Napi::Env env, Napi::Object exports) {
-    ggml_cpu_init();
-    exports.Set("attend", Napi::Function::New(env, attend));
-    return exports;
-}
-
-}
-
-NODE_API_MODULE(inferenceguard_attention, init)
