@@ -12,10 +12,10 @@ std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t
     const float top = max_of(logits, n_vocab);
     double sum = 0;
     double sum_of_logits = 0; // weighted
-    for (size_t begin = 0; begin < n_vocab; begin += sum_chunk) {
-        const size_t n = std::min(sum_chunk, n_vocab - begin);
-        float weights[sum_chunk];
-        sum += exp_and_sum(logits + begin, n, 1, top, weights);
+    for (size_t begin = 0; begin < n_vocab; begin += mass_chunk) {
+        const size_t n = std::min(mass_chunk, n_vocab - begin);
+        float weights[mass_chunk];
+        sum += exp_and_sum(logits + begin, n, top, weights);
         for (size_t i = 0; i < n; ++i) {
             sum_of_logits += weights[i] * std::max(least_log_p, double(logits[begin + i]) - top);
         }

@@ -9,10 +9,9 @@ namespace ig {
 tabular_oracle::tabular_oracle(const tabular_model & model, std::vector<oracle_constraint> constraints)
     : model(model), constraints(std::move(constraints)) {
     const size_t n = model.pieces.size();
-    std::vector<float> scratch(n);
     for (size_t last = 0; last < n; ++last) {
         const float * row = &model.logits[last * n];
-        const double total = log_sum_exp(row, n, scratch.data());
+        const double total = log_sum_exp(row, n);
         for (size_t next = 0; next < n; ++next) {
             log_p.push_back(row[next] - total);
         }

@@ -83,10 +83,10 @@ std::vector<double> guard_model::scores(const std::vector<const std::string *> &
 double guard_model::answer_mass(const std::string & response) {
     std::vector<token_id> expected = safe;
     expected.insert(expected.end(), unsafe.begin(), unsafe.end());
-    std::vector<float> scratch(size_t(model->width()));
+    const size_t n_vocab = size_t(model->width());
     double mass = 0;
     model->read({ pieces.fill(prompt, response, 0) }, [&](size_t, size_t, const float * logits) {
-        mass = std::exp(log_sum(logits, expected) - log_sum_exp(logits, scratch.size(), scratch.data()));
+        mass = std::exp(log_sum(logits, expected) - log_sum_exp(logits, n_vocab));
     });
     return mass;
 }
@@ -118,11 +118,11 @@ std::vector<double> guard_model::categories(const std::string & response) {
         const size_t n_named = tokens.size() - n_common;
         sequences.push_back({ std::vector<token_id>(tokens.begin(), tokens.end() - 1), n_kept, n_named });
     }
-    std::vector<float> scratch(size_t(model->width()));
+    const size_t n_vocab = size_t(model->width());
     std::vector<double> log_likelihoods(named.size(), 0);
     model->read(sequences, [&](size_t i, size_t output, const float * logits) {
         const token_id next = named[i][n_common + output];
-        log_likelihoods[i] += logits[next] - log_sum_exp(logits, scratch.size(), scratch.data());
+        log_likelihoods[i] += logits[next] - log_sum_exp(logits, n_vocab);
     });
     const double top = *std::max_element(log_likelihoods.begin(), log_likelihoods.end());
     double sum = 0;

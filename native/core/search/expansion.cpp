@@ -163,9 +163,8 @@ std::vector<float> expander::propose(const std::vector<const path *> & owners, c
                                      const std::vector<std::vector<float>> & logits) {
     std::vector<std::vector<float>> kept;
     std::vector<critic_input> states;
-    std::vector<float> scratch(logits[0].size());
     for (size_t i = 0; i < owners.size(); ++i) {
-        if (!std::isfinite(log_sum_exp(logits[i].data(), logits[i].size(), scratch.data()))) {
+        if (!std::isfinite(log_sum_exp(logits[i].data(), logits[i].size()))) {
             throw error("DECODE_FAILED", "the logits that a gradient step begins at are no numbers; the model has overflowed");
         }
         kept.push_back(models.judge->keep(hidden[i].data(), logits[i].data(), logits[i].size()));

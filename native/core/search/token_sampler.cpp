@@ -1,7 +1,5 @@
 #include "search/token_sampler.h"
 
-#include "support/numeric.h"
-
 #include <cmath>
 
 namespace ig {
@@ -52,11 +50,9 @@ void token_sampler::list_nothing() {
 
 void token_sampler::fetch_row() {
     row = source->whole();
-    rest.resize(source->n_vocab);
     if (source->head.n == 0) {
-        const float peak = max_of(row, source->n_vocab);
-        row_mass = exp_and_sums(row, source->n_vocab, peak, rest.data(), rest_chunks);
-        log_total = peak + std::log(row_mass);
+        weigh(row, source->n_vocab, mass);
+        log_total = mass.peak + std::log(mass.sum);
     }
     if (!std::isfinite(log_total)) {
         throw error("DECODE_FAILED", "the logits that a token is drawn from are no numbers; the model or a critic's steps have overflowed");
@@ -90,8 +86,11 @@ void token_sampler::read_whole(const token_counts * tried, double penalty) {
         list_mass = 1;
         return;
     }
-    const bool weighed = scaled_row == row && source->head.n == 0; // by fetch_row
-    const double all = weighed ? row_mass : weigh_row();
+    const bool is_weighed = scaled_row == row && source->head.n == 0; // by fetch_row
+    if (!is_weighed) {
+        weigh(scaled_row, n, mass);
+    }
+    const double all = mass.sum;
     const bool has_top_k = options.top_k > 0 && size_t(options.top_k) < n;
     list_first(has_top_k ? size_t(options.top_k) : options.top_p < 1 ? nucleus_guess : most_listed);
     if (options.top_p < 1 && !has_top_k && list_mass < options.top_p * all) {
@@ -106,18 +105,14 @@ void token_sampler::read_whole(const token_counts * tried, double penalty) {
     truncate_list(has_top_k ? list_mass : all);
 }
 
-double token_sampler::weigh_row() {
-    return exp_and_sums(scaled_row, source->n_vocab, max_of(scaled_row, source->n_vocab), rest.data(), rest_chunks);
-}
-
 // Lists the k most probable tokens of a row that was weighed.
 void token_sampler::list_first(size_t k) {
     top_k(scaled_row, source->n_vocab, k, tokens);
     weights.clear();
     list_mass = 0;
     for (token_id token : tokens) {
-        weights.push_back(rest[token]);
-        list_mass += rest[token];
+        weights.push_back(std::exp(scaled_row[token] - mass.peak));
+        list_mass += weights.back();
     }
 }
 
@@ -189,21 +184,59 @@ void token_sampler::know_rest() {
     if (scaled_row == nullptr) {
         fetch_row();
         scaled_row = scale(nullptr, 0);
-        weigh_row();
+        weigh(scaled_row, source->n_vocab, mass);
     }
-    for (token_id token : tokens) {
-        rest[token] = 0;
+    rest_chunks = mass.chunks;
+    if (options.min_p > 0) {
+        float weights[mass_chunk];
+        for (size_t chunk = 0; chunk < rest_chunks.size(); ++chunk) {
+            rest_chunks[chunk] = weigh_rest(chunk, weights);
+        }
+    } else {
+        for (size_t i = 0; i < tokens.size(); ++i) {
+            rest_chunks[tokens[i] / mass_chunk] -= weights[i];
+        }
     }
     rest_mass = 0;
-    for (size_t begin = 0, chunk = 0; begin < source->n_vocab; begin += sum_chunk, ++chunk) {
-        const size_t end = std::min(source->n_vocab, begin + sum_chunk);
-        for (size_t i = begin; i < end && options.min_p > 0; ++i) {
-            rest[i] = rest[i] >= options.min_p ? rest[i] : 0;
-        }
-        rest_chunks[chunk] = sum_of(&rest[begin], end - begin);
-        rest_mass += rest_chunks[chunk];
+    for (double & chunk : rest_chunks) {
+        chunk = std::max(0.0, chunk); // where rounding left less than nothing
+        rest_mass += chunk;
     }
     rest_known = true;
+}
+
+double token_sampler::weigh_rest(size_t chunk, float * chunk_weights) const {
+    const size_t begin = chunk * mass_chunk;
+    const size_t n = std::min(mass_chunk, source->n_vocab - begin);
+    exp_and_sum(scaled_row + begin, n, mass.peak, chunk_weights);
+    for (token_id token : tokens) {
+        if (size_t(token) / mass_chunk == chunk) {
+            chunk_weights[token - begin] = 0;
+        }
+    }
+    for (size_t i = 0; i < n && options.min_p > 0; ++i) {
+        chunk_weights[i] = chunk_weights[i] >= options.min_p ? chunk_weights[i] : 0;
+    }
+    return sum_of(chunk_weights, n);
+}
+
+// `part` of the rest's mass lies before the token.
+token_id token_sampler::draw_rest(double part) const {
+    double left = part * rest_mass;
+    size_t chosen = 0;
+    for (size_t chunk = 0; chunk < rest_chunks.size(); ++chunk) {
+        if (rest_chunks[chunk] > 0) {
+            chosen = chunk;
+            if (left < rest_chunks[chunk]) {
+                break;
+            }
+            left -= rest_chunks[chunk];
+        }
+    }
+    float weights[mass_chunk];
+    const double sum = weigh_rest(chosen, weights);
+    const size_t n = std::min(mass_chunk, source->n_vocab - chosen * mass_chunk);
+    return token_id(chosen * mass_chunk + ig::draw(weights, n, sum, left / rest_chunks[chosen]));
 }
 
 sampled_token token_sampler::draw(random_stream & random) {
@@ -212,8 +245,7 @@ sampled_token token_sampler::draw(random_stream & random) {
         know_rest();
     }
     const bool of_list = part * (list_mass + rest_mass) < list_mass;
-    const token_id token = of_list ? tokens[ig::draw(weights.data(), weights.size(), list_mass, random.uniform())]
-                                   : token_id(draw_chunked(rest.data(), source->n_vocab, rest_chunks, random.uniform() * rest_mass));
+    const token_id token = of_list ? tokens[ig::draw(weights.data(), weights.size(), list_mass, random.uniform())] : draw_rest(random.uniform());
     return { token, log_likelihood(token) };
 }
 

@@ -5,6 +5,7 @@
 
 #include "engine/decoder.h"
 #include "search/search.h"
+#include "support/numeric.h"
 #include "support/random.h"
 
 #include <map>
@@ -42,7 +43,7 @@ class token_sampler {
     const float *      row = nullptr; // the whole row; null while its head is enough
     const float *      scaled_row = nullptr; // behind temperature and penalty
     double             log_total = 0; // of the row as it is
-    double             row_mass = 0; // of a row that came home whole, in units of its largest probability
+    row_mass           mass; // of the row that draws come from, once it is whole
 
     // what draws come from: a list of tokens, the most probable first, then everything else
     std::vector<token_id> tokens;
@@ -53,16 +54,16 @@ class token_sampler {
     bool                  rest_known = true;
 
     std::vector<float>  scaled;
-    std::vector<float>  rest; // [n_vocab] weights, 0 for what is listed once the rest is known
-    std::vector<double> rest_chunks;
+    std::vector<double> rest_chunks; // mass of each mass_chunk, without what is listed
 
     void list_nothing();
     void read_whole(const token_counts * tried, double penalty);
     bool list_from_head();
     void list_first(size_t k);
-    double weigh_row();
     void truncate_list(double all);
     void know_rest();
+    double weigh_rest(size_t chunk, float * weights) const;
+    token_id draw_rest(double part) const;
     void fetch_row();
     const float * scale(const token_counts * tried, double penalty);
 };

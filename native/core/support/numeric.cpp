@@ -11,16 +11,15 @@ namespace ig {
 
 namespace {
 
-const size_t lanes = 16;
-const size_t most_blocks = 4096;
+const size_t lanes = 32; // at 16 compilers unroll the loops over lanes and miss that they are vectors
+const size_t most_sets = 4096;
 
 // exp for x <= 0; everything below -87 counts as exp(-87), which is 0 for a probability in single precision. What is no number
 // stays none.
 inline float exp_nonpositive(float x) {
-    const float number = x >= -87.0f ? x : -87.0f;
     x = x < -87.0f ? -87.0f : x;
     // x = n ln2 + r, |r| <= ln2 / 2
-    const float shifted = number * 1.44269504f + 12582912.0f; // rounds to the nearest integer
+    const float shifted = x * 1.44269504f + 12582912.0f; // the nearest integer n in its last bits
     const float n = shifted - 12582912.0f;
     const float r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
     float p = 1.0f / 720.0f;
@@ -30,7 +29,9 @@ inline float exp_nonpositive(float x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    const int32_t exponent = (int32_t(n) + 127) << 23;
+    uint32_t exponent;
+    std::memcpy(&exponent, &shifted, sizeof(exponent));
+    exponent = (exponent + 127) << 23;
     float power;
     std::memcpy(&power, &exponent, sizeof(power));
     return p * power;
@@ -73,79 +74,113 @@ float max_of(const float * x, size_t n) {
     return result;
 }
 
-double exp_and_sum(const float * x, size_t n, float scale, float shift, float * out) {
-    double total = 0;
-    const size_t chunk = 4096; // single-precision partial sums stay short
-    for (size_t begin = 0; begin < n; begin += chunk) {
-        const size_t end = std::min(n, begin + chunk);
-        float partial[lanes] = { 0 };
-        size_t i = begin;
-        for (; i + lanes <= end; i += lanes) {
-            for (size_t j = 0; j < lanes; ++j) {
-                const float e = exp_nonpositive(x[i + j] * scale - shift);
-                out[i + j] = e;
-                partial[j] += e;
-            }
+double exp_and_sum(const float * x, size_t n, float shift, float * __restrict out) {
+    float partial[lanes] = { 0 };
+    size_t i = 0;
+    for (; i + lanes <= n; i += lanes) {
+        for (size_t j = 0; j < lanes; ++j) {
+            const float e = exp_nonpositive(x[i + j] - shift);
+            out[i + j] = e;
+            partial[j] += e;
         }
-        for (; i < end; ++i) {
-            out[i] = exp_nonpositive(x[i] * scale - shift);
-            partial[0] += out[i];
-        }
-        total += std::accumulate(partial, partial + lanes, 0.0);
     }
-    return total;
+    for (; i < n; ++i) {
+        out[i] = exp_nonpositive(x[i] - shift);
+        partial[0] += out[i];
+    }
+    return std::accumulate(partial, partial + lanes, 0.0);
 }
 
-double log_sum_exp(const float * x, size_t n, float * scratch) {
-    const float peak = max_of(x, n);
-    return peak + std::log(exp_and_sum(x, n, 1.0f, peak, scratch));
+// Each chunk is looked at twice while it is at hand; what was summed before is put in units of a new peak.
+void weigh(const float * x, size_t n, row_mass & mass) {
+    const float nothing = -std::numeric_limits<float>::infinity();
+    mass.peak = nothing;
+    mass.chunks.clear();
+    float weights[mass_chunk];
+    for (size_t begin = 0; begin < n; begin += mass_chunk) {
+        const size_t size = std::min(mass_chunk, n - begin);
+        const float peak = max_of(x + begin, size);
+        if (peak > mass.peak) {
+            const double unit = std::exp(double(mass.peak) - peak);
+            for (double & chunk : mass.chunks) {
+                chunk *= unit;
+            }
+            mass.peak = peak;
+        }
+        mass.chunks.push_back(exp_and_sum(x + begin, size, mass.peak > nothing ? mass.peak : 0, weights));
+    }
+    mass.sum = std::accumulate(mass.chunks.begin(), mass.chunks.end(), 0.0);
+}
+
+double log_sum_exp(const float * x, size_t n) {
+    row_mass mass;
+    weigh(x, n, mass);
+    return mass.peak + std::log(mass.sum);
 }
 
 size_t argmax(const float * x, size_t n) {
     return std::max_element(x, x + n) - x;
 }
 
-double exp_and_sums(const float * x, size_t n, float shift, float * out, std::vector<double> & chunks) {
-    chunks.resize((n + sum_chunk - 1) / sum_chunk);
-    double total = 0;
-    for (size_t begin = 0, chunk = 0; begin < n; begin += sum_chunk, ++chunk) {
-        chunks[chunk] = exp_and_sum(x + begin, std::min(sum_chunk, n - begin), 1.0f, shift, out + begin);
-        total += chunks[chunk];
+namespace {
+
+// of `lanes` values
+bool any_reaches(const float * x, float least) {
+    int reaching = 0;
+    for (size_t j = 0; j < lanes; ++j) {
+        reaching |= x[j] >= least;
     }
-    return total;
+    return reaching != 0;
 }
 
-// The k-th largest of the blocks' maxima is no larger than the k-th largest value: only the blocks that reach it are looked into.
+}
+
+// The k-th largest of the maxima of some sets is no larger than the k-th largest value. The sets are the lanes of stretches of the row.
 void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best) {
     k = std::min(k, n);
     best.clear();
     if (k == 0) {
         return;
     }
-    const size_t block = std::max({ n / (8 * k), n / most_blocks, size_t(1) }) / lanes * lanes + lanes;
-    const size_t n_blocks = (n + block - 1) / block;
-    float maxima[most_blocks];
-    for (size_t b = 0; b < n_blocks; ++b) {
-        maxima[b] = max_of(x + b * block, std::min(block, n - b * block));
+    const float  nothing = -std::numeric_limits<float>::infinity();
+    const size_t stretch = lanes * std::max({ n / (4 * k), n / (most_sets - lanes), size_t(1) });
+    float  maxima[most_sets];
+    size_t n_sets = 0;
+    for (size_t begin = 0; begin < n; begin += stretch, n_sets += lanes) {
+        const size_t end = std::min(n, begin + stretch);
+        float largest[lanes];
+        std::fill(largest, largest + lanes, nothing);
+        size_t i = begin;
+        for (; i + lanes <= end; i += lanes) {
+            for (size_t j = 0; j < lanes; ++j) {
+                largest[j] = x[i + j] > largest[j] ? x[i + j] : largest[j];
+            }
+        }
+        for (size_t j = 0; i + j < end; ++j) {
+            largest[j] = std::max(largest[j], x[i + j]);
+        }
+        std::copy(largest, largest + lanes, maxima + n_sets);
     }
-    float least = -std::numeric_limits<float>::infinity();
-    if (n_blocks >= k) {
-        float ordered[most_blocks];
-        std::copy(maxima, maxima + n_blocks, ordered);
-        std::nth_element(ordered, ordered + k - 1, ordered + n_blocks, std::greater<float>());
-        least = ordered[k - 1];
+    float least = nothing;
+    if (n_sets >= k) {
+        std::nth_element(maxima, maxima + k - 1, maxima + n_sets, std::greater<float>());
+        least = maxima[k - 1];
     }
     best.reserve(2 * k);
-    for (size_t b = 0; b < n_blocks; ++b) {
-        if (maxima[b] < least) {
-            continue;
-        }
-        for (size_t i = b * block; i < std::min(n, (b + 1) * block); ++i) {
+    const auto take = [&](size_t begin, size_t end) {
+        for (size_t i = begin; i < end; ++i) {
             if (x[i] >= least) {
                 best.push_back(int32_t(i));
             }
         }
+    };
+    size_t i = 0;
+    for (; i + lanes <= n; i += lanes) {
+        if (any_reaches(x + i, least)) {
+            take(i, i + lanes);
+        }
     }
+    take(i, n);
     const auto larger = [x](int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; };
     if (best.size() > k) {
         std::nth_element(best.begin(), best.begin() + std::ptrdiff_t(k) - 1, best.end(), larger);
@@ -163,22 +198,6 @@ size_t draw(const float * weights, size_t n, double total, double u) {
         }
     }
     return argmax(weights, n); // rounding left a sliver at the end
-}
-
-size_t draw_chunked(const float * weights, size_t n, const std::vector<double> & chunks, double mass) {
-    for (size_t begin = 0, chunk = 0; begin < n; begin += sum_chunk, ++chunk) {
-        if (mass >= chunks[chunk]) {
-            mass -= chunks[chunk];
-            continue;
-        }
-        for (size_t i = begin; i < std::min(n, begin + sum_chunk); ++i) {
-            mass -= weights[i];
-            if (mass < 0) {
-                return i;
-            }
-        }
-    }
-    return argmax(weights, n);
 }
 
 }

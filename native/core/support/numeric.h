@@ -18,18 +18,24 @@ inline double cross_entropy(double log_odds, double label) {
 
 float max_of(const float * x, size_t n);
 
-// out[i] = exp(x[i] * scale - shift); returns the sum. `out` may be `x`.
-double exp_and_sum(const float * x, size_t n, float scale, float shift, float * out);
+const size_t mass_chunk = 1024; // sums in single precision stay short
 
-const size_t sum_chunk = 256;
+// out[i] = exp(x[i] - shift); returns the sum. Of mass_chunk numbers at most.
+double exp_and_sum(const float * x, size_t n, float shift, float * out);
 
-// out[i] = exp(x[i] - shift), with the sum over each sum_chunk of them; returns the whole sum.
-double exp_and_sums(const float * x, size_t n, float shift, float * out, std::vector<double> & chunks);
+// what the exponentials of a row add up to, in units of the largest
+struct row_mass {
+    float               peak; // largest value
+    double              sum;
+    std::vector<double> chunks; // the sums of each mass_chunk
+};
+
+void weigh(const float * x, size_t n, row_mass & mass);
 
 double sum_of(const float * x, size_t n);
 
 // log sum exp(x[i])
-double log_sum_exp(const float * x, size_t n, float * scratch);
+double log_sum_exp(const float * x, size_t n);
 
 // index of the largest value; the first one on ties
 size_t argmax(const float * x, size_t n);
@@ -39,8 +45,5 @@ void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best);
 
 // index i drawn with probability weights[i] / total, for u in [0, 1)
 size_t draw(const float * weights, size_t n, double total, double u);
-
-// the index behind `mass` in the running sum of the weights, whose sums over each sum_chunk are known
-size_t draw_chunked(const float * weights, size_t n, const std::vector<double> & chunks, double mass);
 
 }
