@@ -317,17 +317,18 @@ void turn::list_scattered(int64_t at, int query, int n_seen) {
 // Keys become the columns of own.tile; those behind them hold what was there.
 void turn::put_keys(const int64_t * cells, int n_cells, int width) {
     const int n_quads = key_size / 4;
+    uint64_t * const quads = own.quads.data();
+    ggml_fp16_t * const tile = own.half_tile.data();
     for (int c = 0; c < n_cells; c += 4) {
         const auto row = [&](int i) { return halves(keys, cells[std::min(c + i, n_cells - 1)], key_head); };
-        transpose_quads(row(0), row(1), row(2), row(3), own.quads.data(), n_quads);
-        ggml_fp16_t * column = own.half_tile.data() + c;
+        transpose_quads(row(0), row(1), row(2), row(3), quads, n_quads);
         for (int quad = 0; quad < n_quads; ++quad) {
             for (int i = 0; i < 4; ++i) {
-                std::memcpy(column + (quad * 4 + i) * width, &own.quads[size_t(i * n_quads + quad)], sizeof(uint64_t));
+                std::memcpy(tile + (quad * 4 + i) * width + c, &quads[i * n_quads + quad], sizeof(uint64_t));
             }
         }
     }
-    ggml_cpu_fp16_to_fp32(own.half_tile.data(), own.tile.data, key_size * width);
+    ggml_cpu_fp16_to_fp32(tile, own.tile.data, key_size * width);
 }
 
 // False, and `instead` in its place, where the value has overflowed.
