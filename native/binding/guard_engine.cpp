@@ -215,7 +215,7 @@ std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt) 
     return tokens;
 }
 
-generation_result guard_engine::generate(const generation_request & request, const ask_function & ask,
+generation_result guard_engine::generate(const generation_request & request, std::unique_ptr<lane> ahead, const ask_function & ask,
                                          const cancel_flag & cancel, const commit_function & commit) {
     cancel.check();
     const std::vector<token_id> prompt = prompt_tokens(request.prompt);
@@ -235,7 +235,7 @@ generation_result guard_engine::generate(const generation_request & request, con
         strength = steer(prompt, request.available_bytes, cancel);
         shared->forget(); // it was read with another strength
     }
-    const std::unique_ptr<lane> own = shared->open();
+    const std::unique_ptr<lane> own = ahead ? std::move(ahead) : shared->open();
     const ask_function ask_away = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
         own->leave();
         std::vector<double> answer = ask(kind, index, texts);
@@ -335,7 +335,6 @@ std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & 
     const std::vector<token_id> nothing_known;
     own->reserve({ 1, int64_t(prompt.size() + tokens.size()) }, nothing_known, cancel);
     const size_t n_vocab = size_t(steps->n_vocab());
-    std::vector<float> scratch(n_vocab);
     std::vector<double> result;
     std::vector<token_id> behind = prompt;
     behind.insert(behind.end(), tokens.begin(), tokens.end());
@@ -347,7 +346,7 @@ std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & 
         }
         own->step({ item }, {}, [&](const output_row & row) {
             const float * logits = own->logits(row);
-            result.push_back(logits[behind[t + 1]] - log_sum_exp(logits, n_vocab, scratch.data()));
+            result.push_back(logits[behind[t + 1]] - log_sum_exp(logits, n_vocab));
         }, cancel);
     }
     return result;

@@ -126,7 +126,7 @@ class guard_engine {
     guard_info info() const;
 
     // From any thread where the guard shares; otherwise, as everything else, from the thread that made it.
-    generation_result generate(const generation_request & request, const ask_function & ask, const cancel_flag & cancel,
+    generation_result generate(const generation_request & request, std::unique_ptr<lane> ahead, const ask_function & ask, const cancel_flag & cancel,
                                const commit_function & commit);
 
     // The tokens of each prompt.

@@ -120,7 +120,9 @@ void worker::start_helpers() {
         const std::shared_ptr<job> j = queue.front();
         try {
             helpers.emplace_back([this, j] {
+                { const std::lock_guard<std::mutex> until_its_lane_is_open(news.lock); }
                 run_job(*j);
+                j->lane_ahead.reset();
                 const std::lock_guard<std::mutex> guard(news.lock);
                 finished_helpers.push_back(std::this_thread::get_id());
                 news.changed.notify_all();
@@ -128,6 +130,7 @@ void worker::start_helpers() {
         } catch (const std::system_error &) {
             return; // no thread to be had: it waits for its turn
         }
+        j->lane_ahead = engine->lanes().open_ahead();
         queue.pop_front();
     }
 }
@@ -214,7 +217,7 @@ void worker::generate(uint32_t id, generation_request request) {
         const auto on_ask = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
             return ask(j, kind, index, texts);
         };
-        auto result = std::make_shared<generation_result>(engine->generate(*shared, on_ask, j.cancel, on_commit));
+        auto result = std::make_shared<generation_result>(engine->generate(*shared, std::move(j.lane_ahead), on_ask, j.cancel, on_commit));
         send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
     }, /*is_generation =*/true);
 }

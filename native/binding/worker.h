@@ -29,6 +29,7 @@ struct job {
     bool        is_generation = false;
     cancel_flag cancel;
     std::function<void(job &)> work;
+    std::unique_ptr<lane>      lane_ahead; // of a generation that begins beside others
 
     // the answer to a question to a JavaScript function; under the worker's lock
     std::condition_variable answered;

@@ -15,8 +15,12 @@ const cancel_flag never;
 }
 
 std::unique_ptr<lane> shared_decoder::open() {
-    auto data = std::make_shared<lane_data>();
     const std::lock_guard<std::mutex> guard(news.lock);
+    return open_ahead();
+}
+
+std::unique_ptr<lane> shared_decoder::open_ahead() {
+    auto data = std::make_shared<lane_data>();
     lanes.push_back(data);
     return std::make_unique<lane>(*this, data);
 }
@@ -34,7 +38,9 @@ void shared_decoder::request(const std::shared_ptr<lane_data> & l, lane_state st
         guard.unlock();
         serve(is_served);
     } else {
-        news.changed.notify_all();
+        if (is_ready()) {
+            news.changed.notify_all();
+        }
         l->served.wait(guard, is_served);
     }
     if (l->failure) {
@@ -135,8 +141,12 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
         l->state = LANE_COMPUTING;
         l->n_judged = real.n_judged();
         l->n_cells = size.n_cells;
+    }
+    guard.unlock(); // so that nobody wakes up to wait for the lock
+    for (const auto & l : served) {
         l->served.notify_all();
     }
+    guard.lock();
     ready.clear();
     served.clear();
 }

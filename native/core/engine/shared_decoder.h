@@ -24,6 +24,9 @@ class shared_decoder {
 
     std::unique_ptr<lane> open();
 
+    // Under the lock: for work that is about to begin, which the others wait for.
+    std::unique_ptr<lane> open_ahead();
+
     // Owner's thread: serves the lanes until `done`, which is asked under the lock.
     void serve(const std::function<bool()> & done);
 
