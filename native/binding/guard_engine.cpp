@@ -12,6 +12,8 @@ namespace ig {
 
 namespace {
 
+const size_t soon_tokenized = 1 << 16; // bytes of a prompt, during which others may wait
+
 // The functions that the generation of this thread asks.
 thread_local const ask_function * current_ask = nullptr;
 
@@ -218,6 +220,9 @@ std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt) 
 generation_result guard_engine::generate(const generation_request & request, std::unique_ptr<lane> ahead, const ask_function & ask,
                                          const cancel_flag & cancel, const commit_function & commit) {
     cancel.check();
+    if (request.prompt.text.size() > soon_tokenized) {
+        ahead.reset();
+    }
     const std::vector<token_id> prompt = prompt_tokens(request.prompt);
     search_options options = request.search;
     options.max_tokens = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));

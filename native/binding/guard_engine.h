@@ -125,7 +125,8 @@ class guard_engine {
 
     guard_info info() const;
 
-    // From any thread where the guard shares; otherwise, as everything else, from the thread that made it.
+    // From any thread where the guard shares; otherwise, as everything else, from the thread that made it. `ahead`: a lane that was
+    // opened for it, or null.
     generation_result generate(const generation_request & request, std::unique_ptr<lane> ahead, const ask_function & ask, const cancel_flag & cancel,
                                const commit_function & commit);
 

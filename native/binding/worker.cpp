@@ -130,8 +130,8 @@ void worker::start_helpers() {
         } catch (const std::system_error &) {
             return; // no thread to be had: it waits for its turn
         }
-        j->lane_ahead = engine->lanes().open_ahead();
         queue.pop_front();
+        j->lane_ahead = engine->lanes().open_ahead();
     }
 }
 

@@ -1,4 +1,4 @@
-// For test/attention-kernel.test.ts: attend(shape, queries, keys, values, mask) runs ggml's attention on the CPU and
+// attend(shape, queries, keys, values, mask) runs ggml's attention on the CPU and
 // returns [query, head, value size]. Queries are [head, query, key size], keys and values [cell, key head, size] as llama.cpp keeps them,
 // the mask is [query, cell]; keys, values and mask become half precision. In the graph an attention with another mask comes first, as of
 // a layer with a sliding window. Takes what the test gives on trust.

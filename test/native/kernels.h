@@ -1,4 +1,4 @@
-// What the tests' own addon runs of ggml by itself.
+// What an addon of its own runs by itself for test/kernels.test.ts.
 #pragma once
 
 #include <napi.h>

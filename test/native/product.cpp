@@ -1,4 +1,4 @@
-// For test/product-kernel.test.ts: multiply(shape, weights, inputs) runs ggml's product of a q8_0 matrix on the CPU, as
+// multiply(shape, weights, inputs) runs ggml's product of a q8_0 matrix on the CPU, as
 // llama.cpp would place the weights, and returns { output: [input, row], weights: as they are rounded, buffer: where they lie }. Weights are
 // [row, column], inputs [input, column] or, `apart`, with unused numbers between them. Takes what the test gives on trust.
 #include "kernels.h"

@@ -1,12 +1,14 @@
 #include "search/token_sampler.h"
 
 #include <cmath>
+#include <numeric>
 
 namespace ig {
 
 namespace {
 
 const size_t nucleus_guess = 512; // a nucleus of top-p rarely holds more tokens
+const double least_left = 1e-3; // of a chunk's mass: a smaller difference is weighed, not what rounding has left of it
 const double mass_error = 1e-5; // at most, relative, of what a device's floats say of the mass of a whole row
 
 bool truncates(const sampling_options & options) { return options.top_k > 0 || options.top_p < 1 || options.min_p > 0; }
@@ -187,21 +189,22 @@ void token_sampler::know_rest() {
         weigh(scaled_row, source->n_vocab, mass);
     }
     rest_chunks = mass.chunks;
+    float chunk_weights[mass_chunk];
     if (options.min_p > 0) {
-        float weights[mass_chunk];
         for (size_t chunk = 0; chunk < rest_chunks.size(); ++chunk) {
-            rest_chunks[chunk] = weigh_rest(chunk, weights);
+            rest_chunks[chunk] = weigh_rest(chunk, chunk_weights);
         }
     } else {
         for (size_t i = 0; i < tokens.size(); ++i) {
             rest_chunks[tokens[i] / mass_chunk] -= weights[i];
         }
+        for (size_t chunk = 0; chunk < rest_chunks.size(); ++chunk) {
+            if (rest_chunks[chunk] < least_left * mass.chunks[chunk]) {
+                rest_chunks[chunk] = weigh_rest(chunk, chunk_weights);
+            }
+        }
     }
-    rest_mass = 0;
-    for (double & chunk : rest_chunks) {
-        chunk = std::max(0.0, chunk); // where rounding left less than nothing
-        rest_mass += chunk;
-    }
+    rest_mass = std::accumulate(rest_chunks.begin(), rest_chunks.end(), 0.0);
     rest_known = true;
 }
 

@@ -143,7 +143,7 @@ void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best) {
         return;
     }
     const float  nothing = -std::numeric_limits<float>::infinity();
-    const size_t stretch = lanes * std::max({ n / (4 * k), n / (most_sets - lanes), size_t(1) });
+    const size_t stretch = lanes * std::max(n / (4 * k), n / most_sets + 1); // most_sets are enough
     float  maxima[most_sets];
     size_t n_sets = 0;
     for (size_t begin = 0; begin < n; begin += stretch, n_sets += lanes) {
