@@ -16,9 +16,7 @@ std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t
         const size_t n = std::min(mass_chunk, n_vocab - begin);
         float weights[mass_chunk];
         sum += exp_and_sum(logits + begin, n, top, weights);
-        for (size_t i = 0; i < n; ++i) {
-            sum_of_logits += weights[i] * std::max(least_log_p, double(logits[begin + i]) - top);
-        }
+        sum_of_logits += weighted_sum(weights, logits + begin, n, top, float(least_log_p));
     }
     const double total = top + std::log(sum);
     std::vector<float> summary;

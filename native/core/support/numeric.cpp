@@ -91,6 +91,24 @@ double exp_and_sum(const float * x, size_t n, float shift, float * __restrict ou
     return std::accumulate(partial, partial + lanes, 0.0);
 }
 
+double weighted_sum(const float * weights, const float * x, size_t n, float shift, float least) {
+    float partial[lanes] = { 0 };
+    const auto term = [&](size_t i) {
+        const float below = x[i] - shift;
+        return weights[i] * (below < least ? least : below);
+    };
+    size_t i = 0;
+    for (; i + lanes <= n; i += lanes) {
+        for (size_t j = 0; j < lanes; ++j) {
+            partial[j] += term(i + j);
+        }
+    }
+    for (; i < n; ++i) {
+        partial[0] += term(i);
+    }
+    return std::accumulate(partial, partial + lanes, 0.0);
+}
+
 // Each chunk is looked at twice while it is at hand; what was summed before is put in units of a new peak.
 void weigh(const float * x, size_t n, row_mass & mass) {
     const float nothing = -std::numeric_limits<float>::infinity();

@@ -23,6 +23,9 @@ const size_t mass_chunk = 1024; // sums in single precision stay short
 // out[i] = exp(x[i] - shift); returns the sum. Of mass_chunk numbers at most.
 double exp_and_sum(const float * x, size_t n, float shift, float * out);
 
+// sum of weights[i] * max(x[i] - shift, least). Of mass_chunk numbers at most.
+double weighted_sum(const float * weights, const float * x, size_t n, float shift, float least);
+
 // what the exponentials of a row add up to, in units of the largest
 struct row_mass {
     float               peak; // largest value
