@@ -3,7 +3,8 @@
 #include "ggml-cpu.h"
 #include "support/numeric.h"
 
-#include <cstring>
+#include <algorithm>
+#include <vector>
 
 namespace {
 
@@ -13,7 +14,7 @@ Napi::Value top_k(const Napi::CallbackInfo & info) {
     std::vector<int32_t> best;
     ig::top_k(row.Data(), row.ElementLength(), size_t(info[1].As<Napi::Number>().Int64Value()), best);
     Napi::Int32Array result = Napi::Int32Array::New(info.Env(), best.size());
-    std::memcpy(result.Data(), best.data(), best.size() * sizeof(int32_t));
+    std::copy(best.begin(), best.end(), result.Data());
     return result;
 }
 
