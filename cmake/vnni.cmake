@@ -3,9 +3,5 @@ function(amend_ggml_vnni)
   # where ggml asks for AMX's buffer type
   set_property(SOURCE "${LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ggml-cpu.cpp" TARGET_DIRECTORY ggml-cpu APPEND PROPERTY COMPILE_DEFINITIONS
     __AMX_INT8__ ggml_backend_amx_buffer_type=ggml_backend_vnni_buffer_type)
-  set(amendment "${CMAKE_CURRENT_SOURCE_DIR}/native/ggml/vnni_q8_0.cpp")
-  target_sources(ggml-cpu PRIVATE "${amendment}")
-  if(INFERENCEGUARD_SANITIZE)
-    set_property(SOURCE "${amendment}" TARGET_DIRECTORY ggml-cpu APPEND PROPERTY COMPILE_OPTIONS ${INFERENCEGUARD_SANITIZERS})
-  endif()
+  add_to_ggml(vnni_q8_0.cpp)
 endfunction()
