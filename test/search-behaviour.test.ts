@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type GenerateOptions, InferenceGuard, type LoadOptions, type TabularModel } from "../lib/index.js";
-import { logProbabilities, problems } from "./tabular.js";
+import { constrainedOptimum, logProbabilities, problems } from "./tabular.js";
 
 /** A model over letters whose next-token probabilities are given as a table. */
 function letters(table: Record<string, Record<string, number>>, extra: Partial<TabularModel> = {}): TabularModel & { ends: number[] } {
@@ -74,7 +74,7 @@ describe("steering", () => {
 	test("retries with a diversity penalty find what plain retries miss", async () => {
 		const model = letters({ a: { a: 1e-4, b: 1, c: 1e-4 }, b: {}, c: {} });
 		const load = { model, cost: costOf(model, { b: 1 }), budget: 0 };
-		const options = { prompt, maxTokens: 1, candidates: 8, seed: 3, maxGeneratedTokens: 24 };
+		const options = { prompt, maxTokens: 1, candidates: 8, blockLength: 1, startCandidates: 8, seed: 3, maxGeneratedTokens: 48 };
 		expect((await generate(load, { ...options, diversityPenalty: 0 })).outcome).toBe("refused");
 		const steered = await generate(load, { ...options, diversityPenalty: 2 });
 		expect(steered.outcome).toBe("steered");
@@ -94,20 +94,51 @@ describe("steering", () => {
 		expect(reply.outcome).toBe("steered");
 	});
 
-	test("where nothing but the most probable response can come, it is refused without trying it again", async () => {
-		const model = letters({ a: { b: 0.9, a: 0.1 }, b: { a: 0.9, b: 0.1 } });
-		const load = { model, cost: costOf(model, { b: 1 }), budget: 0 };
-		const { outcome, usage } = await generate(load, {
-			prompt,
-			temperature: 0,
-			candidates: 1,
-			beams: 1,
-			retries: 2,
-			maxTokens: 8,
-			maxGeneratedTokens: 10_000,
+	test("at temperature 0, and with top-k 1, candidates begin with different tokens, the most probable first", async () => {
+		const model = letters({ a: { b: 0.5, c: 0.3, d: 0.2 }, b: { b: 1 }, c: { c: 1 }, d: { d: 1 } });
+		for (const sampling of [{ temperature: 0 }, { topK: 1 }]) {
+			const { trace = [] } = await generate(
+				{ model, cost: costOf(model, {}) },
+				{ prompt, maxTokens: 2, blockLength: 2, candidates: 3, startCandidates: 3, beams: 1, seed: 1, trace: true, ...sampling },
+			);
+			expect(trace.map(({ text }) => text)).toEqual(["bb", "cc", "dd"]);
+		}
+	});
+
+	test("at temperature 0 every response is within reach where blocks are single tokens, and none is tried twice", async () => {
+		const greedy = fc.record({
+			candidates: fc.integer({ min: 1, max: 4 }),
+			blockLength: fc.constant(1),
+			retries: fc.integer({ min: 0, max: 2 }),
 		});
-		expect(outcome).toBe("refused");
-		expect(usage.generatedTokens).toBeLessThanOrEqual(3 * 8); // the rounds of one block
+		await fc.assert(
+			fc.asyncProperty(problems({ maxVocabulary: 3, maxLength: 3 }), greedy, async (problem, search) => {
+				const { model, tokenCosts, budget, discount, maxTokens } = problem;
+				await using guard = await InferenceGuard.load({ model, cost: { tokenCosts }, budget, discount });
+				const reply = await guard.generate({ prompt, maxTokens, temperature: 0, trace: true, ...search, maxGeneratedTokens: 10_000 });
+				expect(reply.outcome === "refused").toBe(constrainedOptimum(problem) === undefined);
+				const paths = (reply.trace ?? []).map(({ parent, text, z }) => JSON.stringify([parent, text, z.length]));
+				expect(new Set(paths).size).toBe(paths.length);
+			}),
+			{ numRuns: 200 },
+		);
+	});
+
+	test("where draws repeat themselves, candidates to come begin with other tokens", async () => {
+		const model = letters({ a: { b: 1, c: 1e-12 }, b: { b: 1 }, c: { c: 1 } });
+		const load = { model, cost: costOf(model, { b: 1 }), budget: 0 };
+		const reply = await generate(load, { prompt, maxTokens: 8, candidates: 8, diversityPenalty: 0, retries: 0, seed: 1 });
+		expect(reply).toMatchObject({ text: "cccccccc", outcome: "steered" });
+	});
+
+	test("the diversity penalty works at any temperature", async () => {
+		const model = letters({ a: { b: 0.6, a: 0.4 }, b: { b: 0.9, a: 0.1 } });
+		const load = { model, cost: costOf(model, { b: 1 }), budget: 0 };
+		for (const temperature of [0.01, 0.1, 1]) {
+			const options = { prompt, maxTokens: 2, blockLength: 2, candidates: 2, startCandidates: 2, maxBacktracks: 0, seed: 1 };
+			const reply = await generate(load, { ...options, temperature, retries: 4, diversityPenalty: 2 });
+			expect(reply).toMatchObject({ text: "aa", outcome: "steered" });
+		}
 	});
 
 	test("the exact critic avoids the dead end without backtracking", async () => {
@@ -200,24 +231,38 @@ describe("steering", () => {
 		expect(await sampled(0.85)).toBe(8);
 	});
 
-	test("a path needs a pSafe of more than 0.5 with a fixed width, of more than 0.3 where a block widens, or of what is asked", async () => {
-		const goesOn = async (pSafe: number, width: GenerateOptions) => {
-			const model = letters({ a: { b: 1 }, b: { b: pSafe, d: 1 - pSafe }, d: { d: 1 } }, { oracle: true });
+	test("where a path has a pSafe above η only such ones go on, otherwise the K with the highest do", async () => {
+		// b ends safe with 0.6, c with 0.2; the model's own value prefers c
+		const model = letters(
+			{ a: { b: 0.1, c: 0.9 }, b: { b: 0.6, d: 0.4 }, c: { c: 0.2, d: 0.8 }, d: { d: 1 } },
+			{ oracle: true },
+		);
+		const goesOn = async (options: Partial<GenerateOptions>) => {
 			const { trace = [] } = await generate(
 				{ model, cost: costOf(model, { d: 1 }), budget: 0 },
-				{ prompt, maxTokens: 2, blockLength: 1, candidates: 4, beams: 1, estimator: "critic", seed: 1, trace: true, ...width },
+				{ prompt, maxTokens: 2, blockLength: 1, candidates: 64, beams: 1, estimator: "critic", seed: 1, trace: true, ...options } as GenerateOptions,
 			);
-			return trace.some(({ position }) => position === 1);
+			const [parent] = trace.filter(({ position }) => position === 1).map(({ parent }) => parent);
+			return trace[parent as number]?.text;
 		};
-		for (const [width, threshold] of [
-			[{ startCandidates: 4 }, 0.5],
-			[{ startCandidates: 1 }, 0.3],
-			[{}, 0.3],
-			[{ strategy: "beamAugmented" }, 0.5],
-			[{ pSafeThreshold: 0.7 }, 0.7],
-		] as [GenerateOptions, number][]) {
-			expect(await goesOn(threshold - 0.05, width)).toBe(false);
-			expect(await goesOn(threshold + 0.05, width)).toBe(true);
+		for (const [options, first] of [
+			[{ startCandidates: 64, pSafeThreshold: 0.1 }, "c"], // both pass; by value
+			[{ startCandidates: 64 }, "b"], // η is 0.5
+			[{ startCandidates: 64, pSafeThreshold: 0.9 }, "b"], // none passes; by pSafe
+			[{ satisfiedPSafe: 0.5 }, "b"], // a block that widens: η is 0.3
+			[{ satisfiedPSafe: 0.1, seed: 2 }, "c"], // what satisfies needs no others beside it
+		] as [Partial<GenerateOptions>, string][]) {
+			expect(await goesOn(options)).toBe(first);
+		}
+	});
+
+	test("a prompt that plain sampling hardly ever answers within budget is answered with the exact critic", async () => {
+		// a budget of 1 is spent by the first letter; each further one is free with 0.15, so that pSafe is below η nearly everywhere
+		const model = letters({ a: { b: 1 }, b: { b: 0.15, c: 0.85 }, c: { b: 0.15, c: 0.85 } }, { oracle: true });
+		const load = { model, cost: costOf(model, { c: 1 }), budget: 0 };
+		for (let seed = 0; seed < 20; seed++) {
+			const options = { prompt, maxTokens: 6, blockLength: 1, candidates: 32, retries: 0, maxBacktracks: 0, seed };
+			expect((await generate(load, { ...options, estimator: "critic" })).text).toBe("bbbbbb");
 		}
 	});
 
@@ -262,7 +307,7 @@ describe("the compute limit", () => {
 		const options = { prompt, candidates: 4, startCandidates: 4, beams: 1, blockLength: 16, maxTokens: 16, seed: 1 };
 		const reply = await generate(load, { ...options, maxGeneratedTokens: 41 });
 		expect(reply.outcome).toBe("refused");
-		expect(reply.usage.generatedTokens).toBe(40); // four at a time, which end at once
+		expect(reply.usage.generatedTokens).toBe(41);
 	});
 
 	test("a truncated reply carries the log-likelihood of what was told", async () => {
@@ -290,7 +335,7 @@ describe("constraints", () => {
 	test("signed costs refill the budget where the floor is lifted and the end decides", async () => {
 		const swing = letters({ a: { b: 1 }, b: { c: 1 }, c: { c: 1 } });
 		const load = { model: swing, cost: costOf(swing, { b: 1, c: -1 }), budget: 0 };
-		const options = { prompt, maxTokens: 2, candidates: 2, maxGeneratedTokens: 40 };
+		const options = { prompt, maxTokens: 2, candidates: 2, maxGeneratedTokens: 6 }; // before draws repeat themselves
 		expect((await generate(load, options)).outcome).toBe("refused");
 		expect((await generate({ ...load, costFloor: null }, options)).outcome).toBe("refused");
 		const settled = await generate({ ...load, costFloor: null, criterion: "terminal" }, options);

@@ -126,17 +126,18 @@ void estimator::judge(std::vector<path> & candidates) {
             cost += state.cost;
         }
         double worth = p.reward;
-        p.promising = p.feasible;
+        p.promising = p.feasible || !options.enforces_budget();
         if (p.finished()) {
             worth *= std::pow(discount, double(p.tokens.size()));
         } else if (options.estimator == ESTIMATOR_LOG_LIKELIHOOD) {
             worth = mean_log_likelihood(p.view());
         } else if (options.asks_critic() && p.has_latent != LATENT_NONE && (p.feasible || !options.enforces_budget())) {
             const critic_note & note = p.notes.back();
-            worth = options.ranks_by_value ? note.value : p.reward;
-            p.promising = p.feasible && note.p_safe - options.uncertainty_penalty * note.p_safe_std > options.p_safe_threshold;
+            const double p_safe = note.p_safe - options.uncertainty_penalty * note.p_safe_std;
+            p.promising = p.promising && (p_safe > options.p_safe_threshold || !options.enforces_budget());
+            worth = !p.promising ? p_safe : options.ranks_by_value ? note.value : p.reward;
         }
-        p.score = objective(options, worth, cost, p.promising);
+        p.score = objective(options, worth, cost, p.feasible);
         if (options.omega && std::isfinite(p.score)) {
             const double before = p.ends.size() >= 2 ? p.ends[p.ends.size() - 2].log_likelihood : 0;
             p.score = p.log_likelihood - before + *options.omega * p.score;

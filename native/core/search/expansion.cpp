@@ -195,24 +195,41 @@ sampled_token expander::draw(const drawing_source & source, size_t thread, rando
     return drawn;
 }
 
+// The most probable tokens that no child has begun with.
+std::vector<sampled_token> expander::most_probable(const path & parent, const drawing_source & source, size_t thread,
+                                                   const token_counts * tried) {
+    token_sampler & sampler = samplers[thread];
+    const row_source proposal = { source.base.n_vocab, {}, [&] { return source.proposal; } };
+    sampler.read(source.proposal == nullptr ? source.base : proposal, tried, options.diversity_penalty);
+    std::vector<sampled_token> best = sampler.best(std::min(source.base.n_vocab, n_firsts + parent.begun.size()));
+    const auto has_begun = [&](const sampled_token & t) { return parent.begun.count(t.token) > 0; };
+    best.erase(std::remove_if(best.begin(), best.end(), has_begun), best.end());
+    if (source.proposal != nullptr) {
+        sampler.read(source.base, nullptr, 0);
+        for (sampled_token & t : best) {
+            t.log_likelihood = sampler.log_likelihood(t.token);
+        }
+    }
+    return best;
+}
+
 void expander::read_end(path & p, const drawing_source & source, size_t thread, const output_row & row,
                         const token_counts * tried, bool for_critic) {
     p.firsts.clear();
-    token_sampler & sampler = samplers[thread];
-    random_stream own = p.random.branch(p.tokens.size());
-    random_stream others = own.branch(1 + p.n_children / n_firsts);
-    const auto random_of = [&](size_t i) -> random_stream & { return i == 0 && p.n_children < n_firsts ? own : others; };
-    if (options.expansion == EXPANSION_TOKEN) {
-        sampler.read(source.base, tried, options.diversity_penalty);
-        p.firsts = sampler.best(n_firsts);
-    } else if (source.proposal != nullptr) {
-        for (size_t i = 0; i < n_firsts; ++i) {
-            p.firsts.push_back(draw(source, thread, random_of(i), tried));
-        }
+    if (begins_with_best(p)) {
+        p.firsts = most_probable(p, source, thread, tried);
+        p.n_used = 0;
     } else {
-        sampler.read(source.base, tried, options.diversity_penalty);
+        token_sampler & sampler = samplers[thread];
+        random_stream own = p.random.branch(p.tokens.size());
+        random_stream others = own.branch(1 + p.page);
+        const auto random_of = [&](size_t i) -> random_stream & { return i == 0 && p.page == 0 ? own : others; };
+        if (source.proposal == nullptr) {
+            sampler.read(source.base, tried, options.diversity_penalty);
+        }
         for (size_t i = 0; i < n_firsts; ++i) {
-            p.firsts.push_back(sampler.draw(random_of(i)));
+            random_stream & random = random_of(i);
+            p.firsts.push_back(source.proposal != nullptr ? draw(source, thread, random, tried) : sampler.draw(random));
         }
     }
     if (!for_critic) {
@@ -228,6 +245,9 @@ void expander::read_end(path & p, const drawing_source & source, size_t thread, 
 
 // Makes the last token of a path one that is still to be decoded.
 void expander::rewind(path & p) {
+    if (p.seq == 0) {
+        p.n_held = n_root_held; // several paths begin with the prompt
+    }
     if (p.seq < 0) {
         p.seq = pool.take();
         models.model.fork(0, p.seq);
@@ -271,42 +291,46 @@ void expander::read_ends(const std::vector<path *> & paths, const token_counts *
     }
 }
 
-// The first tokens of a path's children come from a list of N that is drawn when the path's end is read; what is used up, or was
-// drawn without this round's penalty, is drawn anew.
+// The first tokens of a path's children come from a list of N that is read off the path's end; what is used up, or was drawn
+// with other penalties than this round's, is drawn anew.
 void expander::turn_page(path & parent, size_t share, bool penalised) const {
-    const size_t begun = parent.n_children % n_firsts;
-    const bool   used_up = begun == 0 ? parent.n_children > 0 : begun + share > n_firsts;
-    if (begun > 0 && (used_up || penalised)) {
-        parent.n_children += n_firsts - begun;
+    const bool used_up = parent.n_used + share > n_firsts;
+    if (!used_up && !penalised && !parent.penalised) {
+        return;
     }
-    if (used_up || penalised) {
-        parent.firsts.clear();
-    }
+    parent.page += parent.n_used > 0 ? 1 : 0;
+    parent.n_used = 0;
+    parent.penalised = penalised;
+    parent.firsts.clear();
 }
 
-std::vector<expander::offspring> expander::breed(const std::vector<path *> & beams, size_t n, bool penalised) {
+std::vector<expander::offspring> expander::breed(const expansion & block) {
     std::vector<offspring> all;
-    all.reserve(n);
-    for (size_t i = 0; i < beams.size(); ++i) {
-        path & parent = *beams[i];
-        size_t share = n / beams.size() + (i < n % beams.size() ? 1 : 0);
-        turn_page(parent, share, penalised);
-        if (options.expansion == EXPANSION_TOKEN) {
-            const size_t n_vocab = size_t(models.model.n_vocab());
-            share = std::min(share, n_vocab - std::min(n_vocab, parent.n_children % n_firsts));
+    all.reserve(block.n);
+    const size_t n_parents = block.parents.size();
+    for (size_t i = 0; i < n_parents; ++i) {
+        path & parent = *block.parents[i];
+        size_t share = block.n / n_parents + (i < block.n % n_parents ? 1 : 0);
+        const size_t n_untried = size_t(models.model.n_vocab()) - parent.begun.size();
+        if (!options.is_random()) {
+            share = std::min(share, n_untried);
+        } else if (parent.distinct && n_untried < share) {
+            parent.distinct = false;
+            parent.firsts.clear();
         }
+        turn_page(parent, share, !block.tried.empty());
         for (size_t rank = 0; rank < share; ++rank) {
-            path child(parent, random_stream(options.seed, n_expansions, all.size()));
+            path child(parent, random_stream(options.seed, block.stream, block.first + all.size()));
+            child.plain = parent.plain && parent.begun.empty() && rank == 0;
             child.score = -std::numeric_limits<double>::infinity();
             child.rewarded = false;
-            const size_t n_tokens = child.tokens.size() + size_t(options.block_length);
+            const size_t n_tokens = child.tokens.size() + size_t(block.length);
             child.tokens.reserve(n_tokens);
             child.ends.reserve(n_tokens);
             child.text.reserve(n_tokens * typical_piece);
             all.push_back({ &parent, std::move(child), rank + 1 == share });
         }
     }
-    ++n_expansions;
     return all;
 }
 
@@ -339,16 +363,29 @@ bool expander::fits(const std::vector<path *> & beams, size_t n) const {
     return pool.n_free() >= n + size_t(homeless);
 }
 
-std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, const tried_tokens & tried) {
-    std::vector<offspring> all = breed(beams, n, !tried.empty());
+int32_t expander::affordable(const std::vector<offspring> & all, int32_t wanted, const token_limit & limit) const {
+    const auto is_plain = [](const offspring & o) { return o.child.plain; };
+    const int64_t n_all = int64_t(all.size());
+    const int64_t n_beside = n_all - std::count_if(all.begin(), all.end(), is_plain);
+    const int64_t length = std::min(limit.n / n_all, n_beside > 0 ? limit.n_beside_plain / n_beside : limit.n);
+    if (length < wanted && n_beside > 0 && n_beside < n_all) {
+        return 0; // what plain sampling gives is not cut off for the others
+    }
+    return int32_t(std::min(std::max<int64_t>(0, length), int64_t(wanted)));
+}
+
+std::vector<path> expander::expand(const expansion & block, const token_limit & limit) {
+    cut = false;
+    std::vector<offspring> all = breed(block);
     if (all.empty()) {
         return {};
     }
-    const int32_t wanted = std::min(options.block_length, options.max_tokens - int32_t(beams[0]->tokens.size()));
-    const int64_t affordable = (options.max_generated_tokens - generated) / int64_t(all.size());
-    const int32_t length = int32_t(std::min<int64_t>(wanted, affordable));
+    const std::vector<path *> & beams = block.parents;
+    const tried_tokens & tried = block.tried;
+    const int32_t wanted = std::min(block.length, options.max_tokens - int32_t(beams[0]->tokens.size()));
+    const int32_t length = affordable(all, wanted, limit);
     if (length == 0) {
-        out_of_tokens = true;
+        cut = true;
         return {};
     }
     const bool one_wave = fits(beams, all.size());
@@ -392,7 +429,7 @@ std::vector<path> expander::expand(const std::vector<path *> & beams, size_t n, 
     for (offspring & o : all) {
         const size_t n_parent = o.parent->tokens.size();
         const bool complete = !may_grow(o.child) || o.child.tokens.size() == n_parent + size_t(wanted);
-        out_of_tokens = out_of_tokens || !complete;
+        cut = cut || !complete;
         if (complete || !options.enforces_budget()) {
             candidates.push_back(std::move(o.child));
         } else {
@@ -431,12 +468,14 @@ void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & 
     };
     for (int32_t position = 0; position < length && !live.empty(); ++position) {
         generated += int64_t(live.size());
+        beside_plain += std::count_if(live.begin(), live.end(), [](const offspring * o) { return !o->child.plain; });
         if (position == 0) {
             for (offspring * o : live) {
-                if (o->parent->n_children == 0) {
+                if (o->parent->begun.empty()) {
                     o->child.random = o->parent->random; // as if the parent went on alone
                 }
-                const sampled_token first = o->parent->firsts[o->parent->n_children++ % n_firsts];
+                const sampled_token first = o->parent->firsts.at(o->parent->n_used++);
+                o->parent->begun.insert(first.token);
                 append(o->child, first.token, first.log_likelihood);
                 if (may_grow(o->child)) {
                     place(*o);

@@ -12,6 +12,22 @@ namespace ig {
 
 using tried_tokens = std::vector<token_counts>; // per position of the block
 
+// a block of candidates
+struct expansion {
+    std::vector<path *> parents; // the candidates are spread evenly on top of them
+    size_t              n; // candidates
+    int32_t             length; // of the block
+    const tried_tokens & tried; // what they avoid; empty in the first round
+    uint64_t            stream; // random numbers of candidate i: (stream, first + i)
+    uint64_t            first = 0;
+};
+
+// how many tokens may be sampled
+struct token_limit {
+    int64_t n;
+    int64_t n_beside_plain; // of them by candidates that are not what plain sampling gives
+};
+
 class expander {
   public:
     expander(const search_models & models, const search_options & options, const cancel_flag & cancel,
@@ -20,9 +36,9 @@ class expander {
     // Decodes the prompt but for its last token; the returned path is the empty response.
     path start(const std::vector<token_id> & prompt);
 
-    // n candidates on top of the beams, spread evenly; the block is as long as the token limit allows for all of them, whatever the
-    // waves, and fewer candidates come back where it cuts some. `tried` is empty in the first round.
-    std::vector<path> expand(const std::vector<path *> & beams, size_t n, const tried_tokens & tried);
+    // The candidates of a block, which is as long as the token limit allows for all of them, whatever the waves; fewer come back where
+    // it cuts some.
+    std::vector<path> expand(const expansion & block, const token_limit & limit);
 
     // Takes sequences for a block of so many candidates in all, as far as there are any.
     void take_sequences(size_t width);
@@ -38,15 +54,16 @@ class expander {
     // Appends a token to a response: text, costs, finish.
     void append(response & r, token_id token, double log_likelihood) const;
 
-    bool    exhausted() const { return out_of_tokens; }
+    bool    was_cut() const { return cut; } // the last block, by the token limit
     int64_t n_generated() const { return generated; }
+    int64_t n_beside_plain() const { return beside_plain; } // of them by candidates that are not what plain sampling gives
     int32_t n_reused_tokens() const { return n_reused; } // of the prompt
 
   private:
     struct offspring {
-        path *        parent;
-        path          child;
-        bool          last; // of its siblings
+        path * parent;
+        path   child;
+        bool   last; // of its siblings
     };
 
     // the base model's row, and the logits to draw from where they are not its own
@@ -72,13 +89,13 @@ class expander {
     int32_t                    n_reused = 0;
     size_t                     n_root_held = 0; // tokens that the prompt's sequence holds
     int64_t                    generated = 0;
-    uint64_t                   n_expansions = 0;
-    bool                       out_of_tokens = false;
+    int64_t                    beside_plain = 0;
+    bool                       cut = false;
 
-    std::vector<offspring>                breed(const std::vector<path *> & beams, size_t n, bool penalised);
+    std::vector<offspring>                breed(const expansion & block);
     void                                  turn_page(path & parent, size_t share, bool penalised) const;
     std::vector<std::vector<offspring *>> waves(std::vector<offspring> & all) const;
-
+    int32_t                               affordable(const std::vector<offspring> & all, int32_t wanted, const token_limit & limit) const;
 
     void grow(const std::vector<offspring *> & wave, const tried_tokens & tried, int32_t length);
     void read_ends(const std::vector<path *> & paths, const token_counts * tried, bool for_critic);
@@ -89,10 +106,12 @@ class expander {
     std::vector<float> propose(const std::vector<const path *> & owners, const std::vector<std::vector<float>> & hidden,
                                const std::vector<std::vector<float>> & logits);
     sampled_token draw(const drawing_source & source, size_t thread, random_stream & random, const token_counts * tried);
+    std::vector<sampled_token> most_probable(const path & parent, const drawing_source & source, size_t thread, const token_counts * tried);
     token_id      last_token(const path & p) const { return p.tokens.empty() ? prompt.back() : p.tokens.back(); }
     int32_t       last_position(const path & p) const { return int32_t(prompt.size() + p.tokens.size()) - 1; }
     void          place(offspring & o);
     void          free_sequence(path & p);
+    bool          begins_with_best(const path & parent) const { return parent.distinct || !options.is_random(); }
     bool          may_grow(const path & child) const;
 };
 

@@ -4,86 +4,50 @@
 #include "search/estimator.h"
 #include "search/expansion.h"
 #include "search/frontier.h"
+#include "search/reserves.h"
 #include "search/selection.h"
 #include "support/stopwatch.h"
 
+#include <set>
+#include <utility>
 
 namespace ig {
 
 namespace {
 
-const size_t max_reserves = 1024;
-
-// expansions count from 0
+// blocks of the search count from 0
 const uint64_t selection_stream = std::numeric_limits<uint64_t>::max();
 const uint64_t prefix_stream = std::numeric_limits<uint64_t>::max() - 2;
+const uint64_t restart_stream = std::numeric_limits<uint64_t>::max() - 3;
 
-// candidates that were good enough but not chosen, by depth
-class reserve_store {
-  public:
-    void keep(std::vector<path> paths) {
-        for (path & p : paths) {
-            by_length[p.finished() ? finished_depth : p.tokens.size()].push_back(std::move(p));
-            ++n;
-        }
-        while (n > max_reserves) { // the shallowest go first
-            std::vector<path> & shallowest = by_length.begin()->second;
-            select_top(shallowest, shallowest.size() - 1);
-            --n;
-            drop_if_empty(by_length.begin());
-        }
-    }
+const size_t least_drawn = 4; // candidates of a block before they say that it repeats itself
 
-    // The k best of the deepest block; a finished response comes before any other.
-    std::vector<path> take_deepest(size_t k) {
-        if (by_length.empty()) {
-            return {};
-        }
-        const auto deepest = std::prev(by_length.end());
-        std::vector<path> best = std::move(deepest->second);
-        deepest->second = select_top(best, deepest->first == finished_depth ? 1 : k);
-        n -= best.size();
-        drop_if_empty(deepest);
-        return best;
-    }
-
-    // The best finished one, if there is any.
-    std::vector<path> take_finished() {
-        const bool any = !by_length.empty() && std::prev(by_length.end())->first == finished_depth;
-        return any ? take_deepest(1) : std::vector<path>();
-    }
-
-    void keep_only(const std::vector<token_id> & prefix) {
-        for (auto at = by_length.begin(); at != by_length.end();) {
-            std::vector<path> & paths = at->second;
-            const auto other = [&](const path & p) { return !p.starts_with(prefix); };
-            const auto gone = std::remove_if(paths.begin(), paths.end(), other);
-            n -= paths.end() - gone;
-            paths.erase(gone, paths.end());
-            at = paths.empty() ? by_length.erase(at) : std::next(at);
-        }
-    }
-
-  private:
-    static constexpr size_t finished_depth = std::numeric_limits<size_t>::max();
-
-    std::map<size_t, std::vector<path>> by_length;
-    size_t                              n = 0;
-
-    void drop_if_empty(std::map<size_t, std::vector<path>>::iterator at) {
-        if (at->second.empty()) {
-            by_length.erase(at);
-        }
-    }
+// one block of candidates, round by round
+struct block_rounds {
+    std::vector<path *>             parents;
+    size_t                          n_before; // response tokens before the block
+    int32_t                         round = 0;
+    size_t                          width; // candidates that the round is to have
+    size_t                          n_sampled = 0; // that it has
+    int64_t                         n_tokens = 0; // sampled in all rounds
+    bool                            told_late = true; // nothing but finished candidates was rejected
+    std::vector<path>               accepted;
+    tried_tokens                    tried, failed; // by failed candidates, before this round and so far
+    size_t                          n_drawn = 0; // candidates of all rounds
+    std::set<std::vector<token_id>> known; // that they are
 };
 
+// A search has two hands. The one grows blocks and selects among their candidates; once something failed it at the end or left it
+// nowhere to go, the other samples whole responses from the start, as retrying would, and spends as many tokens as the first one
+// from then on. What plain sampling gives belongs to the second one, as its first response, also while the first one follows it.
 class search_run {
   public:
     search_run(const search_models & models, const search_options & options, const cancel_flag & cancel,
                const commit_function & commit)
         : options(options), models(models), expand(models, options, cancel, result.timings),
           judge(models, options, result.timings), edge(models, options, commit), tree(models.constraints, options.trace),
-          selection_random(options.seed, selection_stream, 0), root(response(), selection_random) {}
+          selection_random(options.seed, selection_stream, 0), root(response(), selection_random),
+          may_restart(options.enforces_budget() && options.expansion == EXPANSION_SAMPLE && options.max_backtracks > 0) {}
 
     search_result run(const std::vector<token_id> & prompt) {
         {
@@ -98,36 +62,43 @@ class search_run {
     }
 
   private:
-    const search_options & options;
-    const search_models &  models;
-    search_result          result;
-    expander               expand;
-    estimator              judge;
-    frontier               edge;
-    reserve_store          reserves;
-    search_trace           tree;
-    random_stream          selection_random;
-    path                   root;
-    std::vector<path>      beams;
-    bool                   steered = false;
-    bool                   answered = false;
+    const search_options &      options;
+    const search_models &       models;
+    search_result               result;
+    expander                    expand;
+    estimator                   judge;
+    frontier                    edge;
+    reserve_store               reserves;
+    search_trace                tree;
+    random_stream               selection_random;
+    path                        root;
+    std::vector<path>           beams;
+    std::vector<path>           ended; // the beams that the search last could not go on from
+    std::optional<block_rounds> block; // under way
+    uint64_t                    n_blocks = 0; // expansions of the search
+    uint64_t                    n_prefixes = 0; // that were gone back to
+    int32_t                     n_doublings = 0; // of how far the next dead end leads back
+    bool                        search_over = false; // the search can do no more
+    bool                        steered = false;
+    bool                        answered = false;
+
+    // of restarts
+    bool                may_restart;
+    bool                in_trouble = false; // restarts keep up with the search from here on
+    int64_t             searched = 0; // tokens of the search, without those that plain sampling gives
+    int64_t             searched_before = 0, restarted_before = 0; // the trouble
+    std::optional<path> restarts_from;
+    uint64_t            n_restarts = 0;
+    std::optional<path> plain; // the beginning of what plain sampling gives, while it is unfinished
+
+    int64_t n_restarted() const { return expand.n_generated() - searched; }
 
     void find_answer(const std::vector<token_id> & prompt) {
         root = expand.start(prompt);
+        root.plain = may_restart;
         beams.push_back(path(root, root.random));
-        while (!answered && !expand.exhausted()) {
-            if (beams.empty() && !backtrack()) {
-                break;
-            }
-            if (all_finished()) {
-                settle();
-                continue;
-            }
-            next_block();
-            if (options.stream && !all_finished()) {
-                edge.advance(beams);
-                reserves.keep_only(edge.committed());
-            }
+        for (bool goes_on = true; !answered && goes_on;) {
+            goes_on = restart_is_due() ? restart() || search_on() : search_on() || restart();
         }
         if (!answered) {
             settle_out_of_compute();
@@ -138,6 +109,28 @@ class search_run {
         }
     }
 
+    // One round of the search. Returns false where it can do no more.
+    bool search_on() {
+        if (search_over) {
+            return false;
+        }
+        if (!block) {
+            if (beams.empty() && !backtrack()) {
+                search_over = true;
+                return false;
+            }
+            if (all_finished()) {
+                settle(beams);
+                ended = std::move(beams);
+                beams.clear();
+                return true;
+            }
+            begin_block();
+        }
+        sample_round();
+        return true;
+    }
+
     bool all_finished() const {
         return std::all_of(beams.begin(), beams.end(), [](const path & beam) { return beam.finished(); });
     }
@@ -145,50 +138,67 @@ class search_run {
     // The empty response is one path, however often it is a beam.
     path * parent_of(path & beam) { return beam.tokens.empty() ? &root : &beam; }
 
-    // Replaces the beams by the best continuations of the next block, or by nothing where there are none.
-    void next_block() {
-        std::vector<path *> growing;
+    void begin_block() {
+        block.emplace();
         for (path & beam : beams) {
             if (!beam.finished()) {
-                growing.push_back(parent_of(beam));
+                block->parents.push_back(parent_of(beam));
             }
         }
-        block_sample sampled = sample_rounds(growing);
-        std::vector<path> & accepted = sampled.accepted;
-        if (accepted.empty() && expand.exhausted() && !options.enforces_budget()) {
-            return; // the beams as they are will be the answer
+        if (in_trouble) {
+            part_from_plain(beams);
         }
-        std::vector<path> spared;
-        for (path & beam : beams) {
-            if (beam.finished()) {
-                accepted.push_back(std::move(beam));
-                continue;
-            }
-            const auto place = std::find(growing.begin(), growing.end(), parent_of(beam)) - growing.begin();
-            expand.release(*growing[size_t(place)]);
-            if (options.enforces_budget() && !beam.tokens.empty() && size_t(place) >= sampled.n_sampled) {
-                spared.push_back(std::move(beam)); // nothing was sampled on top of it
-            }
-        }
-        std::vector<path> rest = select(accepted, n_survivors(sampled.n_sampled));
-        for (path & p : rest) {
-            expand.release(p);
-            tree.prune(p, PRUNE_NOT_SELECTED);
-        }
-        reserves.keep(std::move(spared));
-        reserves.keep(std::move(rest));
-        beams = std::move(accepted);
+        block->n_before = block->parents[0]->tokens.size();
+        block->width = size_t(std::min(options.n_candidates, options.n_start));
     }
 
-    std::vector<path> select(std::vector<path> & candidates, size_t k) {
-        return options.selection == SELECTION_SOFT ? select_soft(candidates, k, options, selection_random)
-                                                   : select_top(candidates, k);
+    // The first round of a block widens from a narrow start as long as it does not satisfy; retries are as wide as can be. One
+    // candidate that may be continued ends the rounds.
+    void sample_round() {
+        block_rounds & b = *block;
+        const size_t widest = size_t(options.n_candidates);
+        const size_t n = b.width - b.n_sampled;
+        ++result.n_rounds;
+        expand.take_sequences(b.width);
+        if (!expand.fits(b.parents, n)) {
+            release(b.accepted);
+        }
+        const int64_t generated_before = expand.n_generated();
+        const int64_t beside_before = expand.n_beside_plain();
+        const int64_t search_limit = may_restart ? options.max_generated_tokens / 2 : options.max_generated_tokens;
+        std::vector<path> candidates = expand.expand({ b.parents, n, options.block_length, b.tried, n_blocks++ },
+                                                     { options.max_generated_tokens - generated_before, search_limit - searched });
+        b.n_tokens += expand.n_generated() - generated_before;
+        searched += expand.n_beside_plain() - beside_before;
+        search_over = expand.was_cut();
+        std::rotate(b.parents.begin(), b.parents.begin() + std::ptrdiff_t(n % b.parents.size()), b.parents.end());
+        b.n_sampled = b.width;
+        leave_repetition(candidates);
+        keep_plain(candidates);
+        sort_out(std::move(candidates), b);
+
+        if (is_done(b)) {
+            end_block();
+        } else if (b.width < widest) {
+            b.width = std::min(widest, b.width * size_t(options.growth));
+        } else {
+            ++b.round;
+            b.n_sampled = 0;
+            b.tried = b.failed;
+        }
     }
 
-    struct block_sample {
-        std::vector<path> accepted;
-        size_t            n_sampled = 0; // candidates of the round
-    };
+    bool is_done(const block_rounds & b) const {
+        const bool is_widest = b.width == size_t(options.n_candidates);
+        if (search_over) {
+            return true;
+        }
+        if (!b.accepted.empty()) {
+            return is_widest || satisfied(b);
+        }
+        const bool costs_a_response = b.told_late && b.n_tokens >= options.max_tokens;
+        return costs_a_response || (is_widest && b.round == options.n_retries);
+    }
 
     // Survivors of so many candidates: the same share whatever the width.
     size_t n_survivors(size_t n_sampled) const {
@@ -197,104 +207,331 @@ class search_run {
 
     // Whether enough candidates need no others beside them: finished ones, and those of which the critic is sure; without a
     // critic those that the cost model accepts.
-    bool satisfied(const block_sample & sampled) const {
+    bool satisfied(const block_rounds & b) const {
         const auto sure = [&](const path & p) {
             const bool judged = options.asks_critic() && !p.finished() && !p.notes.empty();
             return !judged || p.notes.back().p_safe - options.uncertainty_penalty * p.notes.back().p_safe_std >= options.satisfied_p_safe;
         };
-        const std::vector<path> & accepted = sampled.accepted;
-        return size_t(std::count_if(accepted.begin(), accepted.end(), sure)) >= n_survivors(sampled.n_sampled);
+        return size_t(std::count_if(b.accepted.begin(), b.accepted.end(), sure)) >= n_survivors(b.n_sampled);
     }
 
-    // Rounds of candidates until at least one may be continued. The first one widens from a narrow start as long as it does not
-    // satisfy; retries are as wide as can be.
-    block_sample sample_rounds(std::vector<path *> growing) {
-        tried_tokens tried;
-        const size_t widest = size_t(options.n_candidates);
-        const size_t depth = growing[0]->tokens.size();
-        for (int32_t round = 0; round <= options.n_retries && !expand.exhausted(); ++round) {
-            block_sample sampled;
-            tried_tokens failed = tried;
-            size_t width = round == 0 ? std::min(widest, size_t(options.n_start)) : widest;
-            for (;;) {
-                ++result.n_rounds;
-                expand.take_sequences(width);
-                if (!expand.fits(growing, width - sampled.n_sampled)) {
-                    for (path & p : sampled.accepted) {
-                        expand.release(p);
-                    }
-                }
-                std::vector<path> candidates = expand.expand(growing, width - sampled.n_sampled, tried);
-                std::rotate(growing.begin(), growing.begin() + std::ptrdiff_t((width - sampled.n_sampled) % growing.size()), growing.end());
-                sampled.n_sampled = width;
-                sort_out(std::move(candidates), depth, round, sampled.accepted, failed);
-                if (width == widest || expand.exhausted() || satisfied(sampled)) {
-                    break;
-                }
-                width = std::min(widest, width * size_t(options.growth));
-            }
-            if (!sampled.accepted.empty()) {
-                return sampled;
-            }
-            tried = std::move(failed);
+    // Where draws bring nothing but what is known, candidates to come begin with other tokens.
+    void leave_repetition(const std::vector<path> & candidates) {
+        if (!options.enforces_budget()) {
+            return;
         }
-        return { {}, widest };
+        block->n_drawn += candidates.size();
+        const auto is_known = [&](const path & p) { return !block->known.insert(p.tokens).second; };
+        const size_t n_known = size_t(std::count_if(candidates.begin(), candidates.end(), is_known));
+        if (block->n_drawn < least_drawn || n_known < candidates.size()) {
+            return;
+        }
+        for (path * parent : block->parents) {
+            if (!parent->distinct) {
+                parent->distinct = true;
+                parent->firsts.clear();
+            }
+        }
     }
 
-    void sort_out(std::vector<path> candidates, size_t depth, int32_t round, std::vector<path> & accepted, tried_tokens & failed) {
-        judge.judge(candidates);
-        tree.add(candidates, depth, round);
-        for (path & p : candidates) {
-            if (p.score > -std::numeric_limits<double>::infinity()) {
-                accepted.push_back(std::move(p));
-                continue;
+    void keep_plain(const std::vector<path> & candidates) {
+        for (const path & p : candidates) {
+            if (p.plain) {
+                plain.reset();
+                if (!p.finished() && p.feasible) {
+                    plain = path(p, p.random);
+                    plain->plain = true;
+                }
             }
+        }
+    }
+
+    void sort_out(std::vector<path> candidates, block_rounds & b) {
+        const std::vector<path> rejected = judge_and_reject(candidates, b.n_before, b.round);
+        for (const path & p : rejected) {
+            b.told_late = b.told_late && told_at_the_end(p);
+            for (size_t t = b.n_before; t < p.tokens.size(); ++t) {
+                b.failed.resize(std::max(b.failed.size(), t - b.n_before + 1));
+                ++b.failed[t - b.n_before][p.tokens[t]];
+            }
+        }
+        for (path & p : candidates) {
+            if (p.plain && plain) {
+                plain->node = p.node;
+            }
+            b.accepted.push_back(std::move(p));
+        }
+    }
+
+    // Leaves those that may be continued or are an answer, and returns the others.
+    std::vector<path> judge_and_reject(std::vector<path> & candidates, size_t n_before, int32_t round) {
+        judge.judge(candidates);
+        tree.add(candidates, n_before, round);
+        const auto is_accepted = [](const path & p) { return p.score > -std::numeric_limits<double>::infinity(); };
+        const auto first_rejected = std::stable_partition(candidates.begin(), candidates.end(), is_accepted);
+        std::vector<path> rejected(std::make_move_iterator(first_rejected), std::make_move_iterator(candidates.end()));
+        candidates.erase(first_rejected, candidates.end());
+        for (path & p : rejected) {
             steered = true;
             expand.release(p);
-            for (size_t t = depth; t < p.tokens.size(); ++t) {
-                failed.resize(std::max(failed.size(), t - depth + 1));
-                ++failed[t - depth][p.tokens[t]];
+            if (told_at_the_end(p)) {
+                be_in_trouble();
             }
+        }
+        return rejected;
+    }
+
+    // Whether a model of whole texts rejected a response that was finished.
+    bool told_at_the_end(const path & p) const { return p.finished() && p.ends.back().stoppable; }
+
+    // Replaces the beams by the best continuations, or by nothing where there are none.
+    void end_block() {
+        block_rounds b = std::move(*block);
+        block.reset();
+        std::vector<path> & accepted = b.accepted;
+        if (accepted.empty() && search_over && !options.enforces_budget()) {
+            return; // the beams as they are will be the answer
+        }
+        std::vector<path> spared, left;
+        for (path & beam : beams) {
+            if (beam.finished()) {
+                accepted.push_back(std::move(beam));
+                continue;
+            }
+            path & parent = *parent_of(beam);
+            const auto place = size_t(std::find(b.parents.begin(), b.parents.end(), &parent) - b.parents.begin());
+            expand.release(parent);
+            if (!options.is_random()) {
+                keep_for_other_tokens(parent);
+            }
+            const bool was_sampled = beam.tokens.empty() || place < b.n_sampled;
+            (was_sampled || !options.enforces_budget() ? left : spared).push_back(std::move(beam));
+        }
+        std::vector<path> passed_over = pass_over(accepted);
+        std::vector<path> rest = select(accepted, n_survivors(b.n_sampled));
+        for (path & p : rest) {
+            tree.prune(p, PRUNE_NOT_SELECTED);
+        }
+        for (std::vector<path> * reserve : { &spared, &rest, &passed_over }) {
+            keep_in_reserve(std::move(*reserve));
+        }
+        beams = std::move(accepted);
+        if (beams.empty()) {
+            ended = std::move(left);
+        } else if (options.stream && !all_finished()) {
+            commit_what_is_shared();
         }
     }
 
-    // Returns to the best reserve, or to the committed prefix where fresh random numbers can lead elsewhere.
+    // Where nothing is drawn, a path's other tokens come only from that path; they come last.
+    void keep_for_other_tokens(const path & parent) {
+        if (options.enforces_budget() && parent.begun.size() < size_t(models.model.n_vocab())) {
+            path again = parent;
+            again.seq = -1;
+            again.n_held = 0;
+            again.firsts.clear();
+            again.promising = false;
+            again.score = -std::numeric_limits<double>::infinity();
+            reserves.keep({ std::move(again) });
+        }
+    }
+
+    // Where some may well end within budget, the others are not continued.
+    std::vector<path> pass_over(std::vector<path> & accepted) {
+        const auto unlikely = std::stable_partition(accepted.begin(), accepted.end(), [](const path & p) { return p.promising; });
+        std::vector<path> others;
+        if (unlikely == accepted.begin()) {
+            return others;
+        }
+        for (auto p = unlikely; p != accepted.end(); ++p) {
+            steered = true;
+            tree.prune(*p, PRUNE_P_SAFE);
+            others.push_back(std::move(*p));
+        }
+        accepted.erase(unlikely, accepted.end());
+        return others;
+    }
+
+    std::vector<path> select(std::vector<path> & candidates, size_t k) {
+        return options.selection == SELECTION_SOFT ? select_soft(candidates, k, options, selection_random)
+                                                   : select_top(candidates, k);
+    }
+
+    void keep_in_reserve(std::vector<path> paths) {
+        for (path & p : paths) {
+            expand.release(p);
+            p.plain = false;
+        }
+        reserves.keep(std::move(paths));
+    }
+
+    void commit_what_is_shared() {
+        edge.advance(beams);
+        reserves.keep_only(edge.committed());
+        if (plain && !plain->starts_with(edge.committed())) {
+            plain.reset();
+        }
+    }
+
+    // Goes back from a dead end: by one block, by two, by four and so on, to the start at last, and then by one again. Reserves
+    // of that depth go on; without any, the responses that ended get other continuations there.
     bool backtrack() {
         if (result.n_backtracks >= options.max_backtracks) {
             return false;
         }
-        beams = reserves.take_deepest(options.n_beams);
+        be_in_trouble();
+        const size_t n_committed = edge.committed().size();
+        const size_t end = ended.empty() ? n_committed : ended[0].tokens.size();
+        const size_t reach = size_t(options.block_length) << n_doublings;
+        const bool to_start = end <= n_committed + reach;
+        n_doublings = to_start ? 0 : n_doublings + 1;
+        beams = reserves.take_finished();
+        if (beams.empty() && !to_start) {
+            beams = reserves.take(size_t(options.n_beams), end - reach, end - reach + size_t(options.block_length));
+        }
+        if (beams.empty() && options.is_random()) {
+            beams = prefixes(to_start ? n_committed : end - reach);
+        }
+        if (beams.empty()) {
+            beams = reserves.take_longest(size_t(options.n_beams));
+        }
         for (const path & beam : beams) {
             tree.resume(beam);
         }
-        if (beams.empty()) {
-            const bool random = options.expansion == EXPANSION_SAMPLE && options.sampling.temperature > 0;
-            if (!random) {
-                return false;
+        result.n_backtracks += beams.empty() ? 0 : 1;
+        return !beams.empty();
+    }
+
+    // What the responses that ended begin with, each beginning once, to be continued otherwise.
+    std::vector<path> prefixes(size_t n_tokens) {
+        std::vector<path> found;
+        for (const path & p : ended) {
+            const auto same = [&](const path & other) { return p.starts_with(other.tokens); };
+            if (std::none_of(found.begin(), found.end(), same)) {
+                found.push_back(prefix_of(p, n_tokens));
             }
-            path prefix(root, random_stream(options.seed, prefix_stream, uint64_t(result.n_backtracks)));
-            for (size_t t = 0; t < edge.committed().size(); ++t) {
-                expand.append(prefix, edge.committed()[t], edge.log_likelihood(t) - prefix.log_likelihood);
-            }
-            prefix.notes = edge.notes();
-            beams.push_back(std::move(prefix));
         }
+        return found;
+    }
+
+    path prefix_of(const response & r, size_t n_tokens) {
+        path prefix(root, random_stream(options.seed, prefix_stream, n_prefixes++));
+        for (size_t t = 0; t < n_tokens; ++t) {
+            expand.append(prefix, r.tokens[t], r.ends[t].log_likelihood - prefix.log_likelihood);
+        }
+        for (const critic_note & note : r.notes) {
+            if (note.n_tokens <= n_tokens) {
+                prefix.notes.push_back(note);
+            }
+        }
+        prefix.node = tree.ancestor(r, n_tokens);
+        return prefix;
+    }
+
+    // From here on restarts keep up with the search, and what plain sampling gives is theirs alone.
+    void be_in_trouble() {
+        if (in_trouble || !may_restart) {
+            return;
+        }
+        in_trouble = true;
+        searched_before = searched;
+        restarted_before = n_restarted();
+        root.plain = false;
+        part_from_plain(beams);
+        if (block) {
+            part_from_plain(block->accepted);
+        }
+    }
+
+    void part_from_plain(std::vector<path> & paths) {
+        for (path & p : paths) {
+            if (p.plain) {
+                p.plain = false;
+                p.random = random_stream(options.seed, prefix_stream, n_prefixes++);
+                p.firsts.clear();
+            }
+        }
+    }
+
+    bool restart_is_due() const {
+        return in_trouble && searched - searched_before > n_restarted() - restarted_before;
+    }
+
+    // Goes on with what plain sampling gives, or samples whole responses from the start, which nothing judges before they are finished.
+    // Returns false where there is nothing more to sample.
+    bool restart() {
+        const int64_t n_left = options.max_generated_tokens - expand.n_generated();
+        const bool goes_on = may_restart && n_left > 0 && (plain || options.is_random()) && result.n_backtracks < options.max_backtracks;
+        if (!goes_on) {
+            return false;
+        }
+        be_in_trouble();
+        const bool is_plain = plain.has_value();
+        std::optional<path> taken = std::exchange(plain, std::nullopt);
+        path & start = is_plain ? *taken : restart_root();
+        const size_t n_before = start.tokens.size();
+        const int32_t length = options.max_tokens - int32_t(n_before);
+        const int64_t behind = searched - searched_before - (n_restarted() - restarted_before);
+        const int64_t of_page = options.n_candidates - int64_t(start.n_used) % options.n_candidates;
+        const int64_t n_whole = std::min({ (behind + length - 1) / length, n_left / length, int64_t(options.n_beams), of_page });
+        const size_t n = is_plain ? 1 : size_t(std::max<int64_t>(1, n_whole));
+        make_room_for_restarts(n);
+        ++result.n_rounds;
         ++result.n_backtracks;
+        const tried_tokens nothing;
+        std::vector<path> candidates = expand.expand({ { &start }, n, length, nothing, restart_stream, n_restarts }, { n_left, n_left });
+        n_restarts += is_plain ? 0 : n;
+        expand.release(start);
+        judge_and_reject(candidates, n_before, /*round =*/0);
+        settle(candidates);
         return true;
     }
 
-    // All beams are finished: the best that passes the true cost model once more is the answer.
-    void settle() {
-        select(beams, beams.size()); // in order
-        for (path & beam : beams) {
-            if (answered) {
-                tree.prune(beam, PRUNE_NOT_SELECTED);
-            } else {
-                answer_with(beam);
+    // The committed text, or the prompt. Restart i is the same whatever happens between restarts.
+    path & restart_root() {
+        if (!restarts_from || restarts_from->tokens != edge.committed()) {
+            response committed;
+            committed.tokens = edge.committed();
+            for (size_t t = 0; t < committed.tokens.size(); ++t) {
+                committed.ends.push_back({ 0, edge.log_likelihood(t), true });
             }
-            expand.release(beam);
+            committed.notes = edge.notes();
+            restarts_from = prefix_of(committed, committed.tokens.size());
+            restarts_from->random = random_stream(options.seed, restart_stream, std::numeric_limits<uint64_t>::max());
+            restarts_from->seq = committed.tokens.empty() && root.seq == 0 ? 0 : -1;
         }
-        beams.clear();
+        return *restarts_from;
+    }
+
+    // Restarts find room where beams would be.
+    void make_room_for_restarts(size_t n) {
+        expand.take_sequences(size_t(options.n_start));
+        if (block) {
+            release(block->accepted);
+        }
+        const auto holds_some = [](const path & beam) { return beam.seq > 0; };
+        if (n + size_t(std::count_if(beams.begin(), beams.end(), holds_some)) > size_t(options.n_beams)) {
+            release(beams);
+        }
+    }
+
+    void release(std::vector<path> & paths) {
+        for (path & p : paths) {
+            expand.release(p);
+        }
+    }
+
+    // Of finished responses the best that passes the true cost model once more is the answer.
+    void settle(std::vector<path> & finished) {
+        select(finished, finished.size()); // in order
+        for (path & p : finished) {
+            if (answered) {
+                tree.prune(p, PRUNE_NOT_SELECTED);
+            } else {
+                answer_with(p);
+            }
+            expand.release(p);
+        }
     }
 
     void settle_out_of_compute() {
@@ -306,16 +543,12 @@ class search_run {
                 tree.prune(beam, PRUNE_LIMIT);
             }
         }
-        beams = std::move(usable);
         do {
             for (path & p : reserves.take_finished()) {
-                beams.push_back(std::move(p));
+                usable.push_back(std::move(p));
             }
-            if (beams.empty()) {
-                return;
-            }
-            settle();
-        } while (!answered);
+            settle(usable);
+        } while (!answered && !std::exchange(usable, {}).empty());
     }
 
     void answer_with(const path & p) {

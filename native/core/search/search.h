@@ -77,6 +77,7 @@ struct search_options {
     bool widens() const { return n_start < n_candidates; }
     bool enforces_budget() const { return objective == OBJECTIVE_AUGMENTED; }
     bool edits_hidden() const { return ascent.n_steps > 0; }
+    bool is_random() const { return expansion == EXPANSION_SAMPLE && sampling.temperature > 0 && sampling.top_k != 1; }
     bool asks_critic() const { return estimator == ESTIMATOR_CRITIC || estimator == ESTIMATOR_BOTH; }
 };
 

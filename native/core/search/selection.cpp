@@ -8,6 +8,13 @@ namespace ig {
 
 namespace {
 
+// Promising ones come before the others, whose scores are of another kind.
+void sort_by_score(std::vector<path> & candidates) {
+    std::stable_sort(candidates.begin(), candidates.end(), [](const path & a, const path & b) {
+        return a.promising != b.promising ? a.promising : a.score > b.score;
+    });
+}
+
 std::vector<path> keep_first(std::vector<path> & candidates, size_t k) {
     std::vector<path> rest;
     for (size_t i = k; i < candidates.size(); ++i) {
@@ -22,7 +29,7 @@ std::vector<path> keep_first(std::vector<path> & candidates, size_t k) {
 }
 
 std::vector<path> select_top(std::vector<path> & candidates, size_t k) {
-    std::stable_sort(candidates.begin(), candidates.end(), [](const path & a, const path & b) { return a.score > b.score; });
+    sort_by_score(candidates);
     return keep_first(candidates, k);
 }
 
@@ -50,7 +57,7 @@ std::vector<double> soft_weights(const std::vector<double> & scores, const searc
 }
 
 std::vector<path> select_soft(std::vector<path> & candidates, size_t k, const search_options & options, random_stream & random) {
-    std::stable_sort(candidates.begin(), candidates.end(), [](const path & a, const path & b) { return a.score > b.score; });
+    sort_by_score(candidates);
     std::vector<double> scores;
     for (const path & p : candidates) {
         scores.push_back(p.score);

@@ -67,13 +67,14 @@ const float * token_sampler::scale(const token_counts * tried, double penalty) {
         return row;
     }
     const float factor = temperature == 0 ? 1.0f : float(1 / temperature);
+    const double strength = penalty * std::max(1.0f, factor); // below 1 temperature would drown it
     scaled.resize(source->n_vocab);
     for (size_t i = 0; i < scaled.size(); ++i) {
         scaled[i] = row[i] * factor;
     }
     if (tried != nullptr) {
         for (const auto & [token, count] : *tried) {
-            scaled[token] -= float(penalty * count);
+            scaled[token] -= float(strength * count);
         }
     }
     return scaled.data();

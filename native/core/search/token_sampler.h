@@ -22,7 +22,8 @@ struct row_source {
     std::function<const float *()> whole; // [n_vocab]
 };
 
-// Draws from softmax(logits / temperature - penalty * tried), truncated by top-k, then top-p, then min-p.
+// Draws from softmax(logits / temperature - penalty * max(1, 1 / temperature) * tried), truncated by top-k, then top-p, then
+// min-p. At temperature 0 the largest of logits - penalty * tried is drawn.
 class token_sampler {
   public:
     explicit token_sampler(const sampling_options & options) : options(options) {}

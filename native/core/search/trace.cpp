@@ -27,7 +27,7 @@ void search_trace::add(std::vector<path> & candidates, size_t position, int32_t 
         node.score = p.score;
         node.finished = p.finished();
         if (p.score == -std::numeric_limits<double>::infinity()) {
-            node.pruned = p.feasible && !p.promising ? PRUNE_P_SAFE : PRUNE_COST;
+            node.pruned = PRUNE_COST;
         }
         p.node = int32_t(nodes.size());
         nodes.push_back(std::move(node));
@@ -42,6 +42,14 @@ void search_trace::prune(const path & p, prune_reason reason) {
 
 void search_trace::resume(const path & p) {
     prune(p, PRUNE_NONE);
+}
+
+int32_t search_trace::ancestor(const response & r, size_t n_tokens) const {
+    int32_t node = wanted ? r.node : -1;
+    while (node >= 0 && size_t(nodes[node].position) >= n_tokens) {
+        node = nodes[node].parent;
+    }
+    return node;
 }
 
 void search_trace::answer(const path & p) {

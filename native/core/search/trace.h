@@ -9,7 +9,7 @@ namespace ig {
 enum prune_reason {
     PRUNE_NONE,
     PRUNE_COST, // over a budget, or judged to be
-    PRUNE_P_SAFE,
+    PRUNE_P_SAFE, // others were more likely to end within budget
     PRUNE_NOT_SELECTED,
     PRUNE_RECHECK, // the text, judged once more, was not within budget
     PRUNE_LIMIT, // the token limit was reached before it was finished
@@ -42,6 +42,9 @@ class search_trace {
     void prune(const path & p, prune_reason reason);
     void resume(const path & p);
     void answer(const path & p);
+
+    // The node of what the response's first n tokens are.
+    int32_t ancestor(const response & r, size_t n_tokens) const;
 
     std::vector<trace_node> take() { return std::move(nodes); }
 

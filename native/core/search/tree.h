@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <vector>
 
 namespace ig {
@@ -56,7 +57,7 @@ struct response {
     std::vector<critic_note> notes;
 
     bool   feasible = true;
-    bool   promising = true; // feasible, and the critic, where one was asked, thinks it can end within budget
+    bool   promising = true; // where the budget is enforced: feasible, and the critic, where one was asked, thinks it can end within it
     bool   rewarded = false; // the reward was asked for
     double reward = 0;
     double estimated_cost = 0; // of an unfinished text, beyond what was charged
@@ -79,11 +80,18 @@ struct path : response {
     seq_id        seq = -1; // -1: none
     size_t        n_held = 0; // how many tokens the sequence holds, those of the prompt included
     random_stream random; // branches into one per token that is drawn; the first child goes on with it
+    bool          plain = false; // what plain sampling with this seed gives; its first child goes on being that
 
-    std::vector<sampled_token> firsts; // drawn from the output at the last token, N at a time: what its children begin with
-    size_t                     n_children = 0; // that began so
-    latent_kind                has_latent = LATENT_NONE;
-    std::vector<float>         latent; // what the critic reads of that output, or said of it on the device
+    // what its children begin with
+    std::set<token_id>         begun; // tokens that some began with
+    bool                       distinct = false; // children to come begin with the most probable tokens that none has begun with
+    std::vector<sampled_token> firsts; // N at a time, read off the output at the last token; empty: still to be read
+    size_t                     n_used = 0; // of the firsts
+    uint64_t                   page = 0; // which N these are, where they are drawn
+    bool                       penalised = false; // they avoid tokens
+
+    latent_kind        has_latent = LATENT_NONE;
+    std::vector<float> latent; // what the critic reads of that output, or said of it on the device
 
     path(const response & r, const random_stream & random) : response(r), random(random) {}
 };

@@ -1,0 +1,88 @@
+// The guard against retrying: sampling whole responses one after the other until one is within budget.
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { type Candidate, type CostModel, InferenceGuard } from "../lib/index.js";
+import { type Problem, problems, promptToken, responses } from "./tabular.js";
+
+/** The probability that retrying answers within so many tokens, by enumeration. */
+function retryingAnswers(problem: Problem, limit: number): number {
+	const each = responses(problem).map(({ tokens, cost, reward }) => ({
+		length: tokens.length,
+		probability: Math.exp(reward * tokens.length),
+		within: cost <= problem.budget,
+	}));
+	const answers = [0];
+	for (let left = 1; left <= limit; left++) {
+		const terms = each.filter(({ length }) => length <= left);
+		answers.push(
+			terms.reduce((sum, { length, probability, within }) => sum + probability * (within ? 1 : (answers[left - length] as number)), 0),
+		);
+	}
+	return answers[limit] as number;
+}
+
+const costOf = ({ tokenCosts }: Problem, { tokens }: Candidate) =>
+	tokens.reduce((sum, token) => sum + (tokenCosts[token] as number), 0);
+
+/** What a cost model says of unfinished texts, however wrong. */
+const estimates = {
+	"as it stands": costOf,
+	"nothing before the end": () => 0,
+	"everything over budget before the end": () => 1e9,
+	"the opposite": (problem: Problem, candidate: Candidate) => (costOf(problem, candidate) > problem.budget ? 0 : 1e9),
+};
+
+const searches = fc.record({
+	candidates: fc.integer({ min: 1, max: 6 }),
+	startShare: fc.constantFrom(0, 1),
+	blockLength: fc.integer({ min: 1, max: 4 }),
+	retries: fc.integer({ min: 0, max: 2 }),
+	estimator: fc.constantFrom("models" as const, "logLikelihood" as const),
+});
+
+const hard = problems({ maxVocabulary: 3, maxLength: 6 })
+	.map((problem) => ({ ...problem, discount: 1 }))
+	.filter((problem) => {
+		const answered = retryingAnswers(problem, 2 * problem.maxTokens);
+		return answered > 0.05 && answered < 0.95;
+	});
+
+const seeds = 200;
+
+for (const [name, estimate] of Object.entries(estimates)) {
+	test(`the guard answers at least as often as retrying with half the tokens; the cost model says of unfinished texts: ${name}`, async () => {
+		let answered = 0;
+		let expected = 0;
+		let variance = 0;
+		await fc.assert(
+			fc.asyncProperty(hard, searches, fc.double({ min: 0.5, max: 6, noNaN: true }), async (problem, { startShare, ...search }, share) => {
+				const { model, budget, maxTokens } = problem;
+				const cost: CostModel = (all) => all.map((one) => (one.finished ? costOf(problem, one) : estimate(problem, one)));
+				await using guard = await InferenceGuard.load({ model, cost, budget });
+				const limit = Math.max(1, Math.round(share * maxTokens));
+				const startCandidates = Math.max(1, Math.round(startShare * search.candidates));
+				const retrying = retryingAnswers(problem, Math.ceil(limit / 2));
+				let answers = 0;
+				for (let seed = 0; seed < seeds; seed++) {
+					const reply = await guard.generate({
+						prompt: [promptToken],
+						maxTokens,
+						...search,
+						startCandidates,
+						maxGeneratedTokens: limit,
+						seed,
+					});
+					answers += Number(reply.outcome !== "refused");
+					expect(reply.usage.generatedTokens).toBeLessThanOrEqual(limit);
+				}
+				const deviation = Math.sqrt(seeds * retrying * (1 - retrying));
+				expect(answers).toBeGreaterThanOrEqual(seeds * retrying - 4.5 * deviation - 1e-9);
+				answered += answers;
+				expected += seeds * retrying;
+				variance += deviation ** 2;
+			}),
+			{ numRuns: 40, seed: 1, endOnFailure: true },
+		);
+		expect(answered).toBeGreaterThanOrEqual(expected - 3 * Math.sqrt(variance));
+	});
+}
