@@ -13,6 +13,8 @@ export interface CriticIdentity {
 	maxTokens: number;
 	/** Their sampling temperature. */
 	temperature: number;
+	/** Default of `satisfiedPSafe`. */
+	satisfiedPSafe: number;
 }
 
 function parseConstraints(path: string, text: string): ConstraintIdentity[] {
@@ -31,7 +33,7 @@ export function readCriticIdentity(path: string): CriticIdentity {
 			"critic",
 			"INVALID_CRITIC",
 			["model_hash", "constraints", "reward_hash"],
-			["budget_lowest", "budget_highest", "max_tokens", "temperature"],
+			["budget_lowest", "budget_highest", "max_tokens", "temperature", "satisfied_p_safe"],
 		),
 	);
 	const constraints = parseConstraints(path, texts.constraints ?? "");
@@ -45,6 +47,7 @@ export function readCriticIdentity(path: string): CriticIdentity {
 		})),
 		maxTokens: numbers.max_tokens?.[0] ?? 0,
 		temperature: numbers.temperature?.[0] ?? 0,
+		satisfiedPSafe: numbers.satisfied_p_safe?.[0] ?? 0,
 	};
 }
 

@@ -12,7 +12,7 @@ import { type CheckedGenerateOptions, type CheckedLoadOptions, checkGenerateOpti
 import { checkProbes } from "./probe-file.js";
 import { RefusalError, type Reply } from "./reply.js";
 import { askScoreFunction } from "./score-function.js";
-import { asksCritic, type ResolvedSearch, resolveSearch } from "./search-settings.js";
+import { asksCritic, type KnownCritic, type ResolvedSearch, resolveSearch } from "./search-settings.js";
 import { nativeSpec } from "./spec.js";
 import { GuardStream } from "./stream.js";
 import type { GenerateOptions, LoadOptions } from "./types.js";
@@ -41,6 +41,7 @@ export class InferenceGuard {
 	/** Names of the categories that each cost model knows. */
 	readonly #categories: readonly (readonly string[])[];
 	readonly #limits: TrainingLimits | undefined;
+	readonly #critic: KnownCritic | undefined;
 	readonly #certificate: CertificateWatch | undefined;
 	#disposed: Promise<void> | undefined;
 
@@ -59,6 +60,7 @@ export class InferenceGuard {
 		this.#options = options;
 		this.identity = identity;
 		this.#categories = spec.constraints.map((cost) => (cost.kind === "scorer" ? (cost.scorer.template?.categories ?? []) : []));
+		this.#critic = critic ?? (info.hasCritic ? {} : undefined);
 		this.#limits = critic && new TrainingLimits(critic, options.steering !== undefined);
 	}
 
@@ -163,7 +165,7 @@ export class InferenceGuard {
 	}
 
 	#search(options: CheckedGenerateOptions): ResolvedSearch {
-		const search = resolveSearch(options, this.#info.hasCritic);
+		const search = resolveSearch(options, this.#critic);
 		if (asksCritic(search)) this.#limits?.check(search.maxTokens, search.temperature);
 		if (search.objective === "augmented" && this.#options.constraints.length === 0) {
 			throw new InvalidOptionError(

@@ -10,8 +10,15 @@ export type ResolvedSearch = Omit<SearchSettings, "seed">;
 /** η, where none is given: the paper's; a block that has to widen for other candidates gives up a path less readily. */
 const pSafeThresholds = { fixedWidth: 0.5, adaptiveWidth: 0.3 };
 
+/** What a search needs to know of the critic of its guard. */
+export interface KnownCritic {
+	/** Absent: it was not trained, and says the exact probability. */
+	satisfiedPSafe?: number;
+}
+
 /** The settings of a generation: the strategy's row under what is given. Errors: INVALID_OPTION. */
-export function resolveSearch(options: CheckedGenerateOptions, hasCritic: boolean): ResolvedSearch {
+export function resolveSearch(options: CheckedGenerateOptions, critic: KnownCritic | undefined): ResolvedSearch {
+	const hasCritic = critic !== undefined;
 	const { prompt, messages, strategy, onRefusal, signal, trace, seed, cachePrompt, scoreRange, ...given } = options;
 	const { beamShare, blockLength, ...row }: StrategySettings = strategies[strategy];
 	const settings = { ...row, ...given };
@@ -50,6 +57,7 @@ export function resolveSearch(options: CheckedGenerateOptions, hasCritic: boolea
 		...(scoreRange && { scoreRange: Float64Array.from(scoreRange) }),
 		beams,
 		startCandidates: start,
+		satisfiedPSafe: given.satisfiedPSafe ?? critic?.satisfiedPSafe ?? pSafeThresholds.adaptiveWidth,
 		pSafeThreshold: given.pSafeThreshold ?? (start < candidates ? pSafeThresholds.adaptiveWidth : pSafeThresholds.fixedWidth),
 		estimator,
 		blockLength: settings.expansion === "token" ? 1 : (given.blockLength ?? wholeResponse),

@@ -3,7 +3,16 @@ import type { SearchSettings } from "./native.js";
 /** A strategy: the settings that make one row of the comparison out of the one search loop. */
 export type StrategySettings = Omit<
 	SearchSettings,
-	"maxTokens" | "seed" | "maxGeneratedTokens" | "beams" | "blockLength" | "estimator" | "scoreRange" | "startCandidates" | "pSafeThreshold"
+	| "maxTokens"
+	| "seed"
+	| "maxGeneratedTokens"
+	| "beams"
+	| "blockLength"
+	| "estimator"
+	| "scoreRange"
+	| "startCandidates"
+	| "pSafeThreshold"
+	| "satisfiedPSafe"
 > & {
 	/** Absent: the critic where there is one, otherwise the models. */
 	estimator?: SearchSettings["estimator"];
@@ -29,7 +38,6 @@ const searching: StrategySettings = {
 	blockLength: 32,
 	candidates: 16,
 	candidateGrowth: 2,
-	satisfiedPSafe: 0.3,
 	beamShare: 1 / 4,
 	retries: 0,
 	maxBacktracks: 0,

@@ -237,14 +237,15 @@ export interface SearchOptions {
 	/** How many times as many candidates a block has after it widened, at least 2; default 2. */
 	candidateGrowth?: number;
 	/**
-	 * With a critic: the pSafe (behind `uncertaintyPenalty`) from which a candidate needs no others beside it, 0..1; default 0.3.
+	 * With a critic: the pSafe (behind `uncertaintyPenalty`) from which a candidate needs no others beside it, 0..1; default: what its
+	 * file says, at which at most 2 % of responses that end within budget are changed ({@link CriticReport}); 0.3 for the exact critic.
 	 * Without one, a candidate that the cost models find within budget needs none. A block widens until the share of its
 	 * candidates that is kept (K of N) can be made up of such ones.
 	 */
 	satisfiedPSafe?: number;
 	/** K, beams kept per block of N candidates, 1..N; default N / 4, at least 1 (best-of-N and ARGS rows: 1). Of fewer candidates the same share is kept. */
 	beams?: number;
-	/** M, extra rounds for a block without an acceptable candidate, 0..100; default 2 for `guard`, otherwise 0. */
+	/** M, extra rounds for a block all of whose candidates are over budget, 0..100; default 2 for `guard`, otherwise 0. */
 	retries?: number;
 	/** `"sample"` (default): blocks of sampled tokens. `"token"` (ARGS rows): the most probable next tokens, blocks of one. */
 	expansion?: "sample" | "token";
@@ -267,7 +268,10 @@ export interface SearchOptions {
 	latentSteps?: number;
 	/** Size of such a step, at least 0; default 0.5. */
 	latentStepSize?: number;
-	/** τ, 0 (greedy) or 0.01..100; default 1. */
+	/**
+	 * τ, 0 (greedy) or 0.01..100; default 1. At 0, and with `topK: 1`, candidates of a path begin with different tokens, the most
+	 * probable first; the first one is the greedy response.
+	 */
 	temperature?: number;
 	/** Keep the k most probable tokens; 0 (default) keeps all. */
 	topK?: number;
@@ -275,19 +279,28 @@ export interface SearchOptions {
 	topP?: number;
 	/** Keep tokens of at least this share of the most probable one's probability, 0..1; default 0. */
 	minP?: number;
-	/** β, subtracted in retries from a token's logit per failed candidate that drew it at the same position; at least 0, default 0.5. */
+	/**
+	 * β, subtracted in retries from a token's logit per failed candidate that drew it at the same position (behind a temperature above 1,
+	 * before one below); at least 0, default 0.5.
+	 */
 	diversityPenalty?: number;
 	/** λ of the Lagrangian objective reward − λ·cost; at least 0, default 5. */
 	lambda?: number;
-	/** η: with a critic, unfinished candidates need a pSafe above it; 0..1, default 0.3 where a block widens, with a fixed width 0.5 as in the paper. */
+	/**
+	 * η: with a critic, unfinished candidates with a pSafe above it go on before all others; where a block has none, those with the highest
+	 * pSafe do. 0..1, default 0.3 where a block widens, with a fixed width 0.5 as in the paper.
+	 */
 	pSafeThreshold?: number;
 	/** With a critic: whether its value ranks unfinished candidates (default), or the reward of the partial text does. */
 	ranksByValue?: boolean;
 	/** κ: pSafe counts as mean − κ·std over the critic's members; at least 0, default 0. */
 	uncertaintyPenalty?: number;
-	/** Most tokens sampled in the whole search; default 4·N·T. A refusal is a statement about this limit. */
+	/**
+	 * Most tokens sampled in the whole search; default 4·N·T. A refusal is a statement about this limit: where backtracking is not
+	 * limited, `generate` answers at least as often as sampling whole responses until one is within budget does with half of it.
+	 */
 	maxGeneratedTokens?: number;
-	/** Most returns to a reserve or to the beginning; default: as the token limit allows for `guard`, otherwise 0. */
+	/** Most returns to an earlier block or to the beginning; default: as the token limit allows for `guard`, otherwise 0. */
 	maxBacktracks?: number;
 	/** Keep every candidate of the search in `reply.trace`; default false. */
 	trace?: boolean;

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from "../errors.js";
-import { type CriticReport, criticAdvice, positionTable } from "../training/critic-report.js";
+import { type CriticReport, criticAdvice, interventionRate, positionTable } from "../training/critic-report.js";
 import { type CriticInput, trainCritic } from "../training/train-critic.js";
 import { EpochBar } from "./epochs.js";
 import { numeric } from "./loading.js";
@@ -39,6 +39,9 @@ function printReport(report: CriticReport): void {
 	console.log(`pSafe: AUC ${shown(pSafe.auc)}, among feasible states ${shown(pSafe.aucFeasible)}; calibration error ${shown(pSafe.ece)};`);
 	console.log(
 		`Brier ${shown(pSafe.brier)} (constant rate ${shown(baselines.constantRate.brier)}, prompt's own rate ${shown(baselines.promptRateBrier)}).`,
+	);
+	console.log(
+		`A search with it changes at most ${100 * interventionRate} % of responses that end within budget (satisfiedPSafe ${shown(test.satisfiedPSafe)}).`,
 	);
 	console.log(`value: correlation ${shown(value.correlation)}, RMSE ${shown(value.rmse)}.`);
 	console.log(

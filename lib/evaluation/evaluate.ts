@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type Prompt, questionOf } from "../chat.js";
 import { CostScorer } from "../cost-scorer.js";
-
+import { readCriticIdentity } from "../critic-file.js";
 import { expectWritable, replaceText, writeJson } from "../data/output.js";
 import { InferenceGuardError, InvalidDataError, InvalidOptionError, WriteError } from "../errors.js";
 
@@ -274,10 +274,11 @@ async function describeMethods(config: CheckedConfig, base: InferenceGuard): Pro
 	const described: JournalHeader["methods"] = [];
 	for (const { options, methods } of guardGroups(config)) {
 		const checked = checkLoadOptions(options);
+		const critic = checked.critic === undefined ? undefined : readCriticIdentity(checked.critic);
 		const { build, ...guard } = await guardIdentity(await nativeSpec(checked), base.identity.model);
 		for (const { name, guard: _, ...search } of methods) {
 			const settings = checkGenerateOptions({ ...config.defaults, ...search, prompt: "" });
-			described.push({ name, search: plainSettings(resolveSearch(settings, checked.critic !== undefined)), guard });
+			described.push({ name, search: plainSettings(resolveSearch(settings, critic)), guard });
 		}
 	}
 	return config.methods.map(({ name }) => described.find((one) => one.name === name) as (typeof described)[number]);

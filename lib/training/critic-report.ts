@@ -81,6 +81,11 @@ export interface CriticReport {
 			brierFeasible: number;
 			calibration: CalibrationBin[];
 		};
+		/**
+		 * Of the responses that ended within budget {@link interventionRate} have a lower pSafe at some position behind the prompt
+		 * (conformal quantile): with this `satisfiedPSafe` a search changes no larger share of them. 0 where they are too few to tell.
+		 */
+		satisfiedPSafe: number;
 		value: { correlation: number | null; rmse: number };
 		baselines: BaselineAucs & {
 			/** Predicting the share of safe states for all of them. */
@@ -227,6 +232,21 @@ function positionReport(position: number, states: States, hasCostModel: boolean)
 	};
 }
 
+/** The share of responses within budget that a critic's default may make a search change. */
+export const interventionRate = 0.02;
+
+/** The lowest pSafe of each response that ended within budget; of n the one at rank floor(rate (n + 1)), as in split conformal prediction. */
+function satisfyingPSafe({ prompt, response, position, safe, pSafe }: NativeCritic): number {
+	const lowest = new Map<string, number>();
+	for (const [row, p] of pSafe.entries()) {
+		if (safe[row] !== 1 || position[row] === 0) continue;
+		const key = `${prompt[row]} ${response[row]}`;
+		lowest.set(key, Math.min(p, lowest.get(key) ?? 1));
+	}
+	const ranked = [...lowest.values()].sort((a, b) => a - b);
+	return ranked[Math.floor(interventionRate * (ranked.length + 1)) - 1] ?? 0;
+}
+
 interface TrainingFacts {
 	missing: number;
 	seconds: number;
@@ -285,6 +305,7 @@ export function criticReport(trained: NativeCritic, manifest: RolloutManifest, f
 				brierFeasible: meanSquaredError(feasiblePSafe, feasibleSafe),
 				calibration: calibrationCurve(feasiblePSafe, feasibleSafe),
 			},
+			satisfiedPSafe: satisfyingPSafe(trained),
 			value: {
 				correlation: finite(correlation(all.column("value"), all.column("trueValue"))),
 				rmse: Math.sqrt(meanSquaredError(all.column("value"), all.column("trueValue"))),

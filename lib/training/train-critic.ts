@@ -136,6 +136,7 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 		max_tokens: manifest.maxTokens,
 		stride: manifest.stride,
 		temperature: manifest.temperature,
+		satisfied_p_safe: report.test.satisfiedPSafe,
 		"test.auc": report.test.pSafe.auc ?? -1,
 		"test.auc_feasible": report.test.pSafe.aucFeasible ?? -1,
 		"test.ece": report.test.pSafe.ece,
