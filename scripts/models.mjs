@@ -1,17 +1,7 @@
 // Puts the third-party models that tests and measurements use into a cache: `npm run models -- [--list] [NAME…]`.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import {
-	createReadStream,
-	createWriteStream,
-	existsSync,
-	mkdirSync,
-	readdirSync,
-	readFileSync,
-	renameSync,
-	rmSync,
-	statSync,
-} from "node:fs";
+import { createReadStream, createWriteStream, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
@@ -30,13 +20,14 @@ function cache() {
 }
 
 /** Where a model is, or would be: its file, or its folder where it has several. */
-export function modelPath(name, { files } = pinnedModels[name]) {
+export function modelPath(name) {
+	const { files } = pinnedModels[name];
 	return files.length === 1 ? join(cache(), name, files[0].path) : join(cache(), name);
 }
 
-/** Whether all files of a model are in the cache; they get there only once their hash is checked. */
-export function isCached(name, { files } = pinnedModels[name]) {
-	return files.every(({ path }) => existsSync(join(cache(), name, path)));
+/** Whether all files of a model are in the cache, by their sizes: they get there only once their hash is checked. */
+export function isCached(name) {
+	return pinnedModels[name].files.every(({ path, size }) => statSync(join(cache(), name, path), { throwIfNoEntry: false })?.size === size);
 }
 
 async function sha256Of(path) {
@@ -47,7 +38,7 @@ async function sha256Of(path) {
 
 const isWhole = async (folder, { path, size, sha256 }) => {
 	const file = join(folder, path);
-	return existsSync(file) && statSync(file).size === size && (await sha256Of(file)) === sha256;
+	return statSync(file, { throwIfNoEntry: false })?.size === size && (await sha256Of(file)) === sha256;
 };
 
 async function missingFiles(folder, files) {
