@@ -111,7 +111,7 @@ async function fromPackages(folder, { packages }, files) {
 		for (const file of files) {
 			const absent = file.members.find((member) => !(member in found));
 			if (absent !== undefined) throw new Error(`expected ${absent} in ${packages.join(", ")}, got no such file`);
-			await place(folder, file, Readable.from(file.members.map((member) => Buffer.from(found[member]))));
+			await place(folder, file, Readable.from(file.members.map((member) => found[member])));
 		}
 	} finally {
 		rmSync(wheels, { recursive: true, force: true });
