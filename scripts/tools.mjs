@@ -5,10 +5,11 @@ import { fileURLToPath } from "node:url";
 
 export const projectRoot = dirname(dirname(fileURLToPath(import.meta.url)));
 
-const howToInstall = {
+const installers = {
 	git: { linux: "apt-get install git", darwin: "xcode-select --install", win32: "winget install Git.Git" },
 	tar: { linux: "apt-get install tar", darwin: "xcode-select --install", win32: "part of Windows 10 and later" },
 	cmake: { linux: "apt-get install cmake", darwin: "brew install cmake", win32: "winget install Kitware.CMake" },
+	pip: { linux: "apt-get install python3-pip", darwin: "brew install python", win32: "winget install Python.Python.3.13" },
 	"a C++17 compiler": {
 		linux: "apt-get install g++",
 		darwin: "xcode-select --install",
@@ -16,7 +17,8 @@ const howToInstall = {
 	},
 };
 
-export class MissingTool extends Error {}
+/** What the user can mend. */
+export class UserError extends Error {}
 
 function runs(command, args = ["--version"]) {
 	try {
@@ -27,9 +29,12 @@ function runs(command, args = ["--version"]) {
 	}
 }
 
+export function howToInstall(tool) {
+	return installers[tool][process.platform] ?? `install ${tool} with your system's package manager`;
+}
+
 function missing(tool, purpose) {
-	const hint = howToInstall[tool][process.platform] ?? `install ${tool} with your system's package manager`;
-	return new MissingTool(`${tool} is needed ${purpose}, and was not found on PATH.\n  Install it with: ${hint}`);
+	return new UserError(`${tool} is needed ${purpose}, and was not found on PATH.\n  Install it with: ${howToInstall(tool)}`);
 }
 
 export function requireTool(tool, purpose) {
@@ -43,20 +48,21 @@ export function requireCompiler(purpose) {
 	if (!candidates.some((compiler) => runs(compiler))) throw missing("a C++17 compiler", purpose);
 }
 
-export function hasTool(tool) {
-	return runs(tool);
+export function hasTool(tool, args) {
+	return runs(tool, args);
 }
 
 export function step(text) {
 	console.error(`» ${text}`);
 }
 
-/** Runs a script's main function; a missing tool is told plainly, without a stack. */
+/** Runs a script's main function; what the user can mend is told plainly, without a stack. */
 export async function main(run) {
 	try {
 		await run();
 	} catch (error) {
-		console.error(error instanceof MissingTool ? `\n${error.message}` : error);
+		const isPlain = error instanceof UserError || error.code?.startsWith("ERR_PARSE_ARGS");
+		console.error(isPlain ? `\n${error.message}` : error);
 		process.exitCode = 1;
 	}
 }

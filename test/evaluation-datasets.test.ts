@@ -1,10 +1,11 @@
-import { writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
 import { type EvaluationPrompt, type PromptSource, readPrompts } from "../lib/evaluation/datasets.js";
-import { presetNames } from "../lib/evaluation/presets.js";
+import { type PresetName, presetNames } from "../lib/evaluation/presets.js";
 import { sharedFile, testWith } from "./shared.js";
 import { temporaryFolder } from "./temporary.js";
 
@@ -169,6 +170,136 @@ describe("the layout of", () => {
 		]);
 	});
 
+	test("JailbreakBench: harmful and benign prompts, and the attacks once each", async () => {
+		const rows = [
+			{ text: "Write a poem", label: "safe" },
+			{ text: "A harmful stand-in", label: "harmful" },
+		];
+		expect(await readPrompts({ preset: "jailbreakbench", file: written("jbb.json", JSON.stringify(rows)) })).toEqual([
+			prompt("1", "Write a poem", { label: "benign" }),
+			prompt("2", "A harmful stand-in", { label: "harmful" }),
+		]);
+		const published = [{ Index: 0, Goal: "Write a poem", Target: "Sure", Behavior: "Poem", Category: "Poetry", Source: "Original" }];
+		expect(await readPrompts({ preset: "jailbreakbench", file: written("benign-behaviors.csv", csv(published)) })).toEqual([
+			prompt("1", "Write a poem", { category: "Poetry" }),
+		]);
+		const attack = { method: "PAIR", model: "a", goal: "Write", category: "Poetry", prompt: "Pretend", response: "No", jailbroken: false };
+		const artifacts = written("artifacts.jsonl", jsonLines([attack, { ...attack, model: "b", response: "Yes", jailbroken: true }]));
+		expect(await readPrompts({ preset: "jailbreakbench-artifacts", file: artifacts })).toEqual([
+			prompt("1", "Pretend", { label: "harmful", category: "Poetry" }),
+		]);
+	});
+
+	test("Aegis: the people's label of each prompt, without those held back", async () => {
+		const row = { id: "a", prompt: "Write a poem", response: "", prompt_label: "safe", response_label: "", violated_categories: "" };
+		const rows = [
+			row,
+			{ ...row, id: "b", prompt: "A harmful stand-in", prompt_label: "unsafe", violated_categories: "Violence, Harassment" },
+			{ ...row, response: "A poem", response_label: "safe" },
+			{ ...row, id: "c", prompt: "REDACTED", prompt_label: "unsafe" },
+			{ ...row, id: "d", prompt: "" },
+		];
+		const file = written("aegis.csv", csv(rows));
+		const expected = [prompt("a", "Write a poem", { label: "benign" }), prompt("b", "A harmful stand-in", { label: "harmful" })];
+		expect(await readPrompts({ preset: "aegis", file })).toEqual(expected);
+		expect((await readPrompts({ preset: "aegis", file, categoryField: "violated_categories" }))[1]?.category).toBe("Violence, Harassment");
+		await expect(readPrompts({ preset: "aegis", file: written("held-back.csv", csv(rows.slice(3))) })).rejects.toMatchObject({
+			code: "INVALID_DATA",
+			message: expect.stringContaining("expected prompts in"),
+		});
+	});
+
+	test("DICES: dialogues up to the last response", async () => {
+		const turns = [
+			{ role: "user", content: "Hello" },
+			{ role: "assistant", content: "Hi!\nHow are you?" },
+			{ role: "user", content: "B: is a letter" },
+		];
+		const judged = (id: number, user_prompt: string, response: string) => ({
+			id,
+			instance: { user_prompt, response },
+			annotations: { safety: { majority_human: "No", individual_human_scores: ["No"] } },
+		});
+		const file = (name: string, instances: Rows) =>
+			written(name, JSON.stringify({ dataset: "Dices", annotations: [{ metric: "safety" }], instances }));
+		const letters = "A: Hello\\nB: Hi!\\nHow are you?\\nA: B: is a letter";
+		expect(await readPrompts({ preset: "dices", file: file("990.json", [judged(7, letters, "It is"), judged(8, letters, "No")]) })).toEqual(
+			[prompt("7", "A: Hello\nB: Hi!\nHow are you?\nA: B: is a letter\nB:", { messages: turns })],
+		);
+		const names = "USER: Hello\nLAMDA: Hi!\nHow are you?\nUSER: B: is a letter";
+		const expected = [prompt("3", `${names}\nLAMDA:`, { messages: turns })];
+		expect(await readPrompts({ preset: "dices", file: file("350.json", [judged(3, names, "It is")]) })).toEqual(expected);
+		const rating = { id: 1, rater_id: 1, item_id: 3, context: names, response: "It is", Q_overall: "No" };
+		const published = written("diverse_safety_adversarial_dialog_350.csv", csv([rating, { ...rating, id: 2, rater_id: 2 }]));
+		expect(await readPrompts({ preset: "dices", file: published })).toEqual(expected);
+		await expect(readPrompts({ preset: "dices", file: file("other.json", [judged(1, "Hello", "Hi")]) })).rejects.toMatchObject({
+			code: "INVALID_DATA",
+			message: expect.stringContaining("row 1: expected a dialogue"),
+		});
+	});
+
+	test("ToxicChat: labels of prompts, and those that people read", async () => {
+		const row = {
+			conv_id: "a",
+			user_input: "Write a poem",
+			model_output: "A poem",
+			human_annotation: "True",
+			toxicity: 0,
+			jailbreaking: 0,
+		};
+		const rows = [
+			{ ...row, openai_moderation: "[]" },
+			{ ...row, conv_id: "b", user_input: "A harmful stand-in", toxicity: 1, jailbreaking: 1, openai_moderation: "[]" },
+			{ ...row, conv_id: "c", user_input: "Write two", human_annotation: "False", openai_moderation: "[]" },
+		];
+		const file = written("toxic-chat_annotation_test.csv", csv(rows));
+		const expected = [
+			prompt("a", "Write a poem", { label: "benign" }),
+			prompt("b", "A harmful stand-in", { label: "harmful" }),
+			prompt("c", "Write two", { label: "benign" }),
+		];
+		expect(await readPrompts({ preset: "toxic-chat", file })).toEqual(expected);
+		const read = await readPrompts({
+			preset: "toxic-chat",
+			file,
+			splitField: "human_annotation",
+			split: "True",
+			categoryField: "jailbreaking",
+		});
+		expect(read.map(({ id, category }) => [id, category])).toEqual([
+			["a", "0"],
+			["b", "1"],
+		]);
+	});
+
+	test("XSafety: rows without a header, the topic in the file's name", async () => {
+		mkdirSync(join(folder, "xsafety"));
+		const file = [
+			written("xsafety/Insult_n.csv", '"One, two"\n\nThree\n'),
+			written("xsafety/Mental_Health.csv", "\ufeffprompt,\r\nFour,\r\n"),
+		];
+		expect(await readPrompts({ preset: "xsafety", file })).toEqual([
+			prompt("1", "One, two", { category: "Insult" }),
+			prompt("2", "Three", { category: "Insult" }),
+			prompt("3", "prompt", { category: "Mental_Health" }),
+			prompt("4", "Four", { category: "Mental_Health" }),
+		]);
+	});
+
+	test("SimpleSafetyTests, MaliciousInstruct, and AdvBench in HarmBench's layout: harmful prompts", async () => {
+		const row = { id: "PH_1", harm_area: "Poems", counter: 1, category: "Instructions", prompts_final: "Write a poem" };
+		expect(await readPrompts({ preset: "simple-safety-tests", file: written("sst.csv", csv([row])) })).toEqual([
+			prompt("PH_1", "Write a poem", { label: "harmful", category: "Poems" }),
+		]);
+		expect(await readPrompts({ preset: "malicious-instruct", file: written("MaliciousInstruct.txt", "Write a poem\n") })).toEqual([
+			prompt("1", "Write a poem", { label: "harmful" }),
+		]);
+		const behavior = { Behavior: "Write a poem", Category: "", Tags: "", ContextString: "", BehaviorID: "poem" };
+		expect(await readPrompts({ preset: "advbench", file: written("advbench_behaviors.csv", csv([behavior])) })).toEqual([
+			prompt("poem", "Write a poem", { label: "harmful" }),
+		]);
+	});
+
 	test("plain prompts: a column, or lines of text", async () => {
 		const expected = [prompt("1", "one"), prompt("2", "two")];
 		expect(await readPrompts({ file: written("plain.txt", "one\n\ntwo\n") })).toEqual(expected);
@@ -215,6 +346,18 @@ describe("the fields of a source", () => {
 		]);
 	});
 
+	test("may name no label of the files where they hold one only, or say that none is benign", async () => {
+		const labels = async (kinds: string[], benign: string[]) => {
+			const file = written("labels.jsonl", jsonLines(kinds.map((kind, i) => ({ text: `prompt ${i}`, kind }))));
+			return (await readPrompts({ file, labelField: "kind", benign })).map(({ label }) => label);
+		};
+		expect(await labels(["unsafe", "unsafe"], ["safe"])).toEqual(["harmful", "harmful"]);
+		expect(await labels(["unsafe", ""], ["safe"])).toEqual(["harmful", null]);
+		expect(await labels(["theft", "violence"], [])).toEqual(["harmful", "harmful"]);
+		await expect(labels(["theft", "violence"], ["safe"])).rejects.toMatchObject({ code: "INVALID_DATA" });
+		await expect(labels(["", ""], ["safe"])).rejects.toMatchObject({ message: expect.stringContaining("got no labels") });
+	});
+
 	const invalid: [string, object, string][] = [
 		["no file", {}, "file: expected the path"],
 		["an empty list of files", { file: [] }, "file: expected at least one path"],
@@ -240,7 +383,7 @@ describe("the fields of a source", () => {
 		["a missing column that was named", { ...named, idField: "nr" }, "expected a column nr"],
 		["a split without a column", { file: written("s.txt", "one"), split: "test" }, "expected a column split"],
 		["a split of no rows", { ...source, split: "dev" }, 'of the split "dev"'],
-		["labels of no rows", { ...named, benign: ["OK"] }, 'expected prompts labelled "OK", got "ok", "bad", null'],
+		["labels of no rows", { ...named, benign: ["OK"] }, 'expected prompts labelled "OK", got "ok", "bad"; mend benign'],
 		["an id that occurs twice", { ...source, idField: "split" }, 'got "test" twice'],
 		["a row without an id", { ...source, idField: "topic" }, "expected an id in the column topic of row 2"],
 		["a prompt that is empty", { file: written("e.jsonl", '{"text":" "}') }, "of row 1, got an empty text"],
@@ -252,6 +395,48 @@ describe("the fields of a source", () => {
 			await expect(readPrompts(given)).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining(message) });
 		});
 	}
+});
+
+describe("packed files", () => {
+	const rows = [{ text: "one" }, { text: "zwei ü" }];
+	const formats: Record<string, string> = {
+		txt: "one\nzwei ü\n",
+		jsonl: jsonLines(rows),
+		json: JSON.stringify(rows),
+		csv: csv(rows),
+		tsv: "text\none\nzwei ü\n",
+	};
+	for (const [format, content] of Object.entries(formats)) {
+		test(`read as .${format}.gz`, async () => {
+			const expected = [prompt("1", "one"), prompt("2", "zwei ü")];
+			expect(await readPrompts({ file: written(`packed.${format}.gz`, gzipSync(content)) })).toEqual(expected);
+			// in several parts, as parallel packers write
+			const half = Buffer.from(content);
+			const parts = Buffer.concat([half.subarray(0, 9), half.subarray(9)].map((part) => gzipSync(part)));
+			expect(await readPrompts({ file: written(`parts.${format}.GZ`, parts) })).toEqual(expected);
+		});
+	}
+
+	const whole = gzipSync("one\n".repeat(1000));
+	const damaged: [string, Uint8Array, string][] = [
+		["cut", whole.subarray(0, whole.length - 12), "expected a gzip file of text"],
+		["changed", whole.map((byte, i) => (i === whole.length - 6 ? byte ^ 255 : byte)), "expected a gzip file of text"],
+		["not packed", Buffer.from("one\n"), "expected a gzip file of text"],
+		["empty", new Uint8Array(), "expected a gzip file of text"],
+	];
+	for (const [name, content, message] of damaged) {
+		test(`that are ${name}: INVALID_DATA`, async () => {
+			const found = readPrompts({ file: written(`${name}.txt.gz`, content) });
+			await expect(found).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining(message) });
+		});
+	}
+
+	test("are of text: INVALID_DATA for others", async () => {
+		for (const name of ["a.parquet.gz", "a.gz", "a.gz.gz"]) {
+			const found = readPrompts({ file: written(name, gzipSync("one")) });
+			await expect(found).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining("or one of them with .gz") });
+		}
+	});
 });
 
 describe("a limit", () => {
@@ -328,6 +513,63 @@ describe("the real files", () => {
 		expect([found.length, count("benign"), count("harmful"), new Set(found.map(({ category }) => category)).size]).toEqual([
 			450, 250, 200, 18,
 		]);
+	});
+
+	const counts = (prompts: readonly EvaluationPrompt[]) => ({
+		prompts: prompts.length,
+		benign: prompts.filter(({ label }) => label === "benign").length,
+		harmful: prompts.filter(({ label }) => label === "harmful").length,
+		categories: new Set(prompts.flatMap(({ category }) => category ?? [])).size,
+	});
+	const harmful = (prompts: number, categories = 0) => ({ prompts, benign: 0, harmful: prompts, categories });
+	const unlabelled = (prompts: number, categories = 0) => ({ prompts, benign: 0, harmful: 0, categories });
+
+	const files: [PresetName, string, ReturnType<typeof counts>][] = [
+		["jailbreakbench", "jailbreakbench/jailbreakbench.json", { prompts: 195, benign: 98, harmful: 97, categories: 0 }],
+		["jailbreakbench-artifacts", "jailbreakbench/attack_artifacts.jsonl", harmful(1062, 10)],
+		["aegis", "aegis/aegis_test.csv", { prompts: 1898, benign: 883, harmful: 1015, categories: 0 }],
+		["aegis", "aegis/aegis_validation.csv", { prompts: 1182, benign: 551, harmful: 631, categories: 0 }],
+		["dices", "dices/dices_350_expert.json", unlabelled(271)],
+		["dices", "dices/dices_990.json", unlabelled(979)],
+		["simple-safety-tests", "simple-safety-tests/simple_safety_tests.csv", harmful(88, 5)],
+		["malicious-instruct", "malicious-instruct/malicious_instruct.txt", harmful(100)],
+		["harmbench", "harmbench/harmbench_behaviors_text_all.csv", harmful(398, 7)],
+		["advbench", "advbench/advbench_behaviors.csv", harmful(514)],
+		["strongreject", "strongreject/strongreject_dataset.csv", harmful(308, 6)],
+		["ailuminate", "ailuminate/airr_official_1.0_demo_en_us_prompt_set_release.csv", harmful(1094, 14)],
+		["ailuminate", "ailuminate/airr_official_1.0_demo_fr_fr_prompt_set_release.csv", harmful(1100, 14)],
+		["hh-rlhf", "hh-rlhf/harmless_base_test.jsonl.gz", unlabelled(2290)],
+		["pku-saferlhf", "evaluation-only/pku-saferlhf/pku_saferlhf_test_pairs.json", unlabelled(929)],
+	];
+	for (const [preset, path, expected] of files) {
+		const file = sharedFile(`data/${path}`);
+		testWith(file)(`of ${preset}: ${path}`, async () => {
+			expect(counts(await readPrompts({ preset, file }))).toEqual(expected);
+		});
+	}
+
+	testWith(sharedFile("data/dices/dices_990.json"))("of DICES hold turns of the user and the model by turns, the user's last", async () => {
+		for (const name of ["dices_350_expert", "dices_990"]) {
+			for (const { messages, text } of await readPrompts({ preset: "dices", file: sharedFile(`data/dices/${name}.json`) })) {
+				expect(messages?.every(({ role }, i) => role === (i % 2 === 0 ? "user" : "assistant"))).toBe(true);
+				expect((messages?.length ?? 0) % 2).toBe(1);
+				expect(text).toMatch(/\n(LAMDA|B):$/);
+			}
+		}
+	});
+
+	for (const [language, size] of Object.entries({ en: 2797, zh: 2800, de: 2800, fr: 2800 })) {
+		const languageFolder = sharedFile(`data/xsafety/${language}`);
+		testWith(languageFolder)(`of XSafety in ${language}: 14 topics`, async () => {
+			const file = readdirSync(languageFolder).map((name) => join(languageFolder, name));
+			expect(counts(await readPrompts({ preset: "xsafety", file }))).toEqual(unlabelled(size, 14));
+		});
+	}
+
+	const answers = sharedFile("data/chat-answers/plain.jsonl.gz");
+	testWith(answers)("packed, with columns that are named", async () => {
+		const source: PromptSource = { file: answers, labelField: "kind", benign: ["benign"], categoryField: "set" };
+		expect(counts(await readPrompts(source))).toEqual({ prompts: 1110, benign: 226, harmful: 884, categories: 7 });
 	});
 
 	const diasafety = (split: string) => sharedFile(`data/diasafety/${split}.json`);

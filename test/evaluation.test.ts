@@ -132,6 +132,30 @@ describe("an evaluation", () => {
 		expect(filter?.refused).toBeGreaterThan(0);
 	});
 
+	test("of harmful prompts only leaves the figures of benign ones empty", async () => {
+		const harmful = pieces.slice(0, 3).map((prompt, i) => ({ prompt, kind: "bad", topic: `topic ${i}` }));
+		writeFileSync(file("harmful.jsonl"), harmful.map((row) => JSON.stringify(row)).join("\n"));
+		const xstest = harmful.map(({ prompt, topic }, i) => `${i + 1},${prompt},${topic},unsafe`);
+		writeFileSync(file("harmful.csv"), ["id,prompt,type,label", ...xstest].join("\n"));
+		const sources: EvaluationConfig["data"][] = [
+			{ file: file("harmful.jsonl"), labelField: "kind", benign: ["fine"], categoryField: "topic" },
+			{ file: file("harmful.csv"), preset: "xstest" },
+		];
+		for (const [i, data] of sources.entries()) {
+			const out = file(`harmful-${i}`);
+			const summary = await evaluate({ config: config({ data, seeds: [1], traces: 0 }), out });
+			for (const { responses, estimates, categories } of summary.methods) {
+				expect([responses, Object.keys(categories).length]).toEqual([3, 3]);
+				expect(estimates.overRefusalRate).toEqual({ value: null, interval: null });
+			}
+			const table = /<table id="methods".*?<\/table>/s.exec(read(out, "report.html"))?.[0] ?? "";
+			expect(table).not.toMatch(/NaN|undefined|Infinity|null/);
+			const cells = (row: string) => [...row.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/g)].map(([, cell]) => cell?.replace(/<[^>]+>/g, ""));
+			const [head, ...rows] = [...table.matchAll(/<tr.*?<\/tr>/gs)].map(([row]) => cells(row));
+			expect(rows.map((row) => row[head?.indexOf("Over-refusal") ?? -1])).toEqual(["–", "–", "–"]);
+		}
+	});
+
 	test("keeps the trees of the prompts that were asked for", async () => {
 		const traced = responsesOf(file("whole")).filter(({ trace }) => trace !== undefined);
 		expect(traced.map(({ prompt, seed, method }) => `${prompt}/${seed}/${method}`).sort()).toEqual(

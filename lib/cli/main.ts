@@ -87,7 +87,7 @@ program
 	.option("-c, --cost <file>", costHelp, collect, [])
 	.option("-b, --budget <number>", budgetHelp, collect, [])
 	.option("--reward <file>", rewardHelp)
-	.requiredOption("--prompts <file>", "prompts: .txt (one per line), .jsonl, .json, .csv, .tsv or .parquet")
+	.requiredOption("--prompts <file>", "prompts: .txt (one per line), .jsonl, .json, .csv, .tsv, each also as .gz, or .parquet")
 	.option("--field <name>", "column of the prompt")
 	.option("--chat", "put every prompt through the model's chat template as a user message")
 	.requiredOption("-o, --out <folder>", "folder of the rollouts")
@@ -106,7 +106,7 @@ program
 program
 	.command("train-cost")
 	.description("train a cost model of whole texts from labelled texts")
-	.requiredOption("--data <file>", "labelled texts: .jsonl, .json, .csv, .tsv or .parquet")
+	.requiredOption("--data <file>", "labelled texts: .jsonl, .json, .csv, .tsv, each also as .gz, or .parquet")
 	.requiredOption("-o, --out <file>", "where the cost model goes; its report goes beside it")
 	.addOption(new Option("--kind <name>", "n-grams of the text, or a probe of a model's latent state").choices(["ngrams", "probe"]))
 	.option("-m, --model <file>", "GGUF model whose latent state a probe reads")

@@ -1,13 +1,24 @@
 // Reading tables of training data and prompts from files.
+import { constants } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
 import { parse } from "csv-parse/sync";
 import { InvalidDataError } from "../errors.js";
 
 /** One row of a data file. */
 export type DataRecord = Record<string, unknown>;
 
-function isRecord(value: unknown): value is DataRecord {
+/** What a file does not say itself. */
+export interface TableLayout {
+	/** Which array of a JSON object holds the rows, where there are several. */
+	list?: string;
+	/** Names of the columns of separated values without a header; further columns are passed over. */
+	columns?: readonly string[];
+}
+
+export function isRecord(value: unknown): value is DataRecord {
 	return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
@@ -19,8 +30,9 @@ function parseJson(text: string, where: string): unknown {
 	}
 }
 
-function jsonRows(parsed: unknown, path: string): unknown[] {
+function jsonRows(parsed: unknown, path: string, list: string | undefined): unknown[] {
 	if (Array.isArray(parsed)) return parsed;
+	if (list !== undefined && isRecord(parsed) && Array.isArray(parsed[list])) return parsed[list];
 	const lists = isRecord(parsed) ? Object.values(parsed).filter(Array.isArray) : [];
 	if (lists.length === 1) return lists[0] as unknown[];
 	throw new InvalidDataError(`expected a JSON array in ${path}, or an object with one array, got neither; use JSON Lines or an array`);
@@ -33,13 +45,24 @@ function numberedLines(text: string): { line: string; number: number }[] {
 		.filter(({ line }) => line.trim() !== "");
 }
 
+const jsonLines = (text: string, path: string) =>
+	numberedLines(text).map(({ line, number }) => parseJson(line, `line ${number} of ${path}`));
+
 /** Comma-separated values are quoted where they must be; tab-separated ones are as they stand, quotes included. */
-function separatedRows(text: string, path: string, format: { name: string; delimiter: string; quote: string | null }): unknown[] {
-	const { name, delimiter, quote } = format;
+function separatedRows(
+	text: string,
+	path: string,
+	{ name, delimiter, quote }: { name: string; delimiter: string; quote: string | null },
+	columns: readonly string[] | undefined,
+): unknown[] {
+	const named = columns === undefined ? { columns: true } : { columns: [...columns], relax_column_count_more: true };
 	try {
-		return parse(text, { columns: true, bom: true, delimiter, quote, skip_empty_lines: true });
+		return parse(text, { ...named, bom: true, delimiter, quote, skip_empty_lines: true });
 	} catch (cause) {
-		throw new InvalidDataError(`expected ${name}-separated values with a header in ${path}, got: ${(cause as Error).message}`, { cause });
+		const header = columns === undefined ? "with" : "without";
+		throw new InvalidDataError(`expected ${name}-separated values ${header} a header in ${path}, got: ${(cause as Error).message}`, {
+			cause,
+		});
 	}
 }
 
@@ -61,32 +84,55 @@ async function parquetRows(path: string): Promise<unknown[]> {
 	}
 }
 
+/** The text of a file, unpacked; as much as fits into one string, about 512 MB. */
+async function fileText(path: string, isPacked: boolean): Promise<string> {
+	let bytes: Buffer;
+	try {
+		bytes = await readFile(path);
+	} catch (cause) {
+		throw new InvalidDataError(`expected a data file at ${path}, got: ${(cause as Error).message}`, { cause });
+	}
+	try {
+		const unpacked = isPacked ? await promisify(gunzip)(bytes, { maxOutputLength: constants.MAX_STRING_LENGTH }) : bytes;
+		return unpacked.toString("utf8").replace(/^\uFEFF/, "");
+	} catch (cause) {
+		const what = isPacked ? "a gzip file of text" : "text";
+		throw new InvalidDataError(`expected ${what} at ${path}, got: ${(cause as Error).message}`, { cause });
+	}
+}
+
+const textFormats: Record<string, (text: string, path: string, layout: TableLayout) => unknown[]> = {
+	".txt": (text) => numberedLines(text).map(({ line }) => line),
+	".jsonl": jsonLines,
+	".ndjson": jsonLines,
+	".json": (text, path, { list }) => jsonRows(parseJson(text, path), path, list),
+	".csv": (text, path, { columns }) => separatedRows(text, path, commaSeparated, columns),
+	".tsv": (text, path, { columns }) => separatedRows(text, path, tabSeparated, columns),
+};
+
+/** The extension of a file without that of gzip. */
+function formatOf(path: string): { extension: string; isPacked: boolean } {
+	const isPacked = extname(path).toLowerCase() === ".gz";
+	return { extension: extname(isPacked ? path.slice(0, -".gz".length) : path).toLowerCase(), isPacked };
+}
+
 /**
  * Reads the rows of a file by its extension: `.jsonl`/`.ndjson`, `.json` (an array, or an object with one array), `.csv`, `.tsv`,
- * `.parquet`, and `.txt` (one text per line, as the column `text`). A row that is a plain string becomes `{ text }`.
+ * `.txt` (one text per line, as the column `text`), each of them also packed (`.jsonl.gz`…), and `.parquet`. A row that is a plain
+ * string becomes `{ text }`.
  *
  * Errors: INVALID_DATA.
  */
-export async function readRecords(path: string): Promise<DataRecord[]> {
-	const extension = extname(path).toLowerCase();
+export async function readRecords(path: string, layout: TableLayout = {}): Promise<DataRecord[]> {
+	const { extension, isPacked } = formatOf(path);
+	const read = textFormats[extension];
 	let rows: unknown[];
-	if (extension === ".parquet") {
-		rows = await parquetRows(path);
-	} else {
-		let text: string;
-		try {
-			text = (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
-		} catch (cause) {
-			throw new InvalidDataError(`expected a data file at ${path}, got: ${(cause as Error).message}`, { cause });
-		}
-		if (extension === ".jsonl" || extension === ".ndjson") {
-			rows = numberedLines(text).map(({ line, number }) => parseJson(line, `line ${number} of ${path}`));
-		} else if (extension === ".json") rows = jsonRows(parseJson(text, path), path);
-		else if (extension === ".csv") rows = separatedRows(text, path, commaSeparated);
-		else if (extension === ".tsv") rows = separatedRows(text, path, tabSeparated);
-		else if (extension === ".txt") rows = numberedLines(text).map(({ line }) => line);
-		else throw new InvalidDataError(`expected a .txt, .jsonl, .json, .csv, .tsv or .parquet file, got ${path}`);
-	}
+	if (read !== undefined) rows = read(await fileText(path, isPacked), path, layout);
+	else if (extension === ".parquet" && !isPacked) rows = await parquetRows(path);
+	else
+		throw new InvalidDataError(
+			`expected a .txt, .jsonl, .json, .csv or .tsv file, or one of them with .gz, or a .parquet file, got ${path}`,
+		);
 	if (rows.length === 0) throw new InvalidDataError(`expected at least one row in ${path}, got none`);
 	return rows.map((row, i) => {
 		if (typeof row === "string") return { text: row };

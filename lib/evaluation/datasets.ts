@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { ChatMessage } from "../chat.js";
 import { randomNumbers } from "../data/random.js";
-import { columnOf, type DataRecord, readRecords, shown, textOf } from "../data/records.js";
+import { columnOf, type DataRecord, isRecord, readRecords, shown, textOf } from "../data/records.js";
 import { InvalidDataError } from "../errors.js";
 import { check, choice, expected, integer, text } from "../options.js";
 import { type Preset, type PresetName, type PromptLabel, plainPrompts, presetNames, presets } from "./presets.js";
@@ -11,7 +11,7 @@ import { type Preset, type PresetName, type PromptLabel, plainPrompts, presetNam
 export interface PromptSource {
 	/** The published set whose layout the files have; see {@link presets}. The fields below override it. */
 	preset?: PresetName;
-	/** One file or several, read as one: `.txt` (a prompt per line), `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet`. */
+	/** One file or several, read as one: `.txt` (a prompt per line), `.jsonl`, `.json`, `.csv`, `.tsv`, each also as `.gz`, or `.parquet`. */
 	file: string | readonly string[];
 	/** Column of the prompt; default the preset's, without one `prompt` or `text`. */
 	promptField?: string;
@@ -19,7 +19,11 @@ export interface PromptSource {
 	idField?: string;
 	/** Column that says whether a prompt is benign; needs `benign`. Default the preset's; without one prompts have no label. */
 	labelField?: string;
-	/** Labels that mean benign; all others mean harmful, an empty one neither. */
+	/**
+	 * Labels that mean benign; all others mean harmful, an empty one neither. An empty list says that no prompt is benign. Where the
+	 * files hold different labels and these are none of them, that is taken for a typing error; where they hold one label only, its
+	 * prompts are all harmful.
+	 */
 	benign?: readonly string[];
 	/** Column of the category; default the preset's. */
 	categoryField?: string;
@@ -61,7 +65,7 @@ export const promptSourceSchema = z
 		promptField: column,
 		idField: column,
 		labelField: column,
-		benign: z.array(z.string(), expected("an array of labels")).min(1, expected("at least one label")).optional(),
+		benign: z.array(z.string(), expected("an array of labels")).optional(),
 		categoryField: column,
 		splitField: column,
 		split: text("the name of a split").optional(),
@@ -98,23 +102,33 @@ function nameOf(value: unknown, column: string, row: number): string | null {
 /** A prompt whose label is still as it stands in the file. */
 type Row = Omit<EvaluationPrompt, "id" | "label"> & { id: string | null; label: string | null };
 
-function rowsOf(records: DataRecord[], source: Checked): Row[] {
+/** A row with the fields of the object in one of its columns as columns. */
+function flat(record: DataRecord, nested: string | undefined): DataRecord {
+	const inner = nested === undefined ? undefined : record[nested];
+	return isRecord(inner) ? { ...record, ...inner } : record;
+}
+
+function rowsOf(read: DataRecord[], file: string, source: Checked): Row[] {
 	const { preset, split } = source;
 	const own = layout(preset);
+	const records = read.map((record) => flat(record, own.nested));
 	const prompt = columnOf(records, source.promptField, own.prompt, "the prompt", "promptField");
 	/** The column that was asked for, which has to be there, or a usual one that is. */
 	const optional = (asked: string | undefined, usual: readonly string[], what: string, option: string) =>
 		asked === undefined ? usual.find((name) => records.some((record) => name in record)) : columnOf(records, asked, [], what, option);
 	const labels = typeof own.label === "object" ? [own.label.column] : [];
+	const { category = [], heldBack = [] } = own;
 	const columns = {
 		id: optional(source.idField, own.id ?? [], "the id", "idField"),
 		label: optional(source.labelField, labels, "the label", "labelField"),
-		category: optional(source.categoryField, own.category ?? [], "the category", "categoryField"),
+		category: optional(source.categoryField, typeof category === "function" ? [] : category, "the category", "categoryField"),
 		split: optional(source.splitField ?? (split === undefined ? undefined : "split"), ["split"], "the split", "splitField"),
 	};
-	return records.map((record, row) => {
+	const categoryOfFile = typeof category === "function" ? category(file) : null;
+	return records.flatMap((record, row) => {
 		const named = (column: string | undefined) => (column === undefined ? null : nameOf(record[column], column, row));
 		const given = textOf(record, prompt, row);
+		if (heldBack.includes(given)) return [];
 		if (given.trim() === "") throw new InvalidDataError(`expected a prompt in the column ${prompt} of row ${row + 1}, got an empty text`);
 		const id = named(columns.id);
 		if (columns.id !== undefined && id === null) {
@@ -124,7 +138,8 @@ function rowsOf(records: DataRecord[], source: Checked): Row[] {
 		}
 		try {
 			const composed = own.compose?.(given, record) ?? { text: given };
-			return { ...composed, id, label: named(columns.label), category: named(columns.category), split: named(columns.split) };
+			const topic = columns.category === undefined ? categoryOfFile : named(columns.category);
+			return [{ ...composed, id, label: named(columns.label), category: topic, split: named(columns.split) }];
 		} catch (error) {
 			throw new InvalidDataError(`row ${row + 1}: ${(error as Error).message}`, { cause: error });
 		}
@@ -132,9 +147,9 @@ function rowsOf(records: DataRecord[], source: Checked): Row[] {
 }
 
 async function rowsOfFile(file: string, source: Checked): Promise<Row[]> {
-	const records = await readRecords(file);
+	const records = await readRecords(file, layout(source.preset).table);
 	try {
-		return rowsOf(records, source);
+		return rowsOf(records, file, source);
 	} catch (error) {
 		throw new InvalidDataError(`${file}: ${(error as Error).message}`, { cause: error });
 	}
@@ -146,9 +161,12 @@ function labelled(rows: readonly Row[], source: Checked): (Omit<Row, "label"> & 
 	const isOwn = source.labelField === undefined && source.benign === undefined;
 	if (isOwn && typeof own !== "object") return rows.map((row) => ({ ...row, label: own ?? null }));
 	const benign = source.benign ?? (own as { benign: readonly string[] }).benign;
-	if (!isOwn && !rows.some(({ label }) => label !== null && benign.includes(label))) {
-		const found = [...new Set(rows.map(({ label }) => shown(label)))].slice(0, 10);
-		throw new InvalidDataError(`expected prompts labelled ${benign.map(shown).join(" or ")}, got ${found.join(", ")}; mend benign`);
+	const found = [...new Set(rows.map(({ label }) => label))].filter((label) => label !== null);
+	if (!isOwn && benign.length > 0 && found.length !== 1 && !found.some((label) => benign.includes(label))) {
+		throw new InvalidDataError(
+			`expected prompts labelled ${benign.map(shown).join(" or ")}, got ${found.slice(0, 10).map(shown).join(", ") || "no labels"}; ` +
+				"mend benign, or give an empty list where no prompt is benign",
+		);
 	}
 	return rows.map((row) => ({ ...row, label: row.label === null ? null : benign.includes(row.label) ? "benign" : "harmful" }));
 }
@@ -185,7 +203,7 @@ function drawn<T>(all: readonly T[], count: number, seed: number): T[] {
  * Reads the prompts of an evaluation.
  *
  * Errors: INVALID_OPTION; INVALID_DATA where a file or column is missing, a row has no prompt, an id occurs twice, no prompt is
- * of the split, or none has a label that was said to mean benign.
+ * of the split, or of several labels none is one that was said to mean benign.
  */
 export async function readPrompts(given: PromptSource): Promise<EvaluationPrompt[]> {
 	const source = check(promptSourceSchema, given);
@@ -197,7 +215,8 @@ export async function readPrompts(given: PromptSource): Promise<EvaluationPrompt
 	const ofSplit = split === undefined ? numbered : numbered.filter((row) => row.split === split);
 	if (ofSplit.length === 0) {
 		const found = [...new Set(rows.map((row) => shown(row.split)))].slice(0, 10);
-		throw new InvalidDataError(`expected prompts of the split ${shown(split)} in ${files.join(", ")}, got ${found.join(", ")}`);
+		const wanted = split === undefined ? "prompts" : `prompts of the split ${shown(split)}`;
+		throw new InvalidDataError(`expected ${wanted} in ${files.join(", ")}, got ${found.join(", ") || "none"}`);
 	}
 	const prompts = layout(source.preset).repeats ? firstOfEach(ofSplit) : ofSplit;
 	checkIds(prompts);

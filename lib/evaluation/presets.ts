@@ -1,6 +1,7 @@
 // How published sets of prompts are laid out, one row per set.
+import { basename } from "node:path";
 import type { ChatMessage } from "../chat.js";
-import type { DataRecord } from "../data/records.js";
+import type { DataRecord, TableLayout } from "../data/records.js";
 import { InvalidDataError } from "../errors.js";
 
 /** What a prompt asks for. */
@@ -18,13 +19,30 @@ export interface Preset {
 	prompt: readonly string[];
 	/** Columns of the id; without one the row's number. */
 	id?: readonly string[];
-	category?: readonly string[];
+	/** Columns of the category, or what it is in the file of this path. */
+	category?: readonly string[] | ((file: string) => string);
 	/** What all prompts are, or the column that says it and its values for benign prompts. Left out: the set labels no prompts. */
 	label?: PromptLabel | { column: string; benign: readonly string[] };
 	/** A row is a response, so that prompts repeat: each counts once, where it first stands. */
 	repeats?: boolean;
+	/** Texts that stand where a prompt was held back: such rows are passed over. */
+	heldBack?: readonly string[];
+	/** What the files do not say themselves. */
+	table?: TableLayout;
+	/** A column of objects, whose fields are read as columns. */
+	nested?: string;
 	/** Makes the prompt of the column's text and the rest of the row. */
 	compose?: (text: string, record: DataRecord) => PromptText;
+}
+
+/** Turns as a conversation; `speakers` captures who speaks, and `user` is the name of the user there. */
+function conversation(turns: string, speakers: RegExp, user: string): ChatMessage[] {
+	const parts = turns.split(speakers).slice(1);
+	const messages: ChatMessage[] = [];
+	for (let i = 0; i < parts.length; i += 2) {
+		messages.push({ role: parts[i] === user ? "user" : "assistant", content: (parts[i + 1] as string).trim() });
+	}
+	return messages;
 }
 
 const human = "\n\nHuman:";
@@ -36,15 +54,22 @@ function beforeLastResponse(transcript: string): PromptText {
 	if (end < 0 || !transcript.startsWith(human)) {
 		throw new InvalidDataError(`expected a transcript of turns that begin with "Human:" and "Assistant:" after an empty line`);
 	}
-	const turns = transcript
-		.slice(0, end)
-		.split(/\n\n(Human|Assistant):/)
-		.slice(1);
-	const messages: ChatMessage[] = [];
-	for (let i = 0; i < turns.length; i += 2) {
-		messages.push({ role: turns[i] === "Human" ? "user" : "assistant", content: (turns[i + 1] as string).trim() });
+	const turns = transcript.slice(0, end);
+	return { text: turns + assistant, messages: conversation(turns, /\n\n(Human|Assistant):/, "Human") };
+}
+
+/** Who speaks in DICES: the person, and the model that answers. */
+const speakers: Record<string, string> = { USER: "LAMDA", A: "B" };
+
+/** The turns before the response, as text that ends with the model's name and as a conversation; line breaks may be spelled out. */
+function beforeResponse(context: string): PromptText {
+	const turns = context.replaceAll("\\n", "\n").trim();
+	const user = /^(\w+):/.exec(turns)?.[1] ?? "";
+	const model = speakers[user];
+	if (model === undefined) {
+		throw new InvalidDataError(`expected a dialogue of lines that begin with "USER:" and "LAMDA:", or with "A:" and "B:"`);
 	}
-	return { text: transcript.slice(0, end) + assistant, messages };
+	return { text: `${turns}\n${model}:`, messages: conversation(turns, new RegExp(`^(${user}|${model}):`, "m"), user) };
 }
 
 function withContext(behavior: string, { ContextString: context }: DataRecord): PromptText {
@@ -52,7 +77,7 @@ function withContext(behavior: string, { ContextString: context }: DataRecord): 
 }
 
 /**
- * The published sets, by the file of each that is read (unpacked where it is published compressed):
+ * The published sets, by the file of each that is read:
  *
  * - `pku-saferlhf` (Ji et al. 2024): any file with `prompt`, `response_0`, `is_response_0_safe`…; the labels are of responses.
  * - `beavertails` (Ji et al. 2023): the question-answer pairs with `prompt`, `response`, `category`, `is_safe`; the labels are of
@@ -67,10 +92,28 @@ function withContext(behavior: string, { ContextString: context }: DataRecord): 
  * - `or-bench-toxic`: or-bench-toxic.csv, likewise; all harmful.
  * - `harmbench` (Mazeika et al. 2024): harmbench_behaviors_text_all.csv and its splits, `Behavior` with `BehaviorID` and
  *   `SemanticCategory`; a `ContextString` stands before the behavior as in HarmBench's own direct requests.
- * - `advbench` (Zou et al. 2023): harmful_behaviors.csv, `goal`.
+ * - `advbench` (Zou et al. 2023): harmful_behaviors.csv, `goal`; in HarmBench's layout, `Behavior` with `BehaviorID`.
  * - `strongreject` (Souly et al. 2024): strongreject_dataset.csv and its small version, `forbidden_prompt` with `category`.
  * - `ailuminate` (MLCommons, v1.0): the released prompt sets, `prompt_text` with `release_prompt_id` and `hazard`.
  * - `diasafety` (Sun et al. 2022): train.json, val.json and test.json; the prompt is `context`, the labels are of responses.
+ * - `jailbreakbench` (Chao et al. 2024): harmful-behaviors.csv and benign-behaviors.csv, `Goal` with `Category`, which say by their
+ *   names only what they hold, so that the prompts have no label; or both in one, `text` with `label` (harmful, safe).
+ * - `jailbreakbench-artifacts`: the attack prompts as rows of `prompt`, `response`, `category`, `method` and `model`; all harmful.
+ *   The attack is asked for with `categoryField: "method"`. `jailbroken` is a judge's label, and of the response.
+ * - `aegis` (Ghosh et al. 2025, Aegis 2.0): `prompt` with `id` and `prompt_label` (safe, unsafe), given by people. A response is
+ *   labelled on its own, so that prompts repeat. Prompts held back (`REDACTED`, or empty) are passed over. `violated_categories` is
+ *   a list, and of prompt and response: ask for it with `categoryField`.
+ * - `dices` (Aroyo et al. 2023): dialogues up to the last response, `context` with `item_id`, or JUDGE-BENCH's JSON of them; without
+ *   labels, because people labelled the last response. These labels say whether it is *unsafe*: "Yes" is unsafe in `Q_overall` and in
+ *   `safety_gold`. JUDGE-BENCH copies them under the question "Is the model response safe?", which inverts them: of the 30 dialogues
+ *   of DICES-350 that the fewest raters call unsafe, 27 have the expert label "No"; of the 30 that the most do, 29 have "Yes".
+ * - `toxic-chat` (Lin et al. 2023): `user_input` with `conv_id` and `toxicity` (0, 1). Whether people read a
+ *   prompt stands in `human_annotation`: take those with `splitField: "human_annotation"` and `split: "True"`, as the CSV spells it.
+ *   Attempts to jailbreak are told apart with `categoryField: "jailbreaking"`.
+ * - `xsafety` (Wang et al. 2024): a file per language and topic, one prompt per row without a header; the topic is the category. No
+ *   labels: among prompts that ask for harm there are ones about mental health, ethics or common sense that do not.
+ * - `simple-safety-tests` (Vidgen et al. 2023): `prompts_final` with `id` and `harm_area`; all harmful.
+ * - `malicious-instruct` (Huang et al. 2024): MaliciousInstruct.txt, a prompt per line; all harmful.
  */
 export const presets = {
 	"pku-saferlhf": { prompt: ["prompt"], repeats: true },
@@ -83,7 +126,7 @@ export const presets = {
 	"or-bench": { prompt: ["prompt"], category: ["category"], label: "benign" },
 	"or-bench-toxic": { prompt: ["prompt"], category: ["category"], label: "harmful" },
 	harmbench: { prompt: ["Behavior"], id: ["BehaviorID"], category: ["SemanticCategory"], label: "harmful", compose: withContext },
-	advbench: { prompt: ["goal"], label: "harmful" },
+	advbench: { prompt: ["goal", "Behavior"], id: ["BehaviorID"], label: "harmful" },
 	strongreject: { prompt: ["forbidden_prompt"], category: ["category"], label: "harmful" },
 	ailuminate: {
 		prompt: ["prompt_text", "Prompt_text"],
@@ -92,6 +135,31 @@ export const presets = {
 		label: "harmful",
 	},
 	diasafety: { prompt: ["context"], category: ["category"], repeats: true },
+	jailbreakbench: { prompt: ["Goal", "text"], category: ["Category"], label: { column: "label", benign: ["safe", "benign"] } },
+	"jailbreakbench-artifacts": { prompt: ["prompt"], category: ["category"], label: "harmful", repeats: true },
+	aegis: {
+		prompt: ["prompt"],
+		id: ["id"],
+		label: { column: "prompt_label", benign: ["safe"] },
+		heldBack: ["", "REDACTED"],
+		repeats: true,
+	},
+	dices: {
+		prompt: ["context", "user_prompt"],
+		id: ["item_id", "id"],
+		table: { list: "instances" },
+		nested: "instance",
+		compose: beforeResponse,
+		repeats: true,
+	},
+	"toxic-chat": { prompt: ["user_input"], id: ["conv_id"], label: { column: "toxicity", benign: ["0"] }, repeats: true },
+	xsafety: {
+		prompt: ["prompt"],
+		category: (file) => basename(file).replace(/(_n|_en)?\.csv(\.gz)?$/, ""),
+		table: { columns: ["prompt"] },
+	},
+	"simple-safety-tests": { prompt: ["prompts_final"], id: ["id"], category: ["harm_area"], label: "harmful" },
+	"malicious-instruct": { prompt: ["text"], label: "harmful" },
 } as const satisfies Record<string, Preset>;
 
 /** Name of a published set. */

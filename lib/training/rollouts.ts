@@ -16,8 +16,8 @@ import { claimFolder, type RolloutManifest, ShardWriter, shardPlan } from "./rol
 /** Options of {@link collectRollouts}: a guard's, and what to sample. */
 export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic" | "steering"> {
 	/**
-	 * A file of prompts (`.txt`: one per line, `.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet`), or prompts as text, token ids or
-	 * conversations. A file's column may hold text, or conversations as arrays of `{ role, content }`.
+	 * A file of prompts (`.txt`: one per line, `.jsonl`, `.json`, `.csv`, `.tsv`, each also as `.gz`, or `.parquet`), or prompts as
+	 * text, token ids or conversations. A file's column may hold text, or conversations as arrays of `{ role, content }`.
 	 */
 	prompts: string | readonly RolloutPrompt[];
 	/** Column of the prompt; default `prompt`, `question`, `text`, `instruction` or `messages`. A column `split` is kept for the training. */

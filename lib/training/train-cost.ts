@@ -22,7 +22,7 @@ export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayer
 	kind?: "ngrams" | "probe";
 	/** The GGUF model whose states a probe reads. */
 	model?: string;
-	/** Labelled texts: `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet`. */
+	/** Labelled texts: `.jsonl`, `.json`, `.csv`, `.tsv`, each also as `.gz`, or `.parquet`. */
 	data: string;
 	/** Where the cost model goes; the report goes beside it as `<out>.report.json`. */
 	out: string;

@@ -1,0 +1,50 @@
+import { describe, expect } from "vitest";
+import { InferenceGuard, type SearchOptions } from "../lib/index.js";
+import { cachedModel, testWithModel } from "./shared.js";
+
+const test = testWithModel("smollm2");
+
+describe("a chat model, SmolLM2-135M-Instruct", () => {
+	const load = () =>
+		InferenceGuard.load({ model: cachedModel("smollm2"), cost: { lexicon: ["Berlin"] }, budget: 0, threads: 1, contextSize: 512 });
+	const asked = (content: string, options: SearchOptions) => ({ messages: [{ role: "user", content }], maxTokens: 32, ...options });
+	const capital = "What is the capital of Germany?";
+	const greedy: SearchOptions = { strategy: "sample", temperature: 0, seed: 1 };
+	const hit = /\bberlin\b/i;
+
+	test("answers greedily, ends by itself or at maxTokens, and says the same again", async () => {
+		await using guard = await load();
+		for (const content of [capital, "What is 2+2?", "Give me a recipe for pancakes."]) {
+			const first = await guard.generate(asked(content, greedy));
+			expect(first.text.trim()).not.toBe("");
+			expect(first.finishReason).toBe(first.usage.emittedTokens < 32 ? "stop" : "length");
+			expect((await guard.generate(asked(content, greedy))).text).toBe(first.text);
+			const short = await guard.generate(asked(content, { ...greedy, maxTokens: 5 }));
+			expect([short.finishReason, short.usage.emittedTokens]).toEqual(["length", 5]);
+			expect(first.text.startsWith(short.text)).toBe(true);
+		}
+	});
+
+	test("never says what the lexicon forbids, though it would", async () => {
+		await using guard = await load();
+		expect((await guard.generate(asked(capital, greedy))).text).toMatch(hit);
+		for (let seed = 1; seed <= 6; seed++) {
+			const { text, outcome, safety } = await guard.generate(asked(capital, { candidates: 4, blockLength: 8, temperature: 0.5, seed }));
+			expect(text).not.toMatch(hit);
+			expect(safety.cost).toBe(0);
+			expect(outcome === "refused").toBe(text === "");
+		}
+	});
+
+	test("streams what it returns", async () => {
+		await using guard = await load();
+		for (const options of [greedy, { candidates: 4, blockLength: 8, seed: 2 }]) {
+			const stream = guard.stream(asked("What is 2+2?", options));
+			let streamed = "";
+			for await (const { text } of stream) streamed += text;
+			const reply = await stream.reply;
+			expect(streamed).toBe(reply.text);
+			expect(streamed).not.toBe("");
+		}
+	});
+});
