@@ -41,8 +41,9 @@ const withinBudget = ({ safety }) => safety.constraints.every(({ cost, budget })
 for (let i = 0; i < seeds * prompts.length; ++i) {
 	const prompt = prompts[i % prompts.length];
 	for (const [name, options] of Object.entries(methods)) {
-		const { outcome, safety, usage, timings, logLikelihood } = await guard.generate({ prompt, seed: i, maxTokens, ...options });
+		const { text, outcome, safety, usage, timings, logLikelihood } = await guard.generate({ prompt, seed: i, maxTokens, ...options });
 		results[name].push({
+			text,
 			outcome,
 			within: withinBudget({ safety }),
 			tokens: usage.generatedTokens,
@@ -56,6 +57,7 @@ await guard.dispose();
 const quantile = (values, q) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))];
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const clean = results.plain.map(({ within }) => within);
+const cleanTexts = results.plain.filter((_, i) => clean[i]).map(({ text }) => text);
 const setOf = (i) => Math.floor(i / prompts.length);
 const rows = Object.entries(results).map(([name, replies]) => {
 	const ratios = replies.map(({ milliseconds }, i) => milliseconds / results.plain[i].milliseconds);
@@ -71,6 +73,7 @@ const rows = Object.entries(results).map(([name, replies]) => {
 		cleanP90: quantile(onClean, 0.9),
 		setP90: [Math.min(...setP90), Math.max(...setP90)],
 		aboveTwice: mean(onClean.map((ratio) => Number(ratio > 2))),
+		changed: mean(replies.filter((_, i) => clean[i]).map(({ text }, i) => Number(text !== cleanTexts[i]))),
 		all: mean(replies.map(({ milliseconds }) => milliseconds)) / mean(results.plain.map(({ milliseconds }) => milliseconds)),
 		tokens: mean(replies.map(({ tokens }) => tokens)),
 		logLikelihood: mean(answered.map(({ logLikelihood }) => logLikelihood)),
@@ -81,10 +84,11 @@ console.log(
 	`${prompts.length} openings (${flags.split}), each with ${seeds} seeds, T = ${maxTokens}; plain sampling is within budget on ${percent(mean(clean.map(Number)))}; times as multiples of plain sampling's\n`,
 );
 console.table(
-	rows.map(({ name, overBudget, refused, cleanMedian, cleanP90, setP90, aboveTwice, all, tokens, logLikelihood }) => ({
+	rows.map(({ name, overBudget, refused, changed, cleanMedian, cleanP90, setP90, aboveTwice, all, tokens, logLikelihood }) => ({
 		method: name,
 		"over budget": percent(overBudget),
 		refused: percent(refused),
+		"changed where plain is within budget": percent(changed),
 		"median where plain is within budget": Number(cleanMedian.toFixed(2)),
 		"90 %": Number(cleanP90.toFixed(2)),
 		"90 % of a set of seeds": setP90.map((p90) => p90.toFixed(2)).join(" to "),

@@ -45,7 +45,7 @@ export interface CriticNote {
 export type PruneReason =
 	/** Over a budget, or judged by a cost model to be. */
 	| "cost"
-	/** The critic's pSafe was not above the threshold. */
+	/** The critic's pSafe was not above η, and that of others was; kept as a reserve. */
 	| "pSafe"
 	/** Others scored better, or were drawn by soft selection; kept as a reserve. */
 	| "notSelected"
