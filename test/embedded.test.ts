@@ -79,12 +79,14 @@ describe("the embedded default", () => {
 
 	test("tells stories within both budgets", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads: 1 });
+		let notes = 0;
 		for (const [seed, prompt] of testPrompts.slice(0, 4).entries()) {
 			const reply = await guard.generate({ prompt, candidates: 8, blockLength: 16, maxTokens: 64, seed });
 			expect(["safe", "steered"]).toContain(reply.outcome);
 			for (const { cost, budget } of reply.safety.constraints) expect(cost).toBeLessThanOrEqual(budget);
-			expect(reply.safety.pSafe.length).toBeGreaterThan(0);
+			notes += reply.safety.pSafe.length; // none of what a restart answers
 		}
+		expect(notes).toBeGreaterThan(0);
 	}, 120_000);
 });
 
