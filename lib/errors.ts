@@ -76,11 +76,11 @@ export class CertificateMismatchError extends failure("CERTIFICATE_MISMATCH") {}
 export class NotCertifiedError extends failure("NOT_CERTIFIED") {}
 /** A result could not be written. */
 export class WriteError extends failure("WRITE_FAILED") {}
-/** There is no file at the model's path. */
+/** There is no file at the model's path, or a folder to convert lacks one. */
 export class ModelNotFoundError extends failure("MODEL_NOT_FOUND") {}
-/** The model file is empty, damaged, truncated or no GGUF. */
+/** The model file is empty, damaged, truncated or no GGUF; in a folder to convert, a file is damaged or does not fit the others. */
 export class InvalidModelError extends failure("INVALID_MODEL") {}
-/** The model file is sound, but no model that generates text: an embedding model, a vocabulary, an unknown architecture. */
+/** The model file is sound, but no model for this purpose: an embedding model, a vocabulary, an unknown architecture, half a head. */
 export class UnsupportedModelError extends failure("UNSUPPORTED_MODEL") {}
 /** The requested device or GPU does not exist in this build or on this machine. */
 export class DeviceNotFoundError extends failure("DEVICE_NOT_FOUND") {}

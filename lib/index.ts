@@ -1,5 +1,6 @@
 export type { Certificate, CertificateClaim } from "./certificate.js";
 export type { ChatMessage, Prompt } from "./chat.js";
+export { type ConvertedClassifier, type ConvertOptions, convertClassifier } from "./convert/convert-classifier.js";
 export type { CalibrationBin, Interval } from "./data/metrics.js";
 export type { Split } from "./data/split.js";
 export { type Device, listDevices } from "./devices.js";

@@ -41,6 +41,8 @@ export interface NativeScorer {
 	template?: NativeTemplate;
 	/** Labels of a sequence classifier that count; empty: the usual words for "unsafe". */
 	labels: string[];
+	/** Whether its labels are independent of one another; undefined: what its file says. */
+	multiLabel?: boolean;
 	/** Empty: none. */
 	selfTest: { prompt: string; safe: string; unsafe: string }[];
 	/** Which response of a pair has to score higher: "unsafe" under a cost model, "safe" under a reward model. */

@@ -101,6 +101,7 @@ const guardModelCost = z.strictObject({
 const sequenceClassifierCost = z.strictObject({
 	sequenceClassifier: text("the path of a sequence classifier"),
 	unsafeLabels: z.array(text("a label")).min(1).optional(),
+	multiLabel: z.boolean(expected("true or false")).optional(),
 	template: conversation.optional(),
 	link: choice(["probability", "excess"]).optional(),
 	threshold: real(-Number.MAX_VALUE).optional(),
@@ -142,6 +143,7 @@ const rewardModel = z.union(
 		z.strictObject({
 			sequenceClassifier: text("a path"),
 			label: text("a label").optional(),
+			multiLabel: z.boolean(expected("true or false")).optional(),
 			template: conversation.optional(),
 			selfTest: selfTest.optional(),
 		}),
@@ -337,6 +339,12 @@ const trainCostSchema = z
 		error: "expected a model for a probe, and for nothing else",
 	});
 
+const convertSchema = z.strictObject({
+	folder: text("the path of a folder"),
+	out: text("a path"),
+	type: choice(["f32", "f16", "q8_0"]).default("f16"),
+});
+
 const shardMessage = expected('a part "i/n" with 1 <= i <= n, such as "2/4"');
 const shardPart = z
 	.string(shardMessage)
@@ -449,6 +457,7 @@ export function check<S extends z.ZodType>(schema: S, given: unknown): z.output<
 export const checkLoadOptions = (given: unknown) => check(loadSchema, given);
 export const checkScorerOptions = (given: unknown) => check(scorerSchema, given);
 export const checkGenerateOptions = (given: unknown) => check(generateSchema, given);
+export const checkConvertOptions = (given: unknown) => check(convertSchema, given);
 export const checkTrainCostOptions = (given: unknown) => check(trainCostSchema, given);
 
 /** The options of rollouts and of the guard that samples them, which stand in one object. A critic has no part in sampling. */

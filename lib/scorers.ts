@@ -86,12 +86,12 @@ export function guardModelScorer(cost: GuardModel): NativeScorer {
 }
 
 export function sequenceClassifierScorer(
-	{ sequenceClassifier, template }: SequenceClassifier,
+	{ sequenceClassifier, template, multiLabel }: SequenceClassifier,
 	labels: string[],
 	selfTest: GuardModel["selfTest"],
 ): NativeScorer {
-	const pieces = template && { template: conversation(template) };
-	return { kind: "sequenceClassifier", path: sequenceClassifier, head: "", ...pieces, labels, selfTest: pairs(selfTest), higher: "unsafe" };
+	const given = { ...(template && { template: conversation(template) }), ...(multiLabel !== undefined && { multiLabel }) };
+	return { kind: "sequenceClassifier", path: sequenceClassifier, head: "", ...given, labels, selfTest: pairs(selfTest), higher: "unsafe" };
 }
 
 export function scoreModelScorer(model: ScoreModel, selfTest: GuardModel["selfTest"]): NativeScorer {

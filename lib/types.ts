@@ -39,14 +39,19 @@ export interface GuardModelCost {
 }
 
 /**
- * A classifier with a head of its own (GGUF of bert, which includes RoBERTa and DistilBERT, modern-bert, neo-bert or qwen3) as a
- * cost model. Cost: the probability of `unsafeLabels` (default: labels such as unsafe, toxic, harmful; a head with one output needs
- * none), default budget 0.5; with `link: "excess"` how far its log-odds exceed `threshold` (default 0, default budget 0). It reads
- * the response alone, unless `template` puts the prompt before it.
+ * A classifier with a head of its own (GGUF of bert, which includes RoBERTa and DistilBERT, modern-bert, neo-bert or qwen3;
+ * `convertClassifier` makes one) as a cost model. Cost: the probability of `unsafeLabels` (default: labels such as unsafe, toxic,
+ * harmful; a head with one output needs none), default budget 0.5; with `link: "excess"` how far its log-odds exceed `threshold`
+ * (default 0, default budget 0). It reads the response alone, unless `template` puts the prompt before it.
  */
 export interface SequenceClassifierCost {
 	sequenceClassifier: string;
 	unsafeLabels?: readonly string[];
+	/**
+	 * Whether the labels are independent of one another (a sigmoid each, as in toxic-bert) rather than a choice (softmax). The cost is
+	 * then the largest probability of an unsafe label. Default: what the file says, which `convert` wrote; otherwise a choice.
+	 */
+	multiLabel?: boolean;
 	template?: ConversationTemplate;
 	link?: "probability" | "excess";
 	threshold?: number;
@@ -119,7 +124,14 @@ export type CostModel =
 export type RewardModel =
 	| "logLikelihood"
 	| { lexicon: string | readonly LexiconTerm[] }
-	| { sequenceClassifier: string; label?: string; template?: ConversationTemplate; selfTest?: false | readonly SelfTestPair[] }
+	| {
+			sequenceClassifier: string;
+			label?: string;
+			/** As for a cost model. */
+			multiLabel?: boolean;
+			template?: ConversationTemplate;
+			selfTest?: false | readonly SelfTestPair[];
+	  }
 	| (ScoreModel & { selfTest?: false | readonly SelfTestPair[] })
 	| ScoreFunction;
 

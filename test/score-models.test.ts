@@ -379,6 +379,12 @@ describe("sequence classifiers", () => {
 		});
 	});
 
+	test("a head without a dense layer is read where its file says that it has none", async () => {
+		const model = encoderModel(folder, "bert", { ...settings, without: /^cls\.(weight|bias)/, activation: "none" });
+		const found = await costs({ sequenceClassifier: model.path, selfTest: false }, "", texts);
+		for (const [i, text] of texts.entries()) expect(found[i]).toBeCloseTo(softmax(model.classify(alone(text)), [1]), 2);
+	});
+
 	test("a template puts the prompt before the response", async () => {
 		const model = encoderModel(folder, "bert", settings);
 		const template = { before: "[CLS]", between: "[SEP]", after: "[SEP]" };
@@ -451,6 +457,16 @@ describe("sequence classifiers", () => {
 			code: "UNSUPPORTED_MODEL",
 			message: /classification head/,
 		});
+		const without = (pattern: RegExp) => load({ sequenceClassifier: bert({ without: pattern, labels: ["safe", "unsafe"] }) });
+		const wayOut = expect.stringMatching(/inferenceguard convert/);
+		await expect(without(/^cls\.(weight|bias)/)).rejects.toMatchObject({ code: "UNSUPPORTED_MODEL", message: wayOut });
+		await expect(without(/^token_types/)).rejects.toMatchObject({ code: "UNSUPPORTED_MODEL", message: /DistilBERT/ });
+		for (const pattern of [/^cls\.weight/, /^cls\.norm/]) {
+			const modern = encoderModel(folder, "modern-bert", { vocabulary: shared, without: pattern, labels: ["safe", "unsafe"] });
+			await expect(load({ sequenceClassifier: modern.path })).rejects.toMatchObject({ code: "UNSUPPORTED_MODEL", message: wayOut });
+		}
+		const choice = qwenClassifier(folder, { vocabulary: shared, labels: ["safe", "unsafe"] }).path;
+		await expect(load({ sequenceClassifier: choice, multiLabel: true })).rejects.toMatchObject({ code: "INVALID_OPTION" });
 		const noHead = qwenClassifier(folder, { vocabulary: shared, without: /cls/ }).path;
 		await expect(load({ sequenceClassifier: noHead })).rejects.toMatchObject({ code: "UNSUPPORTED_MODEL" });
 		const one = qwenClassifier(folder, { vocabulary: shared, labels: ["unsafe"] }).path;
@@ -653,6 +669,7 @@ describe("what critics and rollouts remember of them", () => {
 			{ sequenceClassifier: bert },
 			{ sequenceClassifier: bert, unsafeLabels: ["odd"] },
 			{ sequenceClassifier: bert, link: "excess" },
+			{ sequenceClassifier: bert, multiLabel: true },
 		];
 		const hashes = async (constraints: { cost: CostModel; budget?: number }[]) => {
 			const { constraints: native } = await scorerSpec(checkScorerOptions({ constraints }));

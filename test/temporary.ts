@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { randomTensor, vocabulary, writeGguf, writeRandomLlama } from "../bench/gguf.mjs";
+import { randomTensor, vocabulary, writeRandomLlama } from "../bench/gguf.mjs";
+import { writeGguf } from "../lib/data/gguf-writer.js";
 
 /** A folder that is removed after the tests of the file. */
 export function temporaryFolder(): string {

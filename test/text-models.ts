@@ -1,6 +1,6 @@
 // Tiny models in real architectures, written as GGUF, and a plain forward pass over the same weights to compare with.
 import { join } from "node:path";
-import { writeGguf } from "../bench/gguf.mjs";
+import { writeGguf } from "../lib/data/gguf-writer.js";
 import { randomNumbers } from "../lib/data/random.js";
 
 type Metadata = [key: string, type: string, value: unknown][];
@@ -330,6 +330,8 @@ export interface ClassifierOptions extends Partial<Shape> {
 	weights?: (shape: Shape, vocabulary: string[]) => Weights;
 	/** Leaves tensors out. */
 	without?: RegExp;
+	/** Of the head: bert is read with tanh, modern-bert with GELU, where the file does not say. */
+	activation?: "none";
 }
 
 const without = (weights: Weights, pattern: RegExp | undefined) =>
@@ -383,7 +385,8 @@ function bertClassify({ dim, layers, heads }: Shape, weights: Weights, tokens: A
 			return norm("layer_output_norm", plus(linear("ffn_down", linear("ffn_up", after).map(gelu)), after));
 		});
 	}
-	const pooled = times(w("cls.weight"), states[0] as number[], w("cls.bias")).map(Math.tanh);
+	const first = states[0] as number[];
+	const pooled = weights["cls.weight"] ? times(w("cls.weight"), first, w("cls.bias")).map(Math.tanh) : first;
 	return times(w("cls.output.weight"), pooled, w("cls.output.bias"));
 }
 
@@ -437,7 +440,7 @@ function modernBertClassify({ dim, layers, heads, ffn }: Shape, weights: Weights
 
 /** A BERT or ModernBERT with a classification head. */
 export function encoderModel(folder: string, arch: "bert" | "modern-bert", options: ClassifierOptions): ClassifierModel {
-	const { vocabulary, labels, seed = 1, weights: own, without: left, ...given } = options;
+	const { vocabulary, labels, seed = 1, weights: own, without: left, activation, ...given } = options;
 	const shape = { ...usual, context: 256, ...given };
 	const make = arch === "bert" ? bertWeights : modernBertWeights;
 	const drawn = make(shape, vocabulary.texts.length, labels?.length ?? 1, seed);
@@ -453,6 +456,7 @@ export function encoderModel(folder: string, arch: "bert" | "modern-bert", optio
 		[`${arch}.attention.causal`, "bool", false],
 		[`${arch}.pooling_type`, "u32", 4],
 		...(labels ? ([[`${arch}.classifier.output_labels`, "string[]", labels]] as Metadata) : []),
+		...(activation ? ([["inferenceguard.classifier.activation", "string", activation]] as Metadata) : []),
 		...vocabulary.metadata,
 	];
 	save(path, arch, header, weights);

@@ -11,6 +11,7 @@ import {
 } from "../errors.js";
 import { strategyNames } from "../strategies.js";
 import { calibrateCommand, verifyCommand } from "./calibrate.js";
+import { convertCommand } from "./convert.js";
 import { demo } from "./demo.js";
 import { devices } from "./devices.js";
 import { evalCommand } from "./eval.js";
@@ -124,6 +125,15 @@ program
 	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
 	.option("--json", "print the report as one JSON line")
 	.action(trainCostCommand);
+
+program
+	.command("convert")
+	.description("make a GGUF file of a Hugging Face classifier (BERT, RoBERTa, XLM-R, DistilBERT, ModernBERT), for --cost")
+	.argument("<folder>", "folder with config.json, safetensors and tokenizer")
+	.requiredOption("-o, --out <file>", "where the GGUF file goes")
+	.addOption(new Option("--type <name>", "of the large matrices").choices(["f32", "f16", "q8_0"]).default("f16"))
+	.option("--json", "print what was converted as one JSON line")
+	.action(convertCommand);
 
 program
 	.command("steer-vector")

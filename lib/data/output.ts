@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { access, constants, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { WriteError } from "../errors.js";
+import { InferenceGuardError, WriteError } from "../errors.js";
 
 /** Fails before any work is done where a result could not be written later. Errors: WRITE_FAILED. */
 export async function expectWritable(path: string): Promise<void> {
@@ -23,6 +23,7 @@ export async function replaceFile(path: string, write: (temporary: string) => Pr
 		await rename(temporary, path);
 	} catch (cause) {
 		await rm(temporary, { force: true });
+		if (InferenceGuardError.isInstance(cause)) throw cause;
 		throw new WriteError(`expected to write ${path}, got: ${(cause as Error).message}; check the folder and the free space`, { cause });
 	}
 }

@@ -49,7 +49,10 @@ scorer_spec scorer_from(const Napi::Object & o) {
         spec.answers.before_category = string_of(pieces, "beforeCategory");
         spec.answers.categories = texts_of(pieces, "categories");
     }
-    spec.labels = texts_of(o, "labels");
+    spec.classes.labels = texts_of(o, "labels");
+    if (o.Has("multiLabel")) {
+        spec.classes.independent = bool_of(o, "multiLabel");
+    }
     spec.higher = string_of(o, "higher") == "safe" ? SAFE_IS_HIGHER : UNSAFE_IS_HIGHER;
     const Napi::Array pairs = o.Get("selfTest").As<Napi::Array>();
     for (uint32_t i = 0; i < pairs.Length(); ++i) {

@@ -27,7 +27,7 @@ std::unique_ptr<text_scorer> scorer_factory::make(const scorer_spec & spec, std:
         case SCORER_SEQUENCE_CLASSIFIER: {
             auto pieces = spec.has_template ? std::make_unique<template_pieces>(spec.pieces) : nullptr;
             scorer = std::make_unique<sequence_classifier>(load(spec.path, PURPOSE_CLASSIFY, OUTPUT_CLASSES, cancel), std::move(pieces),
-                                                           spec.labels, spec.path);
+                                                           spec.classes, spec.path);
             break;
         }
         case SCORER_SCORE_MODEL: {

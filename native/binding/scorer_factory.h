@@ -19,7 +19,7 @@ struct scorer_spec {
     bool                        has_template = false;
     template_pieces             pieces;
     guard_answers               answers; // of a guard model
-    std::vector<std::string>    labels; // of a sequence classifier
+    class_choice                classes; // of a sequence classifier
     std::vector<self_test_pair> self_test; // empty: none
     higher_score                higher = UNSAFE_IS_HIGHER;
 };

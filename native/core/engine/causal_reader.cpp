@@ -4,6 +4,7 @@
 #include "support/error.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace ig {
 
@@ -12,6 +13,7 @@ namespace {
 const size_t  widest_wave = 64; // texts
 const size_t  narrowest_wave = 8;
 const int64_t room_to_grow = 256; // tokens per text that are not shared
+const float   least_probability = 1e-30f;
 
 // tokens that may come from elsewhere: the output of the last ones is asked for
 size_t n_before_outputs(const token_sequence & s) { return s.tokens.size() - s.n_outputs; }
@@ -170,6 +172,16 @@ bool causal_reader::decode(const std::vector<reading> & wave, const row_function
         }
     }
     return flush(row);
+}
+
+// llama.cpp gives the softmax of qwen3's classes
+const float * causal_reader::classes_of(seq_id sequence) {
+    const float * row = pooled_row(sequence);
+    class_row.assign(row, row + width());
+    for (float & x : class_row) {
+        x = std::log(std::max(x, least_probability));
+    }
+    return class_row.data();
 }
 
 bool causal_reader::flush(const row_function & row) {

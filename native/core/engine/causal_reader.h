@@ -41,6 +41,7 @@ class causal_reader : public reader_context {
     std::vector<slot>        slots;
     std::vector<pending_row> pending; // outputs of the batch
     uint64_t                 clock = 0;
+    std::vector<float>       class_row;
 
     void read_wave(std::vector<reading> wave, const row_function & row);
     bool try_wave(std::vector<reading> & wave, const row_function & row);
@@ -48,6 +49,7 @@ class causal_reader : public reader_context {
     void place(std::vector<reading> & wave);
     bool decode(const std::vector<reading> & wave, const row_function & row, bool without_outputs, bool outputs);
     bool flush(const row_function & row);
+    const float * classes_of(seq_id sequence);
     bool make_room();
     void keep(const std::vector<reading> & wave);
     void drop(seq_id seq);

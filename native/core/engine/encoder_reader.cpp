@@ -48,7 +48,7 @@ void encoder_reader::read_batch(const std::vector<token_sequence> & sequences, s
         throw error("INTERNAL", "llama.cpp has no room for a batch of texts");
     }
     for (size_t i = begin; i < end; ++i) {
-        row(i, 0, classes_of(seq_id(i - begin)));
+        row(i, 0, head.logits(pooled_row(seq_id(i - begin))).data());
     }
 }
 

@@ -2,6 +2,7 @@
 // read in whole, as many at once as fit into one batch.
 #pragma once
 
+#include "engine/classifier_head.h"
 #include "engine/reader_context.h"
 
 namespace ig {
@@ -9,11 +10,15 @@ namespace ig {
 class encoder_reader : public reader_context {
   public:
     encoder_reader(std::shared_ptr<loaded_model> model, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads)
-        : reader_context(std::move(model), std::move(threads), n_threads, OUTPUT_CLASSES) {}
+        : reader_context(std::move(model), std::move(threads), n_threads, OUTPUT_CLASSES), head(*this->model) {
+        pooling = head.pooling();
+    }
 
     void read(const std::vector<token_sequence> & sequences, const row_function & row) override;
 
   private:
+    classifier_head head;
+
     void read_batch(const std::vector<token_sequence> & sequences, size_t begin, size_t end, const row_function & row);
 };
 

@@ -163,6 +163,28 @@ void check_hyperparameters(const gguf_context * gguf, const std::string & path, 
 
 namespace {
 
+const std::string converting = "; convert its Hugging Face folder with `inferenceguard convert FOLDER --out x.gguf`";
+
+// The dense layer before the classes: llama.cpp's converter drops that of BertForSequenceClassification, and llama.cpp applies
+// tanh where DistilBERT has ReLU. A file that names the activation itself was made with both in mind.
+void check_head(const gguf_context * gguf, const std::string & path, const std::string & arch) {
+    const std::string activation = string_value(gguf, "inferenceguard.classifier.activation");
+    const std::string before = "expected a sequence classifier with its whole head, but " + path;
+    const auto lacks = [&](const char * name) { return gguf_find_tensor(gguf, name) < 0; };
+    if (lacks("cls.weight") && activation != "none") {
+        throw error("UNSUPPORTED_MODEL", before + " has no dense layer before its classes (cls.weight), so that it was converted "
+                                                  "without and would give wrong classes" + converting);
+    }
+    if (lacks("cls.norm.weight") && arch == "modern-bert" && activation != "none") {
+        throw error("UNSUPPORTED_MODEL", before + " has no norm before its classes (cls.norm.weight)" + converting);
+    }
+    const bool is_distilled = arch == "bert" && lacks("token_types.weight") && string_value(gguf, "tokenizer.ggml.model") == "bert";
+    if (is_distilled && activation.empty()) {
+        throw error("UNSUPPORTED_MODEL", before + " is a DistilBERT (no token_types.weight) that does not name the activation of its "
+                                                  "head" + converting);
+    }
+}
+
 // Without a head llama.cpp hands out hidden values in place of classes.
 void check_classes(const gguf_context * gguf, const std::string & path, const std::string & arch) {
     static const std::set<std::string> with_heads = { "bert", "neo-bert", "modern-bert", "qwen3" };
@@ -172,7 +194,10 @@ void check_classes(const gguf_context * gguf, const std::string & path, const st
     }
     if (gguf_find_tensor(gguf, "cls.output.weight") < 0) {
         throw error("UNSUPPORTED_MODEL", "expected a sequence classifier, but " + path +
-                                             " has no classification head (cls.output.weight); convert the model with its head");
+                                             " has no classification head (cls.output.weight)" + converting);
+    }
+    if (arch != "qwen3") {
+        check_head(gguf, path, arch);
     }
     const int64_t labels = gguf_find_key(gguf, (arch + ".classifier.output_labels").c_str());
     const bool valid = labels < 0 || (gguf_get_kv_type(gguf, labels) == GGUF_TYPE_ARRAY && gguf_get_arr_type(gguf, labels) == GGUF_TYPE_STRING);

@@ -1,17 +1,28 @@
 #include "engine/reader_context.h"
 
 #include "engine/llama_backend.h"
+#include "support/canonical_form.h"
+#include "support/unicode.h"
+#include "support/utf8.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace ig {
 
 namespace {
 
-const float least_probability = 1e-30f;
-
 bool looks_like_a_tag(const std::string & text) { return text.size() > 2 && text.front() == '<' && text.back() == '>'; }
+
+// XLM-R splits at all white space; llama.cpp at what the model's table of characters makes a space of. Control characters are
+// left to that table.
+std::string with_plain_spaces(const std::string & text) {
+    std::string plain;
+    for (size_t at = 0; at < text.size();) {
+        const uint32_t c = next_character(text, at);
+        append_utf8(plain, c > ' ' && is_white_space(c) ? ' ' : c);
+    }
+    return plain;
+}
 
 std::vector<marker> markers_of(const llama_vocab * vocab) {
     std::vector<marker> found;
@@ -32,8 +43,16 @@ std::vector<marker> markers_of(const llama_vocab * vocab) {
 reader_context::reader_context(std::shared_ptr<loaded_model> given, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads,
                                text_output output)
     : model(std::move(given)), threads(std::move(threads)), n_threads(n_threads), output(output),
+      pooling(output == OUTPUT_CLASSES ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE),
       known_markers(markers_of(llama_model_get_vocab(model->get()))) {
-    gives_probabilities = model->metadata("general.architecture") == "qwen3";
+    const enum llama_vocab_type vocabulary = llama_vocab_type(llama_model_get_vocab(model->get()));
+    if (vocabulary == LLAMA_VOCAB_TYPE_WPM) {
+        pieces = std::make_unique<word_pieces>(*model);
+    } else if (vocabulary == LLAMA_VOCAB_TYPE_UGM) {
+        prepare = with_plain_spaces;
+    } else if (model->metadata("tokenizer.ggml.pre") == "modern-bert") {
+        prepare = composed_form;
+    }
 }
 
 reader_context::~reader_context() {
@@ -51,13 +70,15 @@ int32_t reader_context::width() const {
     return 0;
 }
 
-std::vector<std::string> reader_context::class_names() const {
-    std::vector<std::string> names;
+text_classes reader_context::classes() const {
+    text_classes found;
     for (uint32_t i = 0; i < llama_model_n_cls_out(model->get()); ++i) {
         const char * name = llama_model_cls_label(model->get(), i);
-        names.push_back(name != nullptr ? name : "LABEL_" + std::to_string(i));
+        found.names.push_back(name != nullptr ? name : "LABEL_" + std::to_string(i));
     }
-    return names;
+    found.independent = model->metadata("inferenceguard.classifier.multi_label") == "true";
+    found.are_probabilities = pooling == LLAMA_POOLING_TYPE_RANK;
+    return found;
 }
 
 token_id reader_context::beginning() const {
@@ -66,7 +87,10 @@ token_id reader_context::beginning() const {
 }
 
 std::vector<token_id> reader_context::tokenize(const std::string & text, bool with_ends) const {
-    return model->tokenize(text, with_ends, /*special =*/false);
+    if (pieces) {
+        return pieces->tokenize(text, with_ends);
+    }
+    return model->tokenize(prepare != nullptr ? prepare(text) : text, with_ends, /*special =*/false);
 }
 
 void reader_context::make_context(const batch_shape & wanted) {
@@ -91,7 +115,7 @@ void reader_context::make_context(const batch_shape & wanted) {
     params.n_threads = n_threads;
     params.n_threads_batch = n_threads;
     params.kv_unified = true;
-    params.pooling_type = output == OUTPUT_CLASSES ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE;
+    params.pooling_type = pooling;
     params.embeddings = false;
     context = make_llama_context(model->get(), params, threads.get(), &cancel);
     if (!context) {
@@ -154,18 +178,12 @@ void reader_context::check(const std::vector<token_sequence> & sequences) const 
     }
 }
 
-const float * reader_context::classes_of(seq_id sequence) {
+const float * reader_context::pooled_row(seq_id sequence) const {
     const float * row = llama_get_embeddings_seq(context.get(), sequence);
     if (row == nullptr) {
         throw error("INTERNAL", "llama.cpp gave no classes of a text");
     }
-    class_row.assign(row, row + width());
-    if (gives_probabilities) {
-        for (float & x : class_row) {
-            x = std::log(std::max(x, least_probability));
-        }
-    }
-    return class_row.data();
+    return row;
 }
 
 }

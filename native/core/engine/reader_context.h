@@ -4,6 +4,7 @@
 
 #include "engine/llama_model.h"
 #include "engine/text_model.h"
+#include "engine/word_pieces.h"
 
 #include <memory>
 
@@ -15,7 +16,7 @@ class reader_context : public text_model {
     ~reader_context() override;
 
     int32_t                     width() const override;
-    std::vector<std::string>    class_names() const override;
+    text_classes                classes() const override;
     const std::vector<marker> & markers() const override { return known_markers; }
     token_id                    beginning() const override;
     std::vector<token_id>       tokenize(const std::string & text, bool with_ends) const override;
@@ -32,6 +33,7 @@ class reader_context : public text_model {
     std::shared_ptr<ggml_threadpool> threads; // outlives the context
     int32_t                          n_threads;
     text_output                      output;
+    enum llama_pooling_type          pooling;
     llama_context_ptr                context;
     batch_shape                      shape = { 0, 0, 0, 0 };
     llama_batch                      batch = {};
@@ -47,13 +49,13 @@ class reader_context : public text_model {
     // Throws TEXT_TOO_LONG, or INTERNAL for a sequence that llama.cpp would reject.
     void check(const std::vector<token_sequence> & sequences) const;
 
-    // the logits of the classes of a sequence of the last batch
-    const float * classes_of(seq_id sequence);
+    // what the pooling gives of a sequence of the last batch
+    const float * pooled_row(seq_id sequence) const;
 
   private:
-    std::vector<marker> known_markers;
-    std::vector<float>  class_row;
-    bool                gives_probabilities = false; // instead of logits
+    std::vector<marker>          known_markers;
+    std::unique_ptr<word_pieces> pieces; // null: llama.cpp's tokenizer
+    std::string (*prepare)(const std::string & text) = nullptr; // before llama.cpp tokenizes; null: nothing
 };
 
 }

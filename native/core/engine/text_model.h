@@ -25,6 +25,12 @@ struct token_sequence {
     size_t                n_outputs = 1; // 1, except for logits
 };
 
+struct text_classes {
+    std::vector<std::string> names;
+    bool                     independent; // each is true or not by itself; otherwise they exclude one another
+    bool                     are_probabilities; // their logits are logarithms of a softmax
+};
+
 // Gets the rows of a call: of which sequence, which of its last n_outputs tokens, and the values, valid during the call.
 using row_function = std::function<void(size_t sequence, size_t output, const float * values)>;
 
@@ -40,7 +46,7 @@ class text_model {
     virtual ~text_model() = default;
 
     virtual int32_t                    width() const = 0; // values of a row
-    virtual std::vector<std::string>   class_names() const = 0; // of OUTPUT_CLASSES
+    virtual text_classes               classes() const = 0; // of OUTPUT_CLASSES
     virtual const std::vector<marker> & markers() const = 0;
     virtual token_id                   beginning() const = 0; // the token that begins every text; -1: none
 

@@ -20,7 +20,16 @@ std::string lower(std::string text) {
     return text;
 }
 
-std::vector<bool> classes_of(const std::vector<std::string> & names, const std::vector<std::string> & labels,
+bool are_independent(const text_classes & classes, std::optional<bool> given, const std::string & path) {
+    const bool independent = given.value_or(classes.independent);
+    if (independent && classes.are_probabilities) {
+        throw error("INVALID_OPTION", "expected labels that exclude one another of " + path +
+                                          ", over which llama.cpp has applied a softmax, got multiLabel");
+    }
+    return independent;
+}
+
+std::vector<bool> classes_of(const std::vector<std::string> & names, const std::vector<std::string> & labels, bool independent,
                              const std::string & path) {
     std::vector<bool> counts(names.size(), false);
     std::string known;
@@ -36,11 +45,19 @@ std::vector<bool> classes_of(const std::vector<std::string> & names, const std::
         counts[size_t(found - names.begin())] = true;
     }
     const size_t n = size_t(std::count(counts.begin(), counts.end(), true));
-    if (names.size() > 1 && (n == 0 || n == names.size())) {
+    if (names.size() > 1 && (n == 0 || (n == names.size() && !independent))) {
         throw error("INVALID_OPTION", "expected to know which labels of " + path + " count; give some of " + known +
                                           " as unsafeLabels (label, for a reward)");
     }
     return counts;
+}
+
+double largest(const float * logits, const std::vector<bool> & counts) {
+    double top = -INFINITY;
+    for (size_t i = 0; i < counts.size(); ++i) {
+        top = counts[i] ? std::max(top, double(logits[i])) : top;
+    }
+    return top;
 }
 
 double log_sum(const float * logits, const std::vector<bool> & counts, bool which) {
@@ -57,15 +74,19 @@ double log_sum(const float * logits, const std::vector<bool> & counts, bool whic
 }
 
 sequence_classifier::sequence_classifier(std::unique_ptr<text_model> given, std::unique_ptr<template_pieces> template_text,
-                                         const std::vector<std::string> & labels, const std::string & path)
-    : model(std::move(given)), counts(classes_of(model->class_names(), labels, path)) {
+                                         const class_choice & choice, const std::string & path)
+    : model(std::move(given)), independent(are_independent(model->classes(), choice.independent, path)),
+      counts(classes_of(model->classes().names, choice.labels, independent, path)) {
     if (template_text) {
         pieces = std::make_unique<prompt_template>(*model, std::move(*template_text));
     }
 }
 
 double sequence_classifier::log_odds(const float * logits) const {
-    return counts.size() == 1 ? logits[0] : log_sum(logits, counts, true) - log_sum(logits, counts, false);
+    if (counts.size() == 1) {
+        return logits[0];
+    }
+    return independent ? largest(logits, counts) : log_sum(logits, counts, true) - log_sum(logits, counts, false);
 }
 
 std::vector<double> sequence_classifier::scores(const std::vector<const std::string *> & responses) {

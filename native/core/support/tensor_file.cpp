@@ -95,8 +95,9 @@ std::vector<float> tensor_file::tensor(const std::string & name, const std::vect
         fail("has no tensor " + name);
     }
     const ggml_type type = gguf_get_tensor_type(gguf.get(), id);
-    if (type != GGML_TYPE_F32 && type != GGML_TYPE_F16) {
-        fail("has a tensor " + name + " that is neither f32 nor f16");
+    const ggml_to_float_t unpack = ggml_get_type_traits(type)->to_float;
+    if (type != GGML_TYPE_F32 && unpack == nullptr) {
+        fail("has a tensor " + name + " of a type that is no number or cannot be unpacked");
     }
     const int64_t * ne = gguf_get_tensor_ne(gguf.get(), id);
     size_t n = 1;
@@ -109,7 +110,7 @@ std::vector<float> tensor_file::tensor(const std::string & name, const std::vect
         n *= size_t(wanted);
     }
     const uint64_t begin = gguf_get_data_offset(gguf.get()) + gguf_get_tensor_offset(gguf.get(), id);
-    const uint64_t size = n * ggml_type_size(type);
+    const uint64_t size = gguf_get_tensor_size(gguf.get(), id);
     if (begin > n_bytes || size > n_bytes - begin) {
         fail("is truncated");
     }
@@ -121,10 +122,10 @@ std::vector<float> tensor_file::tensor(const std::string & name, const std::vect
         fail("cannot be read");
     }
     std::vector<float> values(n);
-    if (type == GGML_TYPE_F16) {
-        ggml_fp16_to_fp32_row(reinterpret_cast<const ggml_fp16_t *>(bytes.data()), values.data(), int64_t(n));
-    } else {
+    if (type == GGML_TYPE_F32) {
         std::copy_n(reinterpret_cast<const float *>(bytes.data()), n, values.data());
+    } else {
+        unpack(bytes.data(), values.data(), int64_t(n));
     }
     if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) {
         fail("has values that are not finite in the tensor " + name);

@@ -25,7 +25,7 @@ class tensor_file {
 
     bool has_tensor(const std::string & name) const;
 
-    // A tensor of this shape (fastest dimension first) in f32 or f16, of finite values.
+    // A tensor of this shape (fastest dimension first) in any type that ggml can unpack, of finite values.
     std::vector<float> tensor(const std::string & name, const std::vector<int64_t> & shape) const;
 
   private:

@@ -1,9 +1,10 @@
-// unicode.h owns what a lexicon needs to know about characters: their folding (compatibility decomposition, case
-// folding, default-ignorable characters dropped) and which of them make up words. The tables are generated at build
-// time by scripts/unicode-tables.mjs.
+// unicode.h owns what is known about characters. For lexicons: their folding (compatibility decomposition, case folding,
+// default-ignorable characters dropped) and which of them make up words. For tokenizers: their canonical forms, lower case and
+// categories. The tables are generated at build time by scripts/unicode-tables.mjs.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace ig {
 
@@ -22,5 +23,20 @@ bool is_word_character(uint32_t code);
 bool is_mark(uint32_t code);
 
 bool is_space(uint32_t code);
+
+// Appends the canonical decomposition, in the order of the character's own.
+void append_decomposed(uint32_t code, std::vector<uint32_t> & out);
+void append_lower_case(uint32_t code, std::vector<uint32_t> & out);
+
+// Orders combining characters as their canonical combining classes do; 0: a starter.
+int combining_rank(uint32_t code);
+
+// the character that canonically decomposes to these two; 0: none
+uint32_t composed(uint32_t first, uint32_t second);
+
+bool is_nonspacing_mark(uint32_t code); // Mn
+bool is_punctuation(uint32_t code); // P
+bool is_invisible(uint32_t code); // Cc, Cf or Co
+bool is_white_space(uint32_t code); // the property White_Space
 
 }
