@@ -233,15 +233,19 @@ describe("steering", () => {
 
 	test("where a path has a pSafe above η only such ones go on, otherwise the K with the highest do", async () => {
 		// b ends safe with 0.6, c with 0.2; the model's own value prefers c
-		const model = letters(
-			{ a: { b: 0.1, c: 0.9 }, b: { b: 0.6, d: 0.4 }, c: { c: 0.2, d: 0.8 }, d: { d: 1 } },
-			{ oracle: true },
-		);
+		const model = letters({ a: { b: 0.1, c: 0.9 }, b: { b: 0.6, d: 0.4 }, c: { c: 0.2, d: 0.8 }, d: { d: 1 } }, { oracle: true });
 		const goesOn = async (options: Partial<GenerateOptions>) => {
-			const { trace = [] } = await generate(
-				{ model, cost: costOf(model, { d: 1 }), budget: 0 },
-				{ prompt, maxTokens: 2, blockLength: 1, candidates: 64, beams: 1, estimator: "critic", seed: 1, trace: true, ...options } as GenerateOptions,
-			);
+			const { trace = [] } = await generate({ model, cost: costOf(model, { d: 1 }), budget: 0 }, {
+				prompt,
+				maxTokens: 2,
+				blockLength: 1,
+				candidates: 64,
+				beams: 1,
+				estimator: "critic",
+				seed: 1,
+				trace: true,
+				...options,
+			} as GenerateOptions);
 			const [parent] = trace.filter(({ position }) => position === 1).map(({ parent }) => parent);
 			return trace[parent as number]?.text;
 		};

@@ -21,8 +21,7 @@ function retryingAnswers(problem: Problem, limit: number): number {
 	return answers[limit] as number;
 }
 
-const costOf = ({ tokenCosts }: Problem, { tokens }: Candidate) =>
-	tokens.reduce((sum, token) => sum + (tokenCosts[token] as number), 0);
+const costOf = ({ tokenCosts }: Problem, { tokens }: Candidate) => tokens.reduce((sum, token) => sum + (tokenCosts[token] as number), 0);
 
 /** What a cost model says of unfinished texts, however wrong. */
 const estimates = {
