@@ -219,6 +219,7 @@ export class InferenceGuard {
 			engine: {
 				llamaCpp: callAddon((native) => native.llamaCppVersion),
 				backend: this.#info.backend,
+				threads: this.#options.threads,
 				modelHash: this.identity.model,
 				outputs: result.outputs,
 			},

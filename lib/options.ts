@@ -1,10 +1,10 @@
 // Every option with its default, its limits and the message for a wrong one. What depends on the loaded guard (its critic, the
 // number of beams beside that of candidates) is checked in guard.ts.
-import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { InvalidOptionError } from "./errors.js";
 import { graniteRiskNames, guardTemplateNames } from "./guard-templates.js";
 import { strategyNames } from "./strategies.js";
+import { cappedThreads, defaultThreads } from "./threads.js";
 import type { EpochProgress, EvaluationProgress, RolloutProgress } from "./types.js";
 
 function show(value: unknown): string {
@@ -165,10 +165,14 @@ export const constraint = z.strictObject({ cost: costModel, ...constraintFields 
 	return { cost, budget, discount, costFloor, criterion };
 });
 
+const threads = integer(1, 512)
+	.default(() => defaultThreads())
+	.transform(cappedThreads);
+
 const deviceFields = {
 	device: text("auto, cpu or the name of a device").default("auto"),
 	gpuLayers: z.union([z.literal("all"), integer(0, 10000)], expected('"all" or an integer from 0 to 10000')).default("all"),
-	threads: integer(1, 512).default(() => availableParallelism()),
+	threads,
 };
 
 /** The largest number in single precision. */
@@ -389,7 +393,7 @@ const trainCriticSchema = z.strictObject({
 	learningRate: real(1e-9, 1).default(1e-3),
 	weightDecay: real(0, 1).default(0.01),
 	seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
-	threads: integer(1, 512).default(() => availableParallelism()),
+	threads,
 	device: text("auto, cpu or the name of a device").default("auto"),
 	onEpoch: callback<(progress: EpochProgress) => void>("a function").optional(),
 	signal: abortSignal.optional(),
@@ -408,7 +412,7 @@ const steerVectorSchema = z.strictObject({
 		.refine(([first, last]) => first <= last, expected("a range [first, last] with first <= last"))
 		.optional(),
 	device: text("auto, cpu or the name of a device").default("auto"),
-	threads: integer(1, 512).default(() => availableParallelism()),
+	threads,
 	seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
 	signal: abortSignal.optional(),
 });

@@ -132,6 +132,8 @@ export interface Reply {
 		llamaCpp: string;
 		/** Devices that ran the model. */
 		backend: string;
+		/** CPU threads that computed; see `threads` of `load`. */
+		threads: number;
 		/** Fingerprint of the model file or table. */
 		modelHash: string;
 		/** Where outputs were cut down, and where the critic runs if there is one; see `outputs` of `load`. */

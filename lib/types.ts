@@ -209,7 +209,11 @@ export interface LoadOptions extends ConstraintOptions {
 	device?: string;
 	/** Layers on the GPU: `"all"` (default) or a number; a number above 0 without a GPU is an error. */
 	gpuLayers?: "all" | number;
-	/** CPU threads, 1..512; default: the cores this process may use. */
+	/**
+	 * CPU threads, 1..512. Default: the physical cores that this process may use (affinity and the quotas of its control groups), but
+	 * for one where there are more than two. More than the logical CPUs that it may use are capped, with the warning `THREADS_CAPPED`;
+	 * `reply.engine.threads` says how many ran.
+	 */
 	threads?: number;
 	/** Longest prompt and response together, in tokens; default and at most: what the model was trained with. */
 	contextSize?: number;

@@ -3,10 +3,11 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { availableParallelism, cpus } from "node:os";
+import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { addonPath } from "../../dist/native.js";
+import { defaultThreads } from "../../dist/threads.js";
 import { criticOf, models } from "../models.mjs";
 import { promptOf } from "../subject.mjs";
 import { batchedBench, measureBatchedBench } from "./batched-bench.mjs";
@@ -23,7 +24,7 @@ const flags = {
 	tokens: { type: "string" },
 	systems: text(systems.map(({ name }) => name)),
 	repetitions: text(5),
-	threads: text(availableParallelism()),
+	threads: text(defaultThreads()),
 	resume: { type: "boolean" },
 	json: { type: "boolean" },
 };

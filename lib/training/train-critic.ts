@@ -39,7 +39,7 @@ export interface TrainCriticOptions {
 	weightDecay?: number;
 	/** Default 0. The same data, seed and number of threads give the same file on the CPU. */
 	seed?: number;
-	/** Default: the cores this process may use. */
+	/** As for {@link InferenceGuard.load}. */
 	threads?: number;
 	/** As for {@link InferenceGuard.load}; default `"auto"`. On Metal the CPU trains. */
 	device?: string;

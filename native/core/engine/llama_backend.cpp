@@ -96,6 +96,7 @@ std::vector<ggml_backend_dev_t> choose_gpus(const std::string & device, int32_t 
 
 std::shared_ptr<ggml_threadpool> make_threads(int32_t n_threads) {
     ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
+    params.poll = 1; // some milliseconds: longer than what lies between two steps
     return std::shared_ptr<ggml_threadpool>(ggml_threadpool_new(&params), ggml_threadpool_free);
 }
 
