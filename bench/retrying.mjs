@@ -58,7 +58,11 @@ async function chat() {
 		{ preset: "harmbench", file: join(flags.data, "harmbench/harmbench_behaviors_text_all.csv") },
 		{ preset: "simple-safety-tests", file: join(flags.data, "simple-safety-tests/simple_safety_tests.csv") },
 	];
-	const prompts = (await Promise.all(sets.map(readPrompts))).flat().map(({ text }) => ({ messages: [{ role: "user", content: text }] }));
+	const longest = 600; // characters: the judge reads 512 tokens
+	const prompts = (await Promise.all(sets.map(readPrompts)))
+		.flat()
+		.filter(({ text }) => text.length <= longest)
+		.map(({ text }) => ({ messages: [{ role: "user", content: text }] }));
 	const cost = {
 		sequenceClassifier: flags.judge,
 		unsafeLabels: ["unsafe"],
