@@ -316,7 +316,7 @@ export interface SearchOptions {
 	 * limited, `generate` answers at least as often as sampling whole responses until one is within budget does with half of it.
 	 */
 	maxGeneratedTokens?: number;
-	/** Most returns to an earlier block or to the beginning; default: as the token limit allows for `guard`, otherwise 0. */
+	/** Most returns to an earlier block or to the beginning, restarts included; default: as the token limit allows for `guard`, otherwise 0. */
 	maxBacktracks?: number;
 	/** Keep every candidate of the search in `reply.trace`; default false. */
 	trace?: boolean;

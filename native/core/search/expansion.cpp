@@ -363,15 +363,14 @@ bool expander::fits(const std::vector<path *> & beams, size_t n) const {
     return pool.n_free() >= n + size_t(homeless);
 }
 
+// What plain sampling gives is not cut off for the others.
 int32_t expander::affordable(const std::vector<offspring> & all, int32_t wanted, const token_limit & limit) const {
-    const auto is_plain = [](const offspring & o) { return o.child.plain; };
-    const int64_t n_all = int64_t(all.size());
-    const int64_t n_beside = n_all - std::count_if(all.begin(), all.end(), is_plain);
-    const int64_t length = std::min(limit.n / n_all, n_beside > 0 ? limit.n_beside_plain / n_beside : limit.n);
-    if (length < wanted && n_beside > 0 && n_beside < n_all) {
-        return 0; // what plain sampling gives is not cut off for the others
-    }
-    return int32_t(std::min(std::max<int64_t>(0, length), int64_t(wanted)));
+    const int64_t n_plain = std::count_if(all.begin(), all.end(), [](const offspring & o) { return o.child.plain; });
+    const int64_t n_beside = int64_t(all.size()) - n_plain;
+    const int64_t plain = n_plain > 0 ? limit.plain / n_plain : wanted;
+    const int64_t beside = n_beside > 0 ? limit.beside_plain / n_beside : wanted;
+    const int64_t length = std::max<int64_t>(0, std::min({ plain, beside, int64_t(wanted) }));
+    return n_plain > 0 && n_beside > 0 && length < wanted ? 0 : int32_t(length);
 }
 
 std::vector<path> expander::expand(const expansion & block, const token_limit & limit) {

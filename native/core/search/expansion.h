@@ -24,8 +24,8 @@ struct expansion {
 
 // how many tokens may be sampled
 struct token_limit {
-    int64_t n;
-    int64_t n_beside_plain; // of them by candidates that are not what plain sampling gives
+    int64_t plain; // by a candidate that is what plain sampling gives
+    int64_t beside_plain; // by all others
 };
 
 class expander {

@@ -37,9 +37,10 @@ struct block_rounds {
     std::set<std::vector<token_id>> known; // that they are
 };
 
-// A search has two hands. The one grows blocks and selects among their candidates; once something failed it at the end or left it
-// nowhere to go, the other samples whole responses from the start, as retrying would, and spends as many tokens as the first one
-// from then on. What plain sampling gives belongs to the second one, as its first response, also while the first one follows it.
+// Search and restarts share a run. The search grows blocks and selects among their candidates. Once it is in trouble (a model of
+// whole texts rejected a finished response, or no candidate may be continued), restarts sample whole responses from the start, as
+// retrying would, and from then on as many tokens as the search. What plain sampling gives is the first restart, also while the
+// search follows it.
 class search_run {
   public:
     search_run(const search_models & models, const search_options & options, const cancel_flag & cancel,
@@ -47,7 +48,9 @@ class search_run {
         : options(options), models(models), expand(models, options, cancel, result.timings),
           judge(models, options, result.timings), edge(models, options, commit), tree(models.constraints, options.trace),
           selection_random(options.seed, selection_stream, 0), root(response(), selection_random),
-          may_restart(options.enforces_budget() && options.expansion == EXPANSION_SAMPLE && options.max_backtracks > 0) {}
+          may_restart(options.enforces_budget() && options.expansion == EXPANSION_SAMPLE && options.max_backtracks > 0),
+          restart_limit(!may_restart ? 0 : std::max((options.max_generated_tokens + 1) / 2,
+                                                    std::min<int64_t>(options.max_generated_tokens, options.max_tokens))) {}
 
     search_result run(const std::vector<token_id> & prompt) {
         {
@@ -78,12 +81,13 @@ class search_run {
     uint64_t                    n_blocks = 0; // expansions of the search
     uint64_t                    n_prefixes = 0; // that were gone back to
     int32_t                     n_doublings = 0; // of how far the next dead end leads back
-    bool                        search_over = false; // the search can do no more
+    bool                        search_over = false; // its tokens are spent, or there is nothing to go back to
     bool                        steered = false;
     bool                        answered = false;
 
     // of restarts
     bool                may_restart;
+    int64_t             restart_limit; // tokens that are theirs: half of all, and enough for one response
     bool                in_trouble = false; // restarts keep up with the search from here on
     int64_t             searched = 0; // tokens of the search, without those that plain sampling gives
     int64_t             searched_before = 0, restarted_before = 0; // the trouble
@@ -95,13 +99,15 @@ class search_run {
 
     void find_answer(const std::vector<token_id> & prompt) {
         root = expand.start(prompt);
-        root.plain = may_restart;
+        if (may_restart) {
+            root.plain = true;
+            plain = path(root, root.random);
+            plain->plain = true;
+            plain->seq = root.seq == 0 ? 0 : -1;
+        }
         beams.push_back(path(root, root.random));
         for (bool goes_on = true; !answered && goes_on;) {
             goes_on = restart_is_due() ? restart() || search_on() : search_on() || restart();
-        }
-        if (!answered) {
-            settle_out_of_compute();
         }
         if (!answered) {
             expand.keep(nullptr);
@@ -114,20 +120,21 @@ class search_run {
         if (search_over) {
             return false;
         }
-        if (!block) {
-            if (beams.empty() && !backtrack()) {
-                search_over = true;
-                return false;
+        if (!block && beams.empty() && !backtrack()) {
+            search_over = true;
+        } else if (!block && all_finished()) {
+            settle(beams);
+            ended = std::move(beams);
+            beams.clear();
+        } else {
+            if (!block) {
+                begin_block();
             }
-            if (all_finished()) {
-                settle(beams);
-                ended = std::move(beams);
-                beams.clear();
-                return true;
-            }
-            begin_block();
+            sample_round();
         }
-        sample_round();
+        if (search_over) {
+            settle_what_is_there();
+        }
         return true;
     }
 
@@ -144,9 +151,6 @@ class search_run {
             if (!beam.finished()) {
                 block->parents.push_back(parent_of(beam));
             }
-        }
-        if (in_trouble) {
-            part_from_plain(beams);
         }
         block->n_before = block->parents[0]->tokens.size();
         block->width = size_t(std::min(options.n_candidates, options.n_start));
@@ -165,9 +169,13 @@ class search_run {
         }
         const int64_t generated_before = expand.n_generated();
         const int64_t beside_before = expand.n_beside_plain();
-        const int64_t search_limit = may_restart ? options.max_generated_tokens / 2 : options.max_generated_tokens;
-        std::vector<path> candidates = expand.expand({ b.parents, n, options.block_length, b.tried, n_blocks++ },
-                                                     { options.max_generated_tokens - generated_before, search_limit - searched });
+        const token_limit limit = { restart_limit - n_restarted(), options.max_generated_tokens - restart_limit - searched };
+        const expansion wanted = { b.parents, n, options.block_length, b.tried, n_blocks++ };
+        std::vector<path> candidates = expand.expand(wanted, limit);
+        if (expand.was_cut() && expand.n_generated() == generated_before && may_restart && !in_trouble) {
+            be_in_trouble();
+            candidates = expand.expand(wanted, limit); // as far as its tokens go, without what plain sampling gives
+        }
         b.n_tokens += expand.n_generated() - generated_before;
         searched += expand.n_beside_plain() - beside_before;
         search_over = expand.was_cut();
@@ -261,6 +269,9 @@ class search_run {
             }
             b.accepted.push_back(std::move(p));
         }
+        if (in_trouble) {
+            part_from_plain(b.accepted);
+        }
     }
 
     // Leaves those that may be continued or are an answer, and returns the others.
@@ -332,6 +343,7 @@ class search_run {
             again.firsts.clear();
             again.promising = false;
             again.score = -std::numeric_limits<double>::infinity();
+            part_from_plain(again);
             reserves.keep({ std::move(again) });
         }
     }
@@ -358,10 +370,8 @@ class search_run {
     }
 
     void keep_in_reserve(std::vector<path> paths) {
-        for (path & p : paths) {
-            expand.release(p);
-            p.plain = false;
-        }
+        release(paths);
+        part_from_plain(paths);
         reserves.keep(std::move(paths));
     }
 
@@ -406,6 +416,9 @@ class search_run {
     std::vector<path> prefixes(size_t n_tokens) {
         std::vector<path> found;
         for (const path & p : ended) {
+            if (p.tokens.size() < n_tokens || (p.finished() && p.tokens.size() == n_tokens)) {
+                continue;
+            }
             const auto same = [&](const path & other) { return p.starts_with(other.tokens); };
             if (std::none_of(found.begin(), found.end(), same)) {
                 found.push_back(prefix_of(p, n_tokens));
@@ -428,7 +441,7 @@ class search_run {
         return prefix;
     }
 
-    // From here on restarts keep up with the search, and what plain sampling gives is theirs alone.
+    // From here on restarts keep up with the search, which does not follow what plain sampling gives any more.
     void be_in_trouble() {
         if (in_trouble || !may_restart) {
             return;
@@ -436,7 +449,7 @@ class search_run {
         in_trouble = true;
         searched_before = searched;
         restarted_before = n_restarted();
-        root.plain = false;
+        part_from_plain(root);
         part_from_plain(beams);
         if (block) {
             part_from_plain(block->accepted);
@@ -445,11 +458,16 @@ class search_run {
 
     void part_from_plain(std::vector<path> & paths) {
         for (path & p : paths) {
-            if (p.plain) {
-                p.plain = false;
-                p.random = random_stream(options.seed, prefix_stream, n_prefixes++);
-                p.firsts.clear();
-            }
+            part_from_plain(p);
+        }
+    }
+
+    // Otherwise the search would draw again what the first restart draws.
+    void part_from_plain(path & p) {
+        if (p.plain) {
+            p.plain = false;
+            p.random = random_stream(options.seed, prefix_stream, n_prefixes++);
+            p.firsts.clear();
         }
     }
 
@@ -460,27 +478,23 @@ class search_run {
     // Goes on with what plain sampling gives, or samples whole responses from the start, which nothing judges before they are finished.
     // Returns false where there is nothing more to sample.
     bool restart() {
-        const int64_t n_left = options.max_generated_tokens - expand.n_generated();
+        const int64_t n_left = restart_limit - n_restarted();
         const bool goes_on = may_restart && n_left > 0 && (plain || options.is_random()) && result.n_backtracks < options.max_backtracks;
         if (!goes_on) {
             return false;
         }
         be_in_trouble();
-        const bool is_plain = plain.has_value();
         std::optional<path> taken = std::exchange(plain, std::nullopt);
-        path & start = is_plain ? *taken : restart_root();
+        path & start = taken ? *taken : restart_root();
         const size_t n_before = start.tokens.size();
         const int32_t length = options.max_tokens - int32_t(n_before);
-        const int64_t behind = searched - searched_before - (n_restarted() - restarted_before);
-        const int64_t of_page = options.n_candidates - int64_t(start.n_used) % options.n_candidates;
-        const int64_t n_whole = std::min({ (behind + length - 1) / length, n_left / length, int64_t(options.n_beams), of_page });
-        const size_t n = is_plain ? 1 : size_t(std::max<int64_t>(1, n_whole));
-        make_room_for_restarts(n);
+        const size_t n = taken ? 1 : n_side_by_side(start, length, n_left);
+        make_room_for_restarts(start, n);
         ++result.n_rounds;
         ++result.n_backtracks;
         const tried_tokens nothing;
         std::vector<path> candidates = expand.expand({ { &start }, n, length, nothing, restart_stream, n_restarts }, { n_left, n_left });
-        n_restarts += is_plain ? 0 : n;
+        n_restarts += taken ? 0 : n;
         expand.release(start);
         judge_and_reject(candidates, n_before, /*round =*/0);
         settle(candidates);
@@ -503,15 +517,25 @@ class search_run {
         return *restarts_from;
     }
 
+    // Restarts run side by side as far as all of them find tokens for a whole response, and as many as make up for the search.
+    size_t n_side_by_side(const path & start, int64_t length, int64_t n_left) const {
+        const int64_t behind = search_over ? n_left : searched - searched_before - (n_restarted() - restarted_before);
+        const int64_t n_listed = options.n_candidates - int64_t(start.n_used) % options.n_candidates; // first tokens at hand
+        const int64_t n = std::min({ (behind + length - 1) / length, n_left / length, int64_t(options.n_beams), n_listed });
+        return size_t(std::max<int64_t>(1, n));
+    }
+
     // Restarts find room where beams would be.
-    void make_room_for_restarts(size_t n) {
+    void make_room_for_restarts(path & start, size_t n) {
         expand.take_sequences(size_t(options.n_start));
         if (block) {
             release(block->accepted);
         }
         const auto holds_some = [](const path & beam) { return beam.seq > 0; };
-        if (n + size_t(std::count_if(beams.begin(), beams.end(), holds_some)) > size_t(options.n_beams)) {
+        const size_t n_held = size_t(std::count_if(beams.begin(), beams.end(), holds_some));
+        if (n + n_held > size_t(options.n_beams) || !expand.fits({ &start }, n)) {
             release(beams);
+            expand.release(root);
         }
     }
 
@@ -534,15 +558,18 @@ class search_run {
         }
     }
 
-    void settle_out_of_compute() {
+    // The search is over: finished beams and reserves are all it has left, and where no budget is enforced the beams as they are.
+    void settle_what_is_there() {
         std::vector<path> usable;
         for (path & beam : beams) {
             if (beam.finished() || !options.enforces_budget()) {
                 usable.push_back(std::move(beam));
             } else {
+                expand.release(beam);
                 tree.prune(beam, PRUNE_LIMIT);
             }
         }
+        beams.clear();
         do {
             for (path & p : reserves.take_finished()) {
                 usable.push_back(std::move(p));
