@@ -38,8 +38,8 @@ struct block_rounds {
 };
 
 // Search and restarts share a run. The search grows blocks and selects among their candidates. Once it is in trouble (a model of
-// whole texts rejected a finished response, or no candidate may be continued), restarts sample whole responses from the start, as
-// retrying would, and from then on as many tokens as the search. What plain sampling gives is the first restart, also while the
+// whole texts rejected a finished response, or none of N candidates may be continued), restarts sample whole responses from the start,
+// as retrying would, and from then on as many tokens as the search. What plain sampling gives is the first restart, also while the
 // search follows it.
 class search_run {
   public:
@@ -185,6 +185,9 @@ class search_run {
         keep_plain(candidates);
         sort_out(std::move(candidates), b);
 
+        if (b.width == widest && b.accepted.empty()) {
+            be_in_trouble();
+        }
         if (is_done(b)) {
             end_block();
         } else if (b.width < widest) {
