@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type Candidate, type CostModel, InferenceGuard } from "../lib/index.js";
 import { type Problem, problems, promptToken, responses } from "./tabular.js";
+import { smallRecurrentModel, temporaryFolder } from "./temporary.js";
 
 /** The probability that retrying answers within so many tokens, by enumeration. */
 function retryingAnswers(problem: Problem, limit: number): number {
@@ -85,3 +86,33 @@ for (const [name, estimate] of Object.entries(estimates)) {
 		expect(answered).toBeGreaterThanOrEqual(expected - 3 * Math.sqrt(variance));
 	});
 }
+
+test("restarts find room with three sequences", async () => {
+	const restarts = fc.record({ candidates: fc.integer({ min: 1, max: 8 }), blockLength: fc.integer({ min: 1, max: 3 }), seed: fc.nat() });
+	await fc.assert(
+		fc.asyncProperty(hard, restarts, async (problem, search) => {
+			const { model, budget, maxTokens } = problem;
+			const cost: CostModel = (all) =>
+				all.map((one) => (one.finished ? costOf(problem, one) : estimates["the opposite"](problem, one)));
+			const answered = async (maxSequences: number) => {
+				await using guard = await InferenceGuard.load({ model: { ...model, maxSequences }, cost, budget });
+				const reply = await guard.generate({ prompt: [promptToken], maxTokens, startCandidates: 1, ...search });
+				return { text: reply.text, outcome: reply.outcome, tokens: reply.usage.generatedTokens };
+			};
+			expect(await answered(3)).toEqual(await answered(256));
+		}),
+		{ numRuns: 200 },
+	);
+});
+
+test("restarts find room with a model whose sequences cannot be cut", async () => {
+	const cost: CostModel = (all) => all.map(({ tokens }) => Number((tokens.at(-1) ?? 0) % 4 > 0)); // the last token decides
+	await using guard = await InferenceGuard.load({ model: smallRecurrentModel(temporaryFolder()), cost, budget: 0, threads: 1 });
+	for (const candidates of [1, 2, 4, 8]) {
+		for (let seed = 0; seed < 5; seed++) {
+			const reply = await guard.generate({ prompt: [1, 5, 7], maxTokens: 12, blockLength: 4, candidates, seed });
+			expect(["safe", "steered", "refused"]).toContain(reply.outcome);
+			expect(reply.safety.cost).toBe(0);
+		}
+	}
+});
