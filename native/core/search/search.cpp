@@ -29,8 +29,8 @@ struct block_rounds {
     int32_t                         round = 0;
     size_t                          width; // candidates that the round is to have
     size_t                          n_sampled = 0; // that it has
-    int64_t                         n_tokens = 0; // sampled in all rounds
-    bool                            told_late = true; // nothing but finished candidates was rejected
+    std::vector<path>               failed_late; // finished candidates that a model of whole texts rejected
+    bool                            failed_early = false; // other candidates were rejected
     std::vector<path>               accepted;
     tried_tokens                    tried, failed; // by failed candidates, before this round and so far
     size_t                          n_drawn = 0; // candidates of all rounds
@@ -76,7 +76,7 @@ class search_run {
     random_stream               selection_random;
     path                        root;
     std::vector<path>           beams;
-    std::vector<path>           ended; // the beams that the search last could not go on from
+    std::vector<path>           ended; // what the search last could not go on from: beams, or responses that failed at their end
     std::optional<block_rounds> block; // under way
     uint64_t                    n_blocks = 0; // expansions of the search
     uint64_t                    n_prefixes = 0; // that were gone back to
@@ -176,7 +176,6 @@ class search_run {
             be_in_trouble();
             candidates = expand.expand(wanted, limit); // as far as its tokens go, without what plain sampling gives
         }
-        b.n_tokens += expand.n_generated() - generated_before;
         searched += expand.n_beside_plain() - beside_before;
         search_over = expand.was_cut();
         std::rotate(b.parents.begin(), b.parents.begin() + std::ptrdiff_t(n % b.parents.size()), b.parents.end());
@@ -207,8 +206,8 @@ class search_run {
         if (!b.accepted.empty()) {
             return is_widest || satisfied(b);
         }
-        const bool costs_a_response = b.told_late && b.n_tokens >= options.max_tokens;
-        return costs_a_response || (is_widest && b.round == options.n_retries);
+        const bool all_failed_late = !b.failed_late.empty() && !b.failed_early; // more below one prefix would tell as little before their end
+        return all_failed_late || (is_widest && b.round == options.n_retries);
     }
 
     // Survivors of so many candidates: the same share whatever the width.
@@ -258,12 +257,16 @@ class search_run {
     }
 
     void sort_out(std::vector<path> candidates, block_rounds & b) {
-        const std::vector<path> rejected = judge_and_reject(candidates, b.n_before, b.round);
-        for (const path & p : rejected) {
-            b.told_late = b.told_late && told_at_the_end(p);
+        std::vector<path> rejected = judge_and_reject(candidates, b.n_before, b.round);
+        for (path & p : rejected) {
             for (size_t t = b.n_before; t < p.tokens.size(); ++t) {
                 b.failed.resize(std::max(b.failed.size(), t - b.n_before + 1));
                 ++b.failed[t - b.n_before][p.tokens[t]];
+            }
+            if (failed_late(p)) {
+                b.failed_late.push_back(std::move(p));
+            } else {
+                b.failed_early = true;
             }
         }
         for (path & p : candidates) {
@@ -288,15 +291,15 @@ class search_run {
         for (path & p : rejected) {
             steered = true;
             expand.release(p);
-            if (told_at_the_end(p)) {
+            if (failed_late(p)) {
                 be_in_trouble();
             }
         }
         return rejected;
     }
 
-    // Whether a model of whole texts rejected a response that was finished.
-    bool told_at_the_end(const path & p) const { return p.finished() && p.ends.back().stoppable; }
+    // Whether nothing but a model of whole texts rejected a response, once it was finished.
+    bool failed_late(const path & p) const { return p.finished() && p.ends.back().stoppable; }
 
     // Replaces the beams by the best continuations, or by nothing where there are none.
     void end_block() {
@@ -331,7 +334,7 @@ class search_run {
         }
         beams = std::move(accepted);
         if (beams.empty()) {
-            ended = std::move(left);
+            ended = std::move(b.failed_late.empty() ? left : b.failed_late);
         } else if (options.stream && !all_finished()) {
             commit_what_is_shared();
         }
@@ -419,7 +422,8 @@ class search_run {
     std::vector<path> prefixes(size_t n_tokens) {
         std::vector<path> found;
         for (const path & p : ended) {
-            if (p.tokens.size() < n_tokens || (p.finished() && p.tokens.size() == n_tokens)) {
+            const bool is_longer = p.tokens.size() > n_tokens || (p.tokens.size() == n_tokens && !p.finished());
+            if (!is_longer || found.size() == size_t(options.n_beams)) {
                 continue;
             }
             const auto same = [&](const path & other) { return p.starts_with(other.tokens); };
