@@ -92,8 +92,7 @@ test("restarts find room with three sequences", async () => {
 	await fc.assert(
 		fc.asyncProperty(hard, restarts, async (problem, search) => {
 			const { model, budget, maxTokens } = problem;
-			const cost: CostModel = (all) =>
-				all.map((one) => (one.finished ? costOf(problem, one) : estimates["the opposite"](problem, one)));
+			const cost: CostModel = (all) => all.map((one) => (one.finished ? costOf(problem, one) : estimates["the opposite"](problem, one)));
 			const answered = async (maxSequences: number) => {
 				await using guard = await InferenceGuard.load({ model: { ...model, maxSequences }, cost, budget });
 				const reply = await guard.generate({ prompt: [promptToken], maxTokens, startCandidates: 1, ...search });
