@@ -131,6 +131,16 @@ describe("steering", () => {
 		expect(reply).toMatchObject({ text: "cccccccc", outcome: "steered" });
 	});
 
+	test("a block that begins otherwise in between has room for what was decoded twice", async () => {
+		const model: TabularModel = { pieces: ["a", "b"], logits: [[0, 0], [0, 0]], oracle: true }; // biome-ignore format: a table
+		const load = { model, cost: { tokenCosts: [2, 0.5] }, budget: 3, discount: 0.9 };
+		const search = { candidates: 9, beams: 1, blockLength: 1, retries: 0, satisfiedPSafe: 1, pSafeThreshold: 0, diversityPenalty: 0 };
+		for (let seed = 0; seed < 50; seed++) {
+			const reply = await generate(load, { prompt, maxTokens: 5, temperature: 0.5, estimator: "critic", seed, ...search });
+			expect(reply.safety.cost).toBeLessThanOrEqual(3);
+		}
+	});
+
 	test("the diversity penalty works at any temperature", async () => {
 		const model = letters({ a: { b: 0.6, a: 0.4 }, b: { b: 0.9, a: 0.1 } });
 		const load = { model, cost: costOf(model, { b: 1 }), budget: 0 };
