@@ -12,15 +12,20 @@ namespace {
 
 const size_t typical_piece = 8; // bytes of a token
 
-// The end of a path, or of the prompt, is decoded again where its children are to begin otherwise; those that are there keep the old
-// cell. In a block that happens twice at most.
-const int64_t n_read_again = 2;
-
 const uint64_t root_stream = std::numeric_limits<uint64_t>::max() - 1; // expansions count from 0
 
 // for the prompt, the beams and a block that does not widen
 int32_t least_sequences(const search_options & options) {
     return 1 + options.n_beams + std::min(options.n_start, options.n_candidates);
+}
+
+// How many rounds a block may have.
+int64_t n_rounds(const search_options & options) {
+    int64_t n = 1 + options.n_retries;
+    for (int64_t width = options.n_start; width < options.n_candidates; width *= options.growth) {
+        ++n;
+    }
+    return n;
 }
 
 }
@@ -39,7 +44,10 @@ path expander::start(const std::vector<token_id> & given) {
     const int64_t block = std::min(options.block_length, options.max_tokens);
     room_plan plan;
     plan.n_sequences = n_own;
-    plan.n_cells = int64_t(prompt.size()) + live_beams * options.max_tokens + live_candidates * block + n_read_again * (live_beams + 1);
+    // Each round may decode the end of a path, or of the prompt, again, so that its children begin otherwise; those that are there
+    // keep the old cell.
+    const int64_t n_read_again = n_rounds(options) * (live_beams + 1);
+    plan.n_cells = int64_t(prompt.size()) + live_beams * options.max_tokens + live_candidates * block + n_read_again;
     plan.n_more = std::min(models.model.max_sequences() - n_own, std::max(0, options.n_candidates - options.n_start));
     plan.cells_each = block;
     n_more = plan.n_more;

@@ -35,7 +35,6 @@ struct block_rounds {
     tried_tokens                    tried, failed; // by failed candidates, before this round and so far
     size_t                          n_drawn = 0; // candidates of all rounds
     std::set<std::vector<token_id>> known; // that they are
-    bool                            repeats_itself = false;
 };
 
 // Search and restarts share a run. The search grows blocks and selects among their candidates. Once it is in trouble (a model of
@@ -234,10 +233,9 @@ class search_run {
         block->n_drawn += candidates.size();
         const auto is_known = [&](const path & p) { return !block->known.insert(p.tokens).second; };
         const size_t n_known = size_t(std::count_if(candidates.begin(), candidates.end(), is_known));
-        if (block->repeats_itself || block->n_drawn < least_drawn || n_known < candidates.size()) {
+        if (block->n_drawn < least_drawn || n_known < candidates.size()) {
             return;
         }
-        block->repeats_itself = true;
         for (path * parent : block->parents) {
             if (!parent->distinct) {
                 parent->distinct = true;
