@@ -65,13 +65,18 @@ const hyperparameters = ({ width, inner, layers, heads, context, epsilon }: Shap
 	["attention.causal", "bool", false],
 ];
 
-const bertConfig = z.object({
+/** What both name alike. */
+const commonSizes = {
 	vocab_size: size,
 	hidden_size: size,
 	num_hidden_layers: size,
 	num_attention_heads: size,
 	intermediate_size: size,
 	max_position_embeddings: size,
+};
+
+const bertConfig = z.object({
+	...commonSizes,
 	type_vocab_size: size.default(2),
 	layer_norm_eps: z.number().min(0).default(1e-12),
 	hidden_act: gelu.default("gelu"),
@@ -174,12 +179,7 @@ function distilBert(given: unknown, classes: number): Architecture {
 
 const rope = z.object({ rope_type: z.literal("default").default("default"), rope_theta: z.number().positive() });
 const modernBertConfig = z.object({
-	vocab_size: size,
-	hidden_size: size,
-	num_hidden_layers: size,
-	num_attention_heads: size,
-	intermediate_size: size,
-	max_position_embeddings: size,
+	...commonSizes,
 	norm_eps: z.number().min(0).default(1e-5),
 	hidden_activation: gelu.default("gelu"),
 	classifier_activation: z.literal("gelu").default("gelu"),
