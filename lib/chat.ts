@@ -12,10 +12,10 @@ export interface ChatMessage {
 /** What the model continues: raw text, token ids as they are, or a conversation. */
 export type Prompt = { prompt: string | readonly number[] | Int32Array } | { messages: readonly ChatMessage[] };
 
-/** What a response answers, for models that judge it: the prompt's text, or the last message. */
-export function questionOf(asked: Prompt): string {
+/** What a response answers, for models that judge it: the prompt's text, or the last message; undefined for token ids, whose text the addon knows. */
+export function questionOf(asked: Prompt): string | undefined {
 	if ("messages" in asked) return asked.messages.at(-1)?.content ?? "";
-	return typeof asked.prompt === "string" ? asked.prompt : "";
+	return typeof asked.prompt === "string" ? asked.prompt : undefined;
 }
 
 function checkText(text: string, what: string, info: NativeInfo): void {

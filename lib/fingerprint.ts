@@ -59,11 +59,11 @@ async function classifierHash(path: string): Promise<string> {
 }
 
 /** A language model that scores, with what it reads and which of its answers count. */
-async function scorerHash({ kind, path, head, template, labels, multiLabel }: NativeScorer): Promise<string> {
+async function scorerHash({ kind, path, head, template, labels, multiLabel, uncertaintyPenalty }: NativeScorer): Promise<string> {
 	const headHash = head === "" ? "" : await classifierHash(head);
-	const own = kind === "probe" ? await classifierHash(path) : await modelHash(path);
-	const read = multiLabel === undefined ? [template ?? null, labels] : [template ?? null, labels, multiLabel];
-	return sha256(kind, own, headHash, JSON.stringify(read));
+	const own = kind === "probe" || kind === "encoder" ? await classifierHash(path) : await modelHash(path);
+	const given = [multiLabel, uncertaintyPenalty].filter((value) => value !== undefined);
+	return sha256(kind, own, headHash, JSON.stringify([template ?? null, labels, ...given]));
 }
 
 /** A cost model and its budget, as rollouts and critics remember them. */

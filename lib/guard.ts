@@ -12,6 +12,7 @@ import { type CheckedGenerateOptions, type CheckedLoadOptions, checkGenerateOpti
 import { checkProbes } from "./probe-file.js";
 import { RefusalError, type Reply } from "./reply.js";
 import { askScoreFunction } from "./score-function.js";
+import { categoriesOf } from "./scorers.js";
 import { asksCritic, type KnownCritic, type ResolvedSearch, resolveSearch } from "./search-settings.js";
 import { nativeSpec } from "./spec.js";
 import { GuardStream } from "./stream.js";
@@ -59,7 +60,7 @@ export class InferenceGuard {
 		this.#info = info;
 		this.#options = options;
 		this.identity = identity;
-		this.#categories = spec.constraints.map((cost) => (cost.kind === "scorer" ? (cost.scorer.template?.categories ?? []) : []));
+		this.#categories = spec.constraints.map((cost) => (cost.kind === "scorer" ? categoriesOf(cost.scorer) : []));
 		this.#critic = critic ?? (info.hasCritic ? {} : undefined);
 		this.#limits = critic && new TrainingLimits(critic, options.steering !== undefined);
 	}

@@ -38,6 +38,7 @@ export type {
 	ConstraintOptions,
 	ConversationTemplate,
 	CostModel,
+	EncoderCost,
 	EpochProgress,
 	EvaluationProgress,
 	GenerateOptions,

@@ -34,7 +34,7 @@ export interface NativeTemplate {
 
 /** A cost or reward model on a language model. */
 export interface NativeScorer {
-	kind: "guardModel" | "sequenceClassifier" | "scoreModel" | "probe";
+	kind: "guardModel" | "sequenceClassifier" | "scoreModel" | "probe" | "encoder";
 	path: string;
 	/** Path of a score model's head. */
 	head: string;
@@ -43,6 +43,8 @@ export interface NativeScorer {
 	labels: string[];
 	/** Whether its labels are independent of one another; undefined: what its file says. */
 	multiLabel?: boolean;
+	/** Of an encoder; undefined: what its file says. */
+	uncertaintyPenalty?: number;
 	/** Empty: none. */
 	selfTest: { prompt: string; safe: string; unsafe: string }[];
 	/** Which response of a pair has to score higher: "unsafe" under a cost model, "safe" under a reward model. */
@@ -131,7 +133,8 @@ export interface SearchSettings {
 
 export type NativeRequest = NativePrompt &
 	SearchSettings & {
-		question: string;
+		/** What the response answers; undefined: the prompt's text. */
+		question: string | undefined;
 		stream: boolean;
 		cachePrompt: boolean;
 		trace: boolean;
@@ -214,7 +217,7 @@ export interface NativeDevice {
 }
 
 export interface NativeRolloutRequest {
-	prompts: { number: number; tokens: Int32Array; question: string }[];
+	prompts: { number: number; tokens: Int32Array; question: string | undefined }[];
 	responses: number;
 	maxTokens: number;
 	stride: number;
@@ -328,6 +331,7 @@ export interface NativeTensor {
 export interface TensorFileHeader {
 	texts: Record<string, string>;
 	numbers: Record<string, Float64Array>;
+	lists: Record<string, string[]>;
 }
 
 interface Addon {
@@ -340,8 +344,8 @@ interface Addon {
 	/** Keeps rollouts for the next trainCritic. */
 	addRollouts(handle: WorkerHandle, shape: RolloutShape, records: Uint8Array[]): void;
 	trainCritic(handle: WorkerHandle, id: number, job: NativeCriticJob): void;
-	/** Texts and numbers of a file that writeTensors wrote; `code` is that of the error for a damaged one. */
-	readTensors(path: string, kind: string, code: string, texts: string[], numbers: string[]): TensorFileHeader;
+	/** Texts, numbers and lists of texts of a file as writeTensors writes it; `code` is that of the error for a damaged one. */
+	readTensors(path: string, kind: string, code: string, texts: string[], numbers: string[], lists?: string[]): TensorFileHeader;
 	writeTensors(
 		path: string,
 		kind: string,

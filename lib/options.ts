@@ -120,6 +120,12 @@ const probeCost = z.strictObject({
 	selfTest: selfTest.optional(),
 });
 
+const encoderCost = z.strictObject({
+	encoder: text("the path of an encoder that judges"),
+	uncertaintyPenalty: real(0, 1e6).optional(),
+	selfTest: selfTest.optional(),
+});
+
 const costModel = z.union(
 	[
 		z.strictObject({ lexicon: lexiconSource }),
@@ -129,10 +135,11 @@ const costModel = z.union(
 		sequenceClassifierCost,
 		scoreModelCost,
 		probeCost,
+		encoderCost,
 		callback<ScoreFunction>("a function of candidates"),
 	],
 	expected(
-		"a cost model: { lexicon }, { tokenCosts }, { classifier }, { guardModel }, { sequenceClassifier }, { scoreModel }, { probe } or a function",
+		"a cost model: { lexicon }, { tokenCosts }, { classifier }, { guardModel }, { sequenceClassifier }, { scoreModel }, { probe }, { encoder } or a function",
 	),
 );
 

@@ -1,5 +1,6 @@
 // Cost and reward models on language models, in the form the addon takes.
 import { conversationPieces } from "./chat.js";
+import { readEncoder } from "./encoder-file.js";
 import { InvalidOptionError } from "./errors.js";
 import { type GuardTemplate, guardTemplate, recogniseGuard } from "./guard-templates.js";
 import { callAddon, type NativeScorer, type NativeTemplate } from "./native.js";
@@ -76,6 +77,11 @@ function scoreTemplate({ scoreModel: { body }, template }: ScoreModel): NativeTe
 
 const pairs = (selfTest: GuardModel["selfTest"]) => (selfTest === false ? [] : [...(selfTest ?? selfTestPairs)]);
 
+export function encoderScorer({ encoder, uncertaintyPenalty, selfTest }: Model<"encoder", CheckedCostModel>): NativeScorer {
+	const given = uncertaintyPenalty === undefined ? {} : { uncertaintyPenalty };
+	return { kind: "encoder", path: encoder, head: "", ...given, labels: [], selfTest: pairs(selfTest), higher: "unsafe" };
+}
+
 export function probeScorer(path: string, selfTest: GuardModel["selfTest"]): NativeScorer {
 	return { kind: "probe", path, head: "", labels: [], selfTest: pairs(selfTest), higher: "unsafe" };
 }
@@ -97,4 +103,9 @@ export function sequenceClassifierScorer(
 export function scoreModelScorer(model: ScoreModel, selfTest: GuardModel["selfTest"]): NativeScorer {
 	const { body, head } = model.scoreModel;
 	return { kind: "scoreModel", path: body, head, template: scoreTemplate(model), labels: [], selfTest: pairs(selfTest), higher: "unsafe" };
+}
+
+/** Names of the categories that it knows. */
+export function categoriesOf({ kind, path, template }: NativeScorer): readonly string[] {
+	return kind === "encoder" ? readEncoder(path).categories : (template?.categories ?? []);
 }

@@ -1,9 +1,10 @@
+import { readEncoder } from "./encoder-file.js";
 import { InvalidOptionError } from "./errors.js";
 import { readLexicon } from "./lexicon.js";
 import type { NativeConstraint, NativeCostModel, NativeSpec } from "./native.js";
 import type { CheckedCostModel, CheckedLoadOptions, CheckedRewardModel, CheckedScorerOptions } from "./options.js";
 import { readProbe } from "./probe-file.js";
-import { guardModelScorer, probeScorer, scoreModelScorer, sequenceClassifierScorer } from "./scorers.js";
+import { encoderScorer, guardModelScorer, probeScorer, scoreModelScorer, sequenceClassifierScorer } from "./scorers.js";
 
 type Constraint = CheckedLoadOptions["constraints"][number];
 
@@ -28,6 +29,7 @@ async function nativeCost(cost: CheckedCostModel): Promise<NativeCostModel> {
 		const threshold = cost.threshold ?? Math.log(recommended / (1 - recommended));
 		return { kind: "scorer", scorer: probeScorer(probe, selfTest), link, threshold };
 	}
+	if ("encoder" in cost) return { kind: "scorer", scorer: encoderScorer(cost), link: "probability", threshold: 0 };
 	if ("tokenCosts" in cost) return { kind: "tokenCosts", tokenCosts: Float64Array.from(cost.tokenCosts) };
 	const lexicon = await readLexicon(cost.lexicon);
 	const negative = lexicon.find(({ weight }) => weight < 0);
@@ -39,7 +41,8 @@ async function nativeCost(cost: CheckedCostModel): Promise<NativeCostModel> {
 function defaultBudget(cost: NativeCostModel): number {
 	if (!("link" in cost) || cost.link === "excess") return 0;
 	if (cost.kind === "classifier") return Number.NaN;
-	return cost.scorer.kind === "probe" ? readProbe(cost.scorer.path).threshold : 0.5;
+	const { kind, path } = cost.scorer;
+	return kind === "probe" ? readProbe(path).threshold : kind === "encoder" ? readEncoder(path).threshold : 0.5;
 }
 
 async function nativeConstraint({ cost, budget, discount, criterion, costFloor }: Constraint): Promise<NativeConstraint> {

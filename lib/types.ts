@@ -90,6 +90,21 @@ export interface ProbeCost {
 }
 
 /**
+ * An encoder that was trained to judge unfinished responses to a prompt, as a cost model (its file: `models/recipe/harm`). Cost: the
+ * probability of "unsafe" (default budget: the threshold in the file). It reads the prompt's end (100 word pieces) both ways and the response
+ * from left to right, so that a token is read once, however many candidates it stands in; a response longer than it has positions for is
+ * read in overlapping windows, and the worst counts. It runs on the CPU. Its members' log-odds count as their mean and
+ * `uncertaintyPenalty` (κ, at least 0, default: the file's) times their standard deviation on top, an upper confidence bound. Each entry of
+ * `reply.safety.constraints` has the probabilities of its categories. Generations still run side by side.
+ */
+export interface EncoderCost {
+	encoder: string;
+	uncertaintyPenalty?: number;
+	/** As for a guard LLM. */
+	selfTest?: false | readonly SelfTestPair[];
+}
+
+/**
  * What charges cost.
  *
  * - `{ lexicon }`: terms with weights (default 1) from a file or an array. Whole words, with `*` at either end for any
@@ -101,6 +116,7 @@ export interface ProbeCost {
  *   exceed `threshold` (`link: "excess"`; default: the file's threshold).
  * - `{ guardModel }`, `{ sequenceClassifier }`, `{ scoreModel }`: models that run beside the generating one; see
  *   {@link GuardModelCost}, {@link SequenceClassifierCost}, {@link ScoreModelCost}.
+ * - `{ encoder }`: a small model that reads a response as it grows, with its prompt; see {@link EncoderCost}.
  * - `{ probe }`: reads the generating model's own latent state; see {@link ProbeCost}.
  * - a function: judges all candidates of a block in one call. Its value for a finished response is the cost of the whole
  *   text, charged at the last token; for an unfinished one an estimate that guides the search. A text that `stream` is about
@@ -114,6 +130,7 @@ export type CostModel =
 	| SequenceClassifierCost
 	| ScoreModelCost
 	| ProbeCost
+	| EncoderCost
 	| ScoreFunction;
 
 /**
@@ -139,7 +156,7 @@ export type RewardModel =
 export interface ConstraintOptions {
 	/**
 	 * B, the largest cumulative cost of a response; at least 0. Default 0: with a lexicon, not one hit; for a classifier's
-	 * probability, the threshold in its file; for the probability of a guard LLM or a sequence classifier 0.5.
+	 * probability or an encoder's, the threshold in its file; for the probability of a guard LLM or a sequence classifier 0.5.
 	 */
 	budget?: number;
 	/** γ in z_{t+1} = (z_t − c_t) / γ; in (0, 1], default 1. The paper uses 0.999. That of the first constraint also discounts the reward. */

@@ -222,7 +222,7 @@ class EvaluationRun {
 			judges[judge] = scored?.[0] as Verdict;
 		}
 		const { costs, withinBudget } = method.guard.constraints
-			? await this.#measured(questionOf(asked), reply, base, signal)
+			? await this.#measured(questionOf(asked) ?? prompt.text, reply, base, signal)
 			: spentBy(reply, guard.limits);
 		const logLikelihood = reply.steering === undefined ? reply.logLikelihood : await base.meanLogLikelihood(asked, reply);
 		const isOwnLikelihood = this.#config.guard.reward === undefined || this.#config.guard.reward === "logLikelihood";

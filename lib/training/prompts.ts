@@ -37,10 +37,10 @@ export async function readPrompts(source: string | readonly RolloutPrompt[], fie
 	return { prompts, splits };
 }
 
-/** What cost models read as context. */
-export function questionOf(prompt: RolloutPrompt): string {
+/** What cost models read as context; undefined for token ids, whose text the addon knows. */
+export function questionOf(prompt: RolloutPrompt): string | undefined {
 	const last = prompt.at(-1);
-	return typeof prompt === "string" ? prompt : typeof last === "object" ? last.content : "";
+	return typeof prompt === "string" ? prompt : typeof last === "object" ? last.content : undefined;
 }
 
 /** A prompt in the form the addon takes; an error names the prompt. */

@@ -221,7 +221,7 @@ Napi::Value write_tensors(const Napi::CallbackInfo & info) {
     });
 }
 
-// readTensors(path, kind, errorCode, textKeys, numberKeys) -> { texts, numbers }
+// readTensors(path, kind, errorCode, textKeys, numberKeys, listKeys?) -> { texts, numbers, lists }
 Napi::Value read_tensors(const Napi::CallbackInfo & info) {
     const Napi::Env env = info.Env();
     return guarded(env, [&] {
@@ -229,6 +229,7 @@ Napi::Value read_tensors(const Napi::CallbackInfo & info) {
         const tensor_file file(text_at(0), text_at(1), text_at(2));
         Napi::Object texts = Napi::Object::New(env);
         Napi::Object numbers = Napi::Object::New(env);
+        Napi::Object lists = Napi::Object::New(env);
         const auto for_each_key = [&](size_t i, auto visit) {
             const Napi::Array keys = info[i].As<Napi::Array>();
             for (uint32_t k = 0; k < keys.Length(); ++k) {
@@ -237,9 +238,13 @@ Napi::Value read_tensors(const Napi::CallbackInfo & info) {
         };
         for_each_key(3, [&](const std::string & key) { texts.Set(key, file.text(key.c_str())); });
         for_each_key(4, [&](const std::string & key) { numbers.Set(key, to_js(env, file.numbers(key.c_str()))); });
+        if (info.Length() > 5) {
+            for_each_key(5, [&](const std::string & key) { lists.Set(key, to_js(env, file.texts(key.c_str()))); });
+        }
         Napi::Object header = Napi::Object::New(env);
         header.Set("texts", texts);
         header.Set("numbers", numbers);
+        header.Set("lists", lists);
         return header;
     });
 }

@@ -4,6 +4,7 @@
 #include "safety/log_likelihood.h"
 #include "safety/token_costs.h"
 #include "support/numeric.h"
+#include "support/utf8.h"
 
 #include <chrono>
 #include <cmath>
@@ -23,7 +24,7 @@ guard_engine::guard_engine(guard_spec given, rendezvous & news, const cancel_fla
     : spec(std::move(given)), threads(make_threads(spec.decoder.n_threads)) {
     model_options device = spec.model;
     device.path.clear();
-    scorers = std::make_unique<scorer_factory>(device, threads, spec.decoder.n_threads);
+    scorers = std::make_unique<scorer_factory>(device, threads, spec.decoder.n_threads, computing);
     constraints.resize(spec.constraints.size());
     const auto needs_models = [&](size_t i) { return spec.constraints[i].kind == COST_SCORER; };
     for (size_t i = 0; i < constraints.size(); ++i) { // the cheap ones first, so that what is wrong shows soon
@@ -40,7 +41,7 @@ guard_engine::guard_engine(guard_spec given, rendezvous & news, const cancel_fla
     make_reward(cancel);
     load_judge();
     if (steps) {
-        shared = std::make_unique<shared_decoder>(*steps, news);
+        shared = std::make_unique<shared_decoder>(*steps, news, computing);
     }
     if (!spec.steering.path.empty()) {
         load_steering();
@@ -217,6 +218,16 @@ std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt) 
     return tokens;
 }
 
+// Without control tokens, and complete characters only.
+std::string guard_engine::text_of(const std::vector<token_id> & tokens) const {
+    std::string text;
+    utf8_stream bytes;
+    for (token_id token : tokens) {
+        bytes.push(steps->piece(token), text);
+    }
+    return text;
+}
+
 generation_result guard_engine::generate(const generation_request & request, std::unique_ptr<lane> ahead, const ask_function & ask,
                                          const cancel_flag & cancel, const commit_function & commit) {
     cancel.check();
@@ -224,6 +235,7 @@ generation_result guard_engine::generate(const generation_request & request, std
         ahead.reset();
     }
     const std::vector<token_id> prompt = prompt_tokens(request.prompt);
+    const std::string question = request.question ? *request.question : text_of(prompt);
     search_options options = request.search;
     options.max_tokens = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
     options.block_length = std::min(options.block_length, options.max_tokens);
@@ -234,7 +246,7 @@ generation_result guard_engine::generate(const generation_request & request, std
     std::optional<double>    strength;
     if (!shares()) {
         scope.emplace(*scorers, cancel, request.available_bytes);
-        begin(request.question);
+        begin(question);
     }
     if (!spec.steering.path.empty()) {
         strength = steer(prompt, request.available_bytes, cancel);
@@ -249,12 +261,13 @@ generation_result guard_engine::generate(const generation_request & request, std
     };
     current_ask = &ask_away;
     const bool needs_critic = options.asks_critic() || options.edits_hidden();
-    const search_models models = { *own, constraints, *reward, needs_critic ? judge.get() : nullptr };
+    const search_models models = { *own, constraints, *reward, needs_critic ? judge.get() : nullptr, &question };
     generation_result result = { search(models, prompt, options, cancel, commit), int64_t(prompt.size()), strength, false, {} };
     result.rows_on_device = llama != nullptr && llama->cuts_rows();
+    const text_view answer = { &result.search.text, &result.search.tokens, true, 0, nullptr, &question };
     for (const constraint & c : constraints) {
         const bool has_text = c.whole_text && result.search.outcome != OUTCOME_REFUSED;
-        result.categories.push_back(has_text ? c.whole_text->categories(result.search.text) : std::vector<double>());
+        result.categories.push_back(has_text ? c.whole_text->categories(answer) : std::vector<double>());
     }
     return result;
 }
@@ -278,7 +291,7 @@ std::vector<double> guard_engine::score(const score_request & request, const ask
     const std::vector<token_id> no_tokens;
     std::vector<text_view> views;
     for (const std::string & text : request.texts) {
-        views.push_back({ &text, &no_tokens, true, 0 });
+        views.push_back({ &text, &no_tokens, true, 0, nullptr, &request.prompt });
     }
     std::vector<double> costs(request.texts.size() * n);
     for (size_t c = 0; c < n && !views.empty(); ++c) {
@@ -325,9 +338,13 @@ rollout_result guard_engine::rollouts(const rollout_request & request, const ask
         llama->set_available_bytes(request.available_bytes);
     }
     const job_scope scope(*scorers, cancel, request.available_bytes);
+    std::vector<rollout_prompt> prompts = request.prompts;
+    for (rollout_prompt & prompt : prompts) {
+        prompt.question = prompt.question ? prompt.question : text_of(prompt.tokens);
+    }
     const std::unique_ptr<lane> own = shared->open();
-    const search_models models = { *own, constraints, *reward, nullptr };
-    const rollout_batch batch = sample_rollouts(models, request.prompts, request.options, cancel);
+    const search_models models = { *own, constraints, *reward, nullptr, nullptr };
+    const rollout_batch batch = sample_rollouts(models, prompts, request.options, cancel);
     return { write_record(batch.rollouts), int64_t(batch.rollouts.size()), batch.n_generated, batch.n_over_budget };
 }
 

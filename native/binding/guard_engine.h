@@ -78,7 +78,7 @@ struct prompt_source {
 
 struct generation_request {
     prompt_source  prompt;
-    std::string    question; // what the response answers, for cost models that read it
+    std::optional<std::string> question; // what the response answers, for cost models that read it; nothing: the prompt's text
     search_options search;
     uint64_t       available_bytes = 0; // memory that the process may still use
 };
@@ -153,6 +153,7 @@ class guard_engine {
   private:
     guard_spec                    spec;
     std::shared_ptr<ggml_threadpool> threads;
+    std::mutex                    computing; // held while the threads compute, where several native threads may ask them to
     std::unique_ptr<scorer_factory> scorers;
     std::shared_ptr<loaded_model> model;
     std::unique_ptr<real_decoder> steps;
@@ -174,6 +175,7 @@ class guard_engine {
     void                  begin(const std::string & question);
     double                cost_of(const constraint & limit, const std::string & text) const;
     std::vector<token_id> prompt_tokens(const prompt_source & prompt) const;
+    std::string           text_of(const std::vector<token_id> & tokens) const;
     int64_t               context_size() const;
     score_function        function_of(const char * kind, size_t index);
 };

@@ -28,12 +28,17 @@ std::vector<std::string> texts_of(const Napi::Object & o, const char * key) {
     return texts;
 }
 
+std::optional<std::string> question_from(const Napi::Object & o) {
+    return o.Get("question").IsString() ? std::make_optional(string_of(o, "question")) : std::nullopt;
+}
+
 scorer_spec scorer_from(const Napi::Object & o) {
     scorer_spec spec;
     spec.kind = choice_of<scorer_kind>(o, "kind", { { "guardModel", SCORER_GUARD_MODEL },
                                                     { "sequenceClassifier", SCORER_SEQUENCE_CLASSIFIER },
                                                     { "scoreModel", SCORER_SCORE_MODEL },
-                                                    { "probe", SCORER_PROBE } });
+                                                    { "probe", SCORER_PROBE },
+                                                    { "encoder", SCORER_ENCODER } });
     spec.path = string_of(o, "path");
     spec.head = string_of(o, "head");
     spec.has_template = o.Has("template");
@@ -52,6 +57,9 @@ scorer_spec scorer_from(const Napi::Object & o) {
     spec.classes.labels = texts_of(o, "labels");
     if (o.Has("multiLabel")) {
         spec.classes.independent = bool_of(o, "multiLabel");
+    }
+    if (o.Has("uncertaintyPenalty")) {
+        spec.uncertainty_penalty = number_of(o, "uncertaintyPenalty");
     }
     spec.higher = string_of(o, "higher") == "safe" ? SAFE_IS_HIGHER : UNSAFE_IS_HIGHER;
     const Napi::Array pairs = o.Get("selfTest").As<Napi::Array>();
@@ -227,7 +235,7 @@ score_request score_request_from(const Napi::Object & o) { return { string_of(o,
 generation_request request_from(const Napi::Object & o) {
     generation_request request;
     request.prompt = prompt_from(o);
-    request.question = string_of(o, "question");
+    request.question = question_from(o);
     request.available_bytes = uint64_t(number_of(o, "availableBytes"));
     search_options & s = request.search;
     s.expansion = choice_of<expansion_kind>(o, "expansion", { { "sample", EXPANSION_SAMPLE }, { "token", EXPANSION_TOKEN } });
@@ -282,7 +290,7 @@ rollout_request rollout_request_from(const Napi::Object & o) {
     for (uint32_t i = 0; i < prompts.Length(); ++i) {
         const Napi::Object prompt = prompts.Get(i).As<Napi::Object>();
         request.prompts.push_back({ int_of(prompt, "number"), numbers_of<token_id, Napi::Int32Array>(prompt, "tokens"),
-                                    string_of(prompt, "question") });
+                                    question_from(prompt) });
     }
     request.options.n_responses = int_of(o, "responses");
     request.options.max_tokens = int_of(o, "maxTokens");
@@ -313,6 +321,14 @@ Napi::Value to_js(Napi::Env env, const rollout_result & result) {
     return o;
 }
 
+Napi::Value to_js(Napi::Env env, const std::vector<std::string> & texts) {
+    Napi::Array a = Napi::Array::New(env, texts.size());
+    for (size_t i = 0; i < texts.size(); ++i) {
+        a.Set(uint32_t(i), texts[i]);
+    }
+    return a;
+}
+
 Napi::Value to_js(Napi::Env env, const std::vector<float> & values) { return typed_array<Napi::Float32Array>(env, values); }
 
 Napi::Value to_js(Napi::Env env, const std::vector<double> & values) { return typed_array<Napi::Float64Array>(env, values); }
@@ -323,11 +339,7 @@ Napi::Value to_js(Napi::Env env, const guard_info & info) {
     o.Set("chatTemplate", info.chat_template);
     o.Set("bosText", info.bos_text);
     o.Set("eosText", info.eos_text);
-    Napi::Array control_texts = Napi::Array::New(env, info.control_texts.size());
-    for (size_t i = 0; i < info.control_texts.size(); ++i) {
-        control_texts.Set(uint32_t(i), info.control_texts[i]);
-    }
-    o.Set("controlTexts", control_texts);
+    o.Set("controlTexts", to_js(env, info.control_texts));
     o.Set("contextSize", double(info.context_size));
     o.Set("vocabularySize", info.n_vocab);
     o.Set("hiddenWidth", info.n_embd);

@@ -19,6 +19,7 @@ score_request      score_request_from(const Napi::Object & o);
 generation_request request_from(const Napi::Object & o);
 rollout_request    rollout_request_from(const Napi::Object & o);
 
+Napi::Value to_js(Napi::Env env, const std::vector<std::string> & texts);
 Napi::Value to_js(Napi::Env env, const std::vector<float> & values);
 Napi::Value to_js(Napi::Env env, const std::vector<double> & values);
 Napi::Value to_js(Napi::Env env, const guard_info & info);

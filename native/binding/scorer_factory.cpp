@@ -42,6 +42,9 @@ std::unique_ptr<text_scorer> scorer_factory::make(const scorer_spec & spec, std:
             scorer = std::make_unique<probe>(std::move(states), std::move(weights));
             break;
         }
+        case SCORER_ENCODER:
+            scorer = std::make_unique<encoder_judge>(spec.path, spec.uncertainty_penalty, threads, n_threads, computing);
+            break;
     }
     if (!spec.self_test.empty()) {
         const job_scope scope(*this, cancel, /*available_bytes =*/0);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/text_models.h"
+#include "safety/encoder_judge.h"
 #include "safety/guard_model.h"
 #include "safety/probe.h"
 #include "safety/sequence_classifier.h"
@@ -10,24 +11,26 @@
 
 namespace ig {
 
-enum scorer_kind { SCORER_GUARD_MODEL, SCORER_SEQUENCE_CLASSIFIER, SCORER_SCORE_MODEL, SCORER_PROBE };
+enum scorer_kind { SCORER_GUARD_MODEL, SCORER_SEQUENCE_CLASSIFIER, SCORER_SCORE_MODEL, SCORER_PROBE, SCORER_ENCODER };
 
 struct scorer_spec {
     scorer_kind                 kind = SCORER_GUARD_MODEL;
-    std::string                 path; // of the model, or of the probe
+    std::string                 path; // of the model, the probe or the encoder
     std::string                 head; // path, of a score model
     bool                        has_template = false;
     template_pieces             pieces;
     guard_answers               answers; // of a guard model
     class_choice                classes; // of a sequence classifier
+    std::optional<double>       uncertainty_penalty; // of an encoder; what the file says, where it is not given
     std::vector<self_test_pair> self_test; // empty: none
     higher_score                higher = UNSAFE_IS_HIGHER;
 };
 
 class scorer_factory {
   public:
-    scorer_factory(model_options device, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads)
-        : device(std::move(device)), threads(std::move(threads)), n_threads(n_threads) {}
+    // `computing` is held while the threads compute for what serves several searches.
+    scorer_factory(model_options device, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads, std::mutex & computing)
+        : device(std::move(device)), threads(std::move(threads)), n_threads(n_threads), computing(computing) {}
 
     // Throws as loaded_model does, and INVALID_COST_MODEL, INVALID_OPTION, COST_MODEL_FLIPPED, COST_MODEL_TEMPLATE or
     // COST_MODEL_TOKENIZER. `base` is the guard's own model, for probes; null: none.
@@ -43,6 +46,7 @@ class scorer_factory {
     model_options                    device; // without a path
     std::shared_ptr<ggml_threadpool> threads;
     int32_t                          n_threads;
+    std::mutex &                     computing;
     std::vector<text_model *>        made; // owned by the scorers
 
     std::unique_ptr<text_model> load(const std::string & path, model_purpose purpose, text_output output, const cancel_flag & cancel);

@@ -104,6 +104,7 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
     }
     give_room(guard);
     guard.unlock();
+    std::unique_lock<std::mutex> threads_are_ours(computing);
     extending.clear();
     stepping.clear();
     for (const auto & l : ready) {
@@ -127,6 +128,7 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
     if (!steps_wait) {
         step_all();
     }
+    threads_are_ours.unlock();
     guard.lock();
     room_may_have_come = room_may_have_come || narrowed;
     narrowed = false;
@@ -186,7 +188,10 @@ void shared_decoder::give_room(std::unique_lock<std::mutex> & guard) {
         const room others = granted_to_lanes();
         guard.unlock();
         bool has_room = true;
-        attempt(*l, [&] { has_room = start(*l, others); });
+        attempt(*l, [&] {
+            const std::lock_guard<std::mutex> threads_are_ours(computing);
+            has_room = start(*l, others);
+        });
         guard.lock();
         room_may_have_come = has_room;
         if (has_room) {

@@ -19,8 +19,9 @@ class lane;
 
 class shared_decoder {
   public:
-    // Made on the owner's thread; `news` outlives it.
-    shared_decoder(real_decoder & real, rendezvous & news) : real(real), news(news), owner(std::this_thread::get_id()) {}
+    // Made on the owner's thread; `news` and `computing`, which is held while the decoder is used, outlive it.
+    shared_decoder(real_decoder & real, rendezvous & news, std::mutex & computing)
+        : real(real), news(news), computing(computing), owner(std::this_thread::get_id()) {}
 
     std::unique_ptr<lane> open();
 
@@ -112,6 +113,7 @@ class shared_decoder {
 
     real_decoder &                           real;
     rendezvous &                             news;
+    std::mutex &                             computing;
     const std::thread::id                    owner;
     std::vector<std::shared_ptr<lane_data>>  lanes; // under the lock
     std::deque<std::shared_ptr<lane_data>>   waiting_for_room; // under the lock, first come first served

@@ -11,7 +11,8 @@ namespace ig {
 
 namespace {
 
-const std::string word_beginning = "\xe2\x96\x81"; // ▁ stands before such pieces in the file
+const std::string word_beginning = "\xe2\x96\x81"; // ▁ stands before such pieces in a model's file
+const std::string continuation = "##"; // stands before the others in a list
 const size_t      longest_word = 100; // characters; longer ones are unknown
 const token_id    usual_unknown = 100; // what llama.cpp takes where a file does not say
 
@@ -29,6 +30,8 @@ bool stands_alone(uint32_t c) {
     return is_ascii_symbol || is_punctuation(c);
 }
 
+bool starts_with(const std::string & text, const std::string & beginning) { return text.compare(0, beginning.size(), beginning) == 0; }
+
 bool has_capitals(const std::string & piece) {
     const bool is_name = piece.find('[') != std::string::npos; // such as [MASK]
     return !is_name && std::any_of(piece.begin(), piece.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
@@ -44,12 +47,11 @@ word_pieces::word_pieces(const loaded_model & model) {
             continue;
         }
         const std::string piece = llama_vocab_get_text(vocab, token);
-        longest = std::max(longest, piece.size());
         is_cased = is_cased || has_capitals(piece);
-        if (piece.compare(0, word_beginning.size(), word_beginning) == 0) {
-            beginnings.emplace(piece.substr(word_beginning.size()), token);
+        if (starts_with(piece, word_beginning)) {
+            add(beginnings, piece.substr(word_beginning.size()), token);
         } else {
-            continuations.emplace(piece, token);
+            add(continuations, piece, token);
         }
     }
     begin = llama_vocab_bos(vocab);
@@ -60,6 +62,29 @@ word_pieces::word_pieces(const loaded_model & model) {
     const std::string strip = model.metadata("tokenizer.ggml.normalizer.strip_accents");
     lowercase = lower.empty() ? !is_cased : lower == "true";
     strip_accents = strip.empty() ? lowercase : strip == "true";
+}
+
+word_pieces::word_pieces(const std::vector<std::string> & vocabulary) {
+    for (size_t i = 0; i < vocabulary.size(); ++i) {
+        const std::string & piece = vocabulary[i];
+        if (starts_with(piece, continuation)) {
+            add(continuations, piece.substr(continuation.size()), token_id(i));
+        } else {
+            add(beginnings, piece, token_id(i));
+        }
+    }
+    const auto id_of = [&](const char * name) {
+        const auto found = beginnings.find(name);
+        return found != beginnings.end() ? found->second : -1;
+    };
+    begin = id_of("[CLS]");
+    end = id_of("[SEP]");
+    unknown = id_of("[UNK]");
+}
+
+void word_pieces::add(piece_ids & where, const std::string & piece, token_id token) {
+    longest = std::max(longest, piece.size());
+    where.emplace(piece, token);
 }
 
 std::vector<uint32_t> word_pieces::normalized(const std::string & text) const {

@@ -16,6 +16,12 @@ class word_pieces {
     // Of a model whose vocabulary is one of word pieces. Whether a file that does not say so is uncased is seen in its pieces.
     explicit word_pieces(const loaded_model & model);
 
+    // Of a list as BERT's vocab.txt has it, where pieces that continue a word begin with ##; uncased.
+    explicit word_pieces(const std::vector<std::string> & vocabulary);
+
+    // Whether there are tokens for both ends of a text and for unknown words.
+    bool is_complete() const { return begin >= 0 && end >= 0 && unknown >= 0; }
+
     std::vector<token_id> tokenize(const std::string & text, bool with_ends) const;
 
   private:
@@ -23,9 +29,10 @@ class word_pieces {
 
     piece_ids beginnings, continuations; // of words
     size_t    longest = 0; // bytes of a piece
-    token_id  begin, end, unknown;
-    bool      lowercase, strip_accents;
+    token_id  begin = -1, end = -1, unknown = -1;
+    bool      lowercase = true, strip_accents = true;
 
+    void                  add(piece_ids & where, const std::string & piece, token_id token);
     std::vector<uint32_t> normalized(const std::string & text) const;
     void                  append(const std::vector<uint32_t> & word, std::vector<token_id> & tokens) const;
 };

@@ -29,6 +29,7 @@ struct text_view {
     bool                          finished;
     double                        log_likelihood; // sum over the tokens, under the base model
     text_progress *               progress = nullptr; // where the model stood in the text so far; null: at its start
+    const std::string *           prompt = nullptr; // what it answers; null: nothing
 };
 
 // where a token cost model stands in a text
@@ -61,14 +62,14 @@ class sequence_cost_model {
     // Whether it holds something of one search: the prompt, or the state of a model of its own.
     virtual bool serves_one_search() const { return false; }
 
-    // A search begins: the texts to come answer this prompt.
+    // A search begins: the texts to come answer this prompt. Only where it serves one search.
     virtual void begin(const std::string & prompt) {}
 
     // one cost per text; an estimate where the text is not finished
     virtual std::vector<double> costs(const std::vector<text_view> & texts) = 0;
 
     // One probability per category of what is unsafe, for a finished response; none where the model knows none.
-    virtual std::vector<double> categories(const std::string & response) { return {}; }
+    virtual std::vector<double> categories(const text_view & finished) { return {}; }
 };
 
 class reward_model {

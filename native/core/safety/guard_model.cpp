@@ -69,7 +69,11 @@ std::vector<double> guard_model::judge(const std::vector<const std::string *> & 
     return odds;
 }
 
-std::vector<double> guard_model::scores(const std::vector<const std::string *> & responses) {
+std::vector<double> guard_model::scores(const std::vector<text_view> & texts) {
+    std::vector<const std::string *> responses;
+    for (const text_view & view : texts) {
+        responses.push_back(view.text);
+    }
     const std::vector<double> odds = judge(responses);
     std::vector<double> worst;
     for (auto begin = odds.begin(); begin != odds.end(); begin += pieces.n_questions()) {
@@ -91,7 +95,8 @@ double guard_model::answer_mass(const std::string & response) {
     return mass;
 }
 
-std::vector<double> guard_model::categories(const std::string & response) {
+std::vector<double> guard_model::categories(const text_view & finished) {
+    const std::string & response = *finished.text;
     std::vector<double> result;
     if (answers.categories.empty()) {
         return result;

@@ -19,9 +19,9 @@ class guard_model : public text_scorer {
     // Throws COST_MODEL_TOKENIZER.
     guard_model(std::unique_ptr<text_model> model, template_pieces pieces, guard_answers answers);
 
-    std::vector<double> scores(const std::vector<const std::string *> & responses) override;
+    std::vector<double> scores(const std::vector<text_view> & texts) override;
     double              answer_mass(const std::string & response) override;
-    std::vector<double> categories(const std::string & response) override;
+    std::vector<double> categories(const text_view & finished) override;
 
   private:
     std::unique_ptr<text_model> model;

@@ -213,13 +213,13 @@ probe_weights load_probe(const std::string & path, int32_t n_embd) {
     return weights;
 }
 
-std::vector<double> probe::scores(const std::vector<const std::string *> & responses) {
+std::vector<double> probe::scores(const std::vector<text_view> & texts) {
     const std::string none;
     std::vector<token_sequence> sequences;
     std::vector<size_t> asked;
-    std::vector<double> result(responses.size(), weights.head.bias);
-    for (size_t i = 0; i < responses.size(); ++i) {
-        token_sequence sequence = tokens_of(*model, weights.with_context ? prompt : none, *responses[i]);
+    std::vector<double> result(texts.size(), weights.head.bias);
+    for (size_t i = 0; i < texts.size(); ++i) {
+        token_sequence sequence = tokens_of(*model, weights.with_context ? prompt : none, *texts[i].text);
         if (!sequence.tokens.empty()) {
             sequences.push_back(std::move(sequence));
             asked.push_back(i);

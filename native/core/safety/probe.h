@@ -22,7 +22,7 @@ class probe : public text_scorer {
   public:
     probe(std::unique_ptr<text_model> model, probe_weights weights) : model(std::move(model)), weights(std::move(weights)) {}
 
-    std::vector<double> scores(const std::vector<const std::string *> & responses) override;
+    std::vector<double> scores(const std::vector<text_view> & texts) override;
 
   private:
     std::unique_ptr<text_model> model;

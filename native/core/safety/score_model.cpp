@@ -22,12 +22,12 @@ linear_head load_head(const std::string & path, int32_t n_embd) {
     return head;
 }
 
-std::vector<double> score_model::scores(const std::vector<const std::string *> & responses) {
+std::vector<double> score_model::scores(const std::vector<text_view> & texts) {
     std::vector<token_sequence> sequences;
-    for (const std::string * response : responses) {
-        sequences.push_back(pieces.fill(prompt, *response, 0));
+    for (const text_view & view : texts) {
+        sequences.push_back(pieces.fill(prompt, *view.text, 0));
     }
-    std::vector<double> result(responses.size());
+    std::vector<double> result(texts.size());
     model->read(sequences, [&](size_t i, size_t, const float * hidden) { result[i] = head.score(hidden); });
     return result;
 }

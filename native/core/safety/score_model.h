@@ -24,7 +24,7 @@ class score_model : public text_scorer {
     score_model(std::unique_ptr<text_model> model, template_pieces pieces, linear_head head)
         : model(std::move(model)), pieces(*this->model, std::move(pieces)), head(std::move(head)) {}
 
-    std::vector<double> scores(const std::vector<const std::string *> & responses) override;
+    std::vector<double> scores(const std::vector<text_view> & texts) override;
 
   private:
     std::unique_ptr<text_model> model;

@@ -89,16 +89,16 @@ double sequence_classifier::log_odds(const float * logits) const {
     return independent ? largest(logits, counts) : log_sum(logits, counts, true) - log_sum(logits, counts, false);
 }
 
-std::vector<double> sequence_classifier::scores(const std::vector<const std::string *> & responses) {
+std::vector<double> sequence_classifier::scores(const std::vector<text_view> & texts) {
     std::vector<token_sequence> sequences;
     std::vector<size_t> asked;
-    std::vector<double> result(responses.size(), 0);
-    for (size_t i = 0; i < responses.size(); ++i) {
+    std::vector<double> result(texts.size(), 0);
+    for (size_t i = 0; i < texts.size(); ++i) {
         token_sequence sequence;
         if (pieces) {
-            sequence = pieces->fill(prompt, *responses[i], 0);
+            sequence = pieces->fill(prompt, *texts[i].text, 0);
         } else {
-            sequence.tokens = model->tokenize(*responses[i], /*with_ends =*/true);
+            sequence.tokens = model->tokenize(*texts[i].text, /*with_ends =*/true);
             sequence.n_kept = sequence.tokens.size();
         }
         if (sequence.tokens.empty()) { // nothing to judge: no evidence either way

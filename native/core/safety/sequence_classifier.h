@@ -23,7 +23,7 @@ class sequence_classifier : public text_scorer {
     sequence_classifier(std::unique_ptr<text_model> model, std::unique_ptr<template_pieces> pieces, const class_choice & choice,
                         const std::string & path);
 
-    std::vector<double> scores(const std::vector<const std::string *> & responses) override;
+    std::vector<double> scores(const std::vector<text_view> & texts) override;
 
   private:
     std::unique_ptr<text_model>      model;

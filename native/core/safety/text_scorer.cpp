@@ -14,21 +14,13 @@ const double least_mass = 0.1; // mean probability of the expected answers
 const double least_difference = 1e-6; // of scores that are told apart
 const double nearly_all = 0.8;
 
-std::vector<double> finite_scores(text_scorer & scorer, const std::vector<const std::string *> & responses) {
-    std::vector<double> scores = scorer.scores(responses);
+std::vector<double> scores_of(text_scorer & scorer, const std::vector<text_view> & texts) {
+    std::vector<double> scores = scorer.scores(texts);
     if (!std::all_of(scores.begin(), scores.end(), [](double score) { return std::isfinite(score); })) {
         throw error("INVALID_COST_MODEL", "expected finite scores of a model that judges texts, got others; download or convert it "
                                           "again");
     }
     return scores;
-}
-
-std::vector<double> scores_of(text_scorer & scorer, const std::vector<text_view> & texts) {
-    std::vector<const std::string *> responses;
-    for (const text_view & view : texts) {
-        responses.push_back(view.text);
-    }
-    return finite_scores(scorer, responses);
 }
 
 }
@@ -46,9 +38,11 @@ std::vector<double> scored_reward::rewards(const std::vector<text_view> & texts)
 void self_test(text_scorer & scorer, const std::string & path, const std::vector<self_test_pair> & pairs, higher_score higher) {
     double mass = 0;
     size_t right = 0, reversed = 0;
+    const std::vector<token_id> no_tokens;
     for (const self_test_pair & pair : pairs) {
+        const auto finished = [&](const std::string & text) { return text_view{ &text, &no_tokens, true, 0, nullptr, &pair.prompt }; };
         scorer.begin(pair.prompt);
-        const std::vector<double> scores = finite_scores(scorer, { &pair.safe, &pair.unsafe });
+        const std::vector<double> scores = scores_of(scorer, { finished(pair.safe), finished(pair.unsafe) });
         const double difference = higher == UNSAFE_IS_HIGHER ? scores[1] - scores[0] : scores[0] - scores[1];
         right += difference > least_difference;
         reversed += -difference > least_difference;

@@ -17,14 +17,17 @@ class text_scorer {
 
     void begin(const std::string & prompt) { this->prompt = prompt; }
 
+    // Whether it holds something of one search: the prompt, or the state of a model of its own.
+    virtual bool serves_one_search() const { return true; }
+
     // One per response: log-odds, or what a head says. As a cost, higher is less safe.
-    virtual std::vector<double> scores(const std::vector<const std::string *> & responses) = 0;
+    virtual std::vector<double> scores(const std::vector<text_view> & texts) = 0;
 
     // the probability that the model says one of the expected answers at all
     virtual double answer_mass(const std::string & response) { return 1; }
 
     // one probability per category; none where the model knows none
-    virtual std::vector<double> categories(const std::string & response) { return {}; }
+    virtual std::vector<double> categories(const text_view & finished) { return {}; }
 
   protected:
     std::string prompt;
@@ -35,10 +38,10 @@ class scored_cost : public sequence_cost_model {
     scored_cost(std::unique_ptr<text_scorer> scorer, cost_link link, double threshold)
         : scorer(std::move(scorer)), link(link), threshold(threshold) {}
 
-    bool                serves_one_search() const override { return true; }
+    bool                serves_one_search() const override { return scorer->serves_one_search(); }
     void                begin(const std::string & prompt) override { scorer->begin(prompt); }
     std::vector<double> costs(const std::vector<text_view> & texts) override;
-    std::vector<double> categories(const std::string & response) override { return scorer->categories(response); }
+    std::vector<double> categories(const text_view & finished) override { return scorer->categories(finished); }
 
   private:
     std::unique_ptr<text_scorer> scorer;
@@ -50,7 +53,7 @@ class scored_reward : public reward_model {
   public:
     explicit scored_reward(std::unique_ptr<text_scorer> scorer) : scorer(std::move(scorer)) {}
 
-    bool                serves_one_search() const override { return true; }
+    bool                serves_one_search() const override { return scorer->serves_one_search(); }
     void                begin(const std::string & prompt) override { scorer->begin(prompt); }
     std::vector<double> rewards(const std::vector<text_view> & texts) override;
 

@@ -40,6 +40,7 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
         for (path * p : open) {
             texts.push_back(p->view());
             texts.back().progress = &p->progress[c];
+            texts.back().prompt = models.question;
         }
         const std::vector<double> costs = limit.whole_text->costs(texts);
         expect_count(texts.size(), costs.size(), "costs");
@@ -96,6 +97,7 @@ void estimator::set_rewards(std::vector<path> & candidates) {
         if (needs_reward(p)) {
             asked.push_back(&p);
             texts.push_back(p.view());
+            texts.back().prompt = models.question;
         }
     }
     if (texts.empty()) {
@@ -190,7 +192,7 @@ measurement estimator::measure(const std::vector<token_id> & tokens, const whole
 measurement estimator::measure_finished(const path & finished) {
     stopwatch watch(timings.cost);
     return measure(finished.tokens, [&](size_t c, const response & whole) {
-        const text_view view = { &whole.text, &whole.tokens, true, finished.log_likelihood };
+        const text_view view = { &whole.text, &whole.tokens, true, finished.log_likelihood, nullptr, models.question };
         const std::vector<double> costs = models.constraints[c].whole_text->costs({ view });
         expect_count(1, costs.size(), "costs");
         return costs[0];

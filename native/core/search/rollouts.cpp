@@ -59,7 +59,7 @@ class rollout_run {
     }
 
   private:
-    const search_models &   models;
+    search_models           models; // of the prompt at work
     const rollout_options & options;
     const cancel_flag &     cancel;
     search_options          search;
@@ -148,12 +148,13 @@ class rollout_run {
             while (end < some.size() && some[end]->prompt == some[begin]->prompt) {
                 ++end;
             }
+            models.question = &*some[begin]->prompt->question;
             for (const constraint & c : models.constraints) {
                 if (c.whole_text) {
-                    c.whole_text->begin(some[begin]->prompt->question);
+                    c.whole_text->begin(*models.question);
                 }
             }
-            models.reward.begin(some[begin]->prompt->question);
+            models.reward.begin(*models.question);
             visit(std::vector<growing *>(some.begin() + begin, some.begin() + end));
             begin = end;
         }
@@ -169,6 +170,7 @@ class rollout_run {
                 for (growing * g : siblings) {
                     texts.push_back(g->text.view());
                     texts.back().progress = &g->text.progress[c];
+                    texts.back().prompt = models.question;
                 }
                 const std::vector<double> costs = models.constraints[c].whole_text->costs(texts);
                 for (size_t i = 0; i < siblings.size(); ++i) {

@@ -11,7 +11,7 @@ namespace ig {
 struct rollout_prompt {
     int32_t               number;
     std::vector<token_id> tokens;
-    std::string           question; // what cost models read as context
+    std::optional<std::string> question; // what cost models read as context; by the time of sampling there is one
 };
 
 struct rollout_options {

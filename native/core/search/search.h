@@ -86,6 +86,7 @@ struct search_models {
     const std::vector<constraint> & constraints;
     reward_model &                  reward;
     critic *                        judge; // null: none is needed
+    const std::string *             question; // what responses answer
 };
 
 enum search_outcome {

@@ -53,6 +53,20 @@ double sum_of(const float * x, size_t n) {
     return std::accumulate(partial, partial + lanes, 0.0);
 }
 
+float dot(const float * x, const float * y, size_t n) {
+    float partial[lanes] = { 0 };
+    size_t i = 0;
+    for (; i + lanes <= n; i += lanes) {
+        for (size_t j = 0; j < lanes; ++j) {
+            partial[j] += x[i + j] * y[i + j];
+        }
+    }
+    for (; i < n; ++i) {
+        partial[0] += x[i] * y[i];
+    }
+    return float(std::accumulate(partial, partial + lanes, 0.0));
+}
+
 float max_of(const float * x, size_t n) {
     float best[lanes];
     std::fill(best, best + lanes, -std::numeric_limits<float>::infinity());

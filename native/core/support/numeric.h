@@ -37,6 +37,8 @@ void weigh(const float * x, size_t n, row_mass & mass);
 
 double sum_of(const float * x, size_t n);
 
+float dot(const float * x, const float * y, size_t n);
+
 // log sum exp(x[i])
 double log_sum_exp(const float * x, size_t n);
 

@@ -79,6 +79,14 @@ double tensor_file::number(const char * key) const {
     return values[0];
 }
 
+double tensor_file::integer(const char * key, double least, double most) const {
+    const double value = number(key);
+    if (!(value >= least && value <= most && value == std::floor(value))) {
+        fail(format("has no valid %s%s: %g", prefix.c_str(), key, value));
+    }
+    return value;
+}
+
 std::string tensor_file::text(const char * key) const {
     const int64_t id = gguf_find_key(gguf.get(), (prefix + key).c_str());
     if (id < 0 || gguf_get_kv_type(gguf.get(), id) != GGUF_TYPE_STRING) {
@@ -87,50 +95,84 @@ std::string tensor_file::text(const char * key) const {
     return gguf_get_val_str(gguf.get(), id);
 }
 
+std::vector<std::string> tensor_file::texts(const char * key) const {
+    const int64_t id = gguf_find_key(gguf.get(), (prefix + key).c_str());
+    if (id < 0 || gguf_get_kv_type(gguf.get(), id) != GGUF_TYPE_ARRAY || gguf_get_arr_type(gguf.get(), id) != GGUF_TYPE_STRING) {
+        fail("has no list of texts " + prefix + key);
+    }
+    std::vector<std::string> list;
+    for (size_t i = 0; i < gguf_get_arr_n(gguf.get(), id); ++i) {
+        list.push_back(gguf_get_arr_str(gguf.get(), id, i));
+    }
+    return list;
+}
+
 bool tensor_file::has_tensor(const std::string & name) const { return gguf_find_tensor(gguf.get(), name.c_str()) >= 0; }
 
-std::vector<float> tensor_file::tensor(const std::string & name, const std::vector<int64_t> & shape) const {
+int64_t tensor_file::tensor_id(const std::string & name) const {
     const int64_t id = gguf_find_tensor(gguf.get(), name.c_str());
     if (id < 0) {
         fail("has no tensor " + name);
     }
+    return id;
+}
+
+std::vector<int64_t> tensor_file::shape(const std::string & name) const {
+    const int64_t * ne = gguf_get_tensor_ne(gguf.get(), tensor_id(name));
+    return { ne, ne + GGML_MAX_DIMS };
+}
+
+packed_tensor tensor_file::read(const std::string & name, const std::vector<int64_t> & wanted) const {
+    const int64_t id = tensor_id(name);
     const ggml_type type = gguf_get_tensor_type(gguf.get(), id);
-    const ggml_to_float_t unpack = ggml_get_type_traits(type)->to_float;
-    if (type != GGML_TYPE_F32 && unpack == nullptr) {
+    if (type != GGML_TYPE_F32 && ggml_get_type_traits(type)->to_float == nullptr) {
         fail("has a tensor " + name + " of a type that is no number or cannot be unpacked");
     }
-    const int64_t * ne = gguf_get_tensor_ne(gguf.get(), id);
-    size_t n = 1;
-    for (size_t d = 0; d < GGML_MAX_DIMS; ++d) {
-        const int64_t wanted = d < shape.size() ? shape[d] : 1;
-        if (ne[d] != wanted) {
+    const std::vector<int64_t> ne = shape(name);
+    for (size_t d = 0; d < ne.size(); ++d) {
+        const int64_t size = d < wanted.size() ? wanted[d] : 1;
+        if (ne[d] != size) {
             fail(format("has a tensor %s of the wrong shape: expected %lld values along dimension %zu, got %lld", name.c_str(),
-                        (long long) wanted, d, (long long) ne[d]));
+                        (long long) size, d, (long long) ne[d]));
         }
-        n *= size_t(wanted);
     }
     const uint64_t begin = gguf_get_data_offset(gguf.get()) + gguf_get_tensor_offset(gguf.get(), id);
     const uint64_t size = gguf_get_tensor_size(gguf.get(), id);
     if (begin > n_bytes || size > n_bytes - begin) {
         fail("is truncated");
     }
-    std::vector<char> bytes(size);
+    packed_tensor packed = { type, std::vector<char>(size) };
     std::ifstream in(std::filesystem::u8path(path), std::ios::binary);
     in.seekg(std::streamoff(begin));
-    in.read(bytes.data(), std::streamsize(size));
+    in.read(packed.bytes.data(), std::streamsize(size));
     if (!in) {
         fail("cannot be read");
     }
+    return packed;
+}
+
+std::vector<float> tensor_file::unpacked(const std::string & name, const packed_tensor & packed) const {
+    const size_t n = packed.bytes.size() / ggml_type_size(packed.type) * size_t(ggml_blck_size(packed.type));
     std::vector<float> values(n);
-    if (type == GGML_TYPE_F32) {
-        std::copy_n(reinterpret_cast<const float *>(bytes.data()), n, values.data());
+    if (packed.type == GGML_TYPE_F32) {
+        std::copy_n(reinterpret_cast<const float *>(packed.bytes.data()), n, values.data());
     } else {
-        unpack(bytes.data(), values.data(), int64_t(n));
+        ggml_get_type_traits(packed.type)->to_float(packed.bytes.data(), values.data(), int64_t(n));
     }
     if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) {
         fail("has values that are not finite in the tensor " + name);
     }
     return values;
+}
+
+std::vector<float> tensor_file::tensor(const std::string & name, const std::vector<int64_t> & wanted) const {
+    return unpacked(name, read(name, wanted));
+}
+
+packed_tensor tensor_file::packed(const std::string & name, const std::vector<int64_t> & wanted) const {
+    packed_tensor packed = read(name, wanted);
+    unpacked(name, packed); // so that all values are known to be finite
+    return packed;
 }
 
 void round_to_half(std::vector<float> & values) {

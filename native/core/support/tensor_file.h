@@ -12,6 +12,12 @@
 
 namespace ig {
 
+// as it lies in the file
+struct packed_tensor {
+    ggml_type         type;
+    std::vector<char> bytes;
+};
+
 class tensor_file {
   public:
     tensor_file(const std::string & path, const std::string & kind, const std::string & error_code);
@@ -20,13 +26,23 @@ class tensor_file {
     tensor_file(const std::string & path, const std::string & error_code);
 
     double              number(const char * key) const;
+    double              integer(const char * key, double least, double most) const;
     std::vector<double> numbers(const char * key) const;
     std::string         text(const char * key) const;
 
+    std::vector<std::string> texts(const char * key) const;
+
     bool has_tensor(const std::string & name) const;
+
+    // Fastest dimension first; those that a tensor lacks are 1.
+    std::vector<int64_t> shape(const std::string & name) const;
 
     // A tensor of this shape (fastest dimension first) in any type that ggml can unpack, of finite values.
     std::vector<float> tensor(const std::string & name, const std::vector<int64_t> & shape) const;
+    packed_tensor      packed(const std::string & name, const std::vector<int64_t> & shape) const;
+
+    // Throws the error of this file, which `what` is wrong with.
+    [[noreturn]] void fail(const std::string & what) const;
 
   private:
     std::string      path;
@@ -34,7 +50,9 @@ class tensor_file {
     gguf_context_ptr gguf;
     uint64_t         n_bytes = 0;
 
-    [[noreturn]] void fail(const std::string & what) const;
+    int64_t            tensor_id(const std::string & name) const;
+    packed_tensor      read(const std::string & name, const std::vector<int64_t> & shape) const;
+    std::vector<float> unpacked(const std::string & name, const packed_tensor & packed) const;
 };
 
 const int32_t tensor_file_version = 1;

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Writes a trained judge as the GGUF file that `{ encoder }` reads: the weights, the vocabulary, and what they were calibrated to.
+
+Settings are a JSON object: categories (names, in the order of the outputs behind the first), scale, promptScale, offset,
+uncertaintyPenalty, threshold, base and licence.
+"""
+import argparse
+import json
+import pathlib
+
+import gguf
+import numpy as np
+import torch
+
+KIND, VERSION = "encoder", 1
+TYPES = {
+    "f32": gguf.GGMLQuantizationType.F32,
+    "f16": gguf.GGMLQuantizationType.F16,
+    "q8_0": gguf.GGMLQuantizationType.Q8_0,
+    "q5_0": gguf.GGMLQuantizationType.Q5_0,
+    "q4_0": gguf.GGMLQuantizationType.Q4_0,
+}
+MATRICES = ("q", "k", "v", "o", "up", "down")  # of a layer; its norms stay as they are
+EPSILON = 1e-12
+PROMPT_TOKENS, WINDOW = 100, 256
+NUMBERS = {"scale": "scale", "promptScale": "prompt_scale", "offset": "offset", "uncertaintyPenalty": "uncertainty_penalty", "threshold": "threshold"}
+
+
+def tensors(state):
+    """(name in the file, values, whether it is a matrix of a layer) of a state dict of net.Judge."""
+    yield "position.weight", state["place"], False
+    for part in ("weight", "bias"):
+        yield f"norm.{part}", state[f"norm.{part}"], False
+    for key, values in state.items():
+        names = key.split(".")
+        if names[0] == "shared":
+            yield key, values, names[2] in MATRICES and names[3] == "weight"
+        elif names[0] == "members":
+            yield ".".join(["member", *names[1:]]), values, names[3] in MATRICES and names[4] == "weight"
+        elif names[0] in ("dense", "out", "prompt"):
+            yield f"member.{names[1]}.{'output' if names[0] == 'out' else names[0]}.{names[2]}", values, False
+
+
+def layers(state, first):
+    """How many layers there are, by the second or third part of the keys."""
+    return len({key.split(".")[1 if first == "shared" else 2] for key in state if key.startswith(first + ".")})
+
+
+def write(path, state, vocabulary, heads, settings, kind="q8_0", word_kind="q8_0"):
+    writer = gguf.GGUFWriter(path, "inferenceguard")
+
+    def number(key, value):
+        writer.add_key_value(f"inferenceguard.{key}", float(value), gguf.GGUFValueType.FLOAT64)
+
+    writer.add_string("inferenceguard.kind", KIND)
+    number("format_version", VERSION)
+    number("heads", heads)
+    number("shared_layers", layers(state, "shared"))
+    number("member_layers", layers(state, "members"))
+    number("members", len({key.split(".")[1] for key in state if key.startswith("dense.")}))
+    number("epsilon", EPSILON)
+    number("prompt_tokens", PROMPT_TOKENS)
+    number("window", WINDOW)
+    for name, key in NUMBERS.items():
+        number(key, settings[name])
+    for key in ("base", "licence"):
+        writer.add_string(f"inferenceguard.{key}", settings[key])
+    writer.add_array("inferenceguard.categories", settings["categories"])
+    writer.add_array("inferenceguard.tokens", vocabulary)
+
+    def tensor(name, values, as_kind):
+        rows = values.detach().float().numpy()
+        writer.add_tensor(name, gguf.quants.quantize(np.ascontiguousarray(rows), TYPES[as_kind]), raw_dtype=TYPES[as_kind])
+
+    tensor("word.weight", state["word.weight"], word_kind)
+    for name, values, is_matrix in tensors(state):
+        tensor(name, values, kind if is_matrix else "f32")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--state", type=pathlib.Path, required=True, help="state dict of net.Judge, as torch.save writes it")
+    parser.add_argument("--base", type=pathlib.Path, required=True, help="folder of the encoder that it began as, for vocab.txt and config.json")
+    parser.add_argument("--settings", type=pathlib.Path, required=True)
+    parser.add_argument("--type", choices=("q8_0", "f16", "f32"), default="q8_0", help="of the layers' matrices")
+    parser.add_argument("--word-type", choices=TYPES, default="q8_0", help="of the table of words")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    options = parser.parse_args()
+    vocabulary = (options.base / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    heads = json.loads((options.base / "config.json").read_text())["num_attention_heads"]
+    state = torch.load(options.state, map_location="cpu")
+    write(options.out, state, vocabulary, heads, json.loads(options.settings.read_text()), options.type, options.word_type)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+// encoder_weights.h owns the weights of a judge that reads a response as it grows (see streaming_encoder.h), as they lie in its
+// file: a table of words, a trunk of layers, and members with layers and a head of their own behind it. Matrices keep the type
+// that the file has, in the form that the CPU multiplies fastest.
+#pragma once
+
+#include "support/tensor_file.h"
+
+#include "ggml-cpp.h"
+
+#include <vector>
+
+namespace ig {
+
+// a matrix [n_in, n_out] and a bias, or the factors and offsets of a norm
+struct affine {
+    ggml_tensor * weight = nullptr;
+    ggml_tensor * bias = nullptr;
+};
+
+// of a transformer that normalises behind each half
+struct encoder_layer {
+    affine q, k, v, o, norm1, up, down, norm2;
+};
+
+// a small layer that is computed here
+struct dense_layer {
+    std::vector<float> weight; // [n_out, n_in]
+    std::vector<float> bias; // [n_out]
+
+    std::vector<float> operator()(const std::vector<float> & in) const;
+};
+
+struct encoder_member {
+    std::vector<encoder_layer> layers;
+    dense_layer                hidden, output; // of the last state beside the mean of all
+    dense_layer                prompt; // of the state at the prompt's end
+};
+
+class encoder_weights {
+  public:
+    // Throws what the file does for what it lacks, and INVALID_COST_MODEL.
+    explicit encoder_weights(const tensor_file & file);
+
+    int32_t width, n_heads, n_positions;
+    size_t  n_outputs; // of a member
+    double  epsilon; // of the norms
+
+    std::vector<std::string>    vocabulary;
+    ggml_tensor *               word; // [width, vocabulary]
+    ggml_tensor *               position; // [width, n_positions]
+    affine                      norm; // of their sum
+    std::vector<encoder_layer>  trunk;
+    std::vector<encoder_member> members;
+
+    size_t n_layers() const { return trunk.size() + members.size() * members[0].layers.size(); }
+
+  private:
+    class loader;
+
+    std::vector<ggml_context_ptr>        contexts;
+    std::vector<ggml_backend_buffer_ptr> buffers;
+};
+
+}

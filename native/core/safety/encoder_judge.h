@@ -1,0 +1,49 @@
+// encoder_judge.h owns the cost model that is an encoder trained on pairs of prompt and response, finished or not. It has several members
+// behind a trunk; its log-odds of "unsafe" are their mean and kappa times their standard deviation on top, an upper confidence bound, since
+// a search finds what one member errs about. A response longer than the encoder reads is read in windows, and the worst counts.
+// It serves several searches at once.
+#pragma once
+
+#include "engine/streaming_encoder.h"
+#include "engine/word_pieces.h"
+#include "safety/text_scorer.h"
+
+#include <optional>
+#include <unordered_map>
+
+namespace ig {
+
+class encoder_judge : public text_scorer {
+  public:
+    // `computing`: see streaming_encoder. Without an uncertainty penalty that of the file. Throws INVALID_COST_MODEL.
+    encoder_judge(const std::string & path, std::optional<double> uncertainty_penalty, std::shared_ptr<ggml_threadpool> threads,
+                  int32_t n_threads, std::mutex & computing);
+
+    bool                serves_one_search() const override { return false; }
+    std::vector<double> scores(const std::vector<text_view> & texts) override;
+    std::vector<double> categories(const text_view & finished) override;
+
+  private:
+    // of a window of a response
+    struct judgement {
+        double                          log_odds;
+        std::vector<std::vector<float>> categories; // logits, [members, categories]
+    };
+
+    encoder_judge(const tensor_file & file, std::optional<double> uncertainty_penalty, std::shared_ptr<ggml_threadpool> threads,
+                  int32_t n_threads, std::mutex & computing);
+
+    streaming_encoder encoder;
+    word_pieces       pieces;
+    double            scale, prompt_scale, offset, uncertainty_penalty;
+    size_t            n_prompt_tokens, window;
+
+    std::mutex                                            reading_prompts;
+    std::unordered_map<std::string, std::vector<int32_t>> prompts; // tokens of some, with those around them
+
+    std::vector<int32_t>   prompt_tokens(const std::string & prompt);
+    std::vector<judgement> worst_windows(const std::vector<text_view> & texts);
+    judgement              judge(const encoder_verdict & verdict) const;
+};
+
+}
