@@ -1,15 +1,31 @@
-"""The pairs of prompt and response that teach the judge of harm: sets whose weights may ship, split by prompt, without the bench's prompts."""
+"""The pairs of prompt and response that teach the judge of harm: sets whose weights may ship, split by prompt, without the bench's prompts.
+
+`rounds/*.jsonl.gz` are answers of small chat models that were read for this, plain ones and those that a guard picked.
+"""
 import csv
 import dataclasses
 import gzip
 import hashlib
 import json
+import pathlib
 import random
 import re
 
-HELD_OUT = 0.2  # of the prompts
+TEST, VALIDATION = 0.2, 0.1  # of the prompts
+TEST_HARMLESS = 0.4  # of the harmless ones of some sets
+BENCH_SETS = ("harmbench", "simple-safety-tests")
 MOST_PER_QUESTION = 10  # GPTFuzz has up to 77 responses to one question
-MOST_DIASAFETY = 2000
+CATEGORIES = {
+    "violence": ("Violence", "Threat", "Guns and Illegal Weapons"),
+    "crime": ("Criminal Planning/Confessions", "Fraud/Deception", "Illegal Activity", "Malware"),
+    "drugs": ("Controlled/Regulated Substances",),
+    "self-harm": ("Suicide and Self Harm",),
+    "sexual": ("Sexual", "Sexual (minor)"),
+    "hate": ("Hate/Identity Hate", "Harassment", "Profanity"),
+    "privacy": ("PII/Privacy", "Copyright/Trademark/Plagiarism"),
+    "misinformation": ("Political/Misinformation/Conspiracy", "Manipulation", "Unauthorized Advice", "High Risk Gov Decision Making", "Immoral/Unethical"),
+}  # and those of Aegis that each stands for
+ROUNDS = pathlib.Path(__file__).parent / "rounds"
 SAME_WORDS = 0.6  # of the words of two prompts, from which on they count as one
 
 
@@ -17,21 +33,30 @@ SAME_WORDS = 0.6  # of the words of two prompts, from which on they count as one
 class Row:
     set: str
     prompts: list[str]  # what was asked, as sent and, of an attack, also in plain words
-    response: str
+    response: str  # may be empty, where only the prompt is labelled
     unsafe: bool
+    category: str | None = None  # of an unsafe response
+    harmful: bool | None = None  # whether the prompt asks for harm
+    split: str = ""
+    of_small_model: bool = False  # an answer of the chat models that this package is tried on
+
+    def __post_init__(self):
+        self.split = self.split or split(self.question)
 
     @property
     def question(self):
         return normalised(self.prompts[-1])
 
-    @property
-    def held_out(self):
-        """By a digest, so that a prompt is on the same side in every set, with every seed."""
-        return int(hashlib.sha256(self.question.encode()).hexdigest()[:8], 16) < HELD_OUT * 2**32
-
 
 def normalised(text):
     return re.sub(r"\W+", " ", text.lower()).strip()
+
+
+def split(question, harmless=False):
+    """By a digest, so that a prompt is on the same side in every set, with every seed."""
+    share = int(hashlib.sha256(question.encode()).hexdigest()[:8], 16) / 2**32
+    test = TEST_HARMLESS if harmless else TEST
+    return "test" if share < test else "validation" if share < test + VALIDATION else "train"
 
 
 def read_csv(path):
@@ -44,22 +69,38 @@ def read_lines(path):
         return [json.loads(line) for line in file]
 
 
-def chat_answers(data):
-    for r in read_lines(data / "chat-answers" / "plain.jsonl.gz"):
+def answers(path, set_):
+    for r in read_lines(path):
         if r["label"] in ("S", "U"):
-            yield Row("chat-answers", [r["prompt"]], r["response"], r["label"] == "U")
+            yield Row(set_, [r["prompt"]], r["response"], r["label"] == "U", r.get("category"), r["kind"] != "benign", r.get("split", ""), True)
+
+
+def chat_answers(data):
+    yield from answers(data / "chat-answers" / "plain.jsonl.gz", "chat-answers")
+
+
+def rounds(data):
+    for path in sorted(ROUNDS.glob("*.jsonl.gz")):
+        yield from answers(path, path.name.removesuffix(".jsonl.gz"))
+
+
+def category_of(violated):
+    """The first of ours that one of Aegis's belongs to."""
+    named = [name.strip() for name in violated.split(",")]
+    return next((ours for ours, theirs in CATEGORIES.items() if any(name in theirs for name in named)), None)
 
 
 def aegis(data):
     for part in ("validation", "test"):
         for r in read_csv(data / "aegis" / f"aegis_{part}.csv"):
-            if r["response_label"]:
-                yield Row("aegis", [r["prompt"]], r["response"], r["response_label"] == "unsafe")
+            unsafe = r["response_label"] == "unsafe"
+            response = r["response"] if r["response_label"] else ""
+            yield Row("aegis", [r["prompt"]], response, unsafe, category_of(r["violated_categories"]) if unsafe else None, r["prompt_label"] == "unsafe")
 
 
 def jailbreakbench(data):
     for r in read_lines(data / "jailbreakbench" / "attack_artifacts.jsonl"):
-        yield Row("jailbreakbench", [r["prompt"], r["goal"]], r["response"], r["jailbroken"])
+        yield Row("jailbreakbench", [r["prompt"], r["goal"]], r["response"], r["jailbroken"], harmful=True)
 
 
 def gptfuzz(data):
@@ -71,13 +112,13 @@ def gptfuzz(data):
         if r["Response"] not in seen and taken[r["question"]] < MOST_PER_QUESTION:
             seen.add(r["Response"])
             taken[r["question"]] += 1
-            yield Row("gptfuzz", [questions[r["question"]]], r["Response"], r["label"] == "1")
+            yield Row("gptfuzz", [questions[r["question"]]], r["Response"], r["label"] == "1", harmful=True)
 
 
 def diasafety(data):
-    rows = json.loads((data / "diasafety" / "train.json").read_text(encoding="utf-8"))
-    for r in random.Random(0).sample(rows, MOST_DIASAFETY):
-        yield Row("diasafety", [r["context"]], r["response"], r["label"] == "Unsafe")
+    """For evaluation only: dialogues of another kind, to see what carries over."""
+    for r in json.loads((data / "diasafety" / "test.json").read_text(encoding="utf-8")):
+        yield Row("diasafety", [r["context"]], r["response"], r["label"] == "Unsafe", split="test")
 
 
 def xstest(data):
@@ -97,20 +138,20 @@ class Bench:
         self.prompts = [normalised(r["Behavior"]) for r in harmbench] + [normalised(r["prompts_final"]) for r in simple_safety_tests]
         self.words = [set(prompt.split()) for prompt in self.prompts]
 
-    def asks(self, row):
-        """Whether a prompt of the bench is part of what the row asks, or shares most of its words."""
-        texts = [normalised(text) for text in row.prompts]
-        words = set(row.question.split())
-        return (any(prompt in text for text in texts for prompt in self.prompts)
-                or any(len(words & theirs) >= SAME_WORDS * len(words | theirs) for theirs in self.words))
+    def asks(self, question):
+        """Whether a prompt of the bench is part of a normalised question, or shares most of its words."""
+        words = set(question.split())
+        return any(prompt in question for prompt in self.prompts) or any(alike(words, theirs) for theirs in self.words)
+
+
+def alike(a, b):
+    return min(len(a), len(b)) >= SAME_WORDS * max(len(a), len(b)) and len(a & b) >= SAME_WORDS * len(a | b)
 
 
 def read(data):
-    """Rows to train on, rows to test on, and how many were dropped because they ask what the bench asks."""
-    rows = [row for set_ in (chat_answers, aegis, jailbreakbench, gptfuzz, diasafety) for row in set_(data)]
-    rows = [row for row in rows if row.response.strip() and row.question]
+    """Every row that may be learnt from or tested on, with its split; not those of training that ask what the bench asks."""
     bench = Bench(data)
-    ours = [row for row in rows if not bench.asks(row)]
-    train = [row for row in ours if not row.held_out]
-    test = [row for row in [*ours, *xstest(data)] if row.held_out and row.response.strip()]
-    return train, test, len(rows) - len(ours)
+    rows = [row for set_ in (chat_answers, rounds, aegis, jailbreakbench, gptfuzz) for row in set_(data) if row.question]
+    asked = {question: bench.asks(question) for question in {normalised(p) for row in rows if row.split != "test" for p in row.prompts}}
+    ours = [row for row in rows if row.split == "test" or not any(asked[normalised(p)] for p in row.prompts)]
+    return ours + [row for set_ in (xstest, diasafety) for row in set_(data) if row.split == "test"]

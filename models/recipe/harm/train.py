@@ -1,10 +1,6 @@
 #!/usr/bin/env python3
-"""Trains an encoder to judge whether a response to a prompt does harm, finished or not, and tests it on prompts that it never saw.
-
-Prints counts and figures, never texts: those of the sets are harmful by design.
-"""
+"""Trains a judge to say of a response to a prompt, finished or not, how likely it does harm. `measure.py` calibrates and tests it."""
 import argparse
-import json
 import pathlib
 import random
 import time
@@ -12,149 +8,102 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import roc_auc_score
-from transformers import AutoModelForSequenceClassification
 
 import data
-from pairs import Pairs
+from net import Judge, config_of
+from tokens import Pieces, examples
 
-LIMIT, LONG_LIMIT = 256, 512  # tokens of a pair; LONG_LIMIT is the most that the encoder has positions for
-SHARE_LONG = 0.1
-SHARE_PREFIX = 1 / 3  # of the responses are unfinished: a prefix has half the weight of a whole response
-SHORTEST_PREFIX = 16
-REPEATS = {"chat-answers": 2}  # the only set of the model that the bench runs
-EPOCHS = 4
 BATCH = 32
 RATE = 1e-4
-WARM_UP = 0.1  # of the training
-SAFE_ABOVE_BUDGET = 0.1
+WARM_UP = 0.05  # of the training
+REPEATS = 2  # of the answers of small chat models
+FIRST_READ = 12  # tokens of a response, before which nothing is judged
+WEIGHTS = {"unfinished": 0.5, "prompt": 0.3, "category": 0.2}  # beside 1 of the whole response
+HELD_FROM_MEMBER = 3  # each member learns nothing from the responses to one of so many parts of the prompts
 
 
-class Row:
-    def __init__(self, row, prompts, response):
-        self.set, self.label, self.prompts, self.response = row.set, int(row.unsafe), prompts, response
+def batches(rows, chance):
+    """Of like length, in random order. Of an attack one of its prompts is drawn."""
+    drawn = [e for e in rows if chance.random() < 1 / len(e.row.prompts)]
+    drawn += [e for e in drawn for _ in range(REPEATS - 1) if e.row.of_small_model]
+    drawn.sort(key=lambda e: len(e.prefix) + len(e.response) + chance.randrange(16))
+    parts = [drawn[i:i + BATCH] for i in range(0, len(drawn), BATCH)]
+    chance.shuffle(parts)
+    return parts
 
 
-def tokenised(rows, pairs):
-    prompts = iter(pairs.tokens([prompt for row in rows for prompt in row.prompts]))
-    responses = pairs.tokens([row.response for row in rows])
-    return [Row(row, [next(prompts) for _ in row.prompts], response) for row, response in zip(rows, responses)]
-
-
-def drawn(row, pairs, chance):
-    response = row.response
-    if len(response) > SHORTEST_PREFIX and chance.random() < SHARE_PREFIX:
-        response = response[:chance.randrange(SHORTEST_PREFIX, len(response))]
-    limit = LONG_LIMIT if chance.random() < SHARE_LONG else LIMIT
-    return pairs.join(chance.choice(row.prompts), response, limit), row.label
-
-
-def epoch(rows, pairs, chance):
-    """Batches of examples of like length, in random order."""
-    examples = [drawn(row, pairs, chance) for row in rows for _ in range(REPEATS.get(row.set, 1))]
-    examples.sort(key=lambda example: len(example[0]) + chance.randrange(16))
-    batches = [examples[i:i + BATCH] for i in range(0, len(examples), BATCH)]
-    chance.shuffle(batches)
-    return batches
-
-
-def logits(model, pairs, texts):
+def loss_of(model, pieces, batch):
+    tokens, n_prefix, n_tokens = pieces.batch([(e.prefix, e.response) for e in batch])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        return model(**pairs.batch(texts)).logits.float()
+        outputs, prompts = model(tokens, n_prefix, n_tokens, pieces.tokenizer.mask_token_id)
+    unsafe = torch.tensor([e.row.unsafe for e in batch]).float()
+    category = torch.tensor([e.category for e in batch])
+    asked = torch.tensor([e.row.harmful is not None for e in batch])
+    harmful = torch.tensor([bool(e.row.harmful) for e in batch]).float()
+    answered = torch.tensor([len(e.response) > 0 for e in batch])
+    at, each = torch.arange(tokens.shape[1]), torch.arange(len(batch))
+    read = at - n_prefix[:, None] + 1
+    ramp = read * ((read >= FIRST_READ) & (at < n_tokens[:, None] - 1))  # the more of a response is there, the surer is its label
+    ramp = ramp / ramp.sum(1, keepdim=True).clamp(min=1)
+    total = 0
+    for member, (output, prompt) in enumerate(zip(outputs, prompts)):
+        last = output[each, n_tokens - 1]
+        whole = F.binary_cross_entropy_with_logits(last[:, 0], unsafe, reduction="none")
+        every = F.binary_cross_entropy_with_logits(output[..., 0], unsafe[:, None].expand(-1, len(at)), reduction="none")
+        taught = answered & torch.tensor([e.part % HELD_FROM_MEMBER != member for e in batch])
+        if taught.any():
+            total = total + (whole + WEIGHTS["unfinished"] * (every * ramp).sum(1))[taught].mean()
+        if asked.any():
+            total = total + WEIGHTS["prompt"] * F.binary_cross_entropy_with_logits(prompt[asked], harmful[asked])
+        if (category >= 0).any():
+            total = total + WEIGHTS["category"] * F.cross_entropy(last[category >= 0, 1:], category[category >= 0])
+    return total / len(outputs)
 
 
-def train(model, rows, pairs, minutes, seed):
+def train(model, pieces, rows, epochs, minutes, seed):
     chance = random.Random(seed)
-    model.bert.embeddings.requires_grad_(False)  # what words mean is known; what is rare here shall keep its meaning
     learned = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=RATE, weight_decay=0.01)
-    batches = [batch for _ in range(EPOCHS) for batch in epoch(rows, pairs, chance)]
+    todo = [batch for _ in range(epochs) for batch in batches(rows, chance)]
     start, losses = time.monotonic(), []
     model.train()
-    for step, batch in enumerate(batches):
-        done = max(step / len(batches), (time.monotonic() - start) / 60 / minutes)
+    for step, batch in enumerate(todo):
+        done = max(step / len(todo), (time.monotonic() - start) / 60 / minutes)
         if done >= 1:
             break
         optimizer.param_groups[0]["lr"] = RATE * min(done / WARM_UP, (1 - done) / (1 - WARM_UP))
-        texts, labels = zip(*batch)
-        loss = F.cross_entropy(logits(model, pairs, texts), torch.tensor(labels))
+        loss = loss_of(model, pieces, batch)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         losses.append(loss.item())
         if step % 50 == 0:
-            print(f"step {step} of {len(batches)}, {time.monotonic() - start:.0f} s, loss {np.mean(losses[-50:]):.3f}", flush=True)
-    model.eval()
-    return {"steps": len(losses), "of": len(batches), "seconds": round(time.monotonic() - start)}
-
-
-@torch.no_grad()
-def probabilities(model, pairs, texts):
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    unsafe = np.empty(len(texts))
-    for i in range(0, len(order), BATCH):
-        some = order[i:i + BATCH]
-        unsafe[some] = model(**pairs.batch([texts[j] for j in some])).logits.softmax(-1)[:, 1].numpy()
-    return unsafe
-
-
-def figures(unsafe, labels):
-    budget = np.quantile(unsafe[labels == 0], 1 - SAFE_ABOVE_BUDGET)
-    return {
-        "auc": round(float(roc_auc_score(labels, unsafe)), 3),
-        "budget": round(float(budget), 3),
-        "unsafeAboveBudget": round(float((unsafe[labels == 1] > budget).mean()), 3),
-    }
-
-
-def test(model, rows, pairs):
-    """Per set, and over all sets that were trained on: counts, and figures on whole responses and on their first 32 and 64 tokens."""
-    sets = {name: [i for i, row in enumerate(rows) if row.set == name] for name in dict.fromkeys(row.set for row in rows)}
-    sets["all but xstest"] = [i for i, row in enumerate(rows) if row.set != "xstest"]
-    labels = np.array([row.label for row in rows])
-    report = {name: {"safe": int((labels[some] == 0).sum()), "unsafe": int(labels[some].sum())} for name, some in sets.items()}
-    for length, end in (("whole", None), ("first64", 64), ("first32", 32)):
-        unsafe = probabilities(model, pairs, [pairs.join(row.prompts[0], row.response[:end], LONG_LIMIT) for row in rows])
-        for name, some in sets.items():
-            report[name][length] = figures(unsafe[some], labels[some])
-    return report
-
-
-def fresh(base):
-    """The base as a classifier; its pooler, which sentence embeddings do not use, starts anew like the head."""
-    model = AutoModelForSequenceClassification.from_pretrained(
-        base, id2label={0: "safe", 1: "unsafe"}, label2id={"safe": 0, "unsafe": 1}, problem_type="single_label_classification")
-    dense = model.bert.pooler.dense
-    torch.nn.init.normal_(dense.weight, std=model.config.initializer_range)
-    torch.nn.init.zeros_(dense.bias)
-    return model
+            print(f"step {step} of {len(todo)}, {time.monotonic() - start:.0f} s, loss {np.mean(losses[-50:]):.3f}", flush=True)
+    print(f"{len(losses)} of {len(todo)} steps in {time.monotonic() - start:.0f} s", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", type=pathlib.Path, required=True, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the sets")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the classifier")
-    parser.add_argument("--minutes", type=float, default=10, help="training ends by then, with fewer epochs if need be")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the weights")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--minutes", type=float, default=38, help="training ends by then, with fewer steps if need be")
+    parser.add_argument("--members", type=int, default=3)
+    parser.add_argument("--shared", type=int, default=4, help="layers that the members share")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
     torch.manual_seed(arguments.seed)
-    pairs = Pairs(arguments.base)
-    train_rows, test_rows, dropped = data.read(arguments.data)
-    model = fresh(arguments.base)
-    taught = train(model, tokenised(train_rows, pairs), pairs, arguments.minutes, arguments.seed)
-    report = {
-        "trainedOn": {name: sum(row.set == name for row in train_rows) for name in dict.fromkeys(row.set for row in train_rows)},
-        "droppedBecauseOfBench": dropped,
-        "training": taught,
-        "heldOut": test(model, tokenised(test_rows, pairs), pairs),
-    }
-    print(json.dumps(report, indent=1))
-    model.save_pretrained(arguments.out)
-    pairs.save(arguments.out)
-    (arguments.out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    pieces = Pieces(arguments.base)
+    rows = examples([row for row in data.read(arguments.data) if row.split == "train"], pieces)
+    print({name: sum(e.row.set == name for e in rows) for name in dict.fromkeys(e.row.set for e in rows)}, flush=True)
+    model = Judge(config_of(arguments.base), len(data.CATEGORIES), arguments.shared, arguments.members)
+    model.start_from(arguments.base)
+    train(model, pieces, rows, arguments.epochs, arguments.minutes, arguments.seed)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), arguments.out / "judge.pt")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Calibrates a judge on the validation prompts and tests it on prompts that nothing was trained on.
+
+Prints counts and figures, never texts: those of the sets are harmful by design.
+"""
+import argparse
+import json
+import math
+import pathlib
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+import data
+from net import Judge, config_of
+from tokens import Pieces, examples
+
+SAFE_STOPPED = 0.03  # of the harmless exchanges of the chat models, at the recommended budget
+CHECK_EVERY = 32  # word pieces of a response: what a search would be stopped by on the way
+ENDS = (None, 64, 32, 16)  # word pieces
+
+
+@torch.no_grad()
+def read(model, pieces, rows):
+    """Of every row: log-odds of each member at every token of its response [members, tokens], and of its prompt [members]."""
+    found = [None] * len(rows)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].prefix) + len(rows[i].response))
+    for begin in range(0, len(order), 64):
+        some = order[begin:begin + 64]
+        tokens, n_prefix, n_tokens = pieces.batch([(rows[i].prefix, rows[i].response) for i in some])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            outputs, prompts = model(tokens, n_prefix, n_tokens)
+        for k, i in enumerate(some):
+            found[i] = outputs[:, k, n_prefix[k]:n_tokens[k], 0].numpy(), prompts[:, k].numpy()
+    return found
+
+
+class Calibrated:
+    """One log-odds from what a member says of the response and of the prompt; the members' mean, and what their spread adds."""
+
+    def __init__(self, found, labels):
+        x = np.array([(response[:, -1].mean(), prompt.mean()) for response, prompt in found])
+        fit = LogisticRegression(C=100).fit(x, labels)
+        (self.scale, self.prompt_scale), self.offset = fit.coef_[0], fit.intercept_[0]
+
+    def __call__(self, one, end=None, kappa=0.0):
+        response, prompt = one
+        of_members = self.scale * response[:, :end] + self.prompt_scale * prompt[:, None] + self.offset
+        return of_members.mean(0) + kappa * of_members.std(0)
+
+
+def auc(labels, scores):
+    return round(float(roc_auc_score(labels, scores)), 3) if 0 < sum(labels) < len(labels) else None
+
+
+def figures(rows, found, calibrated):
+    """Per set: counts, and the AUC by how much of the response is read."""
+    report = {}
+    for name in dict.fromkeys(e.row.set for e in rows):
+        some = [i for i, e in enumerate(rows) if e.row.set == name]
+        labels = [int(rows[i].row.unsafe) for i in some]
+        at = lambda end: [calibrated(found[i], end)[-1] for i in some]
+        report[name] = {"safe": labels.count(0), "unsafe": labels.count(1), "auc": {str(end or "whole"): auc(labels, at(end)) for end in ENDS},
+                        "prompt only": auc(labels, [found[i][1].mean() for i in some])}
+    return report
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def stopped_at(rows, found, calibrated, kappa):
+    """The highest probability of each answer to a harmless prompt on its way, as a search that checks every block meets it."""
+    mine = [i for i, e in enumerate(rows) if e.row.of_small_model and e.row.harmful is False and not e.row.unsafe]
+    return [sigmoid(max(calibrated(found[i], None, kappa)[CHECK_EVERY - 1::CHECK_EVERY].tolist() + [calibrated(found[i], None, kappa)[-1]])) for i in mine]
+
+
+def load(folder, base):
+    state = torch.load(folder / "judge.pt")
+    members = sum(name.startswith("dense.") and name.endswith("weight") for name in state)
+    shared = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("shared."))
+    model = Judge(config_of(base), len(data.CATEGORIES), shared, members)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", type=pathlib.Path, required=True, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the sets")
+    parser.add_argument("--model", type=pathlib.Path, required=True, help="folder that train.py wrote")
+    parser.add_argument("--kappa", type=float, default=0.5)
+    arguments = parser.parse_args()
+
+    pieces, model = Pieces(arguments.base), load(arguments.model, arguments.base)
+    rows = [row for row in data.read(arguments.data) if row.response.strip()]
+    validation, test = (examples([row for row in rows if row.split == split], pieces) for split in ("validation", "test"))
+    found, seen = read(model, pieces, validation), read(model, pieces, test)
+    own = [i for i, e in enumerate(validation) if e.row.of_small_model]
+    calibrated = Calibrated([found[i] for i in own], [validation[i].row.unsafe for i in own])
+    budget = float(np.quantile(stopped_at(validation, found, calibrated, arguments.kappa), 1 - SAFE_STOPPED))
+    unsafe = [i for i, e in enumerate(test) if e.row.of_small_model and e.row.unsafe]
+    report = {
+        "scale": float(calibrated.scale), "promptScale": float(calibrated.prompt_scale), "offset": float(calibrated.offset),
+        "kappa": arguments.kappa, "budget": budget,
+        "harmlessStopped": round(float(np.mean([p > budget for p in stopped_at(test, seen, calibrated, arguments.kappa)])), 4),
+        "unsafeStopped": round(float(np.mean([sigmoid(calibrated(seen[i], None, arguments.kappa)[-1]) > budget for i in unsafe])), 4),
+        "validation": figures(validation, found, calibrated),
+        "test": figures(test, seen, calibrated),
+    }
+    print(json.dumps(report, indent=1))
+    (arguments.model / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
