@@ -106,7 +106,7 @@ operation tree_of(size_t n_forks, const std::string & file) {
     for (int32_t t = 0; t < 256; ++t) {
         prompt.push_back({ 0, t, 300 });
     }
-    made->steps->extend(prompt, made->cancel);
+    made->steps->extend(prompt, nullptr, made->cancel);
     return [made, n_forks] {
         for (size_t seq = 1; seq <= n_forks; ++seq) {
             made->steps->fork(0, seq_id(seq));

@@ -1,8 +1,8 @@
 import { costHash, specHash } from "./fingerprint.js";
-import type { NativeInfo } from "./native.js";
+import type { NativeConstraint, NativeInfo } from "./native.js";
 import { NativeGuard } from "./native-guard.js";
 import { type CheckedScorerOptions, checkScorerOptions } from "./options.js";
-import { checkProbes } from "./probe-file.js";
+import { checkProbes, promptOfMeans } from "./probe-file.js";
 import { askScoreFunction } from "./score-function.js";
 import { scorerSpec } from "./spec.js";
 import type { ConstraintOptions, CostModel, LoadOptions } from "./types.js";
@@ -30,15 +30,23 @@ export interface ScoredCost {
 export class CostScorer {
 	readonly #native: NativeGuard;
 	readonly #options: CheckedScorerOptions;
-	readonly #budgets: Float64Array;
+	readonly #info: NativeInfo;
+	readonly #constraints: NativeConstraint[];
 	/** Fingerprints of the cost models. */
 	readonly hashes: readonly string[];
 
-	private constructor(native: NativeGuard, options: CheckedScorerOptions, { budgets }: NativeInfo, hashes: string[]) {
+	private constructor(
+		native: NativeGuard,
+		options: CheckedScorerOptions,
+		constraints: NativeConstraint[],
+		info: NativeInfo,
+		hashes: string[],
+	) {
 		this.hashes = hashes;
 		this.#native = native;
 		this.#options = options;
-		this.#budgets = budgets;
+		this.#constraints = constraints;
+		this.#info = info;
 	}
 
 	/** Errors: those of {@link InferenceGuard.load} that concern cost models. */
@@ -50,7 +58,7 @@ export class CostScorer {
 		const hashes = await Promise.all(spec.constraints.map(costHash));
 		const native = new NativeGuard(spec, options.signal, () => {});
 		try {
-			return new CostScorer(native, options, await native.opened, hashes);
+			return new CostScorer(native, options, spec.constraints, await native.opened, hashes);
 		} catch (error) {
 			await native.close();
 			throw error;
@@ -58,20 +66,23 @@ export class CostScorer {
 	}
 
 	/**
-	 * What finished responses to a prompt cost, [text][constraint].
+	 * What finished responses to a prompt cost, [text][constraint]. A probe on means reads them behind the prompt as it was trained:
+	 * through the model's chat template, as it is, or not at all.
 	 *
-	 * Errors: TEXT_TOO_LONG, CALLBACK_FAILED, KV_CAPACITY, OUT_OF_MEMORY, DECODE_FAILED, ABORTED.
+	 * Errors: INVALID_PROMPT, SPECIAL_TOKEN_TEXT, CHAT_TEMPLATE, TEXT_TOO_LONG, CALLBACK_FAILED, KV_CAPACITY, OUT_OF_MEMORY, DECODE_FAILED, ABORTED.
 	 */
 	async score(prompt: string, texts: readonly string[], signal?: AbortSignal): Promise<ScoredCost[][]> {
 		const { constraints } = this.#options;
 		const ask = (kind: "cost" | "reward", question: Parameters<typeof askScoreFunction>[2]) =>
 			askScoreFunction({ constraints, reward: "logLikelihood" }, kind, question);
 		const wellFormed = texts.map((text) => text.toWellFormed());
-		const costs = await this.#native.score(prompt.toWellFormed(), wellFormed, signal, ask);
+		const question = prompt.toWellFormed();
+		const asked = this.#constraints.map((constraint) => promptOfMeans(constraint, question, this.#info));
+		const costs = await this.#native.score({ prompt: question, texts: wellFormed, asked }, signal, ask);
 		return texts.map((_, i) =>
 			constraints.map((_, c) => {
 				const cost = costs[i * constraints.length + c] as number;
-				return { cost, withinBudget: cost <= (this.#budgets[c] as number) };
+				return { cost, withinBudget: cost <= (this.#info.budgets[c] as number) };
 			}),
 		);
 	}

@@ -10,6 +10,7 @@ import {
 	type NativeResult,
 	type NativeRolloutBatch,
 	type NativeRolloutRequest,
+	type NativeScoreRequest,
 	type NativeSpec,
 } from "./native.js";
 import { type JobEvents, Worker } from "./worker.js";
@@ -64,8 +65,8 @@ export class NativeGuard {
 		return this.#runAsking((id) => callAddon((native) => native.rollouts(this.#worker.handle, id, request)), signal, ask);
 	}
 
-	score(prompt: string, texts: string[], signal: AbortSignal | undefined, ask: AskFunction): Promise<Float64Array> {
-		return this.#runAsking((id) => callAddon((native) => native.score(this.#worker.handle, id, { prompt, texts })), signal, ask);
+	score(request: NativeScoreRequest, signal: AbortSignal | undefined, ask: AskFunction): Promise<Float64Array> {
+		return this.#runAsking((id) => callAddon((native) => native.score(this.#worker.handle, id, request)), signal, ask);
 	}
 
 	trainProbe(job: NativeClassifierJob, signal: AbortSignal | undefined, epoch: JobEvents["epoch"]): Promise<NativeProbe> {

@@ -236,6 +236,13 @@ export interface NativeRolloutBatch {
 	overBudget: number;
 }
 
+export interface NativeScoreRequest {
+	prompt: string;
+	texts: string[];
+	/** Per constraint: what stands in front of the texts, where it reads means of the residual stream. */
+	asked: (NativePrompt | null)[];
+}
+
 /** Which rows train, which validate, and which are only scored. */
 export const splitNumbers = { train: 0, validation: 1, test: 2 } as const;
 
@@ -359,7 +366,7 @@ interface Addon {
 	/** [prompts, layers, width of the residual stream] */
 	layerStates(handle: WorkerHandle, id: number, prompts: NativePrompt[]): void;
 	/** The cost of finished texts, [text][constraint]. */
-	score(handle: WorkerHandle, id: number, request: { prompt: string; texts: string[] }): void;
+	score(handle: WorkerHandle, id: number, request: NativeScoreRequest): void;
 	logLikelihoods(handle: WorkerHandle, id: number, prompt: Int32Array, tokens: Int32Array): void;
 	bareDecode(handle: WorkerHandle, id: number, promptTokens: number, sequences: number, tokens: number): void;
 	answer(handle: WorkerHandle, id: number, values: Float64Array | null): void;

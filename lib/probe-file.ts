@@ -1,18 +1,40 @@
 // What the file of a probe says about itself.
+import { nativePrompt } from "./chat.js";
 import { CostModelMismatchError, InvalidOptionError } from "./errors.js";
-import { callAddon, type NativeSpec } from "./native.js";
+import { callAddon, type NativeConstraint, type NativeInfo, type NativePrompt, type NativeSpec } from "./native.js";
 
 interface ProbeHeader {
 	/** Fingerprint of the model whose states it reads. */
 	modelHash: string;
 	/** Recommended: texts of a higher probability are unsafe. */
 	threshold: number;
+	/** What stood in front of the responses whose means it learned from; undefined: it reads the state at the last token. */
+	means?: "nothing" | "prompt" | "chat";
 }
 
 /** Reads the header of a probe. Errors: INVALID_COST_MODEL. */
 export function readProbe(path: string): ProbeHeader {
-	const { texts, numbers } = callAddon((native) => native.readTensors(path, "probe", "INVALID_COST_MODEL", ["model_hash"], ["threshold"]));
-	return { modelHash: texts.model_hash ?? "", threshold: numbers.threshold?.[0] ?? 0.5 };
+	return callAddon((native) => {
+		const read = (...keys: string[]) => native.readTensors(path, "probe", "INVALID_COST_MODEL", ["model_hash"], keys);
+		const { texts, numbers } = read("threshold");
+		const header = { modelHash: texts.model_hash ?? "", threshold: numbers.threshold?.[0] ?? 0.5 };
+		const readsMeans = native.inspect(path).metadata.some(({ key }) => key === "inferenceguard.layers");
+		if (!readsMeans) return header;
+		const { with_context, chat } = read("with_context", "chat").numbers;
+		return { ...header, means: chat?.[0] ? "chat" : with_context?.[0] ? "prompt" : "nothing" };
+	});
+}
+
+/**
+ * What stands in front of a response to a prompt that a constraint's probe judges by its means; null where it reads none.
+ * Errors: INVALID_COST_MODEL, INVALID_PROMPT, SPECIAL_TOKEN_TEXT, CHAT_TEMPLATE.
+ */
+export function promptOfMeans(constraint: NativeConstraint, prompt: string, info: NativeInfo): NativePrompt | null {
+	if (constraint.kind !== "scorer" || constraint.scorer.kind !== "probe") return null;
+	const { means } = readProbe(constraint.scorer.path);
+	if (means === undefined) return null;
+	if (means === "chat") return nativePrompt({ messages: [{ role: "user", content: prompt }] }, info);
+	return { text: means === "prompt" ? prompt : "", special: false };
 }
 
 /** Checks that every probe belongs to the model with this fingerprint. Errors: COST_MODEL_MISMATCH, INVALID_OPTION. */

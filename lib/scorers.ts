@@ -5,6 +5,7 @@ import { InvalidOptionError } from "./errors.js";
 import { type GuardTemplate, guardTemplate, recogniseGuard } from "./guard-templates.js";
 import { callAddon, type NativeScorer, type NativeTemplate } from "./native.js";
 import type { CheckedCostModel, CheckedRewardModel } from "./options.js";
+import { readProbe } from "./probe-file.js";
 import { selfTestPairs } from "./self-test.js";
 
 type Model<K extends PropertyKey, M> = M extends Record<K, unknown> ? M : never;
@@ -83,7 +84,11 @@ export function encoderScorer({ encoder, uncertaintyPenalty, selfTest }: Model<"
 }
 
 export function probeScorer(path: string, selfTest: GuardModel["selfTest"]): NativeScorer {
-	return { kind: "probe", path, head: "", labels: [], selfTest: pairs(selfTest), higher: "unsafe" };
+	const readsMeans = readProbe(path).means !== undefined;
+	if (readsMeans && selfTest) {
+		throw new InvalidOptionError(`selfTest: expected none for ${path}, which judges what the model generates; test it with CostScorer`);
+	}
+	return { kind: "probe", path, head: "", labels: [], selfTest: pairs(readsMeans ? false : selfTest), higher: "unsafe" };
 }
 
 export function guardModelScorer(cost: GuardModel): NativeScorer {

@@ -80,12 +80,17 @@ export interface ScoreModelCost extends ScoreModel {
  * A probe that {@link trainCost} trained on the generating model's own latent state, as a cost model: the probability of "unsafe"
  * (default budget: the threshold in its file), or with `link: "excess"` how far its log-odds exceed `threshold` (default: the file's).
  * It belongs to one model; another is refused with COST_MODEL_MISMATCH.
+ *
+ * A probe on means reads the mean of the residual stream behind some layers over the response's tokens, which the search keeps with
+ * every path: over all but the last sampled token, which no step has read yet (all, where the critic was asked). In streams that
+ * share beams, text is handed out at ends of blocks. Architectures that do not name the outputs of their layers, and recurrent ones,
+ * are UNSUPPORTED_MODEL.
  */
 export interface ProbeCost {
 	probe: string;
 	link?: "probability" | "excess";
 	threshold?: number;
-	/** As for a guard LLM. */
+	/** As for a guard LLM. A probe on means has none: it judges what the model itself says, as it was trained and measured to. */
 	selfTest?: false | readonly SelfTestPair[];
 }
 

@@ -1,6 +1,7 @@
 #include "guard_engine.h"
 
 #include "engine/llama_backend.h"
+#include "engine/response_reader.h"
 #include "safety/log_likelihood.h"
 #include "safety/token_costs.h"
 #include "support/numeric.h"
@@ -40,6 +41,9 @@ guard_engine::guard_engine(guard_spec given, rendezvous & news, const cancel_fla
     }
     make_reward(cancel);
     load_judge();
+    if (llama != nullptr && !scorers->residual().empty()) {
+        llama->read_residual(scorers->residual());
+    }
     if (steps) {
         shared = std::make_unique<shared_decoder>(*steps, news, computing);
     }
@@ -192,16 +196,20 @@ guard_info guard_engine::info() const {
     return info;
 }
 
-std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt) const {
-    std::vector<token_id> tokens = prompt.tokens;
-    if (prompt.is_text) {
-        if (!model) {
-            throw error("INVALID_PROMPT", "expected token ids as the prompt of a tabular model, got text");
-        }
-        const std::string bos = model->bos_text();
-        const bool template_wrote_bos = prompt.special && !bos.empty() && prompt.text.compare(0, bos.size(), bos) == 0;
-        tokens = model->tokenize(prompt.text, !template_wrote_bos, prompt.special);
+std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt) const {
+    if (!prompt.is_text) {
+        return prompt.tokens;
     }
+    if (!model) {
+        throw error("INVALID_PROMPT", "expected token ids as the prompt of a tabular model, got text");
+    }
+    const std::string bos = model->bos_text();
+    const bool template_wrote_bos = prompt.special && !bos.empty() && prompt.text.compare(0, bos.size(), bos) == 0;
+    return model->tokenize(prompt.text, !template_wrote_bos, prompt.special);
+}
+
+std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt) const {
+    const std::vector<token_id> tokens = tokens_of(prompt);
     if (tokens.empty()) {
         throw error("INVALID_PROMPT", "expected a prompt of at least one token, got none");
     }
@@ -297,6 +305,11 @@ std::vector<double> guard_engine::score(const score_request & request, const ask
     for (size_t c = 0; c < n && !views.empty(); ++c) {
         cancel.check();
         const constraint & limit = constraints[c];
+        const std::vector<residual_sum> residuals =
+            request.asked[c] ? residuals_of(*request.asked[c], request.texts, cancel) : std::vector<residual_sum>();
+        for (size_t i = 0; i < residuals.size(); ++i) {
+            views[i].residual = &residuals[i];
+        }
         const std::vector<double> whole = limit.whole_text ? limit.whole_text->costs(views) : std::vector<double>();
         for (size_t i = 0; i < views.size(); ++i) {
             const double cost = limit.whole_text ? whole.at(i) : cost_of(limit, request.texts[i]);
@@ -304,6 +317,32 @@ std::vector<double> guard_engine::score(const score_request & request, const ask
         }
     }
     return costs;
+}
+
+// Of each text behind a prompt, over all of its tokens.
+std::vector<residual_sum> guard_engine::residuals_of(const prompt_source & prompt, const std::vector<std::string> & texts, const cancel_flag & cancel) {
+    const std::vector<token_id> before = tokens_of(prompt);
+    std::vector<residual_sum> residuals;
+    for (const std::string & text : texts) {
+        cancel.check();
+        const std::vector<token_id> tokens = response_tokens(before, text);
+        const std::vector<size_t> end = tokens.empty() ? std::vector<size_t>() : std::vector<size_t>{ tokens.size() };
+        residuals.emplace_back();
+        const auto keep = [&](const response_state & state) { residuals.back() = state.residual; };
+        read_response(*shared->open(), before, tokens, end, /*with_hidden =*/false, keep, cancel);
+    }
+    return residuals;
+}
+
+// Of a response that is given as text.
+std::vector<token_id> guard_engine::response_tokens(const std::vector<token_id> & prompt, const std::string & text) const {
+    std::vector<token_id> tokens = model->tokenize(text, /*add_bos =*/false, /*special =*/false);
+    if (int64_t(prompt.size() + tokens.size()) > context_size()) {
+        throw error("TEXT_TOO_LONG", format("expected prompt and response within the context of %lld tokens, got %zu; shorten the prompt or the "
+                                            "response",
+                                            (long long) context_size(), prompt.size() + tokens.size()));
+    }
+    return tokens;
 }
 
 probe_training guard_engine::train_probe(const std::vector<labelled_text> & texts, const cancel_flag & cancel, const epoch_function & on_epoch) {
@@ -363,7 +402,7 @@ std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & 
     for (size_t t = 0; t + 1 < behind.size(); ++t) {
         const decode_item item = { 0, int32_t(t), behind[t] };
         if (t + 1 < prompt.size()) {
-            own->extend({ item }, cancel);
+            own->extend({ item }, nullptr, cancel);
             continue;
         }
         own->step({ item }, {}, [&](const output_row & row) {
@@ -392,7 +431,7 @@ double guard_engine::bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t 
         prompt.push_back({ 0, t, 1 });
     }
     const auto begin = std::chrono::steady_clock::now();
-    own->extend(prompt, cancel);
+    own->extend(prompt, nullptr, cancel);
     for (seq_id seq = 1; seq <= n_sequences; ++seq) {
         own->fork(0, seq);
     }

@@ -99,8 +99,9 @@ struct generation_result {
 };
 
 struct score_request {
-    std::string              prompt;
-    std::vector<std::string> texts; // finished
+    std::string                               prompt;
+    std::vector<std::string>                  texts; // finished
+    std::vector<std::optional<prompt_source>> asked; // per constraint: the prompt in front of the texts, where the residual stream is read
 };
 
 struct rollout_result {
@@ -174,8 +175,11 @@ class guard_engine {
     void                  make_reward(const cancel_flag & cancel);
     void                  begin(const std::string & question);
     double                cost_of(const constraint & limit, const std::string & text) const;
+    std::vector<token_id> tokens_of(const prompt_source & prompt) const;
     std::vector<token_id> prompt_tokens(const prompt_source & prompt) const;
     std::string           text_of(const std::vector<token_id> & tokens) const;
+    std::vector<token_id> response_tokens(const std::vector<token_id> & prompt, const std::string & text) const;
+    std::vector<residual_sum> residuals_of(const prompt_source & prompt, const std::vector<std::string> & texts, const cancel_flag & cancel);
     int64_t               context_size() const;
     score_function        function_of(const char * kind, size_t index);
 };

@@ -230,7 +230,15 @@ prompt_source prompt_from(const Napi::Object & o) {
     return prompt;
 }
 
-score_request score_request_from(const Napi::Object & o) { return { string_of(o, "prompt"), texts_of(o, "texts") }; }
+score_request score_request_from(const Napi::Object & o) {
+    score_request request = { string_of(o, "prompt"), texts_of(o, "texts"), {} };
+    const Napi::Array asked = o.Get("asked").As<Napi::Array>();
+    for (uint32_t i = 0; i < asked.Length(); ++i) {
+        const Napi::Value prompt = asked.Get(i);
+        request.asked.push_back(prompt.IsObject() ? std::make_optional(prompt_from(prompt.As<Napi::Object>())) : std::nullopt);
+    }
+    return request;
+}
 
 generation_request request_from(const Napi::Object & o) {
     generation_request request;

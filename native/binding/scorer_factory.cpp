@@ -18,6 +18,19 @@ std::unique_ptr<text_model> scorer_factory::load(const std::string & path, model
     return read_with(std::make_shared<loaded_model>(options, cancel, [](float) {}), output);
 }
 
+std::unique_ptr<text_scorer> scorer_factory::make_probe(const std::string & path, std::shared_ptr<loaded_model> base) {
+    const llama_model * model = base->get();
+    probe_weights weights = load_probe(path, { llama_model_n_layer(model), llama_model_n_embd(model), llama_model_n_embd_out(model) });
+    if (weights.layers.empty()) {
+        return std::make_unique<last_state_probe>(read_with(std::move(base), OUTPUT_HIDDEN), std::move(weights));
+    }
+    std::vector<size_t> places;
+    for (int32_t layer : weights.layers) {
+        places.push_back(layers.place_of(layer));
+    }
+    return std::make_unique<mean_probe>(std::move(weights), std::move(places));
+}
+
 std::unique_ptr<text_scorer> scorer_factory::make(const scorer_spec & spec, std::shared_ptr<loaded_model> base, const cancel_flag & cancel) {
     std::unique_ptr<text_scorer> scorer;
     switch (spec.kind) {
@@ -36,12 +49,9 @@ std::unique_ptr<text_scorer> scorer_factory::make(const scorer_spec & spec, std:
             scorer = std::make_unique<score_model>(std::move(body), spec.pieces, std::move(head));
             break;
         }
-        case SCORER_PROBE: {
-            std::unique_ptr<text_model> states = states_of(std::move(base));
-            probe_weights weights = load_probe(spec.path, states->width());
-            scorer = std::make_unique<probe>(std::move(states), std::move(weights));
+        case SCORER_PROBE:
+            scorer = make_probe(spec.path, std::move(base));
             break;
-        }
         case SCORER_ENCODER:
             scorer = std::make_unique<encoder_judge>(spec.path, spec.uncertainty_penalty, threads, n_threads, computing);
             break;

@@ -2,6 +2,7 @@
 // stands beside it, and tests it. All of a guard's share one set of threads.
 #pragma once
 
+#include "engine/residual_tap.h"
 #include "engine/text_models.h"
 #include "safety/encoder_judge.h"
 #include "safety/guard_model.h"
@@ -36,8 +37,8 @@ class scorer_factory {
     // COST_MODEL_TOKENIZER. `base` is the guard's own model, for probes; null: none.
     std::unique_ptr<text_scorer> make(const scorer_spec & spec, std::shared_ptr<loaded_model> base, const cancel_flag & cancel);
 
-    // The guard's own model, read for its latent states.
-    std::unique_ptr<text_model> states_of(std::shared_ptr<loaded_model> base) { return read_with(std::move(base), OUTPUT_HIDDEN); }
+    // The layers behind which the probes made here read the residual stream.
+    const std::vector<int32_t> & residual() const { return layers.numbers(); }
 
     // For every model made here: see text_model.
     void begin_job(const cancel_flag * cancel, uint64_t available_bytes);
@@ -48,7 +49,9 @@ class scorer_factory {
     int32_t                          n_threads;
     std::mutex &                     computing;
     std::vector<text_model *>        made; // owned by the scorers
+    residual_layers                  layers;
 
+    std::unique_ptr<text_scorer> make_probe(const std::string & path, std::shared_ptr<loaded_model> base);
     std::unique_ptr<text_model> load(const std::string & path, model_purpose purpose, text_output output, const cancel_flag & cancel);
     std::unique_ptr<text_model> read_with(std::shared_ptr<loaded_model> model, text_output output);
 };

@@ -20,6 +20,7 @@ struct decode_item {
     seq_id   seq;
     int32_t  position;
     token_id token;
+    bool     residual = false; // what the residual stream holds of it is read
 };
 
 // of a row that nothing truncates; of most rows they hold nearly all the mass
@@ -41,6 +42,7 @@ struct output_row {
     row_head      head;
     const float * hidden; // [n_embd], null unless it was asked for
     const float * judged; // what the critic says of it, null unless the critic runs on the device
+    const float * residual; // [n_residual], null unless the item asked for it
 };
 
 // how many tokens both begin with
@@ -50,6 +52,7 @@ inline size_t shared_tokens(const std::vector<token_id> & a, const std::vector<t
 }
 
 using row_visitor = std::function<void(const output_row & row)>;
+using residual_visitor = std::function<void(size_t index, const float * residual)>; // of items that asked for it: [n_residual]
 
 // what a step is to bring home beside the logits
 struct step_wishes {
@@ -75,6 +78,7 @@ class sequence_decoder {
     virtual const std::string & piece(token_id token) = 0; // the bytes it adds to a text; from any thread
     virtual int32_t             max_sequences() const = 0;
     virtual size_t              n_visitors() const = 0; // so many threads visit at most
+    virtual size_t              n_residual() const { return 0; } // values of the residual stream that are read per token; 0: none
 
     virtual void fork(seq_id from, seq_id to) = 0;
     virtual void drop(seq_id seq) = 0;
@@ -83,8 +87,8 @@ class sequence_decoder {
     virtual bool can_cut() const = 0;
     virtual void cut(seq_id seq, int32_t length) = 0;
 
-    // Appends tokens without outputs.
-    virtual void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) = 0;
+    // Appends tokens without outputs; visits those whose residual stream is read, one after the other.
+    virtual void extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) = 0;
 
     // Appends one token to each of several sequences and visits what comes home.
     virtual void step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,

@@ -1,27 +1,20 @@
 #include "engine/layer_reader.h"
 
 #include "engine/llama_backend.h"
+#include "engine/residual_tap.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 
 namespace ig {
 
-namespace {
-
-const char * const output_prefix = "l_out-";
-
-}
-
 // The last row is the last token of the chunk.
 bool layer_reader::on_node(ggml_tensor * node, bool ask, void * self) {
-    if (std::strncmp(node->name, output_prefix, std::strlen(output_prefix)) != 0) {
+    if (layer_of_output(node) < 0) {
         return !ask;
     }
     if (!ask) {
         layer_reader & reader = *static_cast<layer_reader *>(self);
-        const size_t layer = size_t(std::atoi(node->name + std::strlen(output_prefix)));
+        const size_t layer = size_t(layer_of_output(node));
         const size_t n_embd = size_t(node->ne[0]);
         if (node->type == GGML_TYPE_F32 && (layer + 1) * n_embd <= reader.layers.size() && node->ne[1] > 0) {
             ggml_backend_tensor_get(node, &reader.layers[layer * n_embd], size_t(node->ne[1] - 1) * node->nb[1], n_embd * sizeof(float));

@@ -141,6 +141,9 @@ void llama_decoder::make_context(int32_t sequences, int64_t cells) {
     params.kv_unified = true;
     params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
     params.embeddings = false;
+    if (tap) {
+        tap->attach(params);
+    }
     context = make_llama_context(model.get(), params, threads.get(), &current_cancel);
     if (!context) {
         throw error("KV_CAPACITY", format("llama.cpp could not create a context of %lld KV cells and %d sequences: %s",
@@ -197,6 +200,14 @@ bool llama_decoder::first_rows_are_cut() {
     return rows->fetch(n);
 }
 
+void llama_decoder::read_residual(const std::vector<int32_t> & layers) {
+    if (!with_hidden) {
+        throw error("UNSUPPORTED_MODEL", "expected a model whose residual stream can be read token by token, got a recurrent one; use a cost "
+                                         "model and a critic that read none");
+    }
+    tap = std::make_unique<residual_tap>(layers, llama_model_n_embd(model.get()));
+}
+
 void llama_decoder::steer(std::vector<float> directions) {
     if (directions != steering) {
         steering = std::move(directions);
@@ -234,13 +245,19 @@ void llama_decoder::cut(seq_id seq, int32_t length) {
     lengths[seq] = length;
 }
 
-void llama_decoder::extend(const std::vector<decode_item> & items, const cancel_flag & cancel) {
+void llama_decoder::extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) {
     if (items.empty()) {
         return;
     }
     llama_set_embeddings(context.get(), false);
     for (size_t begin = 0; begin < items.size(); begin += tokens_per_decode) {
-        decode(&items[begin], std::min<size_t>(tokens_per_decode, items.size() - begin), false, cancel);
+        const size_t n = std::min<size_t>(tokens_per_decode, items.size() - begin);
+        decode(&items[begin], n, false, cancel);
+        for (size_t i = 0; i < n; ++i) {
+            if (const float * residual = residual_of(i)) {
+                visit(begin + i, residual);
+            }
+        }
     }
 }
 
@@ -259,7 +276,7 @@ void llama_decoder::step(const std::vector<decode_item> & items, const step_wish
     home_logits = rows ? nullptr : llama_get_logits(context.get()); // puts rows in order: not to be called by several threads
     const float * hidden = wishes.hidden && with_hidden ? llama_get_embeddings(context.get()) : nullptr;
     const auto read = [&](size_t i, size_t thread) {
-        output_row row = { i, i, thread, {}, hidden != nullptr ? hidden + i * size_t(n_embd()) : nullptr, nullptr };
+        output_row row = { i, i, thread, {}, hidden != nullptr ? hidden + i * size_t(n_embd()) : nullptr, nullptr, residual_of(i) };
         if (rows) {
             row.head = rows->head(i);
             row.judged = asks_critic ? rows->judged(i) : nullptr;
@@ -288,12 +305,18 @@ void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, co
         batch.seq_id[i][0] = items[i].seq;
         batch.logits[i] = outputs;
     }
+    if (tap) {
+        tap->expect(items, n);
+    }
     current_cancel = with_hidden ? &cancel : nullptr; // recurrent memory moves other sequences' states within a decode
     const int32_t status = decode_batch(context.get(), batch);
     current_cancel = nullptr;
     if (status == 0) {
         for (size_t i = 0; i < n; ++i) {
             lengths[items[i].seq] = items[i].position + 1;
+        }
+        if (tap) {
+            tap->check();
         }
         return;
     }

@@ -7,6 +7,7 @@
 #include "engine/device_rows.h"
 #include "engine/llama_model.h"
 #include "engine/output_head.h"
+#include "engine/residual_tap.h"
 #include "engine/thread_team.h"
 
 #include <atomic>
@@ -33,19 +34,23 @@ class llama_decoder : public real_decoder {
     // Before any room is made: the critic that runs on the device where rows are cut down there.
     void set_critic(const graph_critic * critic) { on_device = critic; }
 
+    // Before any room is made: the layers behind which the residual stream can be read. Throws UNSUPPORTED_MODEL.
+    void read_residual(const std::vector<int32_t> & layers);
+
     int32_t             n_vocab() const override { return model.n_vocab(); }
     int32_t             n_embd() const override { return with_hidden ? llama_model_n_embd_out(model.get()) : 0; }
     bool                is_end(token_id token) const override { return model.is_end(token); }
     const std::string & piece(token_id token) override { return model.piece(token); }
     int32_t             max_sequences() const override { return int32_t(llama_max_parallel_sequences()); }
     size_t              n_visitors() const override { return size_t(team.size()); }
+    size_t              n_residual() const override { return tap ? tap->n_values() : 0; }
 
     int64_t make_room(int32_t n_sequences, int64_t n_cells) override;
     void fork(seq_id from, seq_id to) override;
     void drop(seq_id seq) override;
     bool can_cut() const override { return with_hidden && llama_model_n_swa(model.get()) == 0; }
     void cut(seq_id seq, int32_t length) override;
-    void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
+    void extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) override;
     void step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
               const cancel_flag & cancel) override;
 
@@ -73,6 +78,7 @@ class llama_decoder : public real_decoder {
     const graph_critic *             on_device = nullptr;
     std::unique_ptr<device_rows>     rows; // null: outputs come home whole; outlives the context
     bool                             cuts_proven = false; // in a context, now or before
+    std::unique_ptr<residual_tap>    tap; // null: nobody reads the residual stream; outlives the context
     llama_context_ptr                context;
     int32_t                          n_sequences = 0;
     int64_t                          n_cells = 0;
@@ -105,6 +111,7 @@ class llama_decoder : public real_decoder {
     void restore(const held_tokens & held);
     void decode(const decode_item * items, size_t n, bool outputs, const cancel_flag & cancel);
     void repair();
+    const float * residual_of(size_t item) const { return tap ? tap->row(item) : nullptr; }
     void set_steering();
 };
 

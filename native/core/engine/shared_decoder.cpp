@@ -501,21 +501,32 @@ template <typename L> const cancel_flag & cancel_of(const std::vector<L *> & som
 
 }
 
+void shared_decoder::add_to_batch(lane_data & l, size_t index) {
+    decode_item item = (*l.items)[index];
+    item.seq = id_of(l, item.seq);
+    batch.push_back(item);
+    places.push_back({ &l, index });
+}
+
 void shared_decoder::extend_some() {
     if (extending.empty()) {
         return;
     }
     const size_t share = std::max<size_t>(1, piece_of_prompt / extending.size());
+    const auto visit = [&](size_t index, const float * residual) {
+        const place & p = places[index];
+        (*p.owner->visit_residual)(p.index, residual);
+    };
     try {
+        places.clear();
         batch.clear();
         for (lane_data * l : extending) {
             const size_t end = std::min(l->items->size(), l->n_extended + share);
             for (; l->n_extended < end; ++l->n_extended) {
-                const decode_item & item = (*l->items)[l->n_extended];
-                batch.push_back({ id_of(*l, item.seq), item.position, item.token });
+                add_to_batch(*l, l->n_extended);
             }
         }
-        real.extend(batch, cancel_of(extending));
+        real.extend(batch, visit, cancel_of(extending));
     } catch (...) {
         for (lane_data * l : extending) {
             l->failure = std::current_exception();
@@ -558,9 +569,7 @@ void shared_decoder::gather() {
     size_t n_beside = 0; // values per item
     for (lane_data * l : stepping) {
         for (size_t i = 0; i < l->items->size(); ++i) {
-            const decode_item & item = (*l->items)[i];
-            batch.push_back({ id_of(*l, item.seq), item.position, item.token });
-            places.push_back({ l, i });
+            add_to_batch(*l, i);
         }
         wishes.hidden = wishes.hidden || l->wishes->hidden;
         wishes.judged = wishes.judged || l->wishes->judged;
@@ -671,7 +680,7 @@ void lane::keep(seq_id seq, std::vector<token_id> tokens) {
     data->kept_tokens = std::move(tokens);
 }
 
-void lane::extend(const std::vector<decode_item> & items, const cancel_flag & cancel) {
+void lane::extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) {
     cancel.check();
     if (items.empty()) {
         return;
@@ -679,6 +688,7 @@ void lane::extend(const std::vector<decode_item> & items, const cancel_flag & ca
     data->kind = shared_decoder::REQUEST_EXTEND;
     data->items = &items;
     data->n_extended = 0;
+    data->visit_residual = &visit;
     data->cancel = &cancel;
     shared.request(data, shared_decoder::LANE_READY);
     for (const decode_item & item : items) {

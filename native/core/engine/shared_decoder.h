@@ -85,6 +85,7 @@ class shared_decoder {
         size_t                           n_extended; // of the items
         const step_wishes *              wishes;
         const row_visitor *              visit;
+        const residual_visitor *         visit_residual; // of an extension
         const cancel_flag *              cancel;
         const std::function<void()> *    call;
         const std::vector<token_id> *    prompt;
@@ -164,6 +165,7 @@ class shared_decoder {
     void borrow(lane_data & l, const beginning & begun);
     void drop_kept(size_t i);
     void apply_changes(lane_data & l);
+    void add_to_batch(lane_data & l, size_t index);
     void extend_some();
     void step_all();
     void gather();
@@ -181,6 +183,7 @@ class lane : public decoder {
     const std::string & piece(token_id token) override { return shared.real.piece(token); }
     int32_t             max_sequences() const override { return shared.real.max_sequences(); }
     size_t              n_visitors() const override { return shared.real.n_visitors(); }
+    size_t              n_residual() const override { return shared.real.n_residual(); }
     bool                can_cut() const override { return shared.real.can_cut(); }
 
     int32_t reserve(const room_plan & plan, const std::vector<token_id> & prompt, const cancel_flag & cancel) override;
@@ -189,7 +192,7 @@ class lane : public decoder {
     void    drop(seq_id seq) override;
     void    cut(seq_id seq, int32_t length) override;
     void    keep(seq_id seq, std::vector<token_id> tokens) override;
-    void    extend(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
+    void    extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) override;
     void    step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
                  const cancel_flag & cancel) override;
 

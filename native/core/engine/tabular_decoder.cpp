@@ -42,7 +42,7 @@ void tabular_decoder::append(const std::vector<decode_item> & items) {
     }
 }
 
-void tabular_decoder::extend(const std::vector<decode_item> & items, const cancel_flag & cancel) {
+void tabular_decoder::extend(const std::vector<decode_item> & items, const residual_visitor &, const cancel_flag & cancel) {
     cancel.check();
     append(items);
 }
@@ -58,7 +58,7 @@ void tabular_decoder::step(const std::vector<decode_item> & items, const step_wi
     std::vector<float> hidden(model.pieces.size(), 0);
     for (size_t i = 0; i < rows.size(); ++i) {
         hidden[rows[i]] = 1;
-        visit({ i, i, 0, {}, hidden.data(), nullptr });
+        visit({ i, i, 0, {}, hidden.data(), nullptr, nullptr });
         hidden[rows[i]] = 0;
     }
 }

@@ -30,7 +30,7 @@ class tabular_decoder : public real_decoder {
     void drop(seq_id seq) override;
     bool can_cut() const override { return true; }
     void cut(seq_id seq, int32_t length) override;
-    void extend(const std::vector<decode_item> & items, const cancel_flag & cancel) override;
+    void extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) override;
     void step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
               const cancel_flag & cancel) override;
 

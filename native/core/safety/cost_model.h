@@ -23,6 +23,20 @@ struct text_progress {
     double   n_features = 0;
 };
 
+// what the residual stream holds behind chosen layers, summed up over the first tokens of a response
+struct residual_sum {
+    std::vector<float> values; // [layer, n_embd]; empty before the first token
+    size_t             n_tokens = 0;
+
+    void add(const float * row, size_t n) {
+        values.resize(n, 0);
+        for (size_t i = 0; i < n; ++i) {
+            values[i] += row[i];
+        }
+        ++n_tokens;
+    }
+};
+
 struct text_view {
     const std::string *           text;
     const std::vector<token_id> * tokens;
@@ -30,6 +44,7 @@ struct text_view {
     double                        log_likelihood; // sum over the tokens, under the base model
     text_progress *               progress = nullptr; // where the model stood in the text so far; null: at its start
     const std::string *           prompt = nullptr; // what it answers; null: nothing
+    const residual_sum *          residual = nullptr; // over the tokens decoded so far, all but the last one or all; null: not read
 };
 
 // where a token cost model stands in a text

@@ -204,16 +204,56 @@ feature_table read_features(text_model & model, const std::vector<labelled_text>
 
 }
 
-probe_weights load_probe(const std::string & path, int32_t n_embd) {
+probe_weights load_probe(const std::string & path, const probed_model & model) {
     const tensor_file file(path, "probe", "INVALID_COST_MODEL");
     probe_weights weights;
-    weights.head.weight = file.tensor("weights", { n_embd });
+    if (file.has_numbers("layers")) {
+        const int32_t n_readable = model.n_layers - 1; // see residual_tap.h
+        for (double layer : file.numbers("layers")) {
+            if (!(layer >= 0 && layer < n_readable && layer == std::floor(layer))) {
+                throw error("INVALID_COST_MODEL", format("expected a probe of layers from 0 to %d of this model, but %s reads layer %g; make the "
+                                                         "file again",
+                                                         n_readable - 1, path.c_str(), layer));
+            }
+            weights.layers.push_back(int32_t(layer));
+        }
+        weights.prior = file.number("prior");
+    }
+    const int64_t n_means = int64_t(weights.layers.size()) * model.n_stream;
+    weights.head.weight = file.tensor("weights", { weights.layers.empty() ? model.n_hidden : n_means });
     weights.head.bias = file.number("bias");
     weights.with_context = file.number("with_context") != 0;
     return weights;
 }
 
-std::vector<double> probe::scores(const std::vector<text_view> & texts) {
+double mean_probe::log_odds(const residual_sum & residual) const {
+    if (residual.n_tokens == 0) {
+        return weights.prior;
+    }
+    const size_t n_embd = weights.head.weight.size() / weights.layers.size();
+    double sum = 0;
+    for (size_t l = 0; l < places.size(); ++l) {
+        const float * values = &residual.values[places[l] * n_embd];
+        const float * weight = &weights.head.weight[l * n_embd];
+        for (size_t i = 0; i < n_embd; ++i) {
+            sum += double(weight[i]) * values[i];
+        }
+    }
+    return sum / double(residual.n_tokens) + weights.head.bias;
+}
+
+std::vector<double> mean_probe::scores(const std::vector<text_view> & texts) {
+    std::vector<double> result;
+    for (const text_view & view : texts) {
+        if (view.residual == nullptr) {
+            throw error("INTERNAL", "a probe was asked about a text whose residual stream was not read");
+        }
+        result.push_back(log_odds(*view.residual));
+    }
+    return result;
+}
+
+std::vector<double> last_state_probe::scores(const std::vector<text_view> & texts) {
     const std::string none;
     std::vector<token_sequence> sequences;
     std::vector<size_t> asked;

@@ -1,6 +1,7 @@
-// probe.h owns the cost model that reads the generating model's own latent state: logistic regression on the final-norm hidden
-// state at the last token of a text (behind its context, where it was trained with one). It is trained with L2 on standardised
-// features, and calibrated on the validation split.
+// probe.h owns the cost model that reads the generating model's own latent state: logistic regression on the mean of the residual
+// stream behind chosen layers over the tokens of a response, which the search keeps and which needs no decode of its own; or on the
+// final-norm hidden state at the last token of a text (behind its context, where it was trained with one). It is trained with L2 on
+// standardised features, and calibrated on the validation split.
 #pragma once
 
 #include "engine/text_model.h"
@@ -11,16 +12,41 @@
 namespace ig {
 
 struct probe_weights {
-    linear_head head; // log-odds of "unsafe"
-    bool        with_context = false;
+    linear_head          head; // log-odds of "unsafe"; [layer, n_embd] for means
+    bool                 with_context = false;
+    std::vector<int32_t> layers; // behind which means are read; empty: the last token's state is read
+    double               prior = 0; // log-odds of a response of which nothing was decoded, where means are read
 };
 
-// Reads weights for states of this width from a file; throws INVALID_COST_MODEL.
-probe_weights load_probe(const std::string & path, int32_t n_embd);
+// the model that a probe belongs to
+struct probed_model {
+    int32_t n_layers;
+    int32_t n_stream; // width of the residual stream
+    int32_t n_hidden; // width of the final-norm hidden state
+};
 
-class probe : public text_scorer {
+// Throws INVALID_COST_MODEL.
+probe_weights load_probe(const std::string & path, const probed_model & model);
+
+class mean_probe : public text_scorer {
   public:
-    probe(std::unique_ptr<text_model> model, probe_weights weights) : model(std::move(model)), weights(std::move(weights)) {}
+    // `places` of its layers among those that are read
+    mean_probe(probe_weights weights, std::vector<size_t> places) : weights(std::move(weights)), places(std::move(places)) {}
+
+    bool                serves_one_search() const override { return false; }
+    std::vector<double> scores(const std::vector<text_view> & texts) override;
+
+    // of "unsafe"
+    double log_odds(const residual_sum & residual) const;
+
+  private:
+    probe_weights       weights;
+    std::vector<size_t> places;
+};
+
+class last_state_probe : public text_scorer {
+  public:
+    last_state_probe(std::unique_ptr<text_model> model, probe_weights weights) : model(std::move(model)), weights(std::move(weights)) {}
 
     std::vector<double> scores(const std::vector<text_view> & texts) override;
 

@@ -192,7 +192,7 @@ measurement estimator::measure(const std::vector<token_id> & tokens, const whole
 measurement estimator::measure_finished(const path & finished) {
     stopwatch watch(timings.cost);
     return measure(finished.tokens, [&](size_t c, const response & whole) {
-        const text_view view = { &whole.text, &whole.tokens, true, finished.log_likelihood, nullptr, models.question };
+        const text_view view = { &whole.text, &whole.tokens, true, finished.log_likelihood, nullptr, models.question, &finished.residual.sum };
         const std::vector<double> costs = models.constraints[c].whole_text->costs({ view });
         expect_count(1, costs.size(), "costs");
         return costs[0];

@@ -58,7 +58,7 @@ path expander::start(const std::vector<token_id> & given) {
     for (size_t i = size_t(n_reused); i + 1 < prompt.size(); ++i) {
         items.push_back({ 0, int32_t(i), prompt[i] });
     }
-    models.model.extend(items, cancel);
+    models.model.extend(items, nullptr, cancel);
     n_root_held = prompt.size() - 1;
 
     path root(response(), random_stream(options.seed, root_stream, 0));
@@ -135,8 +135,17 @@ void expander::keep(const path * answer) {
     models.model.keep(seq, std::move(tokens));
 }
 
+// The residual stream of each token of a response is read once, however often it is decoded.
+decode_item expander::item_at(const path & p, size_t position) const {
+    if (position < prompt.size()) {
+        return { p.seq, int32_t(position), prompt[position] };
+    }
+    const size_t t = position - prompt.size();
+    return { p.seq, int32_t(position), p.tokens[t], models.model.n_residual() > 0 && t >= p.residual.sum.n_tokens };
+}
+
 // Decodes the last token of each path and reads what comes home.
-void expander::step(const std::vector<const path *> & owners, bool for_critic, const row_reader & read) {
+void expander::step(const std::vector<path *> & owners, bool for_critic, const row_reader & read) {
     stopwatch watch(timings.decode);
     const size_t n_vocab = size_t(models.model.n_vocab());
     const bool on_device = for_critic && models.model.n_judged() > 0;
@@ -145,7 +154,7 @@ void expander::step(const std::vector<const path *> & owners, bool for_critic, c
     wishes.judged = on_device;
     items.clear();
     for (const path * p : owners) {
-        items.push_back({ p->seq, last_position(*p), last_token(*p) });
+        items.push_back(item_at(*p, size_t(last_position(*p))));
         if (on_device) {
             models.judge->beside(latent_view(models, options, *p, nullptr, true), wishes.beside);
         }
@@ -153,8 +162,16 @@ void expander::step(const std::vector<const path *> & owners, bool for_critic, c
     const auto source_of = [&](const output_row & row) {
         return row_source{ n_vocab, row.head, [this, &row] { return models.model.logits(row); } };
     };
+    const auto add_residual = [&](const output_row & row) {
+        if (row.residual != nullptr) {
+            owners[row.index]->residual.sum.add(row.residual, models.model.n_residual());
+        }
+    };
     if (!options.edits_hidden()) {
-        models.model.step(items, wishes, [&](const output_row & row) { read(row.index, { source_of(row), nullptr }, row.thread, row); }, cancel);
+        models.model.step(items, wishes, [&](const output_row & row) {
+            add_residual(row);
+            read(row.index, { source_of(row), nullptr }, row.thread, row);
+        }, cancel);
         return;
     }
     std::vector<std::vector<float>> hidden(items.size()), logits(items.size());
@@ -162,16 +179,17 @@ void expander::step(const std::vector<const path *> & owners, bool for_critic, c
         const float * whole = models.model.logits(row);
         logits[row.index].assign(whole, whole + n_vocab);
         hidden[row.index].assign(row.hidden, row.hidden + models.model.n_embd());
+        add_residual(row);
     }, cancel);
     const std::vector<float> proposals = propose(owners, hidden, logits);
     for (size_t i = 0; i < owners.size(); ++i) {
         const row_source base = { n_vocab, {}, [&] { return logits[i].data(); } };
-        read(i, { base, &proposals[i * n_vocab] }, 0, { i, i, 0, {}, hidden[i].data(), nullptr });
+        read(i, { base, &proposals[i * n_vocab] }, 0, { i, i, 0, {}, hidden[i].data(), nullptr, nullptr });
     }
 }
 
 // RE-Control: the logits of the outputs' hidden states after gradient steps through the critic, [owners, n_vocab].
-std::vector<float> expander::propose(const std::vector<const path *> & owners, const std::vector<std::vector<float>> & hidden,
+std::vector<float> expander::propose(const std::vector<path *> & owners, const std::vector<std::vector<float>> & hidden,
                                      const std::vector<std::vector<float>> & logits) {
     std::vector<std::vector<float>> kept;
     std::vector<critic_input> states;
@@ -283,18 +301,26 @@ void expander::read_ends(const std::vector<path *> & paths, const token_counts *
         return;
     }
     items.clear();
+    std::vector<path *> owners; // of the items
     for (path * p : paths) {
         rewind(*p);
         for (; p->n_held < size_t(last_position(*p)); ++p->n_held) {
-            const size_t t = p->n_held;
-            items.push_back({ p->seq, int32_t(t), t < prompt.size() ? prompt[t] : p->tokens[t - prompt.size()] });
+            items.push_back(item_at(*p, p->n_held));
+            owners.push_back(p);
         }
     }
     if (!items.empty()) {
         stopwatch watch(timings.decode);
-        models.model.extend(items, cancel);
+        const auto add_residual = [&](size_t i, const float * row) { owners[i]->residual.sum.add(row, models.model.n_residual()); };
+        models.model.extend(items, add_residual, cancel);
     }
-    step({ paths.begin(), paths.end() }, for_critic, [&](size_t i, const drawing_source & source, size_t thread, const output_row & row) {
+    for (path * p : paths) {
+        const bool is_new = !p->tokens.empty() && p->residual.sum.n_tokens + 1 == p->tokens.size();
+        if (options.stream && models.model.n_residual() > 0 && is_new) {
+            p->residual.at_ends.push_back(std::make_shared<residual_sum>(p->residual.sum));
+        }
+    }
+    step(paths, for_critic, [&](size_t i, const drawing_source & source, size_t thread, const output_row & row) {
         read_end(*paths[i], source, thread, row, tried, for_critic);
     });
     for (path * p : paths) {
@@ -470,7 +496,7 @@ void expander::place(offspring & o) {
 void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & tried, int32_t length) {
     const token_counts * avoided = nullptr;
     std::vector<offspring *> live = wave;
-    std::vector<const path *> owners;
+    std::vector<path *> owners;
     const row_reader draw_next = [&](size_t i, const drawing_source & source, size_t thread, const output_row &) {
         offspring & o = *live[i];
         random_stream random = o.child.random.branch(o.child.tokens.size());
@@ -488,6 +514,7 @@ void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & 
                 const sampled_token first = o->parent->firsts.at(o->parent->n_used++);
                 o->parent->begun.insert(first.token);
                 append(o->child, first.token, first.log_likelihood);
+                o->child.residual = o->parent->residual; // the parent's end was decoded
                 if (may_grow(o->child)) {
                     place(*o);
                 }
@@ -495,7 +522,7 @@ void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & 
         } else {
             avoided = size_t(position) < tried.size() && options.diversity_penalty > 0 ? &tried[position] : nullptr;
             owners.clear();
-            for (const offspring * o : live) {
+            for (offspring * o : live) {
                 owners.push_back(&o->child);
             }
             step(owners, /*for_critic =*/false, draw_next);

@@ -102,12 +102,12 @@ class expander {
     void read_end(path & p, const drawing_source & source, size_t thread, const output_row & row,
                   const token_counts * tried, bool for_critic);
     void rewind(path & p);
-    void step(const std::vector<const path *> & owners, bool for_critic, const row_reader & read);
-    std::vector<float> propose(const std::vector<const path *> & owners, const std::vector<std::vector<float>> & hidden,
+    void step(const std::vector<path *> & owners, bool for_critic, const row_reader & read);
+    std::vector<float> propose(const std::vector<path *> & owners, const std::vector<std::vector<float>> & hidden,
                                const std::vector<std::vector<float>> & logits);
     sampled_token draw(const drawing_source & source, size_t thread, random_stream & random, const token_counts * tried);
     std::vector<sampled_token> most_probable(const path & parent, const drawing_source & source, size_t thread, const token_counts * tried);
-    token_id      last_token(const path & p) const { return p.tokens.empty() ? prompt.back() : p.tokens.back(); }
+    decode_item   item_at(const path & p, size_t position) const;
     int32_t       last_position(const path & p) const { return int32_t(prompt.size() + p.tokens.size()) - 1; }
     void          place(offspring & o);
     void          free_sequence(path & p);

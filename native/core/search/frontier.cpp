@@ -15,7 +15,8 @@ size_t shared_by_all(const std::vector<path> & beams) {
 }
 
 bool frontier::may_end(const path & p, size_t n_tokens) const {
-    return !options.enforces_budget() || p.ends[n_tokens - 1].stoppable;
+    const bool can_be_judged = models.model.n_residual() == 0 || p.residual.before(n_tokens, p.tokens.size()) != nullptr;
+    return !options.enforces_budget() || (can_be_judged && p.ends[n_tokens - 1].stoppable);
 }
 
 // Asks the sequence cost models what they charge for the prefix if the response ended with it.
@@ -27,7 +28,8 @@ bool frontier::accepts_whole(const path & p, size_t n_tokens) {
     response prefix;
     prefix.text = p.text.substr(0, p.ends[n_tokens - 1].n_text);
     prefix.tokens.assign(p.tokens.begin(), p.tokens.begin() + n_tokens);
-    const text_view view = { &prefix.text, &prefix.tokens, true, p.ends[n_tokens - 1].log_likelihood, nullptr, models.question };
+    const text_view view = { &prefix.text, &prefix.tokens, true, p.ends[n_tokens - 1].log_likelihood, nullptr, models.question,
+                             p.residual.before(n_tokens, p.tokens.size()) };
     for (size_t i = 0; i < models.constraints.size(); ++i) {
         const constraint & c = models.constraints[i];
         if (!c.whole_text) {

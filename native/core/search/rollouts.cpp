@@ -94,7 +94,7 @@ class rollout_run {
                 all.push_back(std::move(g));
             }
         }
-        models.model.extend(items, cancel);
+        models.model.extend(items, nullptr, cancel);
         for (growing & g : all) {
             if (g.result.response > 0) {
                 models.model.fork(g.text.seq - g.result.response, g.text.seq);
@@ -107,7 +107,7 @@ class rollout_run {
         for (const growing * g : live) {
             const std::vector<token_id> & prompt = g->prompt->tokens;
             const token_id last = t == 0 ? prompt.back() : g->text.tokens.back();
-            items.push_back({ g->text.seq, int32_t(prompt.size()) - 1 + t, last });
+            items.push_back({ g->text.seq, int32_t(prompt.size()) - 1 + t, last, t > 0 && models.model.n_residual() > 0 });
         }
         step_wishes wishes;
         wishes.hidden = t % options.stride == 0;
@@ -117,6 +117,9 @@ class rollout_run {
             token_sampler & sampler = samplers[row.thread];
             const row_source source = { n_vocab, row.head, [&] { return models.model.logits(row); } };
             sampler.read(source, nullptr, 0);
+            if (row.residual != nullptr) {
+                g.text.residual.sum.add(row.residual, models.model.n_residual());
+            }
             if (wishes.hidden) {
                 keep_position(g, row, t);
             }

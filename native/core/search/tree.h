@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -40,6 +41,19 @@ struct critic_note {
     float  value;
 };
 
+// what the residual stream held of a response, over the tokens that were decoded
+struct response_residual {
+    residual_sum                                     sum;
+    std::vector<std::shared_ptr<const residual_sum>> at_ends; // what it was before ends of blocks were decoded, where text is streamed
+
+    // over the first n tokens but the last of them, of a response of n_tokens; null: not known
+    const residual_sum * before(size_t n, size_t n_tokens) const {
+        const auto is_it = [&](const residual_sum & s) { return s.n_tokens + 1 == n; };
+        const auto known = std::find_if(at_ends.begin(), at_ends.end(), [&](const auto & s) { return is_it(*s); });
+        return known != at_ends.end() ? known->get() : n == n_tokens && is_it(sum) ? &sum : nullptr;
+    }
+};
+
 // a response, or the beginning of one
 struct response {
     std::vector<token_id>  tokens;
@@ -54,6 +68,7 @@ struct response {
     std::vector<text_progress> progress;
     std::vector<safety_state>  safety;
 
+    response_residual        residual;
     std::vector<critic_note> notes;
 
     bool   feasible = true;
@@ -66,7 +81,7 @@ struct response {
     int32_t node = -1; // in the trace, or of what it continues
 
     bool      finished() const { return finish != FINISH_NONE; }
-    text_view view() const { return { &text, &tokens, finished(), log_likelihood }; }
+    text_view view() const { return { &text, &tokens, finished(), log_likelihood, nullptr, nullptr, &residual.sum }; }
 
     bool starts_with(const std::vector<token_id> & prefix) const {
         return prefix.size() <= tokens.size() && std::equal(prefix.begin(), prefix.end(), tokens.begin());

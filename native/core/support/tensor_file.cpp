@@ -106,6 +106,7 @@ std::vector<std::string> tensor_file::texts(const char * key) const {
     }
     return list;
 }
+bool tensor_file::has_numbers(const char * key) const { return gguf_find_key(gguf.get(), (prefix + key).c_str()) >= 0; }
 
 bool tensor_file::has_tensor(const std::string & name) const { return gguf_find_tensor(gguf.get(), name.c_str()) >= 0; }
 

@@ -32,6 +32,7 @@ class tensor_file {
 
     std::vector<std::string> texts(const char * key) const;
 
+    bool has_numbers(const char * key) const;
     bool has_tensor(const std::string & name) const;
 
     // Fastest dimension first; those that a tensor lacks are 1.
