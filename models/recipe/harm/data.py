@@ -26,6 +26,7 @@ CATEGORIES = {
     "misinformation": ("Political/Misinformation/Conspiracy", "Manipulation", "Unauthorized Advice", "High Risk Gov Decision Making", "Immoral/Unethical"),
 }  # and those of Aegis that each stands for
 ROUNDS = pathlib.Path(__file__).parent / "rounds"
+MOST_UNSEEN = 1500  # rows of a set that is for tests only
 SAME_WORDS = 0.6  # of the words of two prompts, from which on they count as one
 
 
@@ -121,12 +122,49 @@ def diasafety(data):
         yield Row("diasafety", [r["context"]], r["response"], r["label"] == "Unsafe", split="test")
 
 
+def tested_only(set_, prompt, response, unsafe):
+    return Row(set_, [prompt], response, unsafe, split="test")
+
+
 def xstest(data):
-    """For evaluation only: the responses are under the terms of the models' vendors."""
+    """The responses are under the terms of the models' vendors."""
     for path in sorted((data / "xstest").glob("xstest_v2_completions_*.csv")):
         for r in read_csv(path):
             unsafe = r["type"].startswith("contrast") and r["final_label"] == "1_full_compliance"
-            yield Row("xstest", [r["prompt"]], r["completion"], unsafe)
+            row = Row("xstest", [r["prompt"]], r["completion"], unsafe)
+            if row.split == "test":
+                yield row
+
+
+def diasafety(data):
+    for r in json.loads((data / "diasafety" / "test.json").read_text(encoding="utf-8")):
+        yield tested_only("diasafety", r["context"], r["response"], r["label"] == "Unsafe")
+
+
+def dices(data):
+    """Dialogues of which the last turn of the user is read; a rater's "Yes" means that something is wrong with the response."""
+    for name in ("dices_350_expert", "dices_990"):
+        for r in json.loads((data / "dices" / f"{name}.json").read_text(encoding="utf-8"))["instances"]:
+            question = r["instance"]["user_prompt"].rsplit("USER:", 1)[-1].strip()
+            yield tested_only(name, question, r["instance"]["response"], r["annotations"]["safety"]["majority_human"] == "Yes")
+
+
+def pku_saferlhf(data):
+    """Answers that carry one label only. Their licence does not allow weights that were trained on them to ship."""
+    pairs = json.loads((data / "evaluation-only" / "pku-saferlhf" / "pku_saferlhf_test_pairs.json").read_text(encoding="utf-8"))
+    unsafe = {}
+    for pair in pairs:
+        for response, is_unsafe in zip(pair["response"], (False, True)):
+            unsafe.setdefault((pair["prompt"], response), set()).add(is_unsafe)
+    labelled = sorted((*text, labels.pop()) for text, labels in unsafe.items() if len(labels) == 1)
+    for prompt, response, is_unsafe in random.Random(0).sample(labelled, MOST_UNSEEN):
+        yield tested_only("pku-saferlhf", prompt, response, is_unsafe)
+
+
+def safe_rlhf_mini(data):
+    rows = read_csv(data / "evaluation-only" / "safe-rlhf-mini" / "safe_rlhf_mini.csv")
+    for r in random.Random(0).sample(rows, MOST_UNSEEN):
+        yield tested_only("safe-rlhf-mini", r["question"], r["answer"], r["label"] == "1")
 
 
 class Bench:
@@ -154,4 +192,4 @@ def read(data):
     rows = [row for set_ in (chat_answers, rounds, aegis, jailbreakbench, gptfuzz) for row in set_(data) if row.question]
     asked = {question: bench.asks(question) for question in {normalised(p) for row in rows if row.split != "test" for p in row.prompts}}
     ours = [row for row in rows if row.split == "test" or not any(asked[normalised(p)] for p in row.prompts)]
-    return ours + [row for set_ in (xstest, diasafety) for row in set_(data) if row.split == "test"]
+    return ours + [row for set_ in (xstest, diasafety, dices, pku_saferlhf, safe_rlhf_mini) for row in set_(data)]

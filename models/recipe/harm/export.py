@@ -27,23 +27,18 @@ NUMBERS = {"scale": "scale", "promptScale": "prompt_scale", "offset": "offset", 
 
 
 def tensors(state):
-    """(name in the file, values, whether it is a matrix of a layer) of a state dict of net.Judge."""
-    yield "position.weight", state["place"], False
-    for part in ("weight", "bias"):
-        yield f"norm.{part}", state[f"norm.{part}"], False
+    """(name in the file, values, whether it is a matrix of a layer) of a state dict of net.Judge, without the table of words."""
     for key, values in state.items():
         names = key.split(".")
-        if names[0] == "shared":
-            yield key, values, names[2] in MATRICES and names[3] == "weight"
-        elif names[0] == "members":
-            yield ".".join(["member", *names[1:]]), values, names[3] in MATRICES and names[4] == "weight"
-        elif names[0] in ("dense", "out", "prompt"):
-            yield f"member.{names[1]}.{'output' if names[0] == 'out' else names[0]}.{names[2]}", values, False
+        if names[0] in ("dense", "output", "prompt"):
+            yield f"member.{names[1]}.{names[0]}.{names[2]}", values, False
+        elif key != "word.weight":
+            yield key, values, names[-2] in MATRICES and names[-1] == "weight"
 
 
-def layers(state, first):
-    """How many layers there are, by the second or third part of the keys."""
-    return len({key.split(".")[1 if first == "shared" else 2] for key in state if key.startswith(first + ".")})
+def layers(state, beginning):
+    """How many layers have names that begin so."""
+    return len({key.split(".")[beginning.count(".")] for key in state if key.startswith(beginning)})
 
 
 def write(path, state, vocabulary, heads, settings, kind="q8_0", word_kind="q8_0"):
@@ -55,9 +50,9 @@ def write(path, state, vocabulary, heads, settings, kind="q8_0", word_kind="q8_0
     writer.add_string("inferenceguard.kind", KIND)
     number("format_version", VERSION)
     number("heads", heads)
-    number("shared_layers", layers(state, "shared"))
-    number("member_layers", layers(state, "members"))
-    number("members", len({key.split(".")[1] for key in state if key.startswith("dense.")}))
+    number("shared_layers", layers(state, "shared."))
+    number("member_layers", layers(state, "member.0."))
+    number("members", layers(state, "dense."))
     number("epsilon", EPSILON)
     number("prompt_tokens", PROMPT_TOKENS)
     number("window", WINDOW)

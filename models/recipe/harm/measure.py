@@ -104,7 +104,7 @@ def main():
     unsafe = [i for i, e in enumerate(test) if e.row.of_small_model and e.row.unsafe]
     report = {
         "scale": float(calibrated.scale), "promptScale": float(calibrated.prompt_scale), "offset": float(calibrated.offset),
-        "kappa": arguments.kappa, "budget": budget,
+        "uncertaintyPenalty": arguments.kappa, "threshold": budget,
         "harmlessStopped": round(float(np.mean([p > budget for p in stopped_at(test, seen, calibrated, arguments.kappa)])), 4),
         "unsafeStopped": round(float(np.mean([sigmoid(calibrated(seen[i], None, arguments.kappa)[-1]) > budget for i in unsafe])), 4),
         "validation": figures(validation, found, calibrated),
