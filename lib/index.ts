@@ -34,6 +34,7 @@ export { collectRollouts, type RolloutOptions } from "./training/rollouts.js";
 export { type SteeringReport, type SteerVectorOptions, steerVector } from "./training/steer-vector.js";
 export { type CostMetrics, type CostReport, type TrainCostOptions, trainCost } from "./training/train-cost.js";
 export { type CriticInput, type TrainCriticOptions, trainCritic } from "./training/train-critic.js";
+export type { ProbeInputReport, ProbeReport } from "./training/train-probe.js";
 export type {
 	ConstraintOptions,
 	ConversationTemplate,

@@ -1,9 +1,9 @@
 import { CallbackError } from "./errors.js";
 import {
 	callAddon,
-	type NativeClassifierJob,
 	type NativeInfo,
-	type NativeProbe,
+	type NativeProbeJob,
+	type NativeProbes,
 	type NativePrompt,
 	type NativeQuestion,
 	type NativeRequest,
@@ -69,8 +69,8 @@ export class NativeGuard {
 		return this.#runAsking((id) => callAddon((native) => native.score(this.#worker.handle, id, request)), signal, ask);
 	}
 
-	trainProbe(job: NativeClassifierJob, signal: AbortSignal | undefined, epoch: JobEvents["epoch"]): Promise<NativeProbe> {
-		return this.#run((id) => callAddon((native) => native.trainProbe(this.#worker.handle, id, job)), signal, { epoch });
+	trainProbes(job: NativeProbeJob, signal: AbortSignal | undefined, epoch: JobEvents["epoch"]): Promise<NativeProbes> {
+		return this.#run((id) => callAddon((native) => native.trainProbes(this.#worker.handle, id, job)), signal, { epoch });
 	}
 
 	tokenize(prompts: NativePrompt[], signal: AbortSignal | undefined): Promise<Int32Array[]> {

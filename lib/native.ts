@@ -153,6 +153,8 @@ export interface NativeInfo {
 	hiddenWidth: number;
 	/** Floats of the residual stream; 0 for a tabular model. */
 	streamWidth: number;
+	/** 0 for a tabular model. */
+	layers: number;
 	/** Floats of a summary of logits beside the top log-probabilities. */
 	summaryBesideTop: number;
 	/** One per constraint. */
@@ -267,13 +269,38 @@ export interface NativeClassifier {
 	epochs: number;
 }
 
-/** A linear head over the final-norm hidden state. */
+export interface NativeProbeJob extends Pick<NativeClassifierJob, "texts" | "labels" | "splits"> {
+	/** What stands in front of each text. */
+	prompts: NativePrompt[];
+	/** Behind which means are read. */
+	layers: Int32Array;
+	/** Whether the last state is tried beside the best layer, not beside all. */
+	chooses: boolean;
+}
+
+/** A linear head over what it reads, in this order: means behind layers, the final-norm state at the last token. */
 export interface NativeProbe {
+	layers: Int32Array;
+	last: boolean;
 	weights: Float32Array;
 	bias: number;
-	/** Calibrated, of every text. */
+	/** Log-odds where nothing is known. */
+	prior: number;
+	/** Calibrated, of every row. */
 	logOdds: Float64Array;
+	validationLoss: number;
 	epochs: number;
+}
+
+/** Probes of several inputs, and the rows that they were trained on, as columns. */
+export interface NativeProbes {
+	/** Number of the text. */
+	text: Int32Array;
+	/** So many of its first tokens. */
+	tokens: Int32Array;
+	/** 1: that is all of them. */
+	whole: Uint8Array;
+	probes: NativeProbe[];
 }
 
 /** Numbers of a stored position. */
@@ -346,8 +373,8 @@ interface Addon {
 	start(dispatch: (id: number, ...event: NativeEvent) => void): WorkerHandle;
 	open(handle: WorkerHandle, id: number, spec: NativeSpec): void;
 	trainClassifier(handle: WorkerHandle, id: number, job: NativeClassifierJob): void;
-	/** On a worker that holds the model whose states are read. */
-	trainProbe(handle: WorkerHandle, id: number, job: NativeClassifierJob): void;
+	/** On a worker that holds the model whose states are read, and has generated nothing. */
+	trainProbes(handle: WorkerHandle, id: number, job: NativeProbeJob): void;
 	/** Keeps rollouts for the next trainCritic. */
 	addRollouts(handle: WorkerHandle, shape: RolloutShape, records: Uint8Array[]): void;
 	trainCritic(handle: WorkerHandle, id: number, job: NativeCriticJob): void;

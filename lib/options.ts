@@ -340,6 +340,11 @@ const trainCostSchema = z
 		unsafe: text("a label").optional(),
 		groupField: text("the name of a column").optional(),
 		characters: z.boolean(expected("true or false")).default(true),
+		layers: z
+			.union([choice(["auto", "last"]), z.array(integer(0, 10_000)).min(1)], expected('"auto", "last" or an array of layers'))
+			.default("auto")
+			.transform((layers) => (typeof layers === "string" ? layers : [...new Set(layers)])),
+		chat: z.boolean(expected("true or false")).default(false),
 		falseNegativeRate: real(0, 1).default(0.1),
 		seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
 		onEpoch: callback<(progress: EpochProgress) => void>("a function").optional(),
@@ -348,6 +353,14 @@ const trainCostSchema = z
 	.refine(({ kind, model }) => (kind === "probe") === (model !== undefined), {
 		path: ["model"],
 		error: "expected a model for a probe, and for nothing else",
+	})
+	.refine(({ kind, layers, chat }) => kind === "probe" || (layers === "auto" && !chat), {
+		path: ["kind"],
+		error: "expected a probe with layers or chat",
+	})
+	.refine(({ chat, contextField }) => !chat || contextField !== undefined, {
+		path: ["chat"],
+		error: "expected a contextField, the prompts that go through the chat template",
 	});
 
 const convertSchema = z.strictObject({

@@ -7,7 +7,7 @@ import { modelHash } from "../lib/fingerprint.js";
 import { type CostModel, type GenerateOptions, InferenceGuard, type LoadOptions, type Reply } from "../lib/index.js";
 import { callAddon } from "../lib/native.js";
 import { cachedModel, testWithModel } from "./shared.js";
-import { smallModel, smallRecurrentModel, smallSlidingModel, temporaryFolder } from "./temporary.js";
+import { smallRecurrentModel, smallSlidingModel, temporaryFolder } from "./temporary.js";
 import { causalModel, randomTensors, sentencePieces } from "./text-models.js";
 
 const folder = temporaryFolder();

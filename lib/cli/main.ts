@@ -111,6 +111,8 @@ program
 	.requiredOption("-o, --out <file>", "where the cost model goes; its report goes beside it")
 	.addOption(new Option("--kind <name>", "n-grams of the text, or a probe of a model's latent state").choices(["ngrams", "probe"]))
 	.option("-m, --model <file>", "GGUF model whose latent state a probe reads")
+	.option("--layers <list>", "what a probe reads: means behind these layers (7,15), the last state (last), or what tells most (auto)")
+	.option("--chat", "put the context through the model's chat template as a user message")
 	.option("--validation <file>", "validation texts in a file of their own")
 	.option("--test <file>", "test texts in a file of their own")
 	.option("--text-field <name>", "column of the text")

@@ -1,9 +1,11 @@
 import { type CostMetrics, type TrainCostOptions, trainCost } from "../training/train-cost.js";
+import type { ProbeReport } from "../training/train-probe.js";
 import { EpochBar } from "./epochs.js";
 import { numeric } from "./loading.js";
 import { printTable } from "./table.js";
 
-type TrainCostFlags = Omit<TrainCostOptions, "falseNegativeRate" | "seed" | "threads" | "gpuLayers" | "onEpoch" | "signal"> & {
+type TrainCostFlags = Omit<TrainCostOptions, "falseNegativeRate" | "layers" | "seed" | "threads" | "gpuLayers" | "onEpoch" | "signal"> & {
+	layers?: string;
 	falseNegativeRate?: string;
 	seed?: string;
 	threads?: string;
@@ -18,11 +20,36 @@ function row(name: string, m: CostMetrics): string[] {
 	return [name, `${m.texts}`, `${m.unsafe}`, `${m.auc.toFixed(3)} (${interval})`, percent(m.accuracy), m.ece.toFixed(3), ...rates];
 }
 
+const inputsOf = (layers: number[], lastState: boolean) =>
+	[...(layers.length > 0 ? [`mean behind ${layers.join(", ")}`] : []), ...(lastState ? ["last state"] : [])].join(" + ");
+
+/** What probes of other inputs would have told. */
+function printInputs({ layers, inputs }: ProbeReport): void {
+	const digits = (value: number | null | undefined) => value?.toFixed(3) ?? "–";
+	const lengths = [...new Set(inputs.flatMap(({ byLength }) => byLength.map(({ tokens }) => tokens)))];
+	console.log("");
+	printTable([
+		["probe on", "validation loss", "validation AUC", "test AUC", ...lengths.map((tokens) => `at ${tokens} tokens`)],
+		...inputs.map(({ byLength, ...one }) => [
+			inputsOf(one.layers, one.lastState),
+			one.validationLoss.toFixed(3),
+			digits(one.validationAuc),
+			digits(one.testAuc),
+			...lengths.map((length) => digits(byLength.find(({ tokens }) => tokens === length)?.auc)),
+		]),
+	]);
+	console.log(`\nThe probe reads: ${inputsOf(layers, layers.length === 0)}.`);
+}
+
 export async function trainCostCommand(flags: TrainCostFlags): Promise<void> {
-	const { json, falseNegativeRate, seed, threads, ...files } = flags;
+	const { json, layers, falseNegativeRate, seed, threads, ...files } = flags;
 	const bar = new EpochBar();
 	const report = await trainCost({
 		...files,
+		layers:
+			layers === undefined || layers === "auto" || layers === "last"
+				? layers
+				: layers.split(",").map((layer) => Number(layer || Number.NaN)),
 		falseNegativeRate: numeric(falseNegativeRate),
 		seed: numeric(seed),
 		threads: numeric(threads),
@@ -37,6 +64,7 @@ export async function trainCostCommand(flags: TrainCostFlags): Promise<void> {
 		row("validation", report.validation),
 		row("test", report.test),
 	]);
+	if (report.probe) printInputs(report.probe);
 	console.log(`\nTrained on ${report.rows.train} texts in ${report.seconds.toFixed(1)} s, ${report.epochs} epochs.`);
 	console.log(
 		`Threshold ${report.threshold.toFixed(4)}: the default budget. It lets ${percent(report.validation.falseNegativeRate)} of the unsafe validation ` +

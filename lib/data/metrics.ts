@@ -1,6 +1,9 @@
 // How good predicted probabilities and values are.
 import { randomNumbers } from "./random.js";
 
+/** A figure, or null where there is none. */
+export const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
+
 /** Area under the ROC curve (ties count half); NaN where only one class occurs or a score is none. */
 export function auc(scores: ArrayLike<number>, labels: ArrayLike<number>): number {
 	if (Array.prototype.some.call(scores, Number.isNaN)) return Number.NaN;

@@ -8,6 +8,7 @@ import {
 	correlation,
 	expectedCalibrationError,
 	fewestGroups,
+	finite,
 	type Interval,
 	meanSquaredError,
 } from "../data/metrics.js";
@@ -97,8 +98,6 @@ export interface CriticReport {
 	/** The interval of the AUC among feasible states at the same position includes 0.5, or cannot be told: the critic could use nothing. */
 	learnedNothing: boolean;
 }
-
-const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
 /** Some rows of the predictions. */
 class States {

@@ -15,7 +15,7 @@ export interface PromptList {
 	splits?: Split[];
 }
 
-function isConversation(value: unknown): value is ChatMessage[] {
+export function isConversation(value: unknown): value is ChatMessage[] {
 	const isMessage = (one: unknown) => {
 		const { role, content } = (one ?? {}) as Record<string, unknown>;
 		return typeof role === "string" && typeof content === "string";

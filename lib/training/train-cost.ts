@@ -5,23 +5,30 @@ import { expectWritable, replaceFile, writeJson } from "../data/output.js";
 import { columnOf, type DataRecord, readRecords, shown, textOf } from "../data/records.js";
 import { type Split, splitNamed, splitsOf } from "../data/split.js";
 import { InvalidDataError } from "../errors.js";
-import { modelHash } from "../fingerprint.js";
-import { callAddon, type NativeClassifier, type NativeClassifierJob, type NativeTensor, splitNumbers } from "../native.js";
-import { NativeGuard } from "../native-guard.js";
+import { callAddon, type NativeClassifier, type NativeClassifierJob, splitNumbers } from "../native.js";
 import { checkTrainCostOptions } from "../options.js";
-import { baseSpec } from "../spec.js";
 import type { EpochProgress, LoadOptions } from "../types.js";
 import { CallbackWatch, Worker } from "../worker.js";
+import { isConversation } from "./prompts.js";
+import { type LabelledText, type ProbeReport, type Trained, trainProbe } from "./train-probe.js";
 
 /** Options of {@link trainCost}. */
 export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayers" | "threads"> {
 	/**
-	 * `"ngrams"` (default): hashed n-grams of the text. `"probe"`: the final-norm hidden state of `model` at the last token of the
-	 * text, with logistic regression on top; it costs next to nothing beside that model, and belongs to it.
+	 * `"ngrams"` (default): hashed n-grams of the text. `"probe"`: logistic regression on what the layers of `model` hold of the text;
+	 * it costs next to nothing beside that model, and belongs to it.
 	 */
 	kind?: "ngrams" | "probe";
 	/** The GGUF model whose states a probe reads. */
 	model?: string;
+	/**
+	 * What a probe reads: the mean of the residual stream over the text's tokens behind these layers, counted from 0 as in llama.cpp
+	 * (the last one cannot be read), or `"last"`, the final-norm state at the last token. `"auto"` (default): the one of lowest validation
+	 * loss among every fourth layer and, without chat prompts, the last state. Training holds texts × 4 × (layers + 1) × width floats.
+	 */
+	layers?: "auto" | "last" | readonly number[];
+	/** Puts the context through the model's chat template as a user message. Contexts that are arrays of messages always go through it. */
+	chat?: boolean;
 	/** Labelled texts: `.jsonl`, `.json`, `.csv`, `.tsv`, each also as `.gz`, or `.parquet`. */
 	data: string;
 	/** Where the cost model goes; the report goes beside it as `<out>.report.json`. */
@@ -86,6 +93,8 @@ export interface CostReport {
 	validation: CostMetrics;
 	test: CostMetrics;
 	seconds: number;
+	/** Of a probe. */
+	probe?: ProbeReport;
 }
 
 const textColumns = ["text", "response", "Response", "completion", "test_case", "tweet"];
@@ -107,15 +116,12 @@ function labelOf(value: unknown, unsafe: string | undefined, row: number): numbe
 	);
 }
 
-interface LabelledText {
-	text: string;
-	context: string;
-	label: number;
-	group: string;
-	split: Split;
-}
-
 type Checked = ReturnType<typeof checkTrainCostOptions>;
+
+function contextOf(record: DataRecord, column: string, row: number, { kind }: Checked): LabelledText["context"] {
+	const value = record[column];
+	return kind === "probe" && isConversation(value) ? value : textOf(record, column, row);
+}
 
 function labelled(records: DataRecord[], options: Checked, fixed: Split | undefined): LabelledText[] {
 	const { contextField, unsafe, groupField, seed } = options;
@@ -129,8 +135,9 @@ function labelled(records: DataRecord[], options: Checked, fixed: Split | undefi
 	}
 	const rows = records.map((record, row) => {
 		const text = textOf(record, textColumn, row);
-		const context = contextField === undefined ? "" : textOf(record, contextField, row);
-		const group = groupField === undefined ? context || text : String(record[groupField]);
+		const context = contextField === undefined ? "" : contextOf(record, contextField, row, options);
+		const own = typeof context === "string" ? context : JSON.stringify(context);
+		const group = groupField === undefined ? own || text : String(record[groupField]);
 		return { text, context, label: labelOf(record[labelColumn], unsafe, row), group };
 	});
 	const hasSplits = records.some((record) => "split" in record);
@@ -215,18 +222,20 @@ function measure(rows: LabelledText[], probabilities: number[], threshold: numbe
 	};
 }
 
-/** A trained cost model, before its file is written. */
-interface Trained {
-	/** Calibrated, of every text. */
-	logOdds: Float64Array;
-	epochs: number;
-	bias: number;
-	file: { kind: string; texts: Record<string, string>; numbers: Record<string, number>; tensor: NativeTensor };
-}
-
-type Epoch = (progress: EpochProgress) => void;
-
-async function trainNgrams(job: NativeClassifierJob, signal: AbortSignal, epoch: Epoch): Promise<Trained> {
+async function trainNgrams(
+	rows: LabelledText[],
+	{ contextField, characters, seed }: Checked,
+	signal: AbortSignal,
+	epoch: (progress: EpochProgress) => void,
+): Promise<Trained> {
+	const job: NativeClassifierJob = {
+		texts: rows.map(({ text }) => text),
+		contexts: contextField === undefined ? [] : rows.map(({ context }) => context as string),
+		labels: Float32Array.from(rows, ({ label }) => label),
+		characters,
+		splits: Uint8Array.from(rows, ({ split }) => splitNumbers[split]),
+		seed,
+	};
 	const worker = new Worker();
 	const start = (id: number) => callAddon((native) => native.trainClassifier(worker.handle, id, job));
 	const { buckets, ...trained } = await worker.run<NativeClassifier>(start, signal, { epoch });
@@ -234,29 +243,17 @@ async function trainNgrams(job: NativeClassifierJob, signal: AbortSignal, epoch:
 	return { ...trained, file: { kind: "text-classifier", texts: {}, numbers: { with_characters: job.characters ? 1 : 0 }, tensor } };
 }
 
-async function trainProbe(model: string, options: Checked, job: NativeClassifierJob, signal: AbortSignal, epoch: Epoch): Promise<Trained> {
-	const texts = { model_hash: await modelHash(model) };
-	const native = new NativeGuard(baseSpec(model, options), signal, () => {});
-	try {
-		await native.opened;
-		const { weights, ...trained } = await native.trainProbe(job, signal, epoch);
-		const tensor = { name: "weights", shape: [weights.length], values: weights, half: false };
-		return { ...trained, file: { kind: "probe", texts, numbers: {}, tensor } };
-	} finally {
-		await native.close();
-	}
-}
-
 /**
  * Trains a cost model of whole texts, Platt-scaled on the validation split; its cost is the probability of "unsafe".
  *
  * - n-grams (default): logistic regression on hashed n-grams (words, pairs of words, 3 to 5 characters within a word) of the text,
  *   or of the text and its context. Use it as `cost: { classifier: out }`.
- * - probe: logistic regression with L2 on the standardised final-norm hidden state of `model` at the last token of the text, behind
- *   its context where there is one. Use it as `cost: { probe: out }` beside that model.
+ * - probe: `model` reads each text behind its context, as if it had generated it, and logistic regression with L2 learns from the
+ *   standardised means of its residual stream (see `layers`), whole and over the first 16, 32 and 64 tokens, since a search judges
+ *   unfinished text too. Use it as `cost: { probe: out }` beside that model.
  *
  * Errors: INVALID_OPTION, INVALID_DATA, WRITE_FAILED, TRAINING_DIVERGED, CALLBACK_FAILED, ABORTED; for a probe also those of loading
- * a model, and TEXT_TOO_LONG.
+ * a model, TEXT_TOO_LONG, and with chat prompts INVALID_PROMPT, SPECIAL_TOKEN_TEXT and CHAT_TEMPLATE.
  */
 export async function trainCost(given: TrainCostOptions): Promise<CostReport> {
 	const options = checkTrainCostOptions(given);
@@ -266,18 +263,10 @@ export async function trainCost(given: TrainCostOptions): Promise<CostReport> {
 	const rows = await readSplits(options);
 	checkSplits(rows);
 	const withContext = options.contextField !== undefined;
-	const job: NativeClassifierJob = {
-		texts: rows.map(({ text }) => text),
-		contexts: withContext ? rows.map(({ context }) => context) : [],
-		labels: Float32Array.from(rows, ({ label }) => label),
-		characters: options.characters,
-		splits: Uint8Array.from(rows, ({ split }) => splitNumbers[split]),
-		seed: options.seed,
-	};
 	const epoch = watch.wrap("onEpoch", options.onEpoch);
 	const { model } = options;
 	const trained = await watch.run((signal) =>
-		model === undefined ? trainNgrams(job, signal, epoch) : trainProbe(model, options, job, signal, epoch),
+		model === undefined ? trainNgrams(rows, options, signal, epoch) : trainProbe(model, options, rows, signal, epoch),
 	);
 
 	const partOf = (split: Split) => {
@@ -302,6 +291,7 @@ export async function trainCost(given: TrainCostOptions): Promise<CostReport> {
 		validation: measure(validation.rows, validation.probabilities, threshold),
 		test: measure(test.rows, test.probabilities, threshold),
 		seconds: (performance.now() - begin) / 1000,
+		...(trained.probe && { probe: trained.probe }),
 	};
 	const dataHash = createHash("sha256");
 	for (const { text, context, label, split } of rows) dataHash.update(JSON.stringify([text, context, label, split]));

@@ -181,12 +181,12 @@ Napi::Value train_classifier(const Napi::CallbackInfo & info) {
     });
 }
 
-// trainProbe(handle, id, job): on a worker that holds the model
-Napi::Value train_probe(const Napi::CallbackInfo & info) {
+// trainProbes(handle, id, request): on a worker that holds the model
+Napi::Value train_probes(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        classifier_job job = classifier_job_from(info[2].As<Napi::Object>());
+        probe_request request = probe_request_from(info[2].As<Napi::Object>());
         if (!info.Env().IsExceptionPending()) {
-            worker_of(info).train_probe(id_of(info), std::move(job.texts));
+            worker_of(info).train_probes(id_of(info), std::move(request));
         }
         return info.Env().Undefined();
     });
@@ -301,7 +301,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("start", Napi::Function::New(env, start));
     exports.Set("open", Napi::Function::New(env, open));
     exports.Set("trainClassifier", Napi::Function::New(env, train_classifier));
-    exports.Set("trainProbe", Napi::Function::New(env, train_probe));
+    exports.Set("trainProbes", Napi::Function::New(env, train_probes));
     exports.Set("addRollouts", Napi::Function::New(env, add_rollouts));
     exports.Set("trainCritic", Napi::Function::New(env, train_critic));
     exports.Set("readTensors", Napi::Function::New(env, read_tensors));

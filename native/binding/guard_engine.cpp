@@ -182,6 +182,7 @@ guard_info guard_engine::info() const {
     info.n_vocab = steps ? steps->n_vocab() : 0;
     info.n_embd = steps ? steps->n_embd() : 0;
     info.n_stream = model ? llama_model_n_embd(model->get()) : 0;
+    info.n_layers = model ? llama_model_n_layer(model->get()) : 0;
     info.has_critic = judge != nullptr;
     for (const constraint & c : constraints) {
         info.budgets.push_back(c.terms.budget);
@@ -345,10 +346,21 @@ std::vector<token_id> guard_engine::response_tokens(const std::vector<token_id> 
     return tokens;
 }
 
-probe_training guard_engine::train_probe(const std::vector<labelled_text> & texts, const cancel_flag & cancel, const epoch_function & on_epoch) {
-    const std::unique_ptr<text_model> states = make_text_model(model, threads, spec.decoder.n_threads, OUTPUT_HIDDEN);
-    states->begin_job(&cancel, /*available_bytes =*/0);
-    return ig::train_probe(*states, texts, cancel, on_epoch);
+probe_training guard_engine::train_probes(const probe_request & request, const cancel_flag & cancel, const epoch_function & on_epoch) {
+    if (steps->n_embd() == 0) {
+        throw error("UNSUPPORTED_MODEL", "expected a model whose hidden states can be read, got a recurrent one");
+    }
+    if (!request.layers.empty()) {
+        llama->read_residual(request.layers);
+    }
+    std::vector<labelled_response> responses;
+    for (size_t i = 0; i < request.texts.size(); ++i) {
+        const labelled_text & text = request.texts[i];
+        std::vector<token_id> prompt = tokens_of(request.prompts[i]);
+        std::vector<token_id> tokens = response_tokens(prompt, text.text);
+        responses.push_back({ std::move(prompt), std::move(tokens), text.label, text.trains, text.validates });
+    }
+    return ig::train_probes([this] { return shared->open(); }, responses, request.layers, request.chooses, cancel, on_epoch);
 }
 
 double guard_engine::cost_of(const constraint & limit, const std::string & text) const {

@@ -10,6 +10,7 @@
 #include "engine/shared_decoder.h"
 #include "safety/function_model.h"
 #include "safety/lexicon.h"
+#include "safety/probe_training.h"
 #include "safety/text_classifier.h"
 #include "scorer_factory.h"
 #include "search/rollouts.h"
@@ -65,6 +66,7 @@ struct guard_info {
     int32_t                  n_vocab;
     int32_t                  n_embd; // width of a hidden state; 0 when the model gives none
     int32_t                  n_stream; // width of the residual stream; 0 for a tabular model
+    int32_t                  n_layers; // 0 for a tabular model
     std::vector<double>      budgets; // per constraint
     bool                     has_critic;
 };
@@ -102,6 +104,14 @@ struct score_request {
     std::string                               prompt;
     std::vector<std::string>                  texts; // finished
     std::vector<std::optional<prompt_source>> asked; // per constraint: the prompt in front of the texts, where the residual stream is read
+};
+
+// labelled responses to prompts, which all end behind the prompt that comes with them
+struct probe_request {
+    std::vector<prompt_source> prompts;
+    std::vector<labelled_text> texts;
+    std::vector<int32_t>       layers;
+    bool                       chooses; // one of the layers
 };
 
 struct rollout_result {
@@ -145,7 +155,8 @@ class guard_engine {
     // The cost of finished texts, [text][constraint]: what a discount would make of it is not known without tokens.
     std::vector<double> score(const score_request & request, const ask_function & ask, const cancel_flag & cancel);
 
-    probe_training train_probe(const std::vector<labelled_text> & texts, const cancel_flag & cancel, const epoch_function & on_epoch);
+    // Of a guard that has generated nothing yet.
+    probe_training train_probes(const probe_request & request, const cancel_flag & cancel, const epoch_function & on_epoch);
 
     // Seconds for decoding n_tokens steps of n_sequences that share a prompt, with nothing else done: what the search
     // is measured against.

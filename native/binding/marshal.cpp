@@ -352,6 +352,7 @@ Napi::Value to_js(Napi::Env env, const guard_info & info) {
     o.Set("vocabularySize", info.n_vocab);
     o.Set("hiddenWidth", info.n_embd);
     o.Set("streamWidth", info.n_stream);
+    o.Set("layers", info.n_layers);
     o.Set("summaryBesideTop", double(n_summary_beside_top_k));
     o.Set("budgets", typed_array<Napi::Float64Array>(env, info.budgets));
     o.Set("hasCritic", info.has_critic);

@@ -1,27 +1,52 @@
 #include "marshal_training.h"
 
 #include "js_values.h"
+#include "marshal.h"
 
 #include <iterator>
 
 namespace ig {
 
-classifier_job classifier_job_from(const Napi::Object & o) {
-    classifier_job job;
+namespace {
+
+// without contexts
+std::vector<labelled_text> labelled_texts_from(const Napi::Object & o) {
     const Napi::Array texts = o.Get("texts").As<Napi::Array>();
-    const Napi::Array contexts = o.Get("contexts").As<Napi::Array>();
     const std::vector<float> labels = numbers_of<float, Napi::Float32Array>(o, "labels");
     const std::vector<uint8_t> splits = numbers_of<uint8_t, Napi::Uint8Array>(o, "splits");
     const uint8_t trains = 0, validates = 1; // others are only scored
-    job.with_context = contexts.Length() > 0;
+    std::vector<labelled_text> labelled;
     for (uint32_t i = 0; i < texts.Length(); ++i) {
-        const std::string context = job.with_context ? contexts.Get(i).As<Napi::String>().Utf8Value() : "";
-        job.texts.push_back({ context, texts.Get(i).As<Napi::String>().Utf8Value(), labels.at(i), 
-                              splits.at(i) == trains, splits.at(i) == validates });
+        labelled.push_back({ "", texts.Get(i).As<Napi::String>().Utf8Value(), labels.at(i), splits.at(i) == trains, splits.at(i) == validates });
+    }
+    return labelled;
+}
+
+}
+
+classifier_job classifier_job_from(const Napi::Object & o) {
+    classifier_job job;
+    job.texts = labelled_texts_from(o);
+    const Napi::Array contexts = o.Get("contexts").As<Napi::Array>();
+    job.with_context = contexts.Length() > 0;
+    for (uint32_t i = 0; i < contexts.Length(); ++i) {
+        job.texts.at(i).context = contexts.Get(i).As<Napi::String>().Utf8Value();
     }
     job.with_characters = bool_of(o, "characters");
     job.seed = uint64_t(int64_of(o, "seed"));
     return job;
+}
+
+probe_request probe_request_from(const Napi::Object & o) {
+    probe_request request;
+    request.texts = labelled_texts_from(o);
+    const Napi::Array prompts = o.Get("prompts").As<Napi::Array>();
+    for (uint32_t i = 0; i < prompts.Length(); ++i) {
+        request.prompts.push_back(prompt_from(prompts.Get(i).As<Napi::Object>()));
+    }
+    request.layers = numbers_of<int32_t, Napi::Int32Array>(o, "layers");
+    request.chooses = bool_of(o, "chooses");
+    return request;
 }
 
 critic_job critic_job_from(const Napi::Object & o) {
@@ -117,10 +142,31 @@ Napi::Value to_js(Napi::Env env, const classifier_training & result) {
 
 Napi::Value to_js(Napi::Env env, const probe_training & result) {
     Napi::Object o = Napi::Object::New(env);
-    o.Set("weights", typed_array<Napi::Float32Array>(env, result.weights.head.weight));
-    o.Set("bias", result.weights.head.bias);
-    o.Set("logOdds", typed_array<Napi::Float64Array>(env, result.log_odds));
-    o.Set("epochs", result.n_epochs);
+    std::vector<int32_t> texts, tokens;
+    std::vector<uint8_t> whole;
+    for (const probe_row & row : result.rows) {
+        texts.push_back(int32_t(row.response));
+        tokens.push_back(int32_t(row.n_tokens));
+        whole.push_back(row.whole ? 1 : 0);
+    }
+    o.Set("text", typed_array<Napi::Int32Array>(env, texts));
+    o.Set("tokens", typed_array<Napi::Int32Array>(env, tokens));
+    o.Set("whole", typed_array<Napi::Uint8Array>(env, whole));
+    Napi::Array probes = Napi::Array::New(env, result.probes.size());
+    for (size_t i = 0; i < result.probes.size(); ++i) {
+        const trained_probe & trained = result.probes[i];
+        Napi::Object probe = Napi::Object::New(env);
+        probe.Set("layers", typed_array<Napi::Int32Array>(env, trained.layers));
+        probe.Set("last", trained.last);
+        probe.Set("weights", typed_array<Napi::Float32Array>(env, trained.head.weight));
+        probe.Set("bias", trained.head.bias);
+        probe.Set("prior", trained.prior);
+        probe.Set("logOdds", typed_array<Napi::Float64Array>(env, trained.log_odds));
+        probe.Set("validationLoss", trained.validation_loss);
+        probe.Set("epochs", trained.n_epochs);
+        probes.Set(uint32_t(i), probe);
+    }
+    o.Set("probes", probes);
     return o;
 }
 

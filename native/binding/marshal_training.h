@@ -2,8 +2,8 @@
 #pragma once
 
 #include "critic/critic_training.h"
+#include "guard_engine.h"
 #include "node_api.h"
-#include "safety/probe.h"
 #include "safety/text_classifier.h"
 #include "support/tensor_file.h"
 
@@ -22,6 +22,7 @@ struct critic_job {
 };
 
 classifier_job            classifier_job_from(const Napi::Object & o);
+probe_request             probe_request_from(const Napi::Object & o);
 critic_job                critic_job_from(const Napi::Object & o);
 rollout_shape             rollout_shape_from(const Napi::Object & o);
 std::vector<rollout>      rollouts_from(const rollout_shape & shape, const Napi::Array & records);

@@ -287,13 +287,13 @@ void worker::train_classifier(uint32_t id, classifier_job training) {
     });
 }
 
-void worker::train_probe(uint32_t id, std::vector<labelled_text> texts) {
-    auto shared = std::make_shared<std::vector<labelled_text>>(std::move(texts));
+void worker::train_probes(uint32_t id, probe_request request) {
+    auto shared = std::make_shared<probe_request>(std::move(request));
     push(id, [this, shared](job & j) {
         const auto on_epoch = [&](const epoch_losses & losses) {
             send(j.id, "epoch", false, [losses](Napi::Env env) { return to_js(env, losses); });
         };
-        auto result = std::make_shared<probe_training>(engine->train_probe(*shared, j.cancel, on_epoch));
+        auto result = std::make_shared<probe_training>(engine->train_probes(*shared, j.cancel, on_epoch));
         send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
     });
 }

@@ -59,7 +59,7 @@ class worker {
     void log_likelihoods(uint32_t id, std::vector<token_id> prompt, std::vector<token_id> tokens);
     void bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens);
     void train_classifier(uint32_t id, classifier_job training);
-    void train_probe(uint32_t id, std::vector<labelled_text> texts);
+    void train_probes(uint32_t id, probe_request request);
 
     // Keeps rollouts for the next train_critic, so that a whole folder need not be in memory twice.
     void add_rollouts(std::vector<rollout> more);

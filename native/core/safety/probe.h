@@ -1,13 +1,10 @@
 // probe.h owns the cost model that reads the generating model's own latent state: logistic regression on the mean of the residual
 // stream behind chosen layers over the tokens of a response, which the search keeps and which needs no decode of its own; or on the
-// final-norm hidden state at the last token of a text (behind its context, where it was trained with one). It is trained with L2 on
-// standardised features, and calibrated on the validation split.
+// final-norm hidden state at the last token of a text (behind its context, where it was trained with one).
 #pragma once
 
 #include "engine/text_model.h"
-#include "safety/labelled_text.h"
 #include "safety/score_model.h"
-#include "support/epoch.h"
 
 namespace ig {
 
@@ -54,15 +51,5 @@ class last_state_probe : public text_scorer {
     std::unique_ptr<text_model> model;
     probe_weights               weights;
 };
-
-struct probe_training {
-    probe_weights       weights;
-    std::vector<double> log_odds; // of every text, calibrated
-    int32_t             n_epochs = 0; // passes over the data until the validation loss was lowest
-};
-
-// Throws TRAINING_DIVERGED.
-probe_training train_probe(text_model & model, const std::vector<labelled_text> & texts, const cancel_flag & cancel,
-                           const epoch_function & on_epoch);
 
 }

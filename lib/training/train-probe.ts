@@ -1,0 +1,181 @@
+// Training a probe of a model's latent state on labelled responses.
+import type { ChatMessage } from "../chat.js";
+import { auc, bootstrapInterval, finite, type Interval } from "../data/metrics.js";
+import type { Split } from "../data/split.js";
+import { InvalidOptionError } from "../errors.js";
+import { modelHash } from "../fingerprint.js";
+import type { NativeInfo, NativeProbe, NativeProbes, NativePrompt, NativeTensor } from "../native.js";
+import { splitNumbers } from "../native.js";
+import { NativeGuard } from "../native-guard.js";
+import type { checkTrainCostOptions } from "../options.js";
+import { baseSpec } from "../spec.js";
+import type { EpochProgress } from "../types.js";
+import { nativePromptOf } from "./prompts.js";
+
+/** A labelled response, or text. */
+export interface LabelledText {
+	text: string;
+	/** What it answers; empty: not read. */
+	context: string | readonly ChatMessage[];
+	label: number;
+	group: string;
+	split: Split;
+}
+
+/** A trained cost model, before its file is written. */
+export interface Trained {
+	/** Calibrated, of every text. */
+	logOdds: Float64Array;
+	epochs: number;
+	bias: number;
+	file: { kind: string; texts: Record<string, string>; numbers: Record<string, number | Float64Array>; tensor: NativeTensor };
+	probe?: ProbeReport;
+}
+
+/** What a probe tells that reads some inputs. AUC: null where only one label occurs. */
+export interface ProbeInputReport {
+	/** Layers behind which it reads means over the response's tokens. */
+	layers: number[];
+	/** Whether it reads the final-norm state at the last token. */
+	lastState: boolean;
+	/** Cross-entropy on the validation split, unfinished responses included: the lowest is chosen. */
+	validationLoss: number;
+	validationAuc: number | null;
+	testAuc: number | null;
+	/** 95 % bootstrap interval over groups; null where there are fewer than 10. */
+	testAucInterval: Interval | null;
+	/** On the first tokens of longer responses of the test split. */
+	byLength: { tokens: number; texts: number; auc: number | null }[];
+}
+
+/** Which inputs a probe reads, and what others would have told. */
+export interface ProbeReport {
+	/** Layers whose means it reads, counted from 0 as in llama.cpp; empty: the state at the last token. */
+	layers: number[];
+	/** Rows of training: whole responses and their first 16, 32 and 64 tokens. */
+	rows: number;
+	inputs: ProbeInputReport[];
+}
+
+type Checked = ReturnType<typeof checkTrainCostOptions>;
+
+const layerStep = 4;
+
+/** Layers whose residual stream can be read: of the last one llama.cpp computes outputs only. */
+function layersOf({ layers: wanted }: Checked, { layers: count }: NativeInfo): number[] {
+	const readable = Array.from({ length: Math.max(0, count - 1) }, (_, layer) => layer);
+	if (wanted === "last") return [];
+	if (wanted === "auto") {
+		const some = readable.filter((layer) => (layer + 1) % layerStep === 0);
+		return some.length > 0 ? some : readable.slice(-1);
+	}
+	const absent = wanted.find((layer) => !readable.includes(layer));
+	if (absent === undefined) return wanted;
+	throw new InvalidOptionError(`layers: expected layers from 0 to ${count - 2} of this model, got ${absent}`);
+}
+
+/** The prompt in front of a response. An error names the row. */
+function promptOf({ context }: LabelledText, row: number, chat: boolean, info: NativeInfo): NativePrompt {
+	if (context === "") return { text: "", special: false };
+	return chat ? nativePromptOf(context, row, chat, info) : { text: context as string, special: false };
+}
+
+/** The probe that is asked for, or the one of lowest validation loss. What stands in front of a last token, runtime reads without a template. */
+function chosenOf({ probes }: NativeProbes, layers: number[], wanted: Checked["layers"], chat: boolean): NativeProbe {
+	const isEligible = (probe: NativeProbe) => {
+		if (wanted === "last") return probe.layers.length === 0;
+		if (probe.last) return wanted === "auto" && !chat && probe.layers.length === 0;
+		return wanted === "auto" || probe.layers.length === layers.length;
+	};
+	return probes.filter(isEligible).reduce((best, other) => (other.validationLoss < best.validationLoss ? other : best));
+}
+
+const isUnsafe = (label: number) => (label > 0.5 ? 1 : 0);
+
+function inputReport(probe: NativeProbe, { text, tokens, whole }: NativeProbes, rows: LabelledText[]): ProbeInputReport {
+	const all = Array.from(text, (_, i) => i);
+	const labels = Array.from(text, (row) => isUnsafe((rows[row] as LabelledText).label));
+	const aucOf = (some: number[]) =>
+		auc(
+			some.map((i) => probe.logOdds[i] as number),
+			some.map((i) => labels[i] as number),
+		);
+	const ofSplit = (split: Split) => all.filter((i) => rows[text[i] as number]?.split === split);
+	const wholeOf = (split: Split) => ofSplit(split).filter((i) => whole[i]);
+	const test = wholeOf("test");
+	const groups = new Map<string, number>();
+	const groupOf = (i: number) => {
+		const { group } = rows[text[i] as number] as LabelledText;
+		const known = groups.get(group) ?? groups.size;
+		groups.set(group, known);
+		return known;
+	};
+	const unfinished = ofSplit("test").filter((i) => !whole[i]);
+	const lengths = [...new Set(unfinished.map((i) => tokens[i] as number))].sort((a, b) => a - b);
+	return {
+		layers: Array.from(probe.layers),
+		lastState: probe.last,
+		validationLoss: probe.validationLoss,
+		validationAuc: finite(aucOf(wholeOf("validation"))),
+		testAuc: finite(aucOf(test)),
+		testAucInterval: bootstrapInterval(test.map(groupOf), (sample) => aucOf(sample.map((i) => test[i] as number))),
+		byLength: lengths.map((length) => {
+			const some = unfinished.filter((i) => tokens[i] === length);
+			return { tokens: length, texts: some.length, auc: finite(aucOf(some)) };
+		}),
+	};
+}
+
+/** Trains probes on what the model's layers hold of each response, and takes the one that is asked for or tells most. */
+export async function trainProbe(
+	model: string,
+	options: Checked,
+	rows: LabelledText[],
+	signal: AbortSignal,
+	epoch: (progress: EpochProgress) => void,
+): Promise<Trained> {
+	const texts = { model_hash: await modelHash(model) };
+	const native = new NativeGuard(baseSpec(model, options), signal, () => {});
+	try {
+		const info = await native.opened;
+		const layers = layersOf(options, info);
+		const chat = options.chat || rows.some(({ context }) => typeof context !== "string");
+		if (chat && layers.length === 0) {
+			throw new InvalidOptionError(
+				"layers: expected layers to read means behind chat prompts, got none; the last state is read without a template",
+			);
+		}
+		const trained = await native.trainProbes(
+			{
+				prompts: rows.map((row, i) => promptOf(row, i, chat, info)),
+				texts: rows.map(({ text }) => text),
+				labels: Float32Array.from(rows, ({ label }) => label),
+				splits: Uint8Array.from(rows, ({ split }) => splitNumbers[split]),
+				layers: Int32Array.from(layers),
+				chooses: options.layers === "auto",
+			},
+			signal,
+			epoch,
+		);
+		const chosen = chosenOf(trained, layers, options.layers, chat);
+		const ofMeans = { layers: Float64Array.from(chosen.layers), prior: chosen.prior, chat: chat ? 1 : 0 };
+		return {
+			logOdds: chosen.logOdds.filter((_, i) => trained.whole[i]),
+			epochs: chosen.epochs,
+			bias: chosen.bias,
+			file: {
+				kind: "probe",
+				texts,
+				numbers: chosen.last ? {} : ofMeans,
+				tensor: { name: "weights", shape: [chosen.weights.length], values: chosen.weights, half: false },
+			},
+			probe: {
+				layers: Array.from(chosen.layers),
+				rows: trained.text.filter((row) => rows[row]?.split === "train").length,
+				inputs: trained.probes.map((probe) => inputReport(probe, trained, rows)),
+			},
+		};
+	} finally {
+		await native.close();
+	}
+}
