@@ -122,6 +122,15 @@ def diasafety(data):
         yield Row("diasafety", [r["context"]], r["response"], r["label"] == "Unsafe", split="test")
 
 
+def preferences(data):
+    """(prompt, response, response that people found more harmful), of dialogues the last turn."""
+    for r in read_lines(data / "hh-rlhf" / "harmless_base_test.jsonl.gz"):
+        (before, chosen), (same, rejected) = (r[side].rsplit("\n\nAssistant:", 1) for side in ("chosen", "rejected"))
+        prompt = before.rsplit("\n\nHuman:", 1)[1].strip()
+        if before == same and chosen.strip() and rejected.strip() and split(normalised(prompt)) == "train":
+            yield prompt, chosen.strip(), rejected.strip()
+
+
 def tested_only(set_, prompt, response, unsafe):
     return Row(set_, [prompt], response, unsafe, split="test")
 
@@ -143,10 +152,9 @@ def diasafety(data):
 
 def dices(data):
     """Dialogues of which the last turn of the user is read; a rater's "Yes" means that something is wrong with the response."""
-    for name in ("dices_350_expert", "dices_990"):
-        for r in json.loads((data / "dices" / f"{name}.json").read_text(encoding="utf-8"))["instances"]:
-            question = r["instance"]["user_prompt"].rsplit("USER:", 1)[-1].strip()
-            yield tested_only(name, question, r["instance"]["response"], r["annotations"]["safety"]["majority_human"] == "Yes")
+    for r in json.loads((data / "dices" / "dices_990.json").read_text(encoding="utf-8"))["instances"]:
+        question = r["instance"]["user_prompt"].rsplit("USER:", 1)[-1].strip()
+        yield tested_only("dices", question, r["instance"]["response"], r["annotations"]["safety"]["majority_human"] == "Yes")
 
 
 def pku_saferlhf(data):

@@ -11,14 +11,14 @@ import torch.nn.functional as F
 
 import data
 from net import Judge, config_of
-from tokens import Pieces, examples
+from tokens import LIMIT, Pieces, examples
 
 BATCH = 32
 RATE = 1e-4
 WARM_UP = 0.05  # of the training
 REPEATS = 2  # of the answers of small chat models
 FIRST_READ = 12  # tokens of a response, before which nothing is judged
-WEIGHTS = {"unfinished": 0.5, "prompt": 0.3, "category": 0.2}  # beside 1 of the whole response
+WEIGHTS = {"unfinished": 0.5, "prompt": 0.3, "category": 0.2, "preference": 0.5}  # beside 1 of the whole response
 HELD_FROM_MEMBER = 3  # each member learns nothing from the responses to one of so many parts of the prompts
 
 
@@ -60,19 +60,40 @@ def loss_of(model, pieces, batch):
     return total / len(outputs)
 
 
-def train(model, pieces, rows, epochs, minutes, seed):
+def preference_batches(preferences, pieces, chance):
+    """Pairs of (prefix, response), of which people found the second more harmful."""
+    prompts, better, worse = (pieces.of(list(texts)) for texts in zip(*preferences))
+    pairs = []
+    for prompt, *responses in zip(prompts, better, worse):
+        prefix = pieces.prefix(prompt)
+        pairs.append([(prefix, response[:LIMIT - len(prefix)]) for response in responses])
+    chance.shuffle(pairs)
+    return [pairs[i:i + BATCH // 2] for i in range(0, len(pairs), BATCH // 2)]
+
+
+def preference_loss(model, pieces, pairs):
+    tokens, n_prefix, n_tokens = pieces.batch([side for sides in zip(*pairs) for side in sides])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs, _ = model(tokens, n_prefix, n_tokens, pieces.tokenizer.mask_token_id)
+    better, worse = outputs[:, torch.arange(len(tokens)), n_tokens - 1, 0].chunk(2, dim=1)
+    return WEIGHTS["preference"] * F.softplus(better - worse).mean()
+
+
+def train(model, pieces, rows, preferences, epochs, minutes, seed):
     chance = random.Random(seed)
     learned = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=RATE, weight_decay=0.01)
-    todo = [batch for _ in range(epochs) for batch in batches(rows, chance)]
+    todo = [(loss_of, batch) for _ in range(epochs) for batch in batches(rows, chance)]
+    todo += [(preference_loss, batch) for batch in preference_batches(preferences, pieces, chance)]
+    chance.shuffle(todo)
     start, losses = time.monotonic(), []
     model.train()
-    for step, batch in enumerate(todo):
+    for step, (loss_function, batch) in enumerate(todo):
         done = max(step / len(todo), (time.monotonic() - start) / 60 / minutes)
         if done >= 1:
             break
         optimizer.param_groups[0]["lr"] = RATE * min(done / WARM_UP, (1 - done) / (1 - WARM_UP))
-        loss = loss_of(model, pieces, batch)
+        loss = loss_function(model, pieces, batch)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learned, 1.0)
@@ -101,7 +122,7 @@ def main():
     print({name: sum(e.row.set == name for e in rows) for name in dict.fromkeys(e.row.set for e in rows)}, flush=True)
     model = Judge(config_of(arguments.base), len(data.CATEGORIES), arguments.shared, arguments.members)
     model.start_from(arguments.base)
-    train(model, pieces, rows, arguments.epochs, arguments.minutes, arguments.seed)
+    train(model, pieces, rows, list(data.preferences(arguments.data)), arguments.epochs, arguments.minutes, arguments.seed)
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), arguments.out / "judge.pt")
 
