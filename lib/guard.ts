@@ -27,7 +27,7 @@ const currentQuestion = new AsyncLocalStorage<{ guard: InferenceGuard; open: boo
  * those cost models (InferenceGuard, arXiv 2502.01208).
  *
  * Generations of one guard run side by side on threads of its own and share the steps of the model: ask for several at once. A
- * guard that is steered, whose cost or reward model is a language model or a classifier on llama.cpp, or whose cost model reads the prompt,
+ * guard that is steered, whose cost or reward model is a language model or a classifier on llama.cpp, or whose n-gram classifier reads the prompt,
  * runs them one after the other, in the order they were asked for. What earlier generations read of a prompt need not be read again (`reply.usage.cachedPromptTokens`).
  */
 export class InferenceGuard {

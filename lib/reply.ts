@@ -24,7 +24,8 @@ export interface ConstraintReport {
 	z: number[];
 	/**
 	 * What a guard LLM finds unsafe about the response: the probability of each of its categories, given that it is unsafe; for
-	 * ShieldGemma the probability that each policy is violated. Only where the cost model has categories and there is a text.
+	 * ShieldGemma the probability that each policy is violated, for an encoder that the response is unsafe in this way (their sum is the
+	 * cost). Only where the cost model has categories and there is a text.
 	 */
 	categories?: Record<string, number>;
 }

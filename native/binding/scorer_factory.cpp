@@ -52,9 +52,12 @@ std::unique_ptr<text_scorer> scorer_factory::make(const scorer_spec & spec, std:
         case SCORER_PROBE:
             scorer = make_probe(spec.path, std::move(base));
             break;
-        case SCORER_ENCODER:
-            scorer = std::make_unique<encoder_judge>(spec.path, spec.uncertainty_penalty, threads, n_threads, computing);
+        case SCORER_ENCODER: {
+            auto judge = std::make_unique<encoder_judge>(spec.path, spec.uncertainty_penalty, threads, n_threads, computing);
+            judges.push_back(judge.get());
+            scorer = std::move(judge);
             break;
+        }
     }
     if (!spec.self_test.empty()) {
         const job_scope scope(*this, cancel, /*available_bytes =*/0);
@@ -66,6 +69,9 @@ std::unique_ptr<text_scorer> scorer_factory::make(const scorer_spec & spec, std:
 void scorer_factory::begin_job(const cancel_flag * cancel, uint64_t available_bytes) {
     for (text_model * model : made) {
         model->begin_job(cancel, available_bytes);
+    }
+    for (encoder_judge * judge : judges) {
+        judge->begin_job(cancel);
     }
 }
 

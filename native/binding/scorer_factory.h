@@ -40,7 +40,7 @@ class scorer_factory {
     // The layers behind which the probes made here read the residual stream.
     const std::vector<int32_t> & residual() const { return layers.numbers(); }
 
-    // For every model made here: see text_model.
+    // For everything made here, while nothing else asks it: see text_model.
     void begin_job(const cancel_flag * cancel, uint64_t available_bytes);
 
   private:
@@ -49,6 +49,7 @@ class scorer_factory {
     int32_t                          n_threads;
     std::mutex &                     computing;
     std::vector<text_model *>        made; // owned by the scorers
+    std::vector<encoder_judge *>     judges; // likewise
     residual_layers                  layers;
 
     std::unique_ptr<text_scorer> make_probe(const std::string & path, std::shared_ptr<loaded_model> base);

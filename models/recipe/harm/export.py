@@ -22,7 +22,6 @@ TYPES = {
 }
 MATRICES = ("q", "k", "v", "o", "up", "down")  # of a layer; its norms stay as they are
 EPSILON = 1e-12
-PROMPT_TOKENS, WINDOW = 100, 256
 NUMBERS = {"scale": "scale", "promptScale": "prompt_scale", "offset": "offset", "uncertaintyPenalty": "uncertainty_penalty", "threshold": "threshold"}
 
 
@@ -41,7 +40,7 @@ def layers(state, beginning):
     return len({key.split(".")[beginning.count(".")] for key in state if key.startswith(beginning)})
 
 
-def write(path, state, vocabulary, heads, settings, kind="q8_0", word_kind="q8_0"):
+def write(path, state, vocabulary, heads, settings, kind="q8_0", word_kind="q8_0", prompt_tokens=100, window=256):
     writer = gguf.GGUFWriter(path, "inferenceguard")
 
     def number(key, value):
@@ -54,8 +53,8 @@ def write(path, state, vocabulary, heads, settings, kind="q8_0", word_kind="q8_0
     number("member_layers", layers(state, "member.0."))
     number("members", layers(state, "dense."))
     number("epsilon", EPSILON)
-    number("prompt_tokens", PROMPT_TOKENS)
-    number("window", WINDOW)
+    number("prompt_tokens", prompt_tokens)
+    number("window", window)
     for name, key in NUMBERS.items():
         number(key, settings[name])
     for key in ("base", "licence"):

@@ -1,6 +1,7 @@
 #include "engine/encoder_graph.h"
 
 #include "support/error.h"
+#include "support/numeric.h"
 
 #include "ggml-alloc.h"
 #include "ggml-cpu.h"
@@ -13,6 +14,12 @@ namespace {
 
 const size_t nodes_per_layer = 48;
 const size_t nodes_beside = 16;
+
+// ggml's own takes one number after another.
+void gelu_rows(ggml_tensor * out, const ggml_tensor *, int thread, int n_threads, void *) {
+    const int64_t begin = out->ne[1] * thread / n_threads, end = out->ne[1] * (thread + 1) / n_threads;
+    gelu(static_cast<float *>(out->data) + begin * out->ne[0], size_t((end - begin) * out->ne[0]));
+}
 
 }
 
@@ -34,6 +41,17 @@ ggml_tensor * encoder_graph::normalised(const affine & by, ggml_tensor * x) cons
     return ggml_add(ctx.get(), ggml_mul(ctx.get(), ggml_norm(ctx.get(), x, float(weights.epsilon)), by.weight), by.bias);
 }
 
+// The columns of queries, keys or values.
+ggml_tensor * encoder_graph::part(ggml_tensor * of, size_t which) const {
+    return ggml_view_2d(ctx.get(), of, weights.width, of->ne[1], of->nb[1], which * size_t(weights.width) * of->nb[0]);
+}
+
+// [width / heads, rows, heads]
+ggml_tensor * encoder_graph::by_head(ggml_tensor * rows) const {
+    const int64_t size = weights.width / weights.n_heads;
+    return ggml_view_3d(ctx.get(), rows, size, rows->ne[1], weights.n_heads, rows->nb[1], size_t(size) * rows->nb[0], 0);
+}
+
 // Puts new rows behind those of earlier passes.
 ggml_tensor * encoder_graph::add_states(ggml_tensor * rows, size_t n_past) {
     ggml_tensor * all = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F16, rows->ne[0], int64_t(n_past) + rows->ne[1]);
@@ -45,21 +63,15 @@ ggml_tensor * encoder_graph::add_states(ggml_tensor * rows, size_t n_past) {
     return all;
 }
 
-ggml_tensor * encoder_graph::attend(ggml_tensor * queries, ggml_tensor * keys, ggml_tensor * values) {
-    const int64_t d = weights.width, n_heads = weights.n_heads;
-    const auto by_head = [&](ggml_tensor * rows) {
-        return ggml_permute(ctx.get(), ggml_reshape_3d(ctx.get(), rows, d / n_heads, n_heads, rows->ne[1]), 0, 2, 1, 3);
-    };
-    const float scale = 1 / std::sqrt(float(d / n_heads));
-    ggml_tensor * mixed = ggml_flash_attn_ext(ctx.get(), by_head(queries), by_head(keys), by_head(values), mask, scale, 0, 0);
-    return ggml_reshape_2d(ctx.get(), mixed, d, queries->ne[1]);
-}
-
 ggml_tensor * encoder_graph::layer(const encoder_layer & l, ggml_tensor * x, size_t n_past) {
-    ggml_tensor * keys = add_states(linear(l.k, x), n_past);
-    ggml_tensor * values = add_states(linear(l.v, x), n_past);
-    x = normalised(l.norm1, ggml_add(ctx.get(), x, linear(l.o, attend(linear(l.q, x), keys, values))));
-    return normalised(l.norm2, ggml_add(ctx.get(), x, linear(l.down, ggml_gelu_erf(ctx.get(), linear(l.up, x)))));
+    ggml_tensor * qkv = linear(l.qkv, x);
+    ggml_tensor * keys = add_states(part(qkv, 1), n_past);
+    ggml_tensor * values = add_states(part(qkv, 2), n_past);
+    const float scale = 1 / std::sqrt(float(weights.width / weights.n_heads));
+    ggml_tensor * mixed = ggml_flash_attn_ext(ctx.get(), by_head(part(qkv, 0)), by_head(keys), by_head(values), mask, scale, 0, 0);
+    x = normalised(l.norm1, ggml_add(ctx.get(), x, linear(l.o, ggml_reshape_2d(ctx.get(), mixed, weights.width, x->ne[1]))));
+    ggml_tensor * inner = ggml_map_custom1_inplace(ctx.get(), linear(l.up, x), gelu_rows, GGML_N_TASKS_MAX, nullptr);
+    return normalised(l.norm2, ggml_add(ctx.get(), x, linear(l.down, inner)));
 }
 
 void encoder_graph::begin(size_t n_past, size_t n_new) {

@@ -48,7 +48,8 @@ class encoder_graph {
 
     ggml_tensor * linear(const affine & by, ggml_tensor * x) const;
     ggml_tensor * normalised(const affine & by, ggml_tensor * x) const;
-    ggml_tensor * attend(ggml_tensor * queries, ggml_tensor * keys, ggml_tensor * values);
+    ggml_tensor * part(ggml_tensor * of, size_t which) const;
+    ggml_tensor * by_head(ggml_tensor * rows) const;
     ggml_tensor * add_states(ggml_tensor * rows, size_t n_past);
     ggml_tensor * layer(const encoder_layer & l, ggml_tensor * x, size_t n_past);
 };

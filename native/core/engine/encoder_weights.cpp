@@ -52,7 +52,7 @@ std::vector<float> dense_layer::operator()(const std::vector<float> & in) const 
 // Describes all tensors first, for each form in memory a context of its own, and fills them then.
 class encoder_weights::loader {
   public:
-    explicit loader(const tensor_file & file, size_t n_tensors)
+    loader(const tensor_file & file, size_t n_tensors)
         : file(file), cpu(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)), forms(packed_forms(cpu)) {
         forms.push_back(ggml_backend_dev_buffer_type(cpu));
         for (size_t i = 0; i < forms.size(); ++i) {
@@ -60,26 +60,23 @@ class encoder_weights::loader {
         }
     }
 
-    ggml_tensor * tensor(const std::string & name, const std::vector<int64_t> & shape, const std::set<ggml_type> & types, bool is_multiplied) {
-        packed_tensor packed = file.packed(name, shape);
-        if (types.count(packed.type) == 0) {
-            file.fail("has a tensor " + name + " of the type " + ggml_type_name(packed.type) + ", which is none for it");
-        }
-        size_t form = forms.size() - 1;
-        for (size_t i = 0; is_multiplied && i < form; ++i) {
-            form = can_multiply(cpu, forms[i], packed.type, shape[0], shape[1]) ? i : form;
-        }
-        ggml_tensor * made = ggml_new_tensor(contexts[form].get(), packed.type, int(shape.size()), shape.data());
-        pending.push_back({ made, std::move(packed.bytes) });
-        return made;
+    ggml_tensor * tensor(const std::string & name, const std::vector<int64_t> & shape, const std::set<ggml_type> & types) {
+        return add(read(name, shape, types), shape, false);
     }
 
-    affine linear(const std::string & name, int64_t n_in, int64_t n_out) {
-        return { tensor(name + ".weight", { n_in, n_out }, matrix_types, true), tensor(name + ".bias", { n_out }, { GGML_TYPE_F32 }, false) };
+    // Matrices of the same input as one, the outputs of one behind those of the other.
+    affine linear(const std::string & at, const std::vector<std::string> & names, int64_t n_in, int64_t n_out) {
+        packed_tensor weights, biases;
+        for (const std::string & name : names) {
+            append(read(at + name + ".weight", { n_in, n_out }, matrix_types), at + name, weights);
+            append(read(at + name + ".bias", { n_out }, { GGML_TYPE_F32 }), at + name, biases);
+        }
+        n_out *= int64_t(names.size());
+        return { add(std::move(weights), { n_in, n_out }, true), add(std::move(biases), { n_out }, false) };
     }
 
     affine norm(const std::string & name, int64_t width) {
-        return { tensor(name + ".weight", { width }, { GGML_TYPE_F32 }, false), tensor(name + ".bias", { width }, { GGML_TYPE_F32 }, false) };
+        return { tensor(name + ".weight", { width }, { GGML_TYPE_F32 }), tensor(name + ".bias", { width }, { GGML_TYPE_F32 }) };
     }
 
     dense_layer dense(const std::string & name, int64_t n_in, int64_t n_out) const {
@@ -90,8 +87,8 @@ class encoder_weights::loader {
         std::vector<encoder_layer> made;
         for (size_t i = 0; i < n; ++i) {
             const std::string at = name + "." + std::to_string(i) + ".";
-            made.push_back({ linear(at + "q", d, d), linear(at + "k", d, d), linear(at + "v", d, d), linear(at + "o", d, d), norm(at + "norm1", d),
-                             linear(at + "up", d, n_inner), linear(at + "down", n_inner, d), norm(at + "norm2", d) });
+            made.push_back({ linear(at, { "q", "k", "v" }, d, d), linear(at, { "o" }, d, d), norm(at + "norm1", d), linear(at, { "up" }, d, n_inner),
+                             linear(at, { "down" }, n_inner, d), norm(at + "norm2", d) });
         }
         return made;
     }
@@ -114,11 +111,37 @@ class encoder_weights::loader {
     }
 
   private:
-    const tensor_file &                                         file;
-    ggml_backend_dev_t                                          cpu;
-    std::vector<ggml_backend_buffer_type_t>                     forms; // in memory, the plain one last
-    std::vector<ggml_context_ptr>                               contexts; // [forms]
-    std::vector<std::pair<ggml_tensor *, std::vector<char>>>    pending;
+    const tensor_file &                                      file;
+    ggml_backend_dev_t                                       cpu;
+    std::vector<ggml_backend_buffer_type_t>                  forms; // in memory, the plain one last
+    std::vector<ggml_context_ptr>                            contexts; // [forms]
+    std::vector<std::pair<ggml_tensor *, std::vector<char>>> pending;
+
+    packed_tensor read(const std::string & name, const std::vector<int64_t> & shape, const std::set<ggml_type> & types) const {
+        packed_tensor packed = file.packed(name, shape);
+        if (types.count(packed.type) == 0) {
+            file.fail("has a tensor " + name + " of the type " + ggml_type_name(packed.type) + ", which is none for it");
+        }
+        return packed;
+    }
+
+    void append(packed_tensor more, const std::string & name, packed_tensor & all) const {
+        if (!all.bytes.empty() && all.type != more.type) {
+            file.fail("has a matrix " + name + " of another type than those beside it");
+        }
+        all.type = more.type;
+        all.bytes.insert(all.bytes.end(), more.bytes.begin(), more.bytes.end());
+    }
+
+    ggml_tensor * add(packed_tensor packed, const std::vector<int64_t> & shape, bool is_multiplied) {
+        size_t form = forms.size() - 1;
+        for (size_t i = 0; is_multiplied && i < form; ++i) {
+            form = can_multiply(cpu, forms[i], packed.type, shape[0], shape[1]) ? i : form;
+        }
+        ggml_tensor * made = ggml_new_tensor(contexts[form].get(), packed.type, int(shape.size()), shape.data());
+        pending.push_back({ made, std::move(packed.bytes) });
+        return made;
+    }
 };
 
 encoder_weights::encoder_weights(const tensor_file & file) {
@@ -147,8 +170,8 @@ encoder_weights::encoder_weights(const tensor_file & file) {
     const size_t n_tensors = 16 * (n_shared + n_members * n_own) + 8;
 
     loader load(file, n_tensors);
-    word = load.tensor("word.weight", { d, int64_t(vocabulary.size()) }, word_types, false);
-    position = load.tensor("position.weight", { d, n_positions }, { GGML_TYPE_F32 }, false);
+    word = load.tensor("word.weight", { d, int64_t(vocabulary.size()) }, word_types);
+    position = load.tensor("position.weight", { d, n_positions }, { GGML_TYPE_F32 });
     norm = load.norm("norm", d);
     trunk = load.layers("shared", n_shared, d, n_inner);
     for (size_t m = 0; m < n_members; ++m) {

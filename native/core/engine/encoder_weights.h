@@ -19,7 +19,8 @@ struct affine {
 
 // of a transformer that normalises behind each half
 struct encoder_layer {
-    affine q, k, v, o, norm1, up, down, norm2;
+    affine qkv; // queries, keys and values, one behind the other
+    affine o, norm1, up, down, norm2;
 };
 
 // a small layer that is computed here

@@ -9,7 +9,7 @@ namespace ig {
 
 namespace {
 
-const size_t most_bytes = 192 << 20; // of what was read
+const size_t most_bytes = 128 << 20; // of what was read
 const size_t rows_per_pass = 512; // from which on a pass takes no further text
 const ggml_fp16_t visible = 0, hidden = 0xFC00; // 0 and minus infinity in half precision
 
@@ -44,6 +44,9 @@ std::vector<encoder_verdict> streaming_encoder::read(const std::vector<encoder_t
     const std::lock_guard<std::mutex> guard(computing);
     std::vector<encoder_verdict> verdicts;
     while (verdicts.size() < texts.size()) {
+        if (cancel != nullptr) {
+            cancel->check();
+        }
         pass p;
         try {
             read_some(texts, p, verdicts);

@@ -5,6 +5,7 @@
 
 #include "engine/encoder_graph.h"
 #include "engine/encoder_memory.h"
+#include "support/cancel.h"
 
 #include <mutex>
 
@@ -30,7 +31,10 @@ class streaming_encoder {
     const std::vector<std::string> & vocabulary() const { return weights.vocabulary; }
     size_t                           n_positions() const { return size_t(weights.n_positions); }
 
-    // Prompt and response together have at most n_positions() tokens. Throws OUT_OF_MEMORY or DECODE_FAILED.
+    // The flag that stops a reading (null: none), while no other thread reads.
+    void begin_job(const cancel_flag * flag) { cancel = flag; }
+
+    // Prompt and response together have at most n_positions() tokens. Throws OUT_OF_MEMORY, DECODE_FAILED or ABORTED.
     std::vector<encoder_verdict> read(const std::vector<encoder_text> & texts);
 
   private:
@@ -45,6 +49,8 @@ class streaming_encoder {
     encoder_graph   graph;
     encoder_memory  memory;
     std::mutex &    computing;
+
+    const cancel_flag * cancel = nullptr;
 
     void      read_some(const std::vector<encoder_text> & texts, pass & p, std::vector<encoder_verdict> & verdicts);
     stretch & plan(const encoder_text & text, pass & p);

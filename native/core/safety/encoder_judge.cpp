@@ -31,6 +31,9 @@ encoder_judge::encoder_judge(const tensor_file & file, std::optional<double> pen
     if (!pieces.is_complete()) {
         file.fail("has no [CLS], [SEP] or [UNK] among its tokens");
     }
+    if (!(uncertainty_penalty >= 0)) {
+        file.fail("has a negative uncertainty penalty");
+    }
     if (n_prompt_tokens + 2 + window > encoder.n_positions()) {
         file.fail("has fewer positions than a prompt and a window of a response take");
     }

@@ -23,6 +23,9 @@ class encoder_judge : public text_scorer {
     std::vector<double> scores(const std::vector<text_view> & texts) override;
     std::vector<double> categories(const text_view & finished) override;
 
+    // The flag that stops a reading (null: none).
+    void begin_job(const cancel_flag * flag) { encoder.begin_job(flag); }
+
   private:
     // of a window of a response
     struct judgement {

@@ -37,6 +37,20 @@ inline float exp_nonpositive(float x) {
     return p * power;
 }
 
+// erf for x >= 0, by Abramowitz and Stegun 7.1.26: the absolute error is below 2e-7
+inline float erf_nonnegative(float x) {
+    const float t = 1 / (1 + 0.3275911f * x);
+    const float p = ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t + 0.254829592f) * t;
+    return 1 - p * exp_nonpositive(-x * x);
+}
+
+}
+
+void gelu(float * x, size_t n) {
+    for (size_t i = 0; i < n; ++i) {
+        const float magnitude = erf_nonnegative(std::fabs(x[i]) * 0.707106781f);
+        x[i] *= 0.5f + 0.5f * (x[i] < 0 ? -magnitude : magnitude);
+    }
 }
 
 double sum_of(const float * x, size_t n) {

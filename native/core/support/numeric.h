@@ -37,6 +37,9 @@ void weigh(const float * x, size_t n, row_mass & mass);
 
 double sum_of(const float * x, size_t n);
 
+// x[i] becomes x[i] times the share of a standard normal distribution below it.
+void gelu(float * x, size_t n);
+
 float dot(const float * x, const float * y, size_t n);
 
 // log sum exp(x[i])

@@ -14,7 +14,7 @@ namespace ig {
 
 // as it lies in the file
 struct packed_tensor {
-    ggml_type         type;
+    ggml_type         type = GGML_TYPE_F32;
     std::vector<char> bytes;
 };
 
