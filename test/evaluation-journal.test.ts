@@ -70,7 +70,15 @@ describe("a journal", () => {
 				const kept = journal.responses.length;
 				for (const row of rows.slice(kept)) await journal.append(row);
 				await journal.close();
-				expect(kept).toBe(Math.max(0, whole.subarray(0, length).toString().split("\n").length - 2));
+				expect(kept).toBe(
+					Math.max(
+						0,
+						whole
+							.subarray(0, length + 1)
+							.toString()
+							.split("\n").length - 2,
+					),
+				); // a line feed may be missing
 				expect(readFileSync(file("cut"))).toEqual(whole);
 			}),
 		);

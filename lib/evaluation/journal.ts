@@ -1,13 +1,10 @@
-// The journal of an evaluation: JSON Lines that are only ever appended to. The first line says of what evaluation it is; a line
-// that a killed run left unfinished is cut off when the journal is opened again.
+// The journal of an evaluation: lines that are only ever appended to, the first of which says of what evaluation it is.
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { type FileHandle, open, readFile, rm, truncate } from "node:fs/promises";
 import { z } from "zod";
+import { AppendedLines, finishedLines, readBytes } from "../data/appended-lines.js";
 import { differencesOf } from "../data/differences.js";
-import { InvalidJournalError, WriteError } from "../errors.js";
+import { InvalidJournalError } from "../errors.js";
 import type { GuardIdentity } from "../identity.js";
-import { takeLock } from "./lock.js";
 import type { ResponseRecord } from "./types.js";
 
 /** What a journal belongs to. A run goes on only where all of it is the same. */
@@ -100,19 +97,6 @@ const entrySchema = z.discriminatedUnion("kind", [
 	}),
 ]);
 
-const lineFeed = 10;
-
-/** The finished lines of a journal, and how many bytes they take. */
-function linesOf(file: Buffer): { lines: string[]; bytes: number } {
-	const lines: string[] = [];
-	let bytes = 0;
-	for (let end = file.indexOf(lineFeed); end >= 0; end = file.indexOf(lineFeed, bytes)) {
-		lines.push(file.toString("utf8", bytes, end));
-		bytes = end + 1;
-	}
-	return { lines, bytes };
-}
-
 function parseLine<T>(schema: z.ZodType, line: string, number: number, path: string): T {
 	try {
 		return schema.parse(JSON.parse(line)) as T;
@@ -131,23 +115,11 @@ export interface JournalContent {
 	header: JournalHeader;
 	responses: ResponseRecord[];
 	skipped: SkippedPrompt[];
-	/** Length of the finished lines. */
-	bytes: number;
 	/** SHA-256 of the file. */
 	hash: string;
 }
 
-async function readBytes(path: string): Promise<Buffer> {
-	try {
-		return await readFile(path);
-	} catch (cause) {
-		throw new InvalidJournalError(`expected a journal at ${path}, got: ${(cause as Error).message}`, { cause });
-	}
-}
-
-function parseJournal(file: Buffer, path: string): JournalContent {
-	const { lines, bytes } = linesOf(file);
-	const [first = "", ...rest] = lines;
+function parseJournal([first = "", ...rest]: string[], path: string): Omit<JournalContent, "hash"> {
 	const header = parseLine<JournalHeader>(headerSchema, first, 1, path);
 	const responses: ResponseRecord[] = [];
 	const skipped: SkippedPrompt[] = [];
@@ -169,12 +141,13 @@ function parseJournal(file: Buffer, path: string): JournalContent {
 		seen.add(key);
 		responses.push(response);
 	}
-	return { header, responses, skipped, bytes, hash: createHash("sha256").update(file).digest("hex") };
+	return { header, responses, skipped };
 }
 
 /** Reads a journal. Errors: INVALID_JOURNAL. */
 export async function readJournal(path: string): Promise<JournalContent> {
-	return parseJournal(await readBytes(path), path);
+	const file = await readBytes(path, InvalidJournalError);
+	return { ...parseJournal(finishedLines(file).lines, path), hash: createHash("sha256").update(file).digest("hex") };
 }
 
 /** The hash of the configuration comes last: whatever it covers says more. */
@@ -188,16 +161,6 @@ function expectSame(found: JournalHeader, wanted: JournalHeader, path: string): 
 	);
 }
 
-async function writing<T>(path: string, write: Promise<T>): Promise<T> {
-	try {
-		return await write;
-	} catch (cause) {
-		throw new WriteError(`expected to write ${path}, got: ${(cause as Error).message}; check the folder and the free space`, { cause });
-	}
-}
-
-const lockOf = (path: string) => `${path}.lock`;
-
 /** The responses to prompts that every method could answer. */
 export function withoutSkipped(responses: readonly ResponseRecord[], skipped: readonly SkippedPrompt[]): ResponseRecord[] {
 	const left = new Set(skipped.map(({ prompt }) => prompt));
@@ -208,11 +171,9 @@ export function withoutSkipped(responses: readonly ResponseRecord[], skipped: re
 export class Journal {
 	readonly responses: ResponseRecord[];
 	readonly skipped: SkippedPrompt[];
-	readonly #path: string;
-	readonly #file: FileHandle;
+	readonly #file: AppendedLines;
 
-	private constructor(path: string, file: FileHandle, { responses, skipped }: Pick<JournalContent, "responses" | "skipped">) {
-		this.#path = path;
+	private constructor(file: AppendedLines, { responses, skipped }: Pick<JournalContent, "responses" | "skipped">) {
 		this.#file = file;
 		this.responses = responses;
 		this.skipped = skipped;
@@ -222,52 +183,33 @@ export class Journal {
 	 * Opens the journal of an evaluation, or begins it; until it is closed, no other run can. Errors: INVALID_JOURNAL, WRITE_FAILED.
 	 */
 	static async open(path: string, header: JournalHeader): Promise<Journal> {
-		const lock = lockOf(path);
-		const holder = await writing(lock, takeLock(lock));
-		if (holder !== undefined) {
-			throw new InvalidJournalError(
-				`expected ${path} to be free, but process ${holder} writes it; wait for its end, choose another folder, or remove ${lock} ` +
-					"if no evaluation runs",
-			);
-		}
+		const [file, content] = await AppendedLines.open(path, InvalidJournalError, (lines) => {
+			if (lines.length === 0) return undefined;
+			const found = parseJournal(lines, path);
+			expectSame(found.header, header, path);
+			return found;
+		});
 		try {
-			return await Journal.#openLocked(path, header);
+			if (content === undefined) await file.append(header);
 		} catch (error) {
-			await rm(lock, { force: true });
+			await file.close();
 			throw error;
 		}
-	}
-
-	static async #openLocked(path: string, header: JournalHeader): Promise<Journal> {
-		const bytes = existsSync(path) ? await readBytes(path) : Buffer.alloc(0);
-		const content = bytes.includes(lineFeed) ? parseJournal(bytes, path) : undefined;
-		if (content) {
-			expectSame(content.header, header, path);
-			await writing(path, truncate(path, content.bytes));
-		}
-		const file = await writing(path, open(path, content ? "a" : "w"));
-		const journal = new Journal(path, file, content ?? { responses: [], skipped: [] });
-		if (content === undefined) await journal.#write(header);
-		return journal;
+		return new Journal(file, content ?? { responses: [], skipped: [] });
 	}
 
 	async append(line: ResponseRecord): Promise<void> {
-		await this.#write({ kind: "response", ...line });
+		await this.#file.append({ kind: "response", ...line } satisfies Line);
 		this.responses.push(line);
 	}
 
 	async skip(prompt: string, code: string): Promise<void> {
 		const line: SkippedPrompt = { kind: "skipped", prompt, code };
-		await this.#write(line);
+		await this.#file.append(line satisfies Line);
 		this.skipped.push(line);
 	}
 
-	async close(): Promise<void> {
-		await this.#file.close();
-		await rm(lockOf(this.#path), { force: true });
-	}
-
-	async #write(line: Line): Promise<void> {
-		await writing(this.#path, this.#file.appendFile(`${JSON.stringify(line)}\n`));
+	close(): Promise<void> {
+		return this.#file.close();
 	}
 }

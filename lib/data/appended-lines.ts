@@ -1,0 +1,126 @@
+// JSON Lines that are only ever appended to, by one process at a time. A line that a killed run left unfinished is cut off when the
+// file is opened again.
+import { existsSync } from "node:fs";
+import { type FileHandle, open, readFile, rm } from "node:fs/promises";
+import { type InferenceGuardError, WriteError } from "../errors.js";
+import { takeLock } from "./lock.js";
+
+type ErrorClass = new (message: string, options?: ErrorOptions) => InferenceGuardError;
+
+const lineFeed = 10;
+
+function isWholeObject(text: string): boolean {
+	try {
+		return typeof JSON.parse(text) === "object";
+	} catch {
+		return false;
+	}
+}
+
+/** The finished lines of a file, and how many bytes they take. A last one without a line feed is finished if it is a whole object. */
+export function finishedLines(file: Buffer): { lines: string[]; bytes: number } {
+	const lines: string[] = [];
+	let bytes = 0;
+	for (let end = file.indexOf(lineFeed); end >= 0; end = file.indexOf(lineFeed, bytes)) {
+		lines.push(file.toString("utf8", bytes, end));
+		bytes = end + 1;
+	}
+	const rest = file.toString("utf8", bytes);
+	return isWholeObject(rest) ? { lines: [...lines, rest], bytes: file.length } : { lines, bytes };
+}
+
+async function writing<T>(path: string, write: Promise<T>): Promise<T> {
+	try {
+		return await write;
+	} catch (cause) {
+		throw new WriteError(`expected to write ${path}, got: ${(cause as Error).message}; check the folder and the free space`, { cause });
+	}
+}
+
+const lockOf = (path: string) => `${path}.lock`;
+
+/** An open file. */
+export class AppendedLines {
+	readonly #path: string;
+	readonly #file: FileHandle;
+	/** Where the finished lines end. */
+	#end: number;
+	#lastWrite: Promise<void> = Promise.resolve();
+
+	private constructor(path: string, file: FileHandle, end: number) {
+		this.#path = path;
+		this.#file = file;
+		this.#end = end;
+	}
+
+	/**
+	 * Opens a file, or begins it; until it is closed, no other process can. `read` gets its finished lines; where it throws, the file stays
+	 * as it is.
+	 *
+	 * Errors: WRITE_FAILED, `Invalid` where the file is in use or cannot be read, and what `read` throws.
+	 */
+	static async open<T>(path: string, Invalid: ErrorClass, read: (lines: string[]) => T): Promise<[AppendedLines, T]> {
+		const lock = lockOf(path);
+		const holder = await writing(lock, takeLock(lock));
+		if (holder !== undefined) {
+			throw new Invalid(
+				`expected ${path} to be free, but process ${holder} writes it; wait for its end, choose another place, or remove ${lock} ` +
+					"if nothing writes it",
+			);
+		}
+		try {
+			return await AppendedLines.#openLocked(path, Invalid, read);
+		} catch (error) {
+			await rm(lock, { force: true });
+			throw error;
+		}
+	}
+
+	static async #openLocked<T>(path: string, Invalid: ErrorClass, read: (lines: string[]) => T): Promise<[AppendedLines, T]> {
+		const found = existsSync(path) ? await readBytes(path, Invalid) : Buffer.alloc(0);
+		const { lines, bytes } = finishedLines(found);
+		const content = read(lines);
+		const file = await writing(path, open(path, "a"));
+		const appended = new AppendedLines(path, file, bytes);
+		try {
+			await writing(path, file.truncate(bytes));
+			if (bytes > 0 && found[bytes - 1] !== lineFeed) await appended.#write("\n");
+		} catch (error) {
+			await file.close();
+			throw error;
+		}
+		return [appended, content];
+	}
+
+	/** Adds a line; it is with the operating system when this resolves. Errors: WRITE_FAILED; then the file is as it was before. */
+	append(value: unknown): Promise<void> {
+		const write = this.#lastWrite.then(() => this.#write(`${JSON.stringify(value)}\n`));
+		this.#lastWrite = write.catch(() => {});
+		return write;
+	}
+
+	async close(): Promise<void> {
+		await this.#lastWrite;
+		await this.#file.close();
+		await rm(lockOf(this.#path), { force: true });
+	}
+
+	async #write(text: string): Promise<void> {
+		try {
+			await writing(this.#path, this.#file.appendFile(text));
+			this.#end += Buffer.byteLength(text);
+		} catch (error) {
+			await this.#file.truncate(this.#end).catch(() => {}); // half a line would spoil the next one
+			throw error;
+		}
+	}
+}
+
+/** Reads a whole file. Errors: `Invalid`. */
+export async function readBytes(path: string, Invalid: ErrorClass): Promise<Buffer> {
+	try {
+		return await readFile(path);
+	} catch (cause) {
+		throw new Invalid(`expected to read ${path}, got: ${(cause as Error).message}`, { cause });
+	}
+}

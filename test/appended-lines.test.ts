@@ -1,0 +1,53 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { AppendedLines, finishedLines } from "../lib/data/appended-lines.js";
+import { InvalidDataError } from "../lib/errors.js";
+import { temporaryFolder } from "./temporary.js";
+
+const folder = temporaryFolder();
+
+test("what is appended at once stands in lines of its own, in order", async () => {
+	const path = join(folder, "many.jsonl");
+	const [file] = await AppendedLines.open(path, InvalidDataError, () => {});
+	const values = Array.from({ length: 200 }, (_, i) => ({ i, text: "x".repeat((i * 7919) % 100_000) }));
+	await Promise.all(values.map((value) => file.append(value)));
+	await file.close();
+	expect(
+		readFileSync(path, "utf8")
+			.trimEnd()
+			.split("\n")
+			.map((line) => JSON.parse(line)),
+	).toEqual(values);
+});
+
+test("a file that its reader rejects stays as it is, with its unfinished line", async () => {
+	await fc.assert(
+		fc.asyncProperty(fc.string({ unit: "grapheme" }), async (content) => {
+			const path = join(folder, "rejected.jsonl");
+			writeFileSync(path, content);
+			const before = readFileSync(path);
+			const reject = () => {
+				throw new InvalidDataError("not mine");
+			};
+			await expect(AppendedLines.open(path, InvalidDataError, reject)).rejects.toThrow("not mine");
+			expect(readFileSync(path)).toEqual(before);
+		}),
+	);
+});
+
+test.skipIf(process.platform === "win32")("a write that fails leaves whole lines, and shorter ones still go in", () => {
+	const path = join(folder, "full.jsonl");
+	const code = `
+		import { AppendedLines } from ${JSON.stringify(new URL("../dist/data/appended-lines.js", import.meta.url).href)};
+		const [file] = await AppendedLines.open(${JSON.stringify(path)}, Error, () => {});
+		await file.append("first");
+		console.log(await file.append("x".repeat(1e6)).catch(({ code }) => code));
+		await file.append("last");
+		await file.close();`;
+	const command = 'ulimit -f 64; exec "$0" --input-type=module -e "$1"';
+	expect(execFileSync("bash", ["-c", command, process.execPath, code], { encoding: "utf8" })).toBe("WRITE_FAILED\n");
+	expect(finishedLines(readFileSync(path))).toEqual({ lines: ['"first"', '"last"'], bytes: readFileSync(path).length });
+});
