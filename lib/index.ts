@@ -14,6 +14,8 @@ export type { PresetName } from "./evaluation/presets.js";
 export type { Estimate, EvaluationSummary, MethodSummary, ResponseRecord, Verdict } from "./evaluation/types.js";
 export { InferenceGuard } from "./guard.js";
 export type { GraniteRisk, GuardTemplateName } from "./guard-templates.js";
+export type { AnswerMethod, AnswerOptions } from "./labelling/answer-plan.js";
+export { type Answer, type AnswerSummary, sampleAnswers } from "./labelling/answers.js";
 export type { LexiconTerm } from "./lexicon.js";
 export type { Candidate, ScoreFunction } from "./options.js";
 export {
@@ -36,6 +38,7 @@ export { type CostMetrics, type CostReport, type TrainCostOptions, trainCost } f
 export { type CriticInput, type TrainCriticOptions, trainCritic } from "./training/train-critic.js";
 export type { ProbeInputReport, ProbeReport } from "./training/train-probe.js";
 export type {
+	AnswerProgress,
 	ConstraintOptions,
 	ConversationTemplate,
 	CostModel,

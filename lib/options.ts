@@ -26,16 +26,16 @@ export function integer(min: number, max: number) {
 	return z.number(message).int(message).min(min, message).max(max, message);
 }
 
-function real(min: number, max = Number.MAX_VALUE) {
+export function real(min: number, max = Number.MAX_VALUE) {
 	const message = expected(max === Number.MAX_VALUE ? `a number of at least ${min}` : `a number from ${min} to ${max}`);
 	return z.number(message).min(min, message).max(max, message);
 }
 
 export const text = (what: string) => z.string(expected(what)).min(1, expected(what));
-const callback = <F>(what: string) => z.custom<F>((value) => typeof value === "function", expected(what));
+export const callback = <F>(what: string) => z.custom<F>((value) => typeof value === "function", expected(what));
 export const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
 	z.enum(values, expected(`one of ${values.join(", ")}`));
-const abortSignal = z.instanceof(AbortSignal, expected("an AbortSignal"));
+export const abortSignal = z.instanceof(AbortSignal, expected("an AbortSignal"));
 
 /** A candidate that a cost or reward function judges. */
 export interface Candidate {
@@ -271,14 +271,18 @@ const promptList = z.union(
 	expected("the path of a file of prompts or an array of prompts"),
 );
 
+export const temperature = z.union([z.literal(0), real(0.01, 100)], expected("0 or a number from 0.01 to 100"));
+export const maxTokens = integer(1, 1_048_576).default(128);
+export const candidates = integer(1, 1024);
+
 const generateSchema = z
 	.strictObject({
 		prompt: z.union([z.string(), z.array(z.number()), z.instanceof(Int32Array)], expected("text or an array of token ids")).optional(),
 		messages: z.array(messageSchema, expected("an array of { role, content }")).optional(),
 		strategy: choice(strategyNames).default("guard"),
-		maxTokens: integer(1, 1_048_576).default(128),
+		maxTokens,
 		blockLength: integer(1, 1_048_576).optional(),
-		candidates: integer(1, 1024).optional(),
+		candidates: candidates.optional(),
 		startCandidates: integer(1, 1024).optional(),
 		candidateGrowth: integer(2, 1024).optional(),
 		satisfiedPSafe: real(0, 1).optional(),
@@ -293,7 +297,7 @@ const generateSchema = z
 		rewardWeight: real(0, 1e9).optional(),
 		latentSteps: integer(0, 10_000).optional(),
 		latentStepSize: real(0, 1e6).optional(),
-		temperature: z.union([z.literal(0), real(0.01, 100)], expected("0 or a number from 0.01 to 100")).optional(),
+		temperature: temperature.optional(),
 		topK: integer(0, 2 ** 31 - 1).optional(),
 		topP: real(Number.MIN_VALUE, 1).optional(),
 		minP: real(0, 1).optional(),
@@ -383,7 +387,7 @@ const rolloutSchema = z
 		chat: z.boolean(expected("true or false")).default(false),
 		out: text("a folder"),
 		responses: integer(1, 256).default(5),
-		maxTokens: integer(1, 1_048_576).default(128),
+		maxTokens,
 		stride: integer(1, 1_048_576).default(32),
 		temperature: real(0.01, 100).default(1),
 		batch: integer(1, 256).optional(),
@@ -484,12 +488,19 @@ export const checkGenerateOptions = (given: unknown) => check(generateSchema, gi
 export const checkConvertOptions = (given: unknown) => check(convertSchema, given);
 export const checkTrainCostOptions = (given: unknown) => check(trainCostSchema, given);
 
-/** The options of rollouts and of the guard that samples them, which stand in one object. A critic has no part in sampling. */
-export function checkRolloutOptions(given: object) {
-	const isOwn = ([name]: [string, unknown]) => name in rolloutSchema.shape;
+/** The options that a schema knows, and the others, which stand in one object with them. */
+export function parted(
+	schema: { shape: object },
+	given: object | undefined,
+): [own: Record<string, unknown>, others: Record<string, unknown>] {
 	const entries = Object.entries(given ?? {});
-	const own = Object.fromEntries(entries.filter(isOwn));
-	const guard = Object.fromEntries(entries.filter((entry) => !isOwn(entry) && entry[0] !== "critic"));
+	const isOwn = ([name]: [string, unknown]) => name in schema.shape;
+	return [Object.fromEntries(entries.filter(isOwn)), Object.fromEntries(entries.filter((entry) => !isOwn(entry)))];
+}
+
+/** The options of rollouts and of the guard that samples them. A critic has no part in sampling. */
+export function checkRolloutOptions(given: object) {
+	const [own, { critic, ...guard }] = parted(rolloutSchema, given);
 	if ("steering" in guard) throw new InvalidOptionError("steering: expected none, since a critic learns from the base model as it is");
 	return { options: check(rolloutSchema, own), loading: checkLoadOptions(guard) };
 }

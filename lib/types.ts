@@ -399,3 +399,15 @@ export interface EvaluationProgress {
 	newResponses: number;
 	seconds: number;
 }
+
+/** How far the sampling of answers is. */
+export interface AnswerProgress {
+	/** Answers that stand in the file, and all of them. */
+	answers: number;
+	totalAnswers: number;
+	/** Of those in the file. */
+	refused: number;
+	/** Of this run, without what an earlier one left: */
+	newAnswers: number;
+	seconds: number;
+}

@@ -23,17 +23,19 @@ test("what is appended at once stands in lines of its own, in order", async () =
 	).toEqual(values);
 });
 
-test("a file that its reader rejects stays as it is, with its unfinished line", async () => {
+test("a file that is no such file, or that its reader rejects, stays as it is", async () => {
+	const reject = () => {
+		throw new InvalidDataError("not mine");
+	};
+	const accept = (lines: string[]) => expect(lines).toEqual([]);
 	await fc.assert(
-		fc.asyncProperty(fc.string({ unit: "grapheme" }), async (content) => {
-			const path = join(folder, "rejected.jsonl");
+		fc.asyncProperty(fc.string({ unit: "grapheme", minLength: 1 }), async (content) => {
+			const path = join(folder, "other.txt");
 			writeFileSync(path, content);
-			const before = readFileSync(path);
-			const reject = () => {
-				throw new InvalidDataError("not mine");
-			};
-			await expect(AppendedLines.open(path, InvalidDataError, reject)).rejects.toThrow("not mine");
-			expect(readFileSync(path)).toEqual(before);
+			for (const read of content.includes("\n") || content.startsWith("{") ? [reject] : [accept, reject]) {
+				await expect(AppendedLines.open(path, InvalidDataError, read)).rejects.toMatchObject({ code: "INVALID_DATA" });
+				expect(readFileSync(path, "utf8")).toBe(content);
+			}
 		}),
 	);
 });

@@ -36,7 +36,8 @@ export class EvaluationBar {
 	}
 }
 
-function duration(seconds: number): string {
+/** Seconds in words. */
+export function duration(seconds: number): string {
 	const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
 	if (hours > 0) return `${hours} h ${minutes} min`;
 	return minutes > 0 ? `${minutes} min ${Math.floor(seconds % 60)} s` : `${Math.ceil(seconds)} s`;

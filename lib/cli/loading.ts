@@ -38,8 +38,8 @@ function costOf(file: string): CostModel {
 	return tensors.some(({ name }) => name === "cls.output.weight") ? { sequenceClassifier: file } : { guardModel: file };
 }
 
-/** Cost models and their budgets in the order given. */
-export function constraintsOf(costs: string[], budgets: string[]): (ConstraintOptions & { cost: CostModel })[] {
+/** Cost models and their budgets in the order given; undefined stands for one that is given otherwise. */
+export function constraintsOf(costs: string[], budgets: (string | undefined)[]): (ConstraintOptions & { cost: CostModel })[] {
 	if (budgets.length > costs.length) {
 		throw new InvalidOptionError(`budget: expected at most one per cost model (${costs.length}), got ${budgets.length}`);
 	}

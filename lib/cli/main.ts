@@ -9,7 +9,9 @@ import {
 	InvalidLexiconError,
 	InvalidOptionError,
 } from "../errors.js";
+import { presetNames } from "../evaluation/presets.js";
 import { strategyNames } from "../strategies.js";
+import { answersCommand } from "./answers.js";
 import { calibrateCommand, verifyCommand } from "./calibrate.js";
 import { convertCommand } from "./convert.js";
 import { demo } from "./demo.js";
@@ -103,6 +105,30 @@ program
 	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
 	.option("--json", "print the summary as one JSON line")
 	.action(rolloutsCommand);
+
+program
+	.command("answers")
+	.description("sample plain and guarded answers of a model for a person to label; goes on where it was stopped")
+	.requiredOption("-m, --model <file>", "GGUF model")
+	.requiredOption("--prompts <file>", "prompts: .txt (one per line), .jsonl, .json, .csv, .tsv, each also as .gz, or .parquet")
+	.addOption(new Option("--preset <name>", "the published set whose layout the prompts have").choices(presetNames))
+	.option("--field <name>", "column of the prompt")
+	.option("--limit <n>", "draw at most so many of the prompts")
+	.requiredOption("-o, --out <file>", "file of the answers, one JSON object per line")
+	.option("-c, --cost <file>", `${costHelp}; for guarded answers`, collect, [])
+	.option("-b, --budget <list>", "one per --cost in order; of several for the first (0.1,0.3) each prompt draws one", collect, [])
+	.option("--methods <list>", "plain, guard, or both (default both, or plain where there is no --cost)")
+	.option("-n, --candidates <list>", "N of the guard; each prompt draws one (default 16)")
+	.option("--temperature <list>", "sampling temperatures; each prompt draws one (default 1)")
+	.option("-t, --max-tokens <n>", "longest response in tokens (default 128)")
+	.option("--chat", "put every prompt through the model's chat template as a user message")
+	.option("--template <text>", "what a model without a chat template continues, such as 'Question: {prompt}\\nAnswer:'")
+	.option("--stop <text>", "a response ends before this text, such as '\\nQuestion:'; may be given several times", collect, [])
+	.option("--seed <n>", "decides what is drawn (default 0)")
+	.option("--threads <n>", "CPU threads")
+	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
+	.option("--json", "print the summary as one JSON line")
+	.action(answersCommand);
 
 program
 	.command("train-cost")

@@ -79,6 +79,8 @@ export class AppendedLines {
 	static async #openLocked<T>(path: string, Invalid: ErrorClass, read: (lines: string[]) => T): Promise<[AppendedLines, T]> {
 		const found = existsSync(path) ? await readBytes(path, Invalid) : Buffer.alloc(0);
 		const { lines, bytes } = finishedLines(found);
+		const unfinished = found.toString("utf8", bytes);
+		if (unfinished !== "" && !unfinished.startsWith("{")) throw new Invalid(`expected ${path} to hold lines of JSON, got something else`);
 		const content = read(lines);
 		const file = await writing(path, open(path, "a"));
 		const appended = new AppendedLines(path, file, bytes);

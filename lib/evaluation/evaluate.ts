@@ -47,7 +47,13 @@ export const resultFiles = { journal: "journal.jsonl", summary: "summary.json", 
 export const responseErrors: ReadonlySet<string> = new Set(["TEXT_TOO_LONG", "KV_CAPACITY"]);
 
 /** Errors that are about one prompt, which then is left out for all methods. */
-const promptErrors = new Set(["INVALID_PROMPT", "SPECIAL_TOKEN_TEXT", "PROMPT_TOO_LONG", "CHAT_TEMPLATE", ...responseErrors]);
+export const promptErrors: ReadonlySet<string> = new Set([
+	"INVALID_PROMPT",
+	"SPECIAL_TOKEN_TEXT",
+	"PROMPT_TOO_LONG",
+	"CHAT_TEMPLATE",
+	...responseErrors,
+]);
 
 const promptsPerSeed = 2 ** 20;
 
