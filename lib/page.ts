@@ -42,18 +42,32 @@ export interface Page {
 	body: string;
 	/** What the script finds as JSON in the element `data`. */
 	data: unknown;
-	/** A module that runs when the page is there, with uPlot as a global. */
+	/** A module that runs when the page is there. */
 	script: string;
+	/** Whether it plots: uPlot is a global then. */
+	plots: boolean;
+	/** Whether it asks the server that it came from; a page that does not has no network. */
+	asksServer: boolean;
 }
 
-/** The whole page. Its policy lets it run its own script and style, and nothing that its data could bring in; it has no network. */
-export async function htmlPage({ title, style, body, data, script }: Page): Promise<string> {
-	const [library, libraryStyle] = await Promise.all([plotLibrary("uPlot.iife.min.js"), plotLibrary("uPlot.min.css")]);
+/**
+ * The modules of a page's script as one, each after those that it imports: they share a scope in the page, so that their imports and exports
+ * go away, and so do the comments with their types.
+ */
+export async function joinedModules(files: readonly URL[]): Promise<string> {
+	const sources = await Promise.all(files.map((file) => readFile(file, "utf8")));
+	return sources.map((source) => source.replace(/^import [^;]*;\n|^\s*\/\*\*(?:(?!\*\/).)*\*\/\n|^export /gms, "")).join("\n");
+}
+
+/** The whole page. Its policy lets it run its own script and style, and nothing that its data could bring in. */
+export async function htmlPage({ title, style, body, data, script, plots, asksServer }: Page): Promise<string> {
+	const [library, libraryStyle] = plots ? await Promise.all([plotLibrary("uPlot.iife.min.js"), plotLibrary("uPlot.min.css")]) : ["", ""];
 	const styles = `${libraryStyle}${commonStyle}${style}`;
 	const policy = [
 		"default-src 'none'",
-		`script-src ${hashSource(library)} ${hashSource(script)}`,
+		`script-src ${[library, script].map(hashSource).join(" ")}`,
 		`style-src ${hashSource(styles)}`,
+		...(asksServer ? ["connect-src 'self'"] : []),
 		"base-uri 'none'",
 		"form-action 'none'",
 	].join("; ");
@@ -65,8 +79,7 @@ export async function htmlPage({ title, style, body, data, script }: Page): Prom
 <body>
 ${body}
 <script type="application/json" id="data">${embeddedJson(data)}</script>
-<script>${library}</script>
-<script type="module">${script}</script>
+${plots ? `<script>${library}</script>\n` : ""}<script type="module">${script}</script>
 </body>
 </html>
 `;

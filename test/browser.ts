@@ -17,9 +17,15 @@ const places = [
 /** Path of a Chromium; undefined where there is none. */
 export const chromium = places.find((path) => path !== undefined && existsSync(path));
 
-/** Opens HTML as a file in a headless browser; fails the test in which a page reports an error or asks for anything else. */
-export function pageOpener(): (html: string, hash?: string) => Promise<Page> {
-	const folder = temporaryFolder();
+/** What a page may do without failing its test. */
+interface Allowed {
+	ask: (url: string) => boolean;
+	/** Messages on its console. */
+	say?: RegExp;
+}
+
+/** Opens addresses in a headless browser; fails the test in which a page reports an error or asks for anything that it may not. */
+export function browserPages(): (url: string, allowed: Allowed) => Promise<Page> {
 	const complaints: string[] = [];
 	let browser: Browser | undefined;
 	beforeAll(async () => {
@@ -31,22 +37,33 @@ export function pageOpener(): (html: string, hash?: string) => Promise<Page> {
 		expect(complaints.splice(0)).toEqual([]);
 	});
 	afterAll(() => browser?.close());
-	return async (html, hash = "") => {
-		const path = join(folder, "page.html");
-		writeFileSync(path, html);
-		const url = pathToFileURL(path).href;
+	return async (url, { ask, say }) => {
 		const page = await browser!.newPage();
 		await page.setViewport({ width: 1280, height: 900 });
 		page.on("pageerror", (error) => complaints.push(`error: ${error}`));
-		page.on("console", (message) => complaints.push(`${message.type()}: ${message.text()}`));
+		page.on("console", (message) => {
+			if (!say?.test(message.text())) complaints.push(`${message.type()}: ${message.text()}`);
+		});
 		page.on("dialog", (dialog) => {
 			complaints.push(`dialog: ${dialog.message()}`);
 			void dialog.dismiss();
 		});
 		page.on("request", (request) => {
-			if (request.url().split("#")[0] !== url) complaints.push(`request: ${request.url()}`);
+			if (!ask(request.url())) complaints.push(`request: ${request.url()}`);
 		});
-		await page.goto(url + hash);
+		await page.goto(url);
 		return page;
+	};
+}
+
+/** Opens HTML as a file that may ask for nothing else. */
+export function pageOpener(): (html: string, hash?: string) => Promise<Page> {
+	const folder = temporaryFolder();
+	const open = browserPages();
+	return (html, hash = "") => {
+		const path = join(folder, "page.html");
+		writeFileSync(path, html);
+		const url = pathToFileURL(path).href;
+		return open(url + hash, { ask: (asked) => asked.split("#")[0] === url });
 	};
 }

@@ -4,7 +4,7 @@ import type { AnswerMethod } from "../labelling/answer-plan.js";
 import { sampleAnswers } from "../labelling/answers.js";
 import type { AnswerProgress } from "../types.js";
 import { duration } from "./eval.js";
-import { constraintsOf, numeric } from "./loading.js";
+import { constraintsOf, listed, numeric } from "./loading.js";
 
 interface AnswerFlags {
 	model: string;
@@ -54,7 +54,6 @@ class AnswerBar {
 	}
 }
 
-const listed = (given: string | undefined) => given?.split(",").map((one) => one.trim());
 const numbers = (given: string | undefined) => listed(given)?.map((one) => numeric(one) as number);
 
 /** Text in which `\n` and `\t` were spelled out, as a shell leaves them. */

@@ -25,6 +25,9 @@ export function numeric(given: string | undefined): number | undefined {
 	return given === undefined ? undefined : Number(given === "" ? Number.NaN : given);
 }
 
+/** Reads a list with commas. */
+export const listed = (given: string | undefined) => given?.split(",").map((one) => one.trim());
+
 /** Collects an option that may be given several times. */
 export const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
 

@@ -19,6 +19,7 @@ import { devices } from "./devices.js";
 import { evalCommand } from "./eval.js";
 import { generate } from "./generate.js";
 import { inspect } from "./inspect.js";
+import { labelCommand } from "./label.js";
 import { collect, kebabCase } from "./loading.js";
 import { rolloutsCommand } from "./rollouts.js";
 import { steerVectorCommand } from "./steer-vector.js";
@@ -129,6 +130,18 @@ program
 	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
 	.option("--json", "print the summary as one JSON line")
 	.action(answersCommand);
+
+program
+	.command("label")
+	.description("serve a page on this machine on which a person labels answers by keyboard; goes on where it was stopped")
+	.argument("<answers>", "file of answers that `inferenceguard answers` wrote, or any with prompt and response")
+	.option("--labels <list>", "labels, each as label or key=label (default safe,unsafe,b=undecided)")
+	.option("--categories <list>", "kinds of unsafe, chosen by digit (default none)")
+	.option("--reader <name>", "who reads: every reader has a file of labels")
+	.option("-o, --out <file>", "file of the labels (default: answers.labels[.reader].jsonl beside the answers)")
+	.option("--export <file>", "write the labelled answers for train-cost instead, and say how far readers agree")
+	.option("--json", "with --export: print the report as one JSON line")
+	.action(labelCommand);
 
 program
 	.command("train-cost")

@@ -2,6 +2,7 @@
 // file is opened again.
 import { existsSync } from "node:fs";
 import { type FileHandle, open, readFile, rm } from "node:fs/promises";
+import { z } from "zod";
 import { type InferenceGuardError, WriteError } from "../errors.js";
 import { takeLock } from "./lock.js";
 
@@ -27,6 +28,20 @@ export function finishedLines(file: Buffer): { lines: string[]; bytes: number } 
 	}
 	const rest = file.toString("utf8", bytes);
 	return isWholeObject(rest) ? { lines: [...lines, rest], bytes: file.length } : { lines, bytes };
+}
+
+/** Reads a line. Errors: `Invalid`, with a message about why it cannot be read. */
+export function parseLine<S extends z.ZodType>(
+	schema: S,
+	line: string,
+	Invalid: ErrorClass,
+	message: (why: string) => string,
+): z.output<S> {
+	try {
+		return schema.parse(JSON.parse(line));
+	} catch (cause) {
+		throw new Invalid(message(cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message), { cause });
+	}
 }
 
 async function writing<T>(path: string, write: Promise<T>): Promise<T> {

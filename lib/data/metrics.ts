@@ -120,3 +120,12 @@ export function bootstrapInterval(groups: ArrayLike<number>, statistic: (rows: n
 	const at = (share: number) => found[Math.min(found.length - 1, Math.floor(share * found.length))] as number;
 	return [at(0.025), at(0.975)];
 }
+
+/** Share of pairs of equal names, and Cohen's κ (1960): that share beyond what the names' own frequencies would give; null where these give 1. */
+export function agreementOf(pairs: readonly (readonly [string, string])[]): { agreed: number; kappa: number | null } {
+	const shareOf = (side: 0 | 1, name: string) => pairs.filter((pair) => pair[side] === name).length / pairs.length;
+	const agreed = pairs.filter(([a, b]) => a === b).length / pairs.length;
+	const names = new Set(pairs.map(([a]) => a));
+	const chance = [...names].reduce((sum, name) => sum + shareOf(0, name) * shareOf(1, name), 0);
+	return { agreed, kappa: chance === 1 ? null : (agreed - chance) / (1 - chance) };
+}

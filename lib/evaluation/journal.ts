@@ -1,7 +1,7 @@
 // The journal of an evaluation: lines that are only ever appended to, the first of which says of what evaluation it is.
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { AppendedLines, finishedLines, readBytes } from "../data/appended-lines.js";
+import { AppendedLines, finishedLines, parseLine, readBytes } from "../data/appended-lines.js";
 import { differencesOf } from "../data/differences.js";
 import { InvalidJournalError } from "../errors.js";
 import type { GuardIdentity } from "../identity.js";
@@ -97,18 +97,15 @@ const entrySchema = z.discriminatedUnion("kind", [
 	}),
 ]);
 
-function parseLine<T>(schema: z.ZodType, line: string, number: number, path: string): T {
-	try {
-		return schema.parse(JSON.parse(line)) as T;
-	} catch (cause) {
-		const why = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
-		throw new InvalidJournalError(
+const journalLine = <S extends z.ZodType>(schema: S, line: string, number: number, path: string) =>
+	parseLine(
+		schema,
+		line,
+		InvalidJournalError,
+		(why) =>
 			`expected ${number === 1 ? "the header of an evaluation" : "a response"} in line ${number} of ${path}, got: ${why}; ` +
-				"move the journal away and start again",
-			{ cause },
-		);
-	}
-}
+			"move the journal away and start again",
+	);
 
 /** Everything that a journal holds. */
 export interface JournalContent {
@@ -120,12 +117,12 @@ export interface JournalContent {
 }
 
 function parseJournal([first = "", ...rest]: string[], path: string): Omit<JournalContent, "hash"> {
-	const header = parseLine<JournalHeader>(headerSchema, first, 1, path);
+	const header = journalLine(headerSchema, first, 1, path) as JournalHeader;
 	const responses: ResponseRecord[] = [];
 	const skipped: SkippedPrompt[] = [];
 	const seen = new Set<string>();
 	for (const [i, line] of rest.entries()) {
-		const { kind, ...entry } = parseLine<Exclude<Line, JournalHeader>>(entrySchema, line, i + 2, path);
+		const { kind, ...entry } = journalLine(entrySchema, line, i + 2, path);
 		if (kind === "skipped") {
 			skipped.push({ kind, ...entry } as SkippedPrompt);
 			continue;

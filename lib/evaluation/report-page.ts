@@ -1,18 +1,13 @@
 // The report of an evaluation as one HTML page that needs nothing else: the table of methods, plots, and a viewer of responses.
-import { readFile } from "node:fs/promises";
-import { escapeHtml, htmlPage } from "../page.js";
+import { escapeHtml, htmlPage, joinedModules } from "../page.js";
 import { style } from "./report-style.js";
 import { categoryTable, methodTable } from "./report-table.js";
 import type { EvaluationSummary, ReportResponse } from "./types.js";
 
-/** The modules of the page's script, each after those that it imports. */
-const modules = ["elements", "method-table", "plots", "trace-tree", "responses", "main"];
-
-/** The modules as one: they share a scope in the page, so that their imports and exports go away, and so do the comments with their types. */
-async function pageScript(): Promise<string> {
-	const sources = await Promise.all(modules.map((name) => readFile(new URL(`./page/${name}.js`, import.meta.url), "utf8")));
-	return sources.map((source) => source.replace(/^import [^;]*;\n|^\s*\/\*\*(?:(?!\*\/).)*\*\/\n|^export /gms, "")).join("\n");
-}
+/** The modules of the page's script. */
+const modules = ["elements", "method-table", "plots", "trace-tree", "responses", "main"].map(
+	(name) => new URL(`./page/${name}.js`, import.meta.url),
+);
 
 /** Every budget that occurs, constraint by constraint. */
 function budgetsOf(responses: ReportResponse[]): string {
@@ -91,5 +86,6 @@ ${categoryTable(summary)}<h2>Responses</h2>
 <div id="responses"></div>
 </main>`;
 	const data = { judges: summary.judges, methods, responses: rounded(responses) };
-	return htmlPage({ title: `${summary.name}: evaluation`, style, body, data, script: await pageScript() });
+	const script = await joinedModules(modules);
+	return htmlPage({ title: `${summary.name}: evaluation`, style, body, data, script, plots: true, asksServer: false });
 }

@@ -1,6 +1,6 @@
 // Samples plain and guarded answers of a model into a file that a person can label.
 import { z } from "zod";
-import { AppendedLines } from "../data/appended-lines.js";
+import { AppendedLines, parseLine } from "../data/appended-lines.js";
 import { expectWritable } from "../data/output.js";
 import { shown } from "../data/records.js";
 import { InferenceGuardError, InvalidDataError } from "../errors.js";
@@ -59,14 +59,6 @@ const lineSchema = z.looseObject({ id: z.string(), prompt: z.string(), outcome: 
 
 type Line = z.output<typeof lineSchema>;
 
-function parseLine(line: string, number: number, path: string): Line {
-	try {
-		return lineSchema.parse(JSON.parse(line));
-	} catch (cause) {
-		throw new InvalidDataError(`expected an answer in line ${number} of ${path}, got ${shown(line)}; choose another file`, { cause });
-	}
-}
-
 /** What a file holds already of a plan. Errors: INVALID_DATA where it does not belong to the plan. */
 function answersIn(lines: string[], path: string, plan: readonly AnswerGroup[]): Map<string, Line> {
 	const wanted = new Map(
@@ -74,7 +66,12 @@ function answersIn(lines: string[], path: string, plan: readonly AnswerGroup[]):
 	);
 	const found = new Map<string, Line>();
 	for (const [i, line] of lines.entries()) {
-		const answer = parseLine(line, i + 1, path);
+		const answer = parseLine(
+			lineSchema,
+			line,
+			InvalidDataError,
+			(why) => `expected an answer in line ${i + 1} of ${path}, got: ${why}; choose another file`,
+		);
 		const { id, prompt, settings } = answer;
 		const own = wanted.get(id);
 		if (found.has(id)) throw new InvalidDataError(`expected every answer once in ${path}, got ${shown(id)} twice; choose another file`);

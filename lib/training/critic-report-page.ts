@@ -67,5 +67,5 @@ ${summaryTable(report)}
 <div class="plots"><div id="calibration"></div><div id="auc"></div></div>
 <h2>By position</h2>
 ${table(header, rows)}`;
-	return htmlPage({ title: "Critic report", style, body, data: report, script });
+	return htmlPage({ title: "Critic report", style, body, data: report, script, plots: true, asksServer: false });
 }

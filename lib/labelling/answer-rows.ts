@@ -1,0 +1,71 @@
+// Answers that are there to be labelled, read from a file.
+import { createHash } from "node:crypto";
+import { columnOf, type DataRecord, readRecords, shown, textOf } from "../data/records.js";
+import { InvalidDataError } from "../errors.js";
+
+/** Answers with the same prompt and the same response: they are shown once and get one label. */
+export interface DistinctAnswer {
+	prompt: string;
+	response: string;
+	/** Ids of its rows, in the order of the file. */
+	ids: string[];
+}
+
+export interface AnswerRow {
+	id: string;
+	record: DataRecord;
+	/** Undefined where the response is empty: there is nothing to label. */
+	answer: DistinctAnswer | undefined;
+}
+
+export interface AnswerRows {
+	rows: AnswerRow[];
+	/** In an order that looks random, but is the same for every reader and however the file grew. */
+	answers: DistinctAnswer[];
+	/** Every answer, by each of its ids. */
+	byId: Map<string, DistinctAnswer>;
+}
+
+function idOf({ id }: DataRecord, row: number): string {
+	if (id === undefined) return String(row + 1);
+	if (typeof id === "string" || typeof id === "number" || typeof id === "bigint") return String(id);
+	throw new InvalidDataError(`expected text or a number as the id of row ${row + 1}, got ${shown(id)}`);
+}
+
+function rowsOf(records: DataRecord[]): AnswerRows {
+	const promptColumn = columnOf(records, undefined, ["prompt"], "the prompt", "prompt");
+	const responseColumn = columnOf(records, undefined, ["response"], "the response", "response");
+	const distinct = new Map<string, DistinctAnswer>();
+	const ids = new Set<string>();
+	const rows = records.map((record, i) => {
+		const id = idOf(record, i);
+		if (ids.has(id)) throw new InvalidDataError(`expected every id once, got ${shown(id)} twice`);
+		ids.add(id);
+		const prompt = textOf(record, promptColumn, i).trim();
+		const response = textOf(record, responseColumn, i).trim();
+		if (response === "") return { id, record, answer: undefined };
+		const key = createHash("sha256")
+			.update(JSON.stringify([prompt, response]))
+			.digest("hex");
+		const answer = distinct.get(key) ?? { prompt, response, ids: [] };
+		answer.ids.push(id);
+		distinct.set(key, answer);
+		return { id, record, answer };
+	});
+	const answers = [...distinct].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, answer]) => answer);
+	return { rows, answers, byId: new Map(answers.flatMap((answer) => answer.ids.map((id) => [id, answer]))) };
+}
+
+/**
+ * Reads the columns `prompt`, `response` and `id` (without one the row's number) of a data file.
+ *
+ * Errors: INVALID_DATA.
+ */
+export async function readAnswers(path: string): Promise<AnswerRows> {
+	const records = await readRecords(path);
+	try {
+		return rowsOf(records);
+	} catch (error) {
+		throw new InvalidDataError(`${path}: ${(error as Error).message}`, { cause: error });
+	}
+}

@@ -1,0 +1,87 @@
+// The labels that one reader gave: lines that are only ever appended to. A later line about an answer replaces an earlier one, and a label
+// of null takes it back.
+import { readdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { z } from "zod";
+import { AppendedLines, finishedLines, parseLine, readBytes } from "../data/appended-lines.js";
+import { shown } from "../data/records.js";
+import { InvalidDataError } from "../errors.js";
+import type { AnswerRows, DistinctAnswer } from "./answer-rows.js";
+
+/** What a reader said of an answer. */
+export interface Label {
+	label: string;
+	/** What kind of `unsafe` it is. */
+	category?: string;
+}
+
+const lineSchema = z.looseObject({ id: z.string(), label: z.string().nullable(), category: z.string().optional() });
+
+/** Labels in the order in which they were given. */
+export type Labels = Map<DistinctAnswer, Label>;
+
+function labelsIn(lines: string[], path: string, { byId }: AnswerRows): Labels {
+	const labels: Labels = new Map();
+	for (const [i, line] of lines.entries()) {
+		const where = `line ${i + 1} of ${path}`;
+		const { id, label, category } = parseLine(lineSchema, line, InvalidDataError, (why) => `expected a label in ${where}, got: ${why}`);
+		const answer = byId.get(id);
+		if (answer === undefined) throw new InvalidDataError(`expected the label of one of the answers in ${where}, got one of ${shown(id)}`);
+		labels.delete(answer);
+		if (label !== null) labels.set(answer, category === undefined ? { label } : { label, category });
+	}
+	return labels;
+}
+
+/** A path without its extension. */
+const stem = (path: string) => path.replace(/\.[^./\\]+(\.gz)?$/i, "");
+
+/** Where the labels of answers are, one file per reader. */
+export const labelPath = (answers: string, reader: string | undefined) =>
+	`${stem(answers)}.labels${reader === undefined ? "" : `.${reader}`}.jsonl`;
+
+/** Who gave the labels of a file: what its name says, or the name. */
+export const readerOf = (path: string) => /\.labels\.([\w-]+)\.jsonl$/.exec(path)?.[1] ?? basename(path);
+
+/** Every file of labels that lies beside the answers. */
+export async function labelPaths(answers: string): Promise<string[]> {
+	const folder = dirname(answers);
+	const begin = `${basename(stem(answers))}.labels.`;
+	const names = await readdir(folder);
+	return names
+		.filter((name) => name.startsWith(begin) && /^([\w-]+\.)?jsonl$/.test(name.slice(begin.length)))
+		.sort()
+		.map((name) => join(folder, name));
+}
+
+/** The labels of a file. Errors: INVALID_DATA. */
+export async function readLabels(path: string, answers: AnswerRows): Promise<Labels> {
+	return labelsIn(finishedLines(await readBytes(path, InvalidDataError)).lines, path, answers);
+}
+
+/** An open file of labels. */
+export class LabelFile {
+	readonly labels: Labels;
+	readonly #file: AppendedLines;
+
+	private constructor(file: AppendedLines, labels: Labels) {
+		this.#file = file;
+		this.labels = labels;
+	}
+
+	/** Opens a file of labels, or begins it; until it is closed, no other process can. Errors: INVALID_DATA, WRITE_FAILED. */
+	static async open(path: string, answers: AnswerRows): Promise<LabelFile> {
+		return new LabelFile(...(await AppendedLines.open(path, InvalidDataError, (lines) => labelsIn(lines, path, answers))));
+	}
+
+	/** Labels an answer, or takes its label back. Errors: WRITE_FAILED. */
+	async set(answer: DistinctAnswer, label: Label | null): Promise<void> {
+		await this.#file.append({ id: answer.ids[0], ...(label ?? { label }) });
+		this.labels.delete(answer);
+		if (label !== null) this.labels.set(answer, label);
+	}
+
+	close(): Promise<void> {
+		return this.#file.close();
+	}
+}
