@@ -52,8 +52,6 @@ def base(folder):
             tensors[f"encoder.layer.{i}.{name}.weight"] = 1 + 0.2 * torch.randn(WIDTH)
             tensors[f"encoder.layer.{i}.{name}.bias"] = 0.2 * torch.randn(WIDTH)
     save_file(tensors, folder / "model.safetensors")
-    config = {"hidden_size": WIDTH, "intermediate_size": INNER, "num_attention_heads": HEADS, "num_hidden_layers": SHARED + 1}
-    (folder / "config.json").write_text(json.dumps(config))
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     return folder
 
@@ -62,8 +60,8 @@ def base(folder):
 def read(judge, prompt, response):
     """[token, member, output] and [member] of a response of at most as many tokens as there are positions for."""
     ids = torch.tensor([prompt + response])
-    said = judge(ids, torch.tensor([len(prompt)]), torch.tensor([len(prompt) + len(response)]))
-    return torch.stack([out[0, len(prompt):] for out, _ in said], 1), torch.stack([asked[0] for _, asked in said])
+    said, asked = judge(ids, torch.tensor([len(prompt)]), torch.tensor([len(prompt) + len(response)]))
+    return said[:, 0, len(prompt):].transpose(0, 1), asked[:, 0]
 
 
 def at_end(judge, prompt, response):
@@ -80,16 +78,19 @@ def at_end(judge, prompt, response):
 
 
 def main():
-    torch.manual_seed(7)
+    torch.manual_seed(12)
     chance = random.Random(7)
     with tempfile.TemporaryDirectory() as name:
         folder = base(pathlib.Path(name))
-        judge = Judge(folder, shared=SHARED, members=MEMBERS, n_out=1 + len(SETTINGS["categories"]), inner=HIDDEN).eval()
+        config = {"hidden_size": WIDTH, "intermediate_size": INNER, "num_attention_heads": HEADS, "num_hidden_layers": SHARED + 1,
+                  "vocab_size": len(vocabulary), "max_position_embeddings": POSITIONS}
+        judge = Judge(config, len(SETTINGS["categories"]), SHARED, MEMBERS, HIDDEN).eval()
+        judge.start_from(folder)
         tokenizer = BertTokenizer(str(folder / "vocab.txt"))
-    for members in judge.members:  # each its own
-        for parameter in members.parameters():
+    for layers in judge.member:  # each its own
+        for parameter in layers.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
-    for head in (*judge.out, *judge.prompt):
+    for head in (*judge.output, *judge.prompt):
         torch.nn.init.normal_(head.weight, std=0.5)
         torch.nn.init.normal_(head.bias, std=0.5)
 
