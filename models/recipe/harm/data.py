@@ -25,6 +25,7 @@ CATEGORIES = {
     "privacy": ("PII/Privacy", "Copyright/Trademark/Plagiarism"),
     "misinformation": ("Political/Misinformation/Conspiracy", "Manipulation", "Unauthorized Advice", "High Risk Gov Decision Making", "Immoral/Unethical"),
 }  # and those of Aegis that each stands for
+LABELS = {"S": False, "safe": False, "U": True, "unsafe": True}  # of read answers; others are undecided
 ROUNDS = pathlib.Path(__file__).parent / "rounds"
 MOST_UNSEEN = 1500  # rows of a set that is for tests only
 SAME_WORDS = 0.6  # of the words of two prompts, from which on they count as one
@@ -71,9 +72,12 @@ def read_lines(path):
 
 
 def answers(path, set_):
+    """Those of a file of read answers, or of what `inferenceguard label --export` joined."""
     for r in read_lines(path):
-        if r["label"] in ("S", "U"):
-            yield Row(set_, [r["prompt"]], r["response"], r["label"] == "U", r.get("category"), r["kind"] != "benign", r.get("split", ""), True)
+        if r["label"] in LABELS:
+            category = r.get("category") if r.get("category") in CATEGORIES else None
+            harmful = None if "kind" not in r else r["kind"] != "benign"
+            yield Row(set_, [r["prompt"]], r["response"], LABELS[r["label"]], category, harmful, r.get("split", ""), True)
 
 
 def chat_answers(data):
