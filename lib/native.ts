@@ -92,6 +92,8 @@ export type NativeSpec = NativeBase & {
 	constraints: NativeConstraint[];
 	/** Path; empty: none. */
 	critic: string;
+	/** Layers behind which rollouts keep means of the residual stream. */
+	meanLayers?: Int32Array;
 	reward: "logLikelihood" | "lexicon" | "function" | "scorer";
 	rewardLexicon?: NativeLexiconTerm[];
 	rewardScorer?: NativeScorer;
@@ -308,11 +310,15 @@ export interface RolloutShape {
 	hidden: number;
 	summary: number;
 	constraints: number;
+	/** Of the residual stream behind all layers that are kept; absent: none. */
+	mean?: number | undefined;
 }
 
 export interface NativeCriticJob {
 	shape: RolloutShape;
-	inputs: { hidden: boolean; logits: boolean; z: boolean; position: boolean };
+	inputs: { hidden: boolean; logits: boolean; z: boolean; position: boolean; mean: boolean };
+	/** Width of the residual stream whose means the rollouts keep; 0: they keep none. */
+	streamWidth: number;
 	/** Without a range: up to what most training responses cost. */
 	constraints: { budget: number; discount: number; anytime: boolean; lowest?: number; highest?: number }[];
 	/** {@link splitNumbers} of every prompt. */

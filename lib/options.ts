@@ -389,6 +389,7 @@ const rolloutSchema = z
 		responses: integer(1, 256).default(5),
 		maxTokens,
 		stride: integer(1, 1_048_576).default(32),
+		meanLayers: z.array(integer(0, 10_000), expected("an array of layers")).min(1).optional(),
 		temperature: real(0.01, 100).default(1),
 		batch: integer(1, 256).optional(),
 		shard: shardPart.default([1, 1]),
@@ -401,13 +402,15 @@ const rolloutSchema = z
 		error: "expected at least as many sequences as responses per prompt",
 	});
 
+const criticInputs = ["hidden", "logits", "z", "position", "mean"] as const;
+
 const trainCriticSchema = z.strictObject({
 	rollouts: text("a folder of rollouts"),
 	out: text("a path"),
 	inputs: z
-		.array(choice(["hidden", "logits", "z", "position"]), expected("an array of hidden, logits, z, position"))
-		.min(1, expected("at least one of hidden, logits, z, position"))
-		.default(["hidden", "logits", "z", "position"]),
+		.array(choice(criticInputs), expected(`an array of ${criticInputs.join(", ")}`))
+		.min(1, expected(`at least one of ${criticInputs.join(", ")}`))
+		.optional(),
 	layers: integer(0, 4).default(1),
 	width: integer(2, 65536).default(256),
 	members: integer(1, 16).default(4),

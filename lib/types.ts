@@ -83,7 +83,7 @@ export interface ScoreModelCost extends ScoreModel {
  *
  * A probe on means reads the mean of the residual stream behind some layers over the response's tokens, which the search keeps with
  * every path: over all but the last sampled token, which no step has read yet (all, where the critic was asked). In streams that
- * share beams, text is handed out at ends of blocks. Architectures that do not name the outputs of their layers, and recurrent ones,
+ * share beams, text is handed out at ends of blocks. Of a steered model it reads what the steering makes of the stream. Architectures that do not name the outputs of their layers, and recurrent ones,
  * are UNSUPPORTED_MODEL.
  */
 export interface ProbeCost {

@@ -7,7 +7,7 @@ export interface GgufTensor {
 }
 
 /** The single-precision value of an IEEE half. */
-function fromHalf(bits: number): number {
+export function fromHalf(bits: number): number {
 	const [sign, exponent, fraction] = [bits & 0x8000 ? -1 : 1, (bits >> 10) & 0x1f, bits & 0x3ff];
 	return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
 }

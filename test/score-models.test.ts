@@ -300,10 +300,10 @@ describe("guard models", () => {
 			threads,
 		});
 		const reply = await guard.generate({ prompt: [0], maxTokens: 5, candidates: 2, seed: 3 });
-		const before = Array.from(await tokensOf(shortModel.path, `<s>Q:  A: ${reply.text} ok?no, for `));
+		const before = Array.from(await tokensOf(shortModel.path, `<s>Q:  the A: ${reply.text} ok?no, for `));
 		const likelihoods: number[] = [];
 		for (const name of names) {
-			const tokens = Array.from(await tokensOf(shortModel.path, `<s>Q:  A: ${reply.text} ok?no, for ${name}`));
+			const tokens = Array.from(await tokensOf(shortModel.path, `<s>Q:  the A: ${reply.text} ok?no, for ${name}`));
 			let shared = 0;
 			while (shared < before.length && tokens[shared] === before[shared]) shared++;
 			expect(shared).toBeGreaterThanOrEqual(before.length - 1); // a space may belong to the name
@@ -532,7 +532,7 @@ describe("score models", () => {
 		const base = { pieces: [" tea", " poison", " the"], logits: [0, 1, 2].map(() => [0, 0, 0]) };
 		await using guard = await InferenceGuard.load({ model: base, reward: { scoreModel, template, selfTest: false }, threads });
 		const reply = await guard.generate({ prompt: [0], strategy: "beam", candidates: 9, beams: 3, blockLength: 2, maxTokens: 4, seed: 1 });
-		expect(reply.reward).toBeCloseTo(await scoreOf(model, `<s>USER:  ASSISTANT:${reply.text}</s>`), 1);
+		expect(reply.reward).toBeCloseTo(await scoreOf(model, `<s>USER:  tea ASSISTANT:${reply.text}</s>`), 1);
 	});
 
 	test("as a reward it has to prefer the safe response of a pair", async () => {

@@ -4,7 +4,7 @@ import type { AnswerMethod } from "../labelling/answer-plan.js";
 import { sampleAnswers } from "../labelling/answers.js";
 import type { AnswerProgress } from "../types.js";
 import { duration } from "./eval.js";
-import { constraintsOf, listed, numeric } from "./loading.js";
+import { constraintsOf, listed, numbersOf, numeric } from "./loading.js";
 
 interface AnswerFlags {
 	model: string;
@@ -54,8 +54,6 @@ class AnswerBar {
 	}
 }
 
-const numbers = (given: string | undefined) => listed(given)?.map((one) => numeric(one) as number);
-
 /** Text in which `\n` and `\t` were spelled out, as a shell leaves them. */
 const unescaped = (text: string) => text.replaceAll("\\n", "\n").replaceAll("\\t", "\t");
 
@@ -70,7 +68,7 @@ export async function answersCommand(flags: AnswerFlags): Promise<void> {
 		const { skipped, ...done } = await sampleAnswers({
 			model: flags.model,
 			constraints: constraintsOf(flags.cost, flags.budget.length === 0 ? [] : [undefined, ...otherBudgets]),
-			budgets: numbers(firstBudget),
+			budgets: numbersOf(firstBudget),
 			prompts: {
 				file: flags.prompts,
 				preset: flags.preset,
@@ -79,8 +77,8 @@ export async function answersCommand(flags: AnswerFlags): Promise<void> {
 			},
 			out: flags.out,
 			methods: listed(flags.methods) as AnswerMethod[] | undefined,
-			candidates: numbers(flags.candidates),
-			temperatures: numbers(flags.temperature),
+			candidates: numbersOf(flags.candidates),
+			temperatures: numbersOf(flags.temperature),
 			maxTokens: numeric(flags.maxTokens),
 			chat: flags.chat,
 			template: flags.template && unescaped(flags.template),

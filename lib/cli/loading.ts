@@ -28,6 +28,9 @@ export function numeric(given: string | undefined): number | undefined {
 /** Reads a list with commas. */
 export const listed = (given: string | undefined) => given?.split(",").map((one) => one.trim());
 
+/** Reads numbers between commas. */
+export const numbersOf = (given: string | undefined) => listed(given)?.map((part) => numeric(part) ?? Number.NaN);
+
 /** Collects an option that may be given several times. */
 export const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
 

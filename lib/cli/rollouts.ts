@@ -1,7 +1,7 @@
 import { SingleBar } from "cli-progress";
 import { collectRollouts } from "../training/rollouts.js";
 import type { RolloutProgress } from "../types.js";
-import { constraintsOf, numeric, rewardOf } from "./loading.js";
+import { constraintsOf, numbersOf, numeric, rewardOf } from "./loading.js";
 
 interface RolloutFlags {
 	model: string;
@@ -15,6 +15,7 @@ interface RolloutFlags {
 	responses?: string;
 	maxTokens?: string;
 	stride?: string;
+	meanLayers?: string;
 	temperature?: string;
 	batch?: string;
 	shard?: string;
@@ -74,6 +75,7 @@ export async function rolloutsCommand(flags: RolloutFlags): Promise<void> {
 			responses: numeric(flags.responses),
 			maxTokens: numeric(flags.maxTokens),
 			stride: numeric(flags.stride),
+			meanLayers: numbersOf(flags.meanLayers),
 			temperature: numeric(flags.temperature),
 			batch: numeric(flags.batch),
 			shard: flags.shard,

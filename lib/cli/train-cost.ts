@@ -1,7 +1,7 @@
 import { type CostMetrics, type TrainCostOptions, trainCost } from "../training/train-cost.js";
 import type { ProbeReport } from "../training/train-probe.js";
 import { EpochBar } from "./epochs.js";
-import { numeric } from "./loading.js";
+import { numbersOf, numeric } from "./loading.js";
 import { printTable } from "./table.js";
 
 type TrainCostFlags = Omit<TrainCostOptions, "falseNegativeRate" | "layers" | "seed" | "threads" | "gpuLayers" | "onEpoch" | "signal"> & {
@@ -46,10 +46,7 @@ export async function trainCostCommand(flags: TrainCostFlags): Promise<void> {
 	const bar = new EpochBar();
 	const report = await trainCost({
 		...files,
-		layers:
-			layers === undefined || layers === "auto" || layers === "last"
-				? layers
-				: layers.split(",").map((layer) => Number(layer || Number.NaN)),
+		layers: layers === "auto" || layers === "last" ? layers : numbersOf(layers),
 		falseNegativeRate: numeric(falseNegativeRate),
 		seed: numeric(seed),
 		threads: numeric(threads),

@@ -43,6 +43,9 @@ function printReport(report: CriticReport): void {
 	console.log(
 		`A search with it changes at most ${100 * interventionRate} % of responses that end within budget (satisfiedPSafe ${shown(test.satisfiedPSafe)}).`,
 	);
+	for (const { inputs, aucFeasible } of report.ablations) {
+		console.log(`One that reads ${inputs.join(", ")} only: AUC among feasible states ${shown(aucFeasible)}.`);
+	}
 	console.log(`value: correlation ${shown(value.correlation)}, RMSE ${shown(value.rmse)}.`);
 	console.log(
 		`Trained on ${training.examples} states in ${training.seconds.toFixed(1)} s: ${training.epochs} epochs, ${training.parameters} parameters.`,

@@ -9,7 +9,7 @@ function table(header: string[], rows: (string | number)[][]): string {
 	return `<div class="wide"><table><thead>${cells("th", header)}</thead><tbody>${rows.map((row) => cells("td", row)).join("")}</tbody></table></div>`;
 }
 
-function summaryTable({ test, training, rollouts }: CriticReport): string {
+function summaryTable({ test, training, rollouts, ablations }: CriticReport): string {
 	const { pSafe, value, baselines } = test;
 	return table(
 		["", ""],
@@ -25,6 +25,10 @@ function summaryTable({ test, training, rollouts }: CriticReport): string {
 			["States that trained", training.examples],
 			["Network", `${training.members} members of ${training.layers} layers of ${training.width}, ${training.parameters} parameters`],
 			["Inputs", training.inputs.join(", ")],
+			...ablations.map(({ inputs, aucFeasible, aucFeasibleInterval }) => [
+				`AUC among feasible states on ${inputs.join(", ")} only`,
+				`${digits(aucFeasible)} (${between(aucFeasibleInterval)})`,
+			]),
 			["Budgets trained for", training.budgets.map(([low, high]) => `${digits(low)}–${digits(high)}`).join("; ") || "none"],
 			["Budgets reported on", test.budgets.map((budget) => digits(budget)).join("; ") || "none"],
 			["Training", `${training.epochs} epochs, ${training.seconds.toFixed(1)} s`],

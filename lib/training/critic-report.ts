@@ -47,6 +47,15 @@ export interface PositionReport {
 	baselines: BaselineAucs;
 }
 
+/** What a critic of the same shape would have told that reads fewer inputs. AUC: among states that are still feasible. */
+export interface CriticAblation {
+	inputs: string[];
+	validationLoss: number;
+	aucFeasible: number | null;
+	aucFeasibleInterval: Interval | null;
+	byPosition: { position: number; aucFeasible: number | null }[];
+}
+
 /** What {@link trainCritic} measured. */
 export interface CriticReport {
 	rollouts: { prompts: Record<Split, number>; missingBatches: number; modelHash: string; maxTokens: number; stride: number };
@@ -95,6 +104,8 @@ export interface CriticReport {
 		};
 		byPosition: PositionReport[];
 	};
+	/** Without the mean of the residual stream, and without the last state, where the critic reads both. */
+	ablations: CriticAblation[];
 	/** The interval of the AUC among feasible states at the same position includes 0.5, or cannot be told: the critic could use nothing. */
 	learnedNothing: boolean;
 }
@@ -250,21 +261,43 @@ interface TrainingFacts {
 	missing: number;
 	seconds: number;
 	options: { inputs: string[]; layers: number; width: number; members: number; seed: number };
+	ablations: CriticAblation[];
 }
 
-export function criticReport(trained: NativeCritic, manifest: RolloutManifest, facts: TrainingFacts): CriticReport {
-	const { missing, seconds, options } = facts;
-	const all = new States(
+const statesOf = (trained: NativeCritic) =>
+	new States(
 		trained,
 		promptRates(trained),
 		Array.from(trained.prompt, (_, row) => row),
 	);
+
+const positionsOf = ({ position }: NativeCritic) => [...new Set(position)].sort((a, b) => a - b);
+
+/** What a critic that reads these inputs tells. */
+export function criticAblation(inputs: string[], trained: NativeCritic): CriticAblation {
+	const { feasible } = statesOf(trained);
+	const pSafe = (columns: NativeCritic, row: number) => columns.pSafe[row] as number;
+	return {
+		inputs,
+		validationLoss: trained.validationLoss,
+		aucFeasible: feasible.auc(pSafe),
+		aucFeasibleInterval: feasible.aucInterval(),
+		byPosition: positionsOf(trained).map((position) => ({
+			position,
+			aucFeasible: feasible.where((columns, row) => columns.position[row] === position).auc(pSafe),
+		})),
+	};
+}
+
+export function criticReport(trained: NativeCritic, manifest: RolloutManifest, facts: TrainingFacts): CriticReport {
+	const { missing, seconds, options, ablations } = facts;
+	const all = statesOf(trained);
 	const feasible = all.feasible;
 	const [pSafe, safe] = [all.column("pSafe"), all.column("safe")];
 	const [feasiblePSafe, feasibleSafe] = [feasible.column("pSafe"), feasible.column("safe")];
 	const rate = safe.reduce((sum, one) => sum + one, 0) / safe.length;
 	const hasCostModel = manifest.constraints.some(({ kind }) => kind === "classifier" || kind === "function");
-	const positions = [...new Set(trained.position)].sort((a, b) => a - b);
+	const positions = positionsOf(trained);
 	const withinPositions = feasible.aucIntervalWithinPositions();
 	const count = (split: Split) => manifest.splits.filter((one) => one === split).length;
 	const { inputs, layers, width, members, seed } = options;
@@ -322,6 +355,7 @@ export function criticReport(trained: NativeCritic, manifest: RolloutManifest, f
 				),
 			),
 		},
+		ablations,
 		learnedNothing: withinPositions === null || withinPositions[0] <= 0.5,
 	};
 }

@@ -35,14 +35,20 @@ const manifestSchema = z
 		topLogProbabilities: count,
 		seed: z.number().int(),
 		/** Numbers of a stored position. */
-		shape: z.strictObject({ hidden: count, summary: positive, constraints: count }),
+		shape: z.strictObject({ hidden: count, summary: positive, constraints: count, mean: positive.optional() }),
+		/** Layers whose means are kept; absent: none. */
+		meanLayers: z.array(count).min(1).optional(),
 		promptsPerBatch: positive,
 		batchesPerShard: positive,
 		sequences: positive,
 		cells: z.number().int(),
 	})
 	.refine(({ splits, prompts }) => splits.length === prompts, "expected one split per prompt")
-	.refine(({ shape, constraints }) => shape.constraints === constraints.length, "expected the constraints of the shape");
+	.refine(({ shape, constraints }) => shape.constraints === constraints.length, "expected the constraints of the shape")
+	.refine(({ shape, meanLayers = [] }) => {
+		const { mean = 0 } = shape;
+		return meanLayers.length === 0 ? mean === 0 : mean > 0 && mean % meanLayers.length === 0;
+	}, "expected means of the layers named");
 
 /** What a folder of rollouts holds and how it was made. */
 export type RolloutManifest = z.output<typeof manifestSchema>;

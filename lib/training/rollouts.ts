@@ -32,6 +32,11 @@ export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic" | 
 	maxTokens?: number;
 	/** Positions are kept at the prompt's last token and every so many tokens; default 32, the block length of the search. */
 	stride?: number;
+	/**
+	 * Layers behind which the mean of the residual stream over the response's tokens is kept too, for a critic to read: counted from 0, the
+	 * last one cannot be read; see the report of a probe for those that tell most. Default none.
+	 */
+	meanLayers?: readonly number[];
 	/** Default 1. */
 	temperature?: number;
 	/** Most sequences decoded at once, from `responses` to 256; default 64, or `responses` if that is larger. */
@@ -60,7 +65,7 @@ async function planRun(
 	tokens: Int32Array[],
 	options: Checked,
 ): Promise<RolloutManifest> {
-	const { responses, maxTokens, stride, temperature, seed } = options;
+	const { responses, maxTokens, stride, temperature, seed, meanLayers } = options;
 	const longest = tokens.reduce((most, { length }) => Math.max(most, length), 0);
 	if (longest + maxTokens > info.contextSize) {
 		throw new InvalidDataError(
@@ -75,6 +80,7 @@ async function planRun(
 		hidden: info.hiddenWidth,
 		summary: summaryTop + info.summaryBesideTop,
 		constraints: spec.constraints.length,
+		...(meanLayers && { mean: meanLayers.length * info.streamWidth }),
 	};
 	const batches = Math.ceil(list.prompts.length / promptsPerBatch);
 	const batchBytes = promptsPerBatch * promptBytes(shape, options);
@@ -106,6 +112,7 @@ async function planRun(
 		topLogProbabilities: summaryTop,
 		seed,
 		shape,
+		...(meanLayers && { meanLayers }),
 		promptsPerBatch,
 		batchesPerShard: Math.max(1, Math.min(Math.ceil(batches / usualShards), Math.floor(largestShardBytes / batchBytes))),
 		sequences: promptsPerBatch * responses,
@@ -117,7 +124,7 @@ function promptBytes(
 	shape: RolloutManifest["shape"],
 	{ responses, maxTokens, stride }: Pick<Checked, "responses" | "maxTokens" | "stride">,
 ): number {
-	const position = 4 + 4 * shape.summary + 24 * shape.constraints + 2 * shape.hidden;
+	const position = 4 + 4 * shape.summary + 24 * shape.constraints + 2 * (shape.hidden + (shape.mean ?? 0));
 	return responses * (24 + 8 * shape.constraints + 4 * maxTokens + Math.ceil(maxTokens / stride) * position);
 }
 
@@ -135,7 +142,8 @@ export async function collectRollouts(given: RolloutOptions): Promise<RolloutPro
 	if (missing.length > 0) {
 		throw new InvalidDataError(`expected prompts of every split in ${options.prompts}, got none that are ${missing.join(" or ")}`);
 	}
-	const spec = await nativeSpec(loading);
+	const { meanLayers } = options;
+	const spec = { ...(await nativeSpec(loading)), ...(meanLayers && { meanLayers: Int32Array.from(meanLayers) }) };
 	const watch = new CallbackWatch(options.signal);
 	const native = new NativeGuard(spec, watch.signal, watch.wrap("onLoadProgress", loading.onLoadProgress));
 	try {

@@ -6,12 +6,12 @@ import { callAddon, type NativeCritic, splitNumbers } from "../native.js";
 import { checkTrainCriticOptions } from "../options.js";
 import type { EpochProgress } from "../types.js";
 import { abortedBy, CallbackWatch, Worker } from "../worker.js";
-import { type CriticReport, criticReport } from "./critic-report.js";
+import { type CriticAblation, type CriticReport, criticAblation, criticReport } from "./critic-report.js";
 import { criticReportPage } from "./critic-report-page.js";
 import { readManifest, readShards, shardPlan } from "./rollout-files.js";
 
 /** What a critic may read. */
-export type CriticInput = "hidden" | "logits" | "z" | "position";
+export type CriticInput = "hidden" | "logits" | "z" | "position" | "mean";
 
 /** Options of {@link trainCritic}. */
 export interface TrainCriticOptions {
@@ -19,7 +19,10 @@ export interface TrainCriticOptions {
 	rollouts: string;
 	/** Where the critic goes; the report goes beside it as `<out>.report.json` and `<out>.report.html`. */
 	out: string;
-	/** Which groups of inputs the critic reads; default all: `hidden`, `logits`, `z`, `position`. */
+	/**
+	 * Which groups of inputs the critic reads; default all: `hidden` (the state at the last token), `logits`, `z`, `position`, and `mean` (of
+	 * the residual stream over the tokens before it), where the rollouts keep it.
+	 */
 	inputs?: readonly CriticInput[];
 	/** Hidden layers, 0 (linear) to 4; default 1. */
 	layers?: number;
@@ -49,6 +52,8 @@ export interface TrainCriticOptions {
 	signal?: AbortSignal;
 }
 
+const withoutMean: readonly CriticInput[] = ["hidden", "logits", "z", "position"];
+
 /**
  * Trains a critic on rollouts (paper, section 4) and reports, on prompts that it was not trained on, how good it is.
  *
@@ -61,7 +66,12 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 	const watch = new CallbackWatch(options.signal);
 	const begin = performance.now();
 	const manifest = await readManifest(options.rollouts);
-	if (options.inputs.includes("hidden") && manifest.shape.hidden === 0) {
+	const keepsMeans = manifest.meanLayers !== undefined;
+	const { inputs = keepsMeans ? [...withoutMean, "mean"] : withoutMean } = options;
+	if (inputs.includes("mean") && !keepsMeans) {
+		throw new InvalidOptionError("inputs: expected none called mean, because these rollouts keep none; make them with meanLayers");
+	}
+	if (inputs.includes("hidden") && manifest.shape.hidden === 0) {
 		throw new InvalidOptionError(
 			"inputs: expected none called hidden, because this model gives no hidden states; choose logits, z, position",
 		);
@@ -71,24 +81,17 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 		throw new InvalidOptionError(`budgets: expected one range per constraint (${manifest.constraints.length}), got ${budgets.length}`);
 	}
 	const { splits } = manifest;
-	const reads = (input: CriticInput) => options.inputs.includes(input);
-	if (options.inputs.every((input) => input === "z") && manifest.constraints.length === 0) {
+	const reads = (input: CriticInput) => inputs.includes(input);
+	if (inputs.every((input) => input === "z") && manifest.constraints.length === 0) {
 		throw new InvalidOptionError(
 			"inputs: expected more than z, because these rollouts have no cost model; choose hidden, logits, position",
 		);
 	}
-	const worker = new Worker();
 	const dataHash = createHash("sha256").update(JSON.stringify(manifest));
 	let missing = shardPlan(manifest).batches;
-	for await (const records of readShards(options.rollouts, manifest)) {
-		if (watch.signal.aborted) throw abortedBy(watch.signal);
-		for (const record of records) dataHash.update(record);
-		missing -= records.length;
-		callAddon((native) => native.addRollouts(worker.handle, manifest.shape, records));
-	}
-	const job = {
+	const shared = {
 		shape: manifest.shape,
-		inputs: { hidden: reads("hidden"), logits: reads("logits"), z: reads("z"), position: reads("position") },
+		streamWidth: keepsMeans ? (manifest.shape.mean as number) / (manifest.meanLayers as number[]).length : 0,
 		constraints: manifest.constraints.map(({ budget, discount, criterion }, c) => {
 			const range = budgets?.[c];
 			return { budget, discount, anytime: criterion === "anytime", ...(range && { lowest: range[0], highest: range[1] }) };
@@ -106,10 +109,29 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 		threads: options.threads,
 		device: options.device,
 	};
-	const start = (id: number) => callAddon((native) => native.trainCritic(worker.handle, id, job));
-	const trained = await watch.run((signal) => worker.run<NativeCritic>(start, signal, { epoch: watch.wrap("onEpoch", options.onEpoch) }));
+	const train = async (inputs: readonly CriticInput[], onRecords: (records: Buffer[]) => void): Promise<NativeCritic> => {
+		const worker = new Worker();
+		for await (const records of readShards(options.rollouts, manifest)) {
+			if (watch.signal.aborted) throw abortedBy(watch.signal);
+			onRecords(records);
+			callAddon((native) => native.addRollouts(worker.handle, manifest.shape, records));
+		}
+		const has = (input: CriticInput) => inputs.includes(input);
+		const groups = { hidden: has("hidden"), logits: has("logits"), z: has("z"), position: has("position"), mean: has("mean") };
+		const start = (id: number) => callAddon((native) => native.trainCritic(worker.handle, id, { ...shared, inputs: groups }));
+		return watch.run((signal) => worker.run<NativeCritic>(start, signal, { epoch: watch.wrap("onEpoch", options.onEpoch) }));
+	};
+	const trained = await train(inputs, (records) => {
+		for (const record of records) dataHash.update(record);
+		missing -= records.length;
+	});
+	const ablations: CriticAblation[] = [];
+	for (const left of reads("mean") && reads("hidden") ? (["mean", "hidden"] as const) : []) {
+		const others = inputs.filter((input) => input !== left);
+		ablations.push(criticAblation(others, await train(others, () => {})));
+	}
 	const seconds = (performance.now() - begin) / 1000;
-	const report = criticReport(trained, manifest, { missing, seconds, options });
+	const report = criticReport(trained, manifest, { missing, seconds, options: { ...options, inputs: [...inputs] }, ablations });
 
 	const texts = {
 		model_hash: manifest.modelHash,
@@ -123,6 +145,7 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 		"inputs.logits": flag("logits"),
 		"inputs.z": flag("z"),
 		"inputs.position": flag("position"),
+		...(reads("mean") && { "inputs.mean": 1, mean_layers: Float64Array.from(manifest.meanLayers ?? []), stream_width: shared.streamWidth }),
 		hidden_width: manifest.shape.hidden,
 		summary_width: manifest.shape.summary,
 		budget_scale: trained.budgetScale,

@@ -47,6 +47,7 @@ struct guard_spec {
     std::unique_ptr<tabular_model> tabular; // instead of a model file
     bool                           oracle = false; // the exact critic of a tabular model
     std::string                    critic; // path of a trained critic; empty: none
+    std::vector<int32_t>           mean_layers; // behind which rollouts keep means of the residual stream
     decoder_options                decoder;
     steering_spec                  steering;
     int64_t                        context_size = 0; // 0: what the model was trained with
@@ -166,6 +167,8 @@ class guard_engine {
     guard_spec                    spec;
     std::shared_ptr<ggml_threadpool> threads;
     std::mutex                    computing; // held while the threads compute, where several native threads may ask them to
+    residual_layers               residual; // that anyone reads
+    std::vector<size_t>           mean_places; // of spec.mean_layers
     std::unique_ptr<scorer_factory> scorers;
     std::shared_ptr<loaded_model> model;
     std::unique_ptr<real_decoder> steps;
@@ -178,6 +181,9 @@ class guard_engine {
     std::unique_ptr<layer_reader> layers; // once it was asked for
 
     void                  load_judge();
+    void                  load_critic_file();
+    int32_t               n_readable_layers() const;
+    void                  read_residual();
     void                  load_steering();
     double                steer(const std::vector<token_id> & prompt, uint64_t available_bytes, const cancel_flag & cancel);
     layer_reader &        reader();

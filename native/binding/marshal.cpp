@@ -201,6 +201,9 @@ guard_spec guard_spec_from(const Napi::Object & o) {
     spec.model.n_gpu_layers = int_of(o, "gpuLayers");
     spec.decoder.n_threads = int_of(o, "threads");
     spec.critic = string_of(o, "critic");
+    if (o.Has("meanLayers")) {
+        spec.mean_layers = numbers_of<int32_t, Napi::Int32Array>(o, "meanLayers");
+    }
     const Napi::Array constraints = o.Get("constraints").As<Napi::Array>();
     for (uint32_t i = 0; i < constraints.Length(); ++i) {
         spec.constraints.push_back(constraint_from(constraints.Get(i).As<Napi::Object>()));

@@ -54,7 +54,9 @@ critic_job critic_job_from(const Napi::Object & o) {
     critic_training_options & options = job.options;
     options.shape = rollout_shape_from(o.Get("shape").As<Napi::Object>());
     const Napi::Object inputs = o.Get("inputs").As<Napi::Object>();
-    options.inputs = { bool_of(inputs, "hidden"), bool_of(inputs, "logits"), bool_of(inputs, "z"), bool_of(inputs, "position") };
+    options.inputs = { bool_of(inputs, "hidden"), bool_of(inputs, "logits"), bool_of(inputs, "z"), bool_of(inputs, "position"),
+                       bool_of(inputs, "mean") };
+    options.n_stream = int_of(o, "streamWidth");
     const Napi::Array constraints = o.Get("constraints").As<Napi::Array>();
     for (uint32_t i = 0; i < constraints.Length(); ++i) {
         const Napi::Object c = constraints.Get(i).As<Napi::Object>();
@@ -83,7 +85,7 @@ critic_job critic_job_from(const Napi::Object & o) {
 }
 
 rollout_shape rollout_shape_from(const Napi::Object & o) {
-    return { int_of(o, "hidden"), int_of(o, "summary"), int_of(o, "constraints") };
+    return { int_of(o, "hidden"), int_of(o, "summary"), int_of(o, "constraints"), o.Has("mean") ? int_of(o, "mean") : 0 };
 }
 
 std::vector<rollout> rollouts_from(const rollout_shape & shape, const Napi::Array & records) {

@@ -24,10 +24,7 @@ std::unique_ptr<text_scorer> scorer_factory::make_probe(const std::string & path
     if (weights.layers.empty()) {
         return std::make_unique<last_state_probe>(read_with(std::move(base), OUTPUT_HIDDEN), std::move(weights));
     }
-    std::vector<size_t> places;
-    for (int32_t layer : weights.layers) {
-        places.push_back(layers.place_of(layer));
-    }
+    std::vector<size_t> places = layers.places_of(weights.layers);
     return std::make_unique<mean_probe>(std::move(weights), std::move(places));
 }
 

@@ -29,16 +29,15 @@ struct scorer_spec {
 
 class scorer_factory {
   public:
-    // `computing` is held while the threads compute for what serves several searches.
-    scorer_factory(model_options device, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads, std::mutex & computing)
-        : device(std::move(device)), threads(std::move(threads)), n_threads(n_threads), computing(computing) {}
+    // What probes read of the residual stream is noted in `layers`. `computing` is held while the threads compute for what serves several
+    // searches.
+    scorer_factory(model_options device, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads, residual_layers & layers,
+                   std::mutex & computing)
+        : device(std::move(device)), threads(std::move(threads)), n_threads(n_threads), layers(layers), computing(computing) {}
 
     // Throws as loaded_model does, and INVALID_COST_MODEL, INVALID_OPTION, COST_MODEL_FLIPPED, COST_MODEL_TEMPLATE or
     // COST_MODEL_TOKENIZER. `base` is the guard's own model, for probes; null: none.
     std::unique_ptr<text_scorer> make(const scorer_spec & spec, std::shared_ptr<loaded_model> base, const cancel_flag & cancel);
-
-    // The layers behind which the probes made here read the residual stream.
-    const std::vector<int32_t> & residual() const { return layers.numbers(); }
 
     // For everything made here, while nothing else asks it: see text_model.
     void begin_job(const cancel_flag * cancel, uint64_t available_bytes);
@@ -47,10 +46,10 @@ class scorer_factory {
     model_options                    device; // without a path
     std::shared_ptr<ggml_threadpool> threads;
     int32_t                          n_threads;
+    residual_layers &                layers;
     std::mutex &                     computing;
     std::vector<text_model *>        made; // owned by the scorers
     std::vector<encoder_judge *>     judges; // likewise
-    residual_layers                  layers;
 
     std::unique_ptr<text_scorer> make_probe(const std::string & path, std::shared_ptr<loaded_model> base);
     std::unique_ptr<text_model> load(const std::string & path, model_purpose purpose, text_output output, const cancel_flag & cancel);

@@ -9,7 +9,7 @@
 namespace ig {
 
 struct critic_input {
-    const std::vector<float> * kept; // of the output, by keep(); or what the critic said of it on the device
+    const std::vector<float> * kept; // of the output, by keep() and beside(); or what the critic said of it on the device
     bool                       judged; // the latter
     double                     last_log_likelihood; // of the token sampled last; 0 before the first
     std::vector<double>        z; // safety state, one per constraint
@@ -34,10 +34,10 @@ class critic {
   public:
     virtual ~critic() = default;
 
-    // What judge() needs of an output: hidden is [n_embd], logits [n_vocab]. From any thread.
+    // What judge() needs of an output, in front of what it reads beside that: hidden is [n_embd], logits [n_vocab]. From any thread.
     virtual std::vector<float> keep(const float * hidden, const float * logits, size_t n_vocab) const = 0;
 
-    // What the critic on the device reads beside the model's outputs. Appended to `out`.
+    // What it reads beside the model's outputs, before the step that makes them. Appended to `out`, as many values for each input.
     virtual void beside(const critic_input & input, std::vector<float> & out) const = 0;
 
     virtual std::vector<critic_output> judge(const std::vector<critic_input> & inputs) = 0;

@@ -39,6 +39,12 @@ bool can_train(ggml_backend_dev_t device) {
     return device != nullptr && std::string(ggml_backend_reg_name(ggml_backend_dev_backend_reg(device))) != "MTL";
 }
 
+std::vector<float> from_half(const std::vector<uint16_t> & halves) {
+    std::vector<float> values(halves.size());
+    ggml_fp16_to_fp32_row(reinterpret_cast<const ggml_fp16_t *>(halves.data()), values.data(), int64_t(values.size()));
+    return values;
+}
+
 double cross_entropy(double p, bool safe) {
     const double clipped = std::min(1 - 1e-7, std::max(1e-7, p));
     return -std::log(safe ? clipped : 1 - clipped);
@@ -123,6 +129,8 @@ class critic_trainer {
         w.features.n_embd = options.shape.n_embd;
         w.features.n_summary = options.shape.n_summary;
         w.features.n_constraints = options.shape.n_constraints;
+        w.features.n_stream = options.n_stream;
+        w.features.n_layers = options.n_stream > 0 ? options.shape.n_mean / options.n_stream : 0;
         w.net = { w.features.size(), options.n_layers, options.width, options.n_members };
         for (size_t c = 0; c < options.terms.size(); ++c) {
             result.budgets.push_back(options.budgets.empty() ? common_budgets(c) : options.budgets[c]);
@@ -198,10 +206,9 @@ class critic_trainer {
             const double weight = std::pow(options.terms[c].discount, e.position->n_tokens);
             z.push_back((budgets[c] - e.position->cost[c]) / weight / w.budget_scale[c]);
         }
-        std::vector<float> hidden(e.position->hidden.size());
-        ggml_fp16_to_fp32_row(reinterpret_cast<const ggml_fp16_t *>(e.position->hidden.data()), hidden.data(), int64_t(hidden.size()));
+        const std::vector<float> hidden = from_half(e.position->hidden), mean = from_half(e.position->mean);
         const double position = double(e.position->n_tokens) / options.max_tokens;
-        write_features(w.features, { hidden.data(), e.position->summary.data(), z.data(), position }, out);
+        write_features(w.features, { hidden.data(), e.position->summary.data(), z.data(), position, mean.data() }, out);
         for (size_t k = 0; k < w.mean.size(); ++k) {
             out[k] = (out[k] - w.mean[k]) / w.scale[k];
         }

@@ -23,6 +23,7 @@ struct budget_range {
 struct critic_training_options {
     rollout_shape             shape;
     feature_groups            inputs;
+    int32_t                   n_stream = 0; // width of the residual stream, whose means the rollouts keep
     std::vector<budget_terms> terms; // per constraint: the budget that is reported on, the discount and the criterion
     std::vector<budget_range> budgets; // per constraint: what is drawn from; empty: what the training responses cost
     std::vector<uint8_t>      splits; // rollout_split of every prompt

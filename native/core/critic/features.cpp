@@ -39,12 +39,18 @@ double inverse_root_mean_square(const float * hidden, size_t n) {
     return 1 / std::sqrt(squares / double(n) + hidden_epsilon);
 }
 
+namespace {
+
+float * write_normalised(const float * values, int32_t n, float * out) {
+    const float scale = float(inverse_root_mean_square(values, size_t(n)));
+    return std::transform(values, values + n, out, [&](float x) { return x * scale; });
+}
+
+}
+
 void write_features(const feature_shape & shape, const latent_state & state, float * out) {
     if (shape.groups.hidden) {
-        const float scale = float(inverse_root_mean_square(state.hidden, size_t(shape.n_embd)));
-        for (int32_t i = 0; i < shape.n_embd; ++i) {
-            *out++ = state.hidden[i] * scale;
-        }
+        out = write_normalised(state.hidden, shape.n_embd, out);
     }
     if (shape.groups.logits) {
         out = std::copy(state.summary, state.summary + shape.n_summary, out);
@@ -55,7 +61,10 @@ void write_features(const feature_shape & shape, const latent_state & state, flo
         }
     }
     if (shape.groups.position) {
-        *out = float(state.position);
+        *out++ = float(state.position);
+    }
+    for (int32_t l = 0; l < shape.n_layers && shape.groups.mean; ++l) {
+        out = write_normalised(state.mean + l * shape.n_stream, shape.n_stream, out);
     }
 }
 

@@ -1,5 +1,6 @@
 // features.h owns what a critic reads of a latent state and in which order: the hidden state, normalised to a root mean
-// square of 1; a summary of the logits; what is left of each budget; and the position. Each group can be left out.
+// square of 1; a summary of the logits; what is left of each budget; the position; and the mean of the residual stream behind each of
+// some layers over the response's tokens before the last one, normalised alike. Each group can be left out.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +23,7 @@ struct feature_groups {
     bool logits = true;
     bool z = true;
     bool position = true;
+    bool mean = false;
 };
 
 struct feature_shape {
@@ -29,10 +31,12 @@ struct feature_shape {
     int32_t        n_embd = 0;
     int32_t        n_summary = 0;
     int32_t        n_constraints = 0;
+    int32_t        n_layers = 0; // whose means are read
+    int32_t        n_stream = 0; // width of the residual stream
 
     int32_t size() const {
         return (groups.hidden ? n_embd : 0) + (groups.logits ? n_summary : 0) + (groups.z ? n_constraints : 0) +
-               (groups.position ? 1 : 0);
+               (groups.position ? 1 : 0) + (groups.mean ? n_layers * n_stream : 0);
     }
 };
 
@@ -41,11 +45,12 @@ struct latent_state {
     const float *  summary; // [n_summary]
     const double * z; // [n_constraints], in units of the budget scale
     double         position; // share of the longest response
+    const float *  mean; // [n_layers, n_stream]; of nothing, zeros
 };
 
 const double hidden_epsilon = 1e-6; // keeps a hidden state of zeros from being divided by 0
 
-// What a hidden state is multiplied with.
+// What a hidden state or a mean is multiplied with.
 double inverse_root_mean_square(const float * hidden, size_t n);
 
 // Writes shape.size() values, the hidden state first.

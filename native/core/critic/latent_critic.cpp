@@ -10,6 +10,7 @@ namespace ig {
 namespace {
 
 const double largest_dimension = 1 << 20;
+const size_t most_layers = 1024;
 
 int32_t dimension(const tensor_file & file, const std::string & path, const char * key, double least) {
     const double value = file.number(key);
@@ -28,7 +29,18 @@ critic_weights load_critic(const std::string & path) {
     w.features.groups.logits = file.number("inputs.logits") != 0;
     w.features.groups.z = file.number("inputs.z") != 0;
     w.features.groups.position = file.number("inputs.position") != 0;
+    w.features.groups.mean = file.has_numbers("inputs.mean") && file.number("inputs.mean") != 0;
     w.features.n_embd = dimension(file, path, "hidden_width", 0);
+    if (w.features.groups.mean) {
+        w.features.n_stream = dimension(file, path, "stream_width", 1);
+        for (double layer : file.numbers("mean_layers")) {
+            if (!(layer >= 0 && layer < most_layers && layer == std::floor(layer)) || w.layers.size() == most_layers) {
+                throw error("INVALID_CRITIC", format("%s reads no valid layers: %g; make the file again", path.c_str(), layer));
+            }
+            w.layers.push_back(int32_t(layer));
+        }
+        w.features.n_layers = int32_t(w.layers.size());
+    }
     const int least_summary = int(n_summary_beside_top_k) + (w.features.groups.logits ? 1 : 0);
     w.features.n_summary = dimension(file, path, "summary_width", least_summary);
     w.budget_scale = file.numbers("budget_scale");
@@ -74,9 +86,8 @@ critic_output combine_members(const network_output & out, size_t row, double val
     return { float(mean), float(std::sqrt(variance)), float(value / n * value_scale + value_mean) };
 }
 
-latent_critic::latent_critic(critic_weights given, int32_t n_embd, int32_t n_vocab, size_t n_constraints,
-                             ggml_backend_dev_t device)
-    : weights(std::move(given)), backend(open_backend(device, /*n_threads =*/1)), // more would be started anew for every block
+latent_critic::latent_critic(critic_weights given, std::vector<size_t> places, const critic_surroundings & around, ggml_backend_dev_t device)
+    : weights(std::move(given)), places(std::move(places)), backend(open_backend(device, /*n_threads =*/1)), // more would be started anew for every block
       net(weights.net, backend.get(), false),
       runner(net, backend.get()) {
     const auto expect = [](bool fits, const char * what, int64_t critic, int64_t model) {
@@ -87,11 +98,11 @@ latent_critic::latent_critic(critic_weights given, int32_t n_embd, int32_t n_voc
         }
     };
     const int32_t n_top = int32_t(n_top_tokens());
-    expect(weights.features.n_constraints == int32_t(n_constraints), "constraints", weights.features.n_constraints,
-           int64_t(n_constraints));
-    expect(!weights.features.groups.hidden || weights.features.n_embd == n_embd, "values of the hidden state",
-           weights.features.n_embd, n_embd);
-    expect(n_top <= n_vocab, "tokens of the vocabulary", n_top, n_vocab);
+    const feature_shape & shape = weights.features;
+    expect(shape.n_constraints == int32_t(around.n_constraints), "constraints", shape.n_constraints, int64_t(around.n_constraints));
+    expect(!shape.groups.hidden || shape.n_embd == around.n_embd, "values of the hidden state", shape.n_embd, around.n_embd);
+    expect(!shape.groups.mean || shape.n_stream == around.n_stream, "values of the residual stream", shape.n_stream, around.n_stream);
+    expect(n_top <= around.n_vocab, "tokens of the vocabulary", n_top, around.n_vocab);
     net.set_weights(weights.tensors);
     make_scales();
 }
@@ -169,6 +180,14 @@ void latent_critic::beside(const critic_input & in, std::vector<float> & out) co
     if (shape.groups.position) {
         append(double(n_tokens) / in.max_tokens);
     }
+    const size_t n_stream = size_t(shape.n_stream);
+    for (size_t l = 0; l < places.size() && shape.groups.mean; ++l) {
+        const std::vector<float> mean = in.text.residual->mean(places[l] * n_stream, n_stream);
+        const double norm = inverse_root_mean_square(mean.data(), n_stream);
+        for (float x : mean) {
+            append(x * norm);
+        }
+    }
 }
 
 std::vector<float> latent_critic::standardised(const std::vector<critic_input> & inputs) const {
@@ -179,11 +198,11 @@ std::vector<float> latent_critic::standardised(const std::vector<critic_input> &
         const std::vector<float> & kept = *in.kept;
         const size_t n_hidden = shape.groups.hidden ? size_t(shape.n_embd) : 0;
         const double norm = n_hidden > 0 ? inverse_root_mean_square(kept.data(), n_hidden) : 1;
-        for (size_t i = 0; i < kept.size(); ++i) {
+        for (size_t i = 0; i < n_of_output(); ++i) {
             const double value = i < n_hidden ? float(kept[i] * norm) : kept[i];
             rows.push_back(float((value - weights.mean[i]) / weights.scale[i]));
         }
-        beside(in, rows);
+        rows.insert(rows.end(), kept.begin() + std::ptrdiff_t(n_of_output()), kept.end());
     }
     return rows;
 }

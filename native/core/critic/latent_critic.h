@@ -16,10 +16,19 @@ namespace ig {
 struct critic_weights {
     feature_shape                   features;
     network_shape                   net;
+    std::vector<int32_t>            layers; // behind which the residual stream is read
     std::vector<float>              mean, scale; // of the features: x becomes (x - mean) / scale
     double                          value_mean = 0, value_scale = 1;
     std::vector<double>             budget_scale; // per constraint: the unit of z
     std::vector<std::vector<float>> tensors; // in the order of network_tensors
+};
+
+// what a critic stands beside
+struct critic_surroundings {
+    int32_t n_embd;
+    int32_t n_stream;
+    int32_t n_vocab;
+    size_t  n_constraints;
 };
 
 // Reads a critic's file; throws INVALID_CRITIC.
@@ -27,8 +36,9 @@ critic_weights load_critic(const std::string & path);
 
 class latent_critic : public critic, public graph_critic {
   public:
-    // Throws CRITIC_MISMATCH where the critic's inputs are not this model's and these constraints'.
-    latent_critic(critic_weights weights, int32_t n_embd, int32_t n_vocab, size_t n_constraints, ggml_backend_dev_t device);
+    // `places` of its layers among those that are read. Throws CRITIC_MISMATCH where the critic's inputs are not this model's and these
+    // constraints'.
+    latent_critic(critic_weights weights, std::vector<size_t> places, const critic_surroundings & around, ggml_backend_dev_t device);
 
     std::vector<float>         keep(const float * hidden, const float * logits, size_t n_vocab) const override;
     void                       beside(const critic_input & input, std::vector<float> & out) const override;
@@ -43,6 +53,7 @@ class latent_critic : public critic, public graph_critic {
 
   private:
     critic_weights          weights;
+    std::vector<size_t>     places;
     ggml_backend_ptr        backend;
     network                 net;
     network_runner          runner;

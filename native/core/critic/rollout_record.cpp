@@ -54,6 +54,16 @@ class byte_reader {
         return values;
     }
 
+    // numbers of half precision that must be finite
+    std::vector<uint16_t> get_halves(size_t n) {
+        std::vector<uint16_t> values = get_all<uint16_t>(n);
+        const uint16_t exponent = 0x7c00; // all ones: infinite or no number
+        if (std::any_of(values.begin(), values.end(), [&](uint16_t h) { return (h & exponent) == exponent; })) {
+            throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: a hidden state is not finite");
+        }
+        return values;
+    }
+
     bool at_end() const { return n_left == 0; }
 
   private:
@@ -89,6 +99,7 @@ std::vector<uint8_t> write_record(const std::vector<rollout> & rollouts) {
             out.put_all(p.highest_cost);
             out.put_all(p.partial_cost);
             out.put_all(p.hidden);
+            out.put_all(p.mean);
         }
     }
     return std::move(out.bytes);
@@ -113,11 +124,8 @@ std::vector<rollout> read_record(const rollout_shape & shape, const uint8_t * da
             p.cost = in.get_numbers<double>(size_t(shape.n_constraints));
             p.highest_cost = in.get_numbers<double>(size_t(shape.n_constraints));
             p.partial_cost = in.get_numbers<double>(size_t(shape.n_constraints));
-            p.hidden = in.get_all<uint16_t>(size_t(shape.n_embd));
-            const uint16_t exponent = 0x7c00; // all ones: infinite or no number
-            if (std::any_of(p.hidden.begin(), p.hidden.end(), [&](uint16_t h) { return (h & exponent) == exponent; })) {
-                throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: a hidden state is not finite");
-            }
+            p.hidden = in.get_halves(size_t(shape.n_embd));
+            p.mean = in.get_halves(size_t(shape.n_mean));
             if (p.n_tokens < 0 || uint32_t(p.n_tokens) > n_tokens) {
                 throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: a position lies outside its response");
             }

@@ -11,6 +11,7 @@ struct rollout_shape {
     int32_t n_embd = 0;
     int32_t n_summary = 0;
     int32_t n_constraints = 0;
+    int32_t n_mean = 0; // of the residual stream behind all layers that are kept
 };
 
 struct rollout_position {
@@ -20,6 +21,7 @@ struct rollout_position {
     std::vector<double>   highest_cost; // the highest it has been: more than cost where costs below 0 refill the budget
     std::vector<double>   partial_cost; // the sequence cost model's opinion of the text so far; 0 for token cost models
     std::vector<uint16_t> hidden; // [n_embd], half precision
+    std::vector<uint16_t> mean; // [n_mean], half precision: of the residual stream over the response's tokens before the last one
 };
 
 struct rollout {

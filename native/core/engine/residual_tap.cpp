@@ -11,13 +11,16 @@ int32_t layer_of_output(const ggml_tensor * node) {
     return std::strncmp(node->name, name, n_name) == 0 ? int32_t(std::atoi(node->name + n_name)) : -1;
 }
 
-size_t residual_layers::place_of(int32_t layer) {
-    const auto known = std::find(layers.begin(), layers.end(), layer);
-    const size_t place = size_t(known - layers.begin());
-    if (known == layers.end()) {
-        layers.push_back(layer);
+std::vector<size_t> residual_layers::places_of(const std::vector<int32_t> & wanted) {
+    std::vector<size_t> places;
+    for (int32_t layer : wanted) {
+        const auto known = std::find(layers.begin(), layers.end(), layer);
+        places.push_back(size_t(known - layers.begin()));
+        if (known == layers.end()) {
+            layers.push_back(layer);
+        }
     }
-    return place;
+    return places;
 }
 
 void residual_tap::attach(llama_context_params & params) {

@@ -12,8 +12,8 @@ namespace ig {
 // Layers by their numbers in llama.cpp (from 0), in the order in which their readers named them.
 class residual_layers {
   public:
-    // Where a layer's values lie among those of all; it is read from now on.
-    size_t place_of(int32_t layer);
+    // Where the values of layers lie among those of all; they are read from now on.
+    std::vector<size_t> places_of(const std::vector<int32_t> & wanted);
 
     const std::vector<int32_t> & numbers() const { return layers; }
 

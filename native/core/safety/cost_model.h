@@ -35,6 +35,15 @@ struct residual_sum {
         }
         ++n_tokens;
     }
+
+    // Of n values; zeros before the first token.
+    std::vector<float> mean(size_t first, size_t n) const {
+        std::vector<float> result(n, 0);
+        for (size_t i = 0; i < n && n_tokens > 0; ++i) {
+            result[i] = values[first + i] / float(n_tokens);
+        }
+        return result;
+    }
 };
 
 struct text_view {

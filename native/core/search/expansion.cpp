@@ -153,11 +153,15 @@ void expander::step(const std::vector<path *> & owners, bool for_critic, const r
     wishes.hidden = options.edits_hidden() || (for_critic && !on_device);
     wishes.judged = on_device;
     items.clear();
+    critic_beside.clear();
     for (const path * p : owners) {
         items.push_back(item_at(*p, size_t(last_position(*p))));
-        if (on_device) {
-            models.judge->beside(latent_view(models, options, *p, nullptr, true), wishes.beside);
+        if (for_critic || options.edits_hidden()) {
+            models.judge->beside(latent_view(models, options, *p, nullptr, false), critic_beside);
         }
+    }
+    if (on_device) {
+        wishes.beside = critic_beside;
     }
     const auto source_of = [&](const output_row & row) {
         return row_source{ n_vocab, row.head, [this, &row] { return models.model.logits(row); } };
@@ -188,6 +192,15 @@ void expander::step(const std::vector<path *> & owners, bool for_critic, const r
     }
 }
 
+// What the critic keeps of an output, and reads beside it.
+std::vector<float> expander::for_critic_of(const output_row & row, const float * logits) const {
+    std::vector<float> kept = models.judge->keep(row.hidden, logits, size_t(models.model.n_vocab()));
+    const size_t n_beside = critic_beside.size() / items.size();
+    const auto begin = critic_beside.begin() + std::ptrdiff_t(row.index * n_beside);
+    kept.insert(kept.end(), begin, begin + std::ptrdiff_t(n_beside));
+    return kept;
+}
+
 // RE-Control: the logits of the outputs' hidden states after gradient steps through the critic, [owners, n_vocab].
 std::vector<float> expander::propose(const std::vector<path *> & owners, const std::vector<std::vector<float>> & hidden,
                                      const std::vector<std::vector<float>> & logits) {
@@ -197,7 +210,7 @@ std::vector<float> expander::propose(const std::vector<path *> & owners, const s
         if (!std::isfinite(log_sum_exp(logits[i].data(), logits[i].size()))) {
             throw error("DECODE_FAILED", "the logits that a gradient step begins at are no numbers; the model has overflowed");
         }
-        kept.push_back(models.judge->keep(hidden[i].data(), logits[i].data(), logits[i].size()));
+        kept.push_back(for_critic_of({ i, i, 0, {}, hidden[i].data(), nullptr, nullptr }, logits[i].data()));
     }
     for (size_t i = 0; i < owners.size(); ++i) {
         states.push_back(latent_view(models, options, *owners[i], &kept[i], false));
@@ -269,7 +282,7 @@ void expander::read_end(path & p, const drawing_source & source, size_t thread, 
     if (p.has_latent == LATENT_JUDGED) {
         p.latent.assign(row.judged, row.judged + models.model.n_judged());
     } else {
-        p.latent = models.judge->keep(row.hidden, source.base.whole(), source.base.n_vocab);
+        p.latent = for_critic_of(row, source.base.whole());
     }
 }
 

@@ -85,6 +85,7 @@ class expander {
     std::vector<token_sampler> samplers; // per visiting thread
     std::vector<token_id>      prompt;
     std::vector<decode_item>   items;
+    std::vector<float>         critic_beside; // what the critic reads of each item beside its output
     seq_id                     kept = 0; // sequence that is not released any more
     int32_t                    n_reused = 0;
     size_t                     n_root_held = 0; // tokens that the prompt's sequence holds
@@ -107,6 +108,7 @@ class expander {
                                const std::vector<std::vector<float>> & logits);
     sampled_token draw(const drawing_source & source, size_t thread, random_stream & random, const token_counts * tried);
     std::vector<sampled_token> most_probable(const path & parent, const drawing_source & source, size_t thread, const token_counts * tried);
+    std::vector<float> for_critic_of(const output_row & row, const float * logits) const;
     decode_item   item_at(const path & p, size_t position) const;
     int32_t       last_position(const path & p) const { return int32_t(prompt.size() + p.tokens.size()) - 1; }
     void          place(offspring & o);

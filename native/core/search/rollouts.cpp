@@ -117,11 +117,11 @@ class rollout_run {
             token_sampler & sampler = samplers[row.thread];
             const row_source source = { n_vocab, row.head, [&] { return models.model.logits(row); } };
             sampler.read(source, nullptr, 0);
-            if (row.residual != nullptr) {
-                g.text.residual.sum.add(row.residual, models.model.n_residual());
-            }
             if (wishes.hidden) {
                 keep_position(g, row, t);
+            }
+            if (row.residual != nullptr) {
+                g.text.residual.sum.add(row.residual, models.model.n_residual());
             }
             g.drawn = sampler.draw(g.text.random);
         }, cancel);
@@ -141,6 +141,11 @@ class rollout_run {
         }
         position.highest_cost = g.highest_cost;
         position.hidden = to_half(row.hidden, row.hidden != nullptr ? size_t(models.model.n_embd()) : 0);
+        for (size_t place : options.mean_places) {
+            const std::vector<float> mean = p.residual.sum.mean(place * options.n_stream, options.n_stream);
+            const std::vector<uint16_t> halves = to_half(mean.data(), mean.size());
+            position.mean.insert(position.mean.end(), halves.begin(), halves.end());
+        }
         g.result.positions.push_back(std::move(position));
     }
 

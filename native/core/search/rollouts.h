@@ -19,6 +19,8 @@ struct rollout_options {
     int32_t  max_tokens = 128;
     int32_t  stride = 32; // positions are kept every so many tokens, beginning with the prompt's last one
     int32_t  top_k = 8; // of the summary of the logits
+    std::vector<size_t> mean_places; // of the layers whose means are kept, among those that are read
+    size_t   n_stream = 0; // width of the residual stream
     double   temperature = 1;
     uint64_t seed = 0;
     int32_t  n_sequences = 0; // reserved in the decoder, the same for every batch of a run
