@@ -47,7 +47,7 @@ for (const name of flags.models.split(",")) {
 	}
 	const { file, asked } = subjects[name];
 	const cost = { encoder: flags.judge, selfTest: false };
-	await using guard = await InferenceGuard.load({ model: file(), cost, budget: 1 }); // which nothing exceeds
+	const guard = await InferenceGuard.load({ model: file(), cost, budget: 1 }); // which nothing exceeds
 	for (const candidates of [1, 16]) {
 		const shares = [];
 		const milliseconds = [];
@@ -59,6 +59,7 @@ for (const name of flags.models.split(",")) {
 		}
 		rows.push({ model: name, candidates, share: median(shares), milliseconds: median(milliseconds) });
 	}
+	await guard.dispose();
 }
 
 if (flags.json) console.log(JSON.stringify({ rows }));
