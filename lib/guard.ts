@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { CertificateWatch, limitsOf } from "./certificate.js";
-import { nativePrompt, type Prompt, questionOf } from "./chat.js";
+import { type ChatMessage, nativePrompt, type Prompt, questionOf } from "./chat.js";
 import { checkControlVector } from "./control-vector-file.js";
 import { type CriticIdentity, checkBudgets, checkCritic, readCriticIdentity, TrainingLimits } from "./critic-file.js";
 import { AbortedError, DisposedError, InvalidOptionError } from "./errors.js";
@@ -10,6 +10,7 @@ import { callAddon, type NativeInfo, type NativeQuestion, type NativeRequest, ty
 import { NativeGuard } from "./native-guard.js";
 import { type CheckedGenerateOptions, type CheckedLoadOptions, checkGenerateOptions, checkLoadOptions } from "./options.js";
 import { checkProbes } from "./probe-file.js";
+import { repairNote, withNote, withRepair } from "./repair.js";
 import { RefusalError, type Reply } from "./reply.js";
 import { askScoreFunction } from "./score-function.js";
 import { categoriesOf } from "./scorers.js";
@@ -151,9 +152,16 @@ export class InferenceGuard {
 					});
 			},
 		};
-		const result = await this.#native.generate(request, signal, events).catch((error) => {
-			throw this.#disposed && error instanceof AbortedError && !signal?.aborted ? disposedError() : error;
-		});
+		const run = async (asked: NativeRequest) => {
+			this.#assertUsable();
+			return this.#native.generate(asked, signal, events).catch((error) => {
+				throw this.#disposed && error instanceof AbortedError && !signal?.aborted ? disposedError() : error;
+			});
+		};
+		const searched = await run(request);
+		const attempt = await this.#repair(searched, request, options.messages, run);
+		if (attempt?.outcome === "repaired") onPiece?.(attempt.text);
+		const result = attempt ? withRepair(searched, attempt) : searched;
 		const reply = {
 			...this.#reply(result, request.seed),
 			...(options.trace && { trace: result.trace ?? [] }),
@@ -163,6 +171,19 @@ export class InferenceGuard {
 		if (onRefusal === "throw") throw new RefusalError(reply);
 		onPiece?.(onRefusal.text);
 		return { ...reply, text: onRefusal.text };
+	}
+
+	/** The attempt that a refusal gets, where its prompt can carry a note. */
+	async #repair(
+		{ outcome, harm }: NativeResult,
+		request: NativeRequest,
+		messages: readonly ChatMessage[] | undefined,
+		run: (request: NativeRequest) => Promise<NativeResult>,
+	): Promise<NativeResult | undefined> {
+		if (outcome !== "refused" || !request.repair || messages === undefined) return undefined;
+		const note = repairNote(harm && this.#categories[harm.constraint]?.[harm.category]);
+		const noted = nativePrompt({ messages: withNote(messages, note) }, this.#info);
+		return run({ ...request, noted, stream: false, availableBytes: process.availableMemory() });
 	}
 
 	#search(options: CheckedGenerateOptions): ResolvedSearch {
@@ -183,6 +204,7 @@ export class InferenceGuard {
 		return {
 			...nativePrompt(asked, this.#info),
 			...search,
+			repair: search.repair && messages !== undefined,
 			question: questionOf(asked),
 			seed,
 			cachePrompt,

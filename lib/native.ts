@@ -130,11 +130,15 @@ export interface SearchSettings {
 	ranksByValue: boolean;
 	maxGeneratedTokens: number;
 	maxBacktracks: number;
+	/** Whether a refusal is to be repaired, which the search leaves tokens for. */
+	repair: boolean;
 	seed: number;
 }
 
 export type NativeRequest = NativePrompt &
 	SearchSettings & {
+		/** The prompt with a note: one attempt at a repair in place of a search, judged behind the prompt. */
+		noted?: NativePrompt;
 		/** What the response answers; undefined: the prompt's text. */
 		question: string | undefined;
 		stream: boolean;
@@ -165,7 +169,7 @@ export interface NativeInfo {
 }
 
 export interface NativeResult {
-	outcome: "safe" | "steered" | "truncated" | "refused" | "unguarded";
+	outcome: "safe" | "steered" | "truncated" | "repaired" | "refused" | "unguarded";
 	finishReason: "stop" | "length" | "safety";
 	text: string;
 	tokens: Int32Array;
@@ -174,6 +178,8 @@ export interface NativeResult {
 	z: Float64Array[];
 	/** Per constraint; empty where its cost model knows no categories. */
 	categories: Float64Array[];
+	/** Of a refusal that is to be repaired: what the first rejected text was, by indices; undefined where no cost model says it. */
+	harm?: { constraint: number; category: number };
 	pSafe: { position: number; pSafe: number; std: number; value: number }[];
 	reward: number | null;
 	logLikelihood: number;

@@ -308,6 +308,7 @@ const generateSchema = z
 		ranksByValue: z.boolean(expected("true or false")).optional(),
 		maxGeneratedTokens: integer(1, Number.MAX_SAFE_INTEGER).optional(),
 		maxBacktracks: integer(0, Number.MAX_SAFE_INTEGER).optional(),
+		repair: z.boolean(expected("true or false")).optional(),
 		trace: z.boolean(expected("true or false")).default(false),
 		cachePrompt: z.boolean(expected("true or false")).optional(),
 		seed: integer(0, Number.MAX_SAFE_INTEGER).optional(),

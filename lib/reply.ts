@@ -7,10 +7,11 @@ import { InferenceGuardError } from "./errors.js";
  * - `safe`: nothing had to be steered.
  * - `steered`: candidates were rejected on the way; the response is within budget.
  * - `truncated`: a committed prefix within budget, then stopped.
+ * - `repaired`: the search found nothing; the response was written with a note beside the prompt, and is within budget without it.
  * - `refused`: nothing left the search.
  * - `unguarded`: the strategy does not enforce the budget; see the cost.
  */
-export type Outcome = "safe" | "steered" | "truncated" | "refused" | "unguarded";
+export type Outcome = "safe" | "steered" | "truncated" | "repaired" | "refused" | "unguarded";
 
 /** A budget and what was spent of it. */
 export interface ConstraintReport {
@@ -101,7 +102,7 @@ export interface Reply {
 		constraints: ConstraintReport[];
 		/** One entry per block; empty without a critic. */
 		pSafe: CriticNote[];
-		/** Samplings of candidates, retries included. */
+		/** Samplings of candidates, retries and the attempt of a repair included. */
 		rounds: number;
 		/** Returns to a reserve or to the beginning. */
 		backtracks: number;
@@ -116,7 +117,7 @@ export interface Reply {
 		cachedPromptTokens: number;
 		/** Tokens of the response. */
 		emittedTokens: number;
-		/** Tokens sampled in the whole search. */
+		/** Tokens sampled in the whole search, and in the attempt of a repair. */
 		generatedTokens: number;
 		/** KV cells, in tokens: what the cache has room for (concurrent generations share it), and the most that prompt and live tree held. */
 		kvCells: { capacity: number; peak: number };
@@ -147,8 +148,8 @@ export interface Reply {
 	/** With `steering`: the strength that was applied, with the sign that the gate chose. */
 	steering?: number;
 	/**
-	 * With `trace: true`: every candidate of the search, in the order of their making. Where the budget is enforced, those that the
-	 * token limit cut short within a block are left out.
+	 * With `trace: true`: every candidate of the search, in the order of their making, and behind them the attempt of a repair. Where the
+	 * budget is enforced, those that the token limit cut short within a block are left out.
 	 */
 	trace?: TraceNode[];
 }

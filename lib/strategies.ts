@@ -41,6 +41,7 @@ const searching: StrategySettings = {
 	beamShare: 1 / 4,
 	retries: 0,
 	maxBacktracks: 0,
+	repair: false,
 	diversityPenalty: 0.5,
 	lambda: 5,
 	uncertaintyPenalty: 0,
@@ -54,6 +55,7 @@ const guard: StrategySettings = {
 	startCandidates: 1,
 	retries: 2,
 	maxBacktracks: Number.MAX_SAFE_INTEGER,
+	repair: true,
 };
 const bestOfN: StrategySettings = { ...base, blockLength: "response", beamShare: 0 };
 const args: StrategySettings = { ...base, expansion: "token", blockLength: 1, candidates: 20, beamShare: 0, rewardWeight: 2.5 };

@@ -334,12 +334,19 @@ export interface SearchOptions {
 	/** κ: pSafe counts as mean − κ·std over the critic's members; at least 0, default 0. */
 	uncertaintyPenalty?: number;
 	/**
-	 * Most tokens sampled in the whole search; default 4·N·T. A refusal is a statement about this limit: where backtracking is not
+	 * Most tokens sampled in all; default 4·N·T. A refusal is a statement about this limit: where backtracking is not
 	 * limited, `generate` answers at least as often as sampling whole responses until one is within budget does with half of it.
 	 */
 	maxGeneratedTokens?: number;
 	/** Most returns to an earlier block or to the beginning, restarts included; default: as the token limit allows for `guard`, otherwise 0. */
 	maxBacktracks?: number;
+	/**
+	 * Whether a refusal gets one attempt more: a response that is drawn greedily with a note in the context (what kind of harm it is about,
+	 * where a cost model knows categories, and to decline or to answer safely), and judged without it; default true for `guard`, otherwise
+	 * false. Only with `messages`: raw prompts and token ids cannot carry a note. Never behind text that was streamed. Up to T tokens of
+	 * `maxGeneratedTokens` are kept for it. The outcome is `repaired` where it is within every budget, otherwise `refused`.
+	 */
+	repair?: boolean;
 	/** Keep every candidate of the search in `reply.trace`; default false. */
 	trace?: boolean;
 	/**
@@ -356,7 +363,7 @@ export interface SearchOptions {
 /** Options of {@link InferenceGuard.generate} and {@link InferenceGuard.stream}: exactly one of `prompt` and `messages`, and how to search. */
 export type GenerateOptions = Prompt &
 	SearchOptions & {
-		/** On a refusal: `"return"` the reply with empty text (default), `"throw"` a {@link RefusalError}, or return this text instead. */
+		/** On a refusal that was not repaired: `"return"` the reply with empty text (default), `"throw"` a {@link RefusalError}, or return this text instead. */
 		onRefusal?: "return" | "throw" | { text: string };
 		/** Stops within one decode step. */
 		signal?: AbortSignal;

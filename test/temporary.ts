@@ -62,7 +62,12 @@ export function smallSlidingModel(folder: string, context = 512): string {
 }
 
 /** A Mamba model of random weights: recurrent, so that its sequences can be forked but not cut back. */
-export function smallRecurrentModel(folder: string, context = 256, type: "f32" | "q8_0" = "f32"): string {
+export function smallRecurrentModel(
+	folder: string,
+	context = 256,
+	type: "f32" | "q8_0" = "f32",
+	metadata: [string, string, unknown][] = [],
+): string {
 	const path = join(folder, `mamba-${type}-${context}.gguf`);
 	const [dim, inner, state, rank, kernel, vocab] = [32, 64, 8, 4, 4, 512];
 	const layer = (i: number) => [
@@ -91,6 +96,7 @@ export function smallRecurrentModel(folder: string, context = 256, type: "f32" |
 			["mamba.ssm.time_step_rank", "u32", rank],
 			["mamba.attention.layer_norm_rms_epsilon", "f32", 1e-5],
 			...vocabulary(vocab),
+			...metadata,
 		] as [string, string, unknown][],
 		tensors: [randomTensor("token_embd.weight", [dim, vocab]), constantTensor("output_norm.weight", [dim], 1), ...layer(0), ...layer(1)],
 	});

@@ -295,14 +295,39 @@ generation_result guard_engine::generate(const generation_request & request, std
     current_ask = &ask_away;
     const bool needs_critic = options.asks_critic() || options.edits_hidden();
     const search_models models = { *own, constraints, *reward, needs_critic ? judge.get() : nullptr, &question };
-    generation_result result = { search(models, prompt, options, cancel, commit), int64_t(prompt.size()), strength, false, {} };
+    generation_result result;
+    result.search = request.noted ? repair(models, prompt, tokens_of(*request.noted), context_size(), options, cancel)
+                                  : search(models, prompt, options, cancel, commit);
+    result.n_prompt = int64_t(prompt.size());
+    result.steering = strength;
     result.rows_on_device = llama != nullptr && llama->cuts_rows();
+    if (result.search.outcome == OUTCOME_REFUSED && options.repairs && !request.noted) {
+        result.harm = harm_of(result.search.first_rejected, question);
+    }
     const text_view answer = { &result.search.text, &result.search.tokens, true, 0, nullptr, &question };
     for (const constraint & c : constraints) {
         const bool has_text = c.whole_text && result.search.outcome != OUTCOME_REFUSED;
         result.categories.push_back(has_text ? c.whole_text->categories(answer) : std::vector<double>());
     }
     return result;
+}
+
+// The most probable category among those of the cost models that reject a text.
+std::optional<harm_kind> guard_engine::harm_of(const std::string & text, const std::string & question) const {
+    const std::vector<token_id> no_tokens;
+    const text_view view = { &text, &no_tokens, true, 0, nullptr, &question };
+    std::optional<harm_kind> worst;
+    double highest = 0;
+    for (size_t c = 0; c < constraints.size() && !text.empty(); ++c) {
+        const constraint & limit = constraints[c];
+        const std::vector<double> all = limit.whole_text ? limit.whole_text->categories(view) : std::vector<double>();
+        const auto most = std::max_element(all.begin(), all.end());
+        if (most != all.end() && *most > highest && limit.whole_text->costs({ view }).at(0) > limit.terms.budget) {
+            highest = *most;
+            worst = harm_kind{ c, size_t(most - all.begin()) };
+        }
+    }
+    return worst;
 }
 
 // The texts to come answer this question.

@@ -13,6 +13,7 @@
 #include "safety/probe_training.h"
 #include "safety/text_classifier.h"
 #include "scorer_factory.h"
+#include "search/repair.h"
 #include "search/rollouts.h"
 #include "search/search.h"
 
@@ -81,6 +82,7 @@ struct prompt_source {
 
 struct generation_request {
     prompt_source  prompt;
+    std::optional<prompt_source> noted; // the prompt with a note: one attempt at a repair in place of a search
     std::optional<std::string> question; // what the response answers, for cost models that read it; nothing: the prompt's text
     search_options search;
     uint64_t       available_bytes = 0; // memory that the process may still use
@@ -92,6 +94,12 @@ struct rollout_request {
     uint64_t                    available_bytes = 0;
 };
 
+// a category of a cost model
+struct harm_kind {
+    size_t constraint;
+    size_t category;
+};
+
 struct generation_result {
     search_result         search;
     int64_t               n_prompt;
@@ -99,6 +107,7 @@ struct generation_result {
     bool                  rows_on_device; // outputs were cut down there
 
     std::vector<std::vector<double>> categories; // [constraint][category], of the response
+    std::optional<harm_kind>         harm; // of a refusal that may be repaired: what the first rejected text was, where a cost model says it
 };
 
 struct score_request {
@@ -192,6 +201,7 @@ class guard_engine {
     void                  make_reward(const cancel_flag & cancel);
     void                  begin(const std::string & question);
     double                cost_of(const constraint & limit, const std::string & text) const;
+    std::optional<harm_kind> harm_of(const std::string & text, const std::string & question) const;
     std::vector<token_id> tokens_of(const prompt_source & prompt) const;
     std::vector<token_id> prompt_tokens(const prompt_source & prompt) const;
     std::string           text_of(const std::vector<token_id> & tokens) const;

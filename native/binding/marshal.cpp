@@ -119,6 +119,7 @@ const char * outcome_name(search_outcome outcome) {
         case OUTCOME_SAFE:      return "safe";
         case OUTCOME_STEERED:   return "steered";
         case OUTCOME_TRUNCATED: return "truncated";
+        case OUTCOME_REPAIRED:  return "repaired";
         case OUTCOME_REFUSED:   return "refused";
         case OUTCOME_UNGUARDED: return "unguarded";
     }
@@ -246,6 +247,9 @@ score_request score_request_from(const Napi::Object & o) {
 generation_request request_from(const Napi::Object & o) {
     generation_request request;
     request.prompt = prompt_from(o);
+    if (o.Get("noted").IsObject()) {
+        request.noted = prompt_from(o.Get("noted").As<Napi::Object>());
+    }
     request.question = question_from(o);
     request.available_bytes = uint64_t(number_of(o, "availableBytes"));
     search_options & s = request.search;
@@ -288,6 +292,7 @@ generation_request request_from(const Napi::Object & o) {
     s.ascent = { int_of(o, "latentSteps"), number_of(o, "latentStepSize"), s.objective == OBJECTIVE_LAGRANGIAN ? s.lambda : 0 };
     s.max_generated_tokens = int64_of(o, "maxGeneratedTokens");
     s.max_backtracks = int64_of(o, "maxBacktracks");
+    s.repairs = bool_of(o, "repair");
     s.trace = bool_of(o, "trace");
     s.seed = uint64_t(int64_of(o, "seed"));
     s.stream = bool_of(o, "stream");
@@ -391,6 +396,12 @@ Napi::Value to_js(Napi::Env env, const generation_result & result) {
         notes.Set(uint32_t(i), note);
     }
     o.Set("pSafe", notes);
+    if (result.harm) {
+        Napi::Object harm = Napi::Object::New(env);
+        harm.Set("constraint", double(result.harm->constraint));
+        harm.Set("category", double(result.harm->category));
+        o.Set("harm", harm);
+    }
     o.Set("reward", s.has_reward ? Napi::Number::New(env, s.reward) : env.Null());
     o.Set("logLikelihood", s.mean_log_likelihood);
     o.Set("promptTokens", double(result.n_prompt));

@@ -10,6 +10,7 @@ const outcomes = {
 	safe: "nothing had to be steered",
 	steered: "candidates were rejected on the way",
 	truncated: "a committed prefix within budget, then stopped",
+	repaired: "nothing left the search; written with a note beside the prompt",
 	refused: "nothing left the search",
 	unguarded: "the strategy does not enforce the budget",
 };

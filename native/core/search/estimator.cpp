@@ -203,4 +203,25 @@ measurement estimator::measure_prefix(const std::vector<token_id> & tokens, cons
     return measure(tokens, [&](size_t c, const response &) { return whole_text_costs.at(c); });
 }
 
+void report_measurement(search_result & result, measurement measured) {
+    result.text = std::move(measured.text);
+    result.cost = std::move(measured.cost);
+    result.z = std::move(measured.z);
+}
+
+void report_answer(search_result & result, search_outcome outcome, const path & p, measurement measured) {
+    result.outcome = outcome;
+    result.finish = p.finished() ? p.finish : FINISH_LENGTH;
+    result.notes = p.notes;
+    result.reward = p.reward;
+    result.has_reward = p.finished();
+    result.mean_log_likelihood = mean_log_likelihood(p.view());
+    result.tokens = p.tokens;
+    if (p.finish == FINISH_STOP) {
+        result.end_token = result.tokens.back();
+        result.tokens.pop_back();
+    }
+    report_measurement(result, std::move(measured));
+}
+
 }

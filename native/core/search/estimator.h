@@ -42,4 +42,10 @@ class estimator {
     measurement measure(const std::vector<token_id> & tokens, const whole_text_cost & judge_whole);
 };
 
+// What a result says of its text.
+void report_measurement(search_result & result, measurement measured);
+
+// What it says of an answer.
+void report_answer(search_result & result, search_outcome outcome, const path & p, measurement measured);
+
 }

@@ -61,13 +61,18 @@ path expander::start(const std::vector<token_id> & given) {
     models.model.extend(items, nullptr, cancel);
     n_root_held = prompt.size() - 1;
 
-    path root(response(), random_stream(options.seed, root_stream, 0));
+    path root = empty_path(random_stream(options.seed, root_stream, 0));
     root.seq = models.model.can_cut() ? 0 : -1; // what cannot be cut is read to its end in a copy
     root.n_held = root.seq == 0 ? n_root_held : 0;
-    root.cost_states.resize(models.constraints.size());
-    root.progress.resize(models.constraints.size());
-    root.safety.resize(models.constraints.size());
     return root;
+}
+
+path expander::empty_path(const random_stream & random) const {
+    path empty(response(), random);
+    empty.cost_states.resize(models.constraints.size());
+    empty.progress.resize(models.constraints.size());
+    empty.safety.resize(models.constraints.size());
+    return empty;
 }
 
 void expander::append(response & p, token_id token, double log_likelihood) const {

@@ -51,6 +51,9 @@ class expander {
     // The search is over with this answer; null: with none that holds a sequence.
     void keep(const path * answer);
 
+    // Without a token, of which nothing is charged.
+    path empty_path(const random_stream & random) const;
+
     // Appends a token to a response: text, costs, finish.
     void append(response & r, token_id token, double log_likelihood) const;
 

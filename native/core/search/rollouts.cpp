@@ -78,11 +78,9 @@ class rollout_run {
         std::vector<decode_item> items;
         for (const rollout_prompt & prompt : prompts) {
             for (int32_t i = 0; i < options.n_responses; ++i) {
-                growing g = { &prompt, path(response(), random_stream(options.seed, uint64_t(prompt.number), uint64_t(i))), rollout(), {}, {} };
+                const random_stream random(options.seed, uint64_t(prompt.number), uint64_t(i));
+                growing g = { &prompt, expand.empty_path(random), rollout(), {}, {} };
                 g.text.seq = seq_id(all.size());
-                g.text.cost_states.resize(models.constraints.size());
-                g.text.progress.resize(models.constraints.size());
-                g.text.safety.resize(models.constraints.size());
                 g.highest_cost.resize(models.constraints.size(), 0);
                 g.result.prompt = prompt.number;
                 g.result.response = i;

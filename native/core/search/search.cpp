@@ -1,6 +1,5 @@
 #include "search/search.h"
 
-#include "safety/log_likelihood.h"
 #include "search/estimator.h"
 #include "search/expansion.h"
 #include "search/frontier.h"
@@ -47,10 +46,7 @@ class search_run {
                const commit_function & commit)
         : options(options), models(models), expand(models, options, cancel, result.timings),
           judge(models, options, result.timings), edge(models, options, commit), tree(models.constraints, options.trace),
-          selection_random(options.seed, selection_stream, 0), root(response(), selection_random),
-          may_restart(options.enforces_budget() && options.expansion == EXPANSION_SAMPLE && options.max_backtracks > 0),
-          restart_limit(!may_restart ? 0 : std::max((options.max_generated_tokens + 1) / 2,
-                                                    std::min<int64_t>(options.max_generated_tokens, options.max_tokens))) {}
+          selection_random(options.seed, selection_stream, 0), root(response(), selection_random) {}
 
     search_result run(const std::vector<token_id> & prompt) {
         {
@@ -86,8 +82,6 @@ class search_run {
     bool                        answered = false;
 
     // of restarts
-    bool                may_restart;
-    int64_t             restart_limit; // tokens that are theirs: half of all, and enough for one response
     bool                in_trouble = false; // restarts keep up with the search from here on
     int64_t             searched = 0; // tokens of the search, without those that plain sampling gives
     int64_t             searched_before = 0, restarted_before = 0; // the trouble
@@ -99,7 +93,7 @@ class search_run {
 
     void find_answer(const std::vector<token_id> & prompt) {
         root = expand.start(prompt);
-        if (may_restart) {
+        if (options.may_restart()) {
             root.plain = true;
             plain = path(root, root.random);
             plain->plain = true;
@@ -169,10 +163,10 @@ class search_run {
         }
         const int64_t generated_before = expand.n_generated();
         const int64_t beside_before = expand.n_beside_plain();
-        const token_limit limit = { restart_limit - n_restarted(), options.max_generated_tokens - restart_limit - searched };
+        const token_limit limit = { options.restart_limit() - n_restarted(), options.search_limit() - searched };
         const expansion wanted = { b.parents, n, options.block_length, b.tried, n_blocks++ };
         std::vector<path> candidates = expand.expand(wanted, limit);
-        if (expand.was_cut() && expand.n_generated() == generated_before && may_restart && !in_trouble) {
+        if (expand.was_cut() && expand.n_generated() == generated_before && options.may_restart() && !in_trouble) {
             be_in_trouble();
             candidates = expand.expand(wanted, limit); // as far as its tokens go, without what plain sampling gives
         }
@@ -290,6 +284,9 @@ class search_run {
         candidates.erase(first_rejected, candidates.end());
         for (path & p : rejected) {
             steered = true;
+            if (result.first_rejected.empty()) {
+                result.first_rejected = p.text;
+            }
             expand.release(p);
             if (failed_late(p)) {
                 be_in_trouble();
@@ -450,7 +447,7 @@ class search_run {
 
     // From here on restarts keep up with the search, which does not follow what plain sampling gives any more.
     void be_in_trouble() {
-        if (in_trouble || !may_restart) {
+        if (in_trouble || !options.may_restart()) {
             return;
         }
         in_trouble = true;
@@ -485,8 +482,8 @@ class search_run {
     // Goes on with what plain sampling gives, or samples whole responses from the start, which nothing judges before they are finished.
     // Returns false where there is nothing more to sample.
     bool restart() {
-        const int64_t n_left = restart_limit - n_restarted();
-        const bool goes_on = may_restart && n_left > 0 && (plain || options.is_random()) && result.n_backtracks < options.max_backtracks;
+        const int64_t n_left = options.restart_limit() - n_restarted();
+        const bool goes_on = options.may_restart() && n_left > 0 && (plain || options.is_random()) && result.n_backtracks < options.max_backtracks;
         if (!goes_on) {
             return false;
         }
@@ -596,28 +593,18 @@ class search_run {
         expand.keep(&p);
         tree.resume(p);
         tree.answer(p);
-        result.outcome = !options.enforces_budget() ? OUTCOME_UNGUARDED : steered ? OUTCOME_STEERED : OUTCOME_SAFE;
-        result.finish = p.finished() ? p.finish : FINISH_LENGTH;
-        result.notes = p.notes;
-        result.reward = p.reward;
-        result.has_reward = p.finished();
-        result.mean_log_likelihood = mean_log_likelihood(p.view());
-        result.tokens = p.tokens;
-        if (p.finish == FINISH_STOP) {
-            result.end_token = result.tokens.back();
-            result.tokens.pop_back();
-        }
         if (options.stream) {
             edge.finish(measured.text);
         }
-        report(std::move(measured));
+        const search_outcome outcome = !options.enforces_budget() ? OUTCOME_UNGUARDED : steered ? OUTCOME_STEERED : OUTCOME_SAFE;
+        report_answer(result, outcome, p, std::move(measured));
     }
 
     // Nothing acceptable was found: what is committed stays, and is safe as it stands.
     void stop_short() {
         if (options.enforces_budget() && !edge.has_text()) {
             result.outcome = OUTCOME_REFUSED;
-            report(judge.measure_prefix({}, {}));
+            report_measurement(result, judge.measure_prefix({}, {}));
             return;
         }
         result.outcome = options.enforces_budget() ? OUTCOME_TRUNCATED : OUTCOME_UNGUARDED;
@@ -626,13 +613,7 @@ class search_run {
         if (!result.tokens.empty()) {
             result.mean_log_likelihood = edge.log_likelihood(result.tokens.size() - 1) / double(result.tokens.size());
         }
-        report(judge.measure_prefix(result.tokens, edge.costs()));
-    }
-
-    void report(measurement measured) {
-        result.text = std::move(measured.text);
-        result.cost = std::move(measured.cost);
-        result.z = std::move(measured.z);
+        report_measurement(result, judge.measure_prefix(result.tokens, edge.costs()));
     }
 };
 

@@ -69,6 +69,7 @@ struct search_options {
     bool                  ranks_by_value = true; // with a critic; otherwise by the reward of the partial text
     int64_t               max_generated_tokens = 0;
     int64_t               max_backtracks = 0;
+    bool                  repairs = false; // leaves tokens for a repair behind a refusal
     uint64_t              seed = 0;
     bool                  caches_prompt = false; // begins with what earlier searches have read, and leaves what it read for later ones
     bool                  stream = false; // commit while searching
@@ -79,6 +80,19 @@ struct search_options {
     bool edits_hidden() const { return ascent.n_steps > 0; }
     bool is_random() const { return expansion == EXPANSION_SAMPLE && sampling.temperature > 0 && sampling.top_k != 1; }
     bool asks_critic() const { return estimator == ESTIMATOR_CRITIC || estimator == ESTIMATOR_BOTH; }
+    bool may_restart() const { return enforces_budget() && expansion == EXPANSION_SAMPLE && max_backtracks > 0; }
+
+    // Of the token limit: half is for restarts, and enough for one response; then a repair has what one response takes, as far as
+    // there is as much; the search has the rest. With a larger limit none of them has less.
+    int64_t restart_limit() const {
+        const int64_t half = max_generated_tokens - max_generated_tokens / 2;
+        return may_restart() ? std::max(half, std::min<int64_t>(max_generated_tokens, max_tokens)) : 0;
+    }
+    int64_t repair_limit() const {
+        const int64_t first = std::max<int64_t>(restart_limit(), max_tokens);
+        return repairs ? std::max<int64_t>(0, std::min<int64_t>(max_tokens, max_generated_tokens - first)) : 0;
+    }
+    int64_t search_limit() const { return max_generated_tokens - restart_limit() - repair_limit(); }
 };
 
 struct search_models {
@@ -93,6 +107,7 @@ enum search_outcome {
     OUTCOME_SAFE,
     OUTCOME_STEERED,
     OUTCOME_TRUNCATED,
+    OUTCOME_REPAIRED,
     OUTCOME_REFUSED,
     OUTCOME_UNGUARDED,
 };
@@ -122,6 +137,7 @@ struct search_result {
     cell_use                         cells = { 0, 0 };
     int64_t                          n_rounds = 0;
     int64_t                          n_backtracks = 0;
+    std::string                      first_rejected; // text of the first candidate that was; empty: none was
     std::vector<trace_node>          trace;
     search_timings                   timings;
 };

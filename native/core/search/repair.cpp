@@ -1,0 +1,160 @@
+#include "search/repair.h"
+
+#include "search/estimator.h"
+#include "search/expansion.h"
+#include "support/stopwatch.h"
+
+namespace ig {
+
+namespace {
+
+const seq_id asked_seq = 0;
+const seq_id noted_seq = 1;
+
+sampling_options greedy() {
+    sampling_options options;
+    options.temperature = 0;
+    return options;
+}
+
+class repair_run {
+  public:
+    repair_run(const search_models & models, const std::vector<token_id> & prompt, const std::vector<token_id> & noted,
+               int64_t context_size, const search_options & options, const cancel_flag & cancel)
+        : models(models), prompt(prompt), noted(noted), options(options), cancel(cancel),
+          limit(std::min<int64_t>(options.repair_limit(), context_size - int64_t(noted.size()))), sampler(greedy()),
+          expand(models, options, cancel, result.timings), judge(models, options, result.timings), tree(models.constraints, options.trace),
+          attempt(expand.empty_path(random_stream(options.seed, 0, 0))) {}
+
+    search_result run() {
+        {
+            stopwatch watch(result.timings.total);
+            if (limit > 0 && finds_room()) {
+                read_prompts();
+                grow();
+            }
+            if (attempt.finished() || !attempt.feasible) {
+                settle();
+            }
+        }
+        result.n_generated = int64_t(attempt.tokens.size());
+        result.cells = models.model.cells();
+        result.trace = tree.take();
+        return std::move(result);
+    }
+
+  private:
+    const search_models &         models;
+    const std::vector<token_id> & prompt;
+    const std::vector<token_id> & noted;
+    const search_options &        options;
+    const cancel_flag &           cancel;
+    const int64_t                 limit; // tokens
+    search_result                 result;
+    token_sampler                 sampler;
+    expander                      expand;
+    estimator                     judge;
+    search_trace                  tree;
+    path                          attempt; // behind the prompt as it was asked
+
+    // A refusal that there is no room to repair stays one.
+    bool finds_room() {
+        const std::vector<token_id> nothing;
+        const int64_t n_cells = int64_t(prompt.size() + noted.size()) + 2 * limit;
+        try {
+            result.n_reused = models.model.reserve({ 2, n_cells }, options.caches_prompt ? prompt : nothing, cancel);
+            return true;
+        } catch (const error & e) {
+            if (e.code != "KV_CAPACITY") {
+                throw;
+            }
+            return false;
+        }
+    }
+
+    void read_prompts() {
+        stopwatch watch(result.timings.prefill);
+        std::vector<decode_item> items;
+        for (size_t i = size_t(result.n_reused); i + 1 < prompt.size(); ++i) {
+            items.push_back({ asked_seq, int32_t(i), prompt[i] });
+        }
+        for (size_t i = 0; i + 1 < noted.size(); ++i) {
+            items.push_back({ noted_seq, int32_t(i), noted[i] });
+        }
+        models.model.extend(items, nullptr, cancel);
+    }
+
+    // One token per step; a cost model of tokens may end it early.
+    void grow() {
+        stopwatch watch(result.timings.decode);
+        ++result.n_rounds;
+        while (!attempt.finished() && attempt.feasible && int64_t(attempt.tokens.size()) < limit) {
+            step();
+        }
+    }
+
+    // Draws behind the note; the likelihood is that behind the prompt as it was asked.
+    void step() {
+        const size_t n_vocab = size_t(models.model.n_vocab());
+        const size_t t = attempt.tokens.size();
+        const auto item = [&](seq_id seq, const std::vector<token_id> & behind) {
+            const token_id last = t == 0 ? behind.back() : attempt.tokens.back();
+            const bool reads_residual = seq == asked_seq && t > 0 && models.model.n_residual() > 0;
+            return decode_item{ seq, int32_t(behind.size() + t) - 1, last, reads_residual };
+        };
+        sampled_token drawn = { 0, 0 };
+        std::vector<float> asked_logits;
+        random_stream random = attempt.random.branch(t);
+        models.model.step({ item(asked_seq, prompt), item(noted_seq, noted) }, {}, [&](const output_row & row) {
+            if (row.index == size_t(noted_seq)) {
+                const row_source source = { n_vocab, row.head, [&] { return models.model.logits(row); } };
+                sampler.read(source, nullptr, 0);
+                drawn = sampler.draw(random);
+                return;
+            }
+            const float * logits = models.model.logits(row);
+            asked_logits.assign(logits, logits + n_vocab);
+            if (row.residual != nullptr) {
+                attempt.residual.sum.add(row.residual, models.model.n_residual());
+            }
+        }, cancel);
+        expand.append(attempt, drawn.token, asked_logits[size_t(drawn.token)] - log_sum_exp(asked_logits.data(), n_vocab));
+    }
+
+    // Judged as every finished response is, and once more from its tokens alone.
+    void settle() {
+        std::vector<path> candidates = { std::move(attempt) };
+        judge.judge(candidates);
+        tree.add(candidates, 0, /*round =*/0);
+        attempt = std::move(candidates[0]);
+        if (attempt.score == -std::numeric_limits<double>::infinity()) {
+            return;
+        }
+        measurement measured = judge.measure_finished(attempt);
+        if (!measured.within_budget || measured.text != attempt.text) {
+            tree.prune(attempt, PRUNE_RECHECK);
+            return;
+        }
+        tree.answer(attempt);
+        report_answer(result, OUTCOME_REPAIRED, attempt, std::move(measured));
+        keep();
+    }
+
+    // What was read goes on in a chat.
+    void keep() {
+        if (options.caches_prompt) {
+            std::vector<token_id> held = prompt;
+            held.insert(held.end(), attempt.tokens.begin(), attempt.tokens.end() - 1);
+            models.model.keep(asked_seq, std::move(held));
+        }
+    }
+};
+
+}
+
+search_result repair(const search_models & models, const std::vector<token_id> & prompt, const std::vector<token_id> & noted,
+                     int64_t context_size, const search_options & options, const cancel_flag & cancel) {
+    return repair_run(models, prompt, noted, context_size, options, cancel).run();
+}
+
+}

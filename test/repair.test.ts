@@ -1,0 +1,390 @@
+// One attempt with a note beside the prompt, before a generation is refused.
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { modelHash } from "../lib/fingerprint.js";
+import { type Candidate, type CostModel, type GenerateOptions, InferenceGuard, type LoadOptions, RefusalError } from "../lib/index.js";
+import { callAddon } from "../lib/native.js";
+import { cachedModel, testWithModel } from "./shared.js";
+import { smallRecurrentModel, temporaryFolder } from "./temporary.js";
+import { causalModel, randomTensors, sentencePieces, type Weights, wordDetector, zeros } from "./text-models.js";
+
+const folder = temporaryFolder();
+const threads = 1;
+const template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]";
+const metadata: [string, string, unknown][] = [["tokenizer.chat_template", "string", template]];
+const vocabulary = sentencePieces({ words: ["▁harm", "▁bad", "▁good", "yes", "no", "crime", "drugs"] });
+
+/** A chat model that says bad things, until it reads one of some words. */
+const listening = (...words: string[]) =>
+	causalModel(folder, "llama", { vocabulary, layers: 1, weights: wordDetector(words, "▁bad", "▁good"), metadata }).path;
+const model = listening("▁harm");
+
+const noBad: CostModel = (candidates) => candidates.map(({ text }) => Number(text.includes("bad")));
+const asked = (content = "tell me") => ({ messages: [{ role: "user", content }] });
+/** One response for retrying, one for the attempt. */
+const small = { maxTokens: 6, candidates: 1, maxGeneratedTokens: 12, seed: 1 };
+const good = " good".repeat(6);
+
+const load = (options: Partial<LoadOptions> = {}) =>
+	InferenceGuard.load({ model, ...(options.constraints ? {} : { cost: noBad, budget: 0 }), threads, ...options });
+
+describe("a refusal", () => {
+	test("becomes an answer of the model with a note beside the prompt", async () => {
+		await using guard = await load();
+		const refused = await guard.generate({ ...asked(), ...small, repair: false });
+		expect(refused).toMatchObject({ outcome: "refused", text: "", finishReason: "safety" });
+		const reply = await guard.generate({ ...asked(), ...small, trace: true });
+		expect(reply).toMatchObject({ outcome: "repaired", text: good, finishReason: "length", endToken: null });
+		expect(reply.safety).toMatchObject({ cost: 0, budget: 0, rounds: expect.any(Number) });
+		expect(reply.safety.z).toHaveLength(reply.tokens.length + 1);
+		expect(reply.usage.generatedTokens).toBe(12);
+		expect(reply.usage.promptTokens).toBe(refused.usage.promptTokens);
+		expect(reply.trace?.at(-1)).toMatchObject({ text: good, parent: -1, position: 0, tokens: 6, answer: true, pruned: null });
+		expect(reply.trace?.filter(({ answer }) => answer)).toHaveLength(1);
+		const { timings } = reply;
+		for (const part of ["prefill", "decode"] as const) expect(timings[part]).toBeGreaterThan(0);
+		expect(timings.prefill + timings.decode + timings.cost).toBeLessThanOrEqual(timings.total);
+	});
+
+	test("stays one where the attempt is over budget too, and counts its tokens", async () => {
+		const cost: CostModel = (candidates) => candidates.map(({ text }) => Number(/bad|good/.test(text)));
+		await using guard = await load({ cost });
+		const [without, tried] = [
+			await guard.generate({ ...asked(), ...small, repair: false }),
+			await guard.generate({ ...asked(), ...small, trace: true }),
+		];
+		expect([without.outcome, tried.outcome]).toEqual(["refused", "refused"]);
+		expect(tried.trace?.at(-1)).toMatchObject({ text: good, pruned: "cost", answer: false });
+		expect(tried.usage.generatedTokens).toBe(12);
+		const thrown = await guard.generate({ ...asked(), ...small, onRefusal: "throw" }).catch((error) => error);
+		expect(thrown).toBeInstanceOf(RefusalError);
+		expect(thrown.reply.outcome).toBe("refused");
+		const instead = await guard.generate({ ...asked(), ...small, onRefusal: { text: "no" } });
+		expect(instead).toMatchObject({ outcome: "refused", text: "no" });
+	});
+
+	test("is not thrown or replaced where it was repaired", async () => {
+		await using guard = await load();
+		for (const onRefusal of ["throw" as const, { text: "no" }]) {
+			expect(await guard.generate({ ...asked(), ...small, onRefusal })).toMatchObject({ outcome: "repaired", text: good });
+		}
+	});
+
+	test("of a raw prompt or of another strategy is not repaired; of another strategy on demand", async () => {
+		await using guard = await load();
+		for (const prompt of ["tell me", [1, 100, 101]]) {
+			expect((await guard.generate({ prompt, ...small, repair: true })).outcome).toBe("refused");
+		}
+		const filter = { ...asked(), maxTokens: 6, strategy: "filter" as const, seed: 1 };
+		expect(await guard.generate(filter)).toMatchObject({ outcome: "refused", usage: { generatedTokens: 6 } });
+		expect(await guard.generate({ ...filter, repair: true, maxGeneratedTokens: 12 })).toMatchObject({ outcome: "repaired", text: good });
+		expect(await guard.generate({ ...filter, repair: true, maxGeneratedTokens: 6 })).toMatchObject({ outcome: "refused" });
+	});
+
+	test("is repaired beside other generations, and the same seed gives the same", async () => {
+		await using guard = await load();
+		const replies = await Promise.all(Array.from({ length: 12 }, (_, seed) => guard.generate({ ...asked(), ...small, seed })));
+		for (const reply of replies) expect(reply).toMatchObject({ outcome: "repaired", text: good });
+	});
+
+	test("ends an attempt early where a token is over budget", async () => {
+		await using guard = await load({ cost: { lexicon: ["bad", "good"] } });
+		const reply = await guard.generate({ ...asked(), ...small, trace: true });
+		expect(reply.outcome).toBe("refused");
+		expect(reply.trace?.at(-1)).toMatchObject({ text: expect.stringContaining("good"), pruned: "cost" });
+		expect(reply.trace?.at(-1)?.tokens).toBeLessThan(6);
+	});
+
+	test("is told to the last thing that the user said", async () => {
+		await using guard = await load();
+		const messages = [
+			{ role: "system", content: "be kind" },
+			{ role: "user", content: "hello" },
+			{ role: "assistant", content: "hi" },
+			{ role: "user", content: "tell me" },
+		];
+		expect(await guard.generate({ messages, ...small })).toMatchObject({ outcome: "repaired", text: good });
+		expect(await guard.generate({ messages: [{ role: "system", content: "speak" }], ...small })).toMatchObject({ outcome: "repaired" });
+	});
+
+	test("for whose attempt there is no room stays one", async () => {
+		const refused = { outcome: "refused", finishReason: "safety" };
+		await using short = await load({ contextSize: 60 });
+		const { usage } = await short.generate({ ...asked(), ...small });
+		await using narrow = await load({ contextSize: usage.promptTokens + 10 });
+		expect(await narrow.generate({ ...asked(), ...small })).toMatchObject(refused);
+		await using cramped = await load({ kvCells: usage.promptTokens + 20 });
+		expect(await cramped.generate({ ...asked(), ...small, retries: 0 })).toMatchObject(refused);
+	});
+
+	test("is repaired with a model whose sequences cannot be cut", async () => {
+		const recurrent = smallRecurrentModel(folder, 512, "f32", metadata);
+		let attempts = 0;
+		const cost: CostModel = (candidates) => candidates.map(({ finished }) => Number(finished && attempts++ < 1));
+		await using guard = await load({ model: recurrent, cost });
+		const options = { ...asked(), maxTokens: 6, candidates: 1, startCandidates: 1, maxGeneratedTokens: 12, seed: 1 };
+		const reply = await guard.generate(options);
+		expect(reply.outcome).toBe("repaired");
+		expect(reply.logLikelihood).toBeCloseTo(await guard.meanLogLikelihood(asked(), reply), 3);
+	});
+});
+
+describe("the note", () => {
+	/** A guard model that says unsafe where it reads one of some words. */
+	const detector = (words: string[], names?: string[]): CostModel => ({
+		guardModel: causalModel(folder, "llama", { vocabulary, layers: 1, weights: wordDetector(words, "no", "yes") }).path,
+		template: {
+			before: "<s>",
+			between: "\n",
+			after: "\n",
+			safe: "no",
+			unsafe: "yes",
+			...(names && { categories: { before: "yes\n", names } }),
+		},
+		selfTest: false,
+	});
+
+	test("reaches the model, and no judge: it reads the response behind the prompt as it was asked", async () => {
+		const harmful = { cost: detector(["▁harm"]), budget: 0.5 };
+		await using guard = await load({ constraints: [{ cost: noBad, budget: 0 }, harmful] });
+		const reply = await guard.generate({ ...asked(), ...small });
+		expect(reply).toMatchObject({ outcome: "repaired", text: good });
+		expect(reply.safety.constraints[1]?.cost).toBeLessThan(0.5);
+		expect((await guard.generate({ ...asked("tell me of harm"), ...small })).outcome).toBe("refused"); // as it would see the note
+	});
+
+	test("names the category that the cost model knows, and none where it knows none", async () => {
+		const hears = async (word: string, cost: CostModel) => {
+			await using guard = await load({ model: listening(word), constraints: [{ cost, budget: 0.5 }] });
+			return (await guard.generate({ ...asked(), ...small })).outcome;
+		};
+		for (const names of [
+			["crime", "drugs"],
+			["drugs", "crime"],
+		]) {
+			const [named = "", other = ""] = names; // of equally likely ones the first
+			expect(await hears(named, detector(["▁bad"], names))).toBe("repaired");
+			expect(await hears(other, detector(["▁bad"], names))).toBe("refused");
+		}
+		expect(await hears("crime", detector(["▁bad"]))).toBe("refused");
+	});
+
+	test("is not seen by likelihoods, nor by a probe on the latent state", async () => {
+		const width = 32;
+		const [bare, space] = [sentencePieces(), 259];
+		const chatty = causalModel(folder, "llama", { vocabulary: bare, seed: 5, layers: 4, metadata });
+		const weights = randomTensors(7)(width).values.map((x) => 8 * x);
+		const path = join(folder, "probe.gguf");
+		const numbers = { bias: 0, prior: 0, layers: Float64Array.from([1]), with_context: 0, chat: 1, threshold: 0.5 };
+		const texts = { model_hash: await modelHash(chatty.path), data_hash: "" };
+		callAddon((native) =>
+			native.writeTensors(path, "probe", texts, numbers, [{ name: "weights", shape: [width], values: weights, half: false }]),
+		);
+		const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+		let seen = 0;
+		for (let seed = 0; seed < 6; seed++) {
+			let judged = 0;
+			const notTheFirst: CostModel = (candidates) => candidates.map(({ finished }) => Number(finished && judged++ < 1));
+			const constraints = [
+				{ cost: { probe: path }, budget: 1 },
+				{ cost: notTheFirst, budget: 0 },
+			];
+			await using guard = await load({ model: chatty.path, constraints });
+			const options = { maxTokens: 5, candidates: 1, startCandidates: 1, maxGeneratedTokens: 10, seed };
+			const question = asked(`tell me ${seed}`);
+			const reply = await guard.generate({ ...question, ...options });
+			expect(reply.outcome).toBe("repaired");
+			expect(reply.logLikelihood).toBeCloseTo(await guard.meanLogLikelihood(question, reply), 4);
+			const bytes = new TextEncoder().encode(`[user] tell me ${seed}\n[assistant]`);
+			const prompt = [1, ...Array.from(bytes, (byte) => (byte === 32 ? space : 3 + byte))];
+			expect(reply.usage.promptTokens).toBe(prompt.length);
+			const read = reply.endToken === null ? reply.tokens.slice(0, -1) : reply.tokens;
+			const mean = new Float64Array(width);
+			for (let n = 1; n <= read.length; n++) {
+				const states = await guard.layerStates([[...prompt, ...read.slice(0, n)]]);
+				for (let i = 0; i < width; i++) mean[i]! += (states[width + i] as number) / read.length;
+			}
+			if (read.length === 0) continue;
+			expect(reply.safety.cost).toBeCloseTo(sigmoid(mean.reduce((sum, x, i) => sum + x * (weights[i] as number), 0)), 3);
+			seen++;
+		}
+		expect(seen).toBeGreaterThan(3);
+	});
+});
+
+describe("streams", () => {
+	const collect = async (guard: InferenceGuard, options: GenerateOptions) => {
+		const stream = guard.stream(options);
+		const pieces: string[] = [];
+		for await (const { text } of stream) pieces.push(text);
+		return { pieces, reply: await stream.reply };
+	};
+
+	test("hand out a repaired text whole, once it was judged", async () => {
+		await using guard = await load();
+		const { pieces, reply } = await collect(guard, { ...asked(), ...small });
+		expect(reply.outcome).toBe("repaired");
+		expect(pieces).toEqual([good]);
+		expect((await collect(guard, { ...asked(), ...small, repair: false })).pieces).toEqual([]);
+	});
+
+	test("are not repaired once text has left", async () => {
+		const long: CostModel = (candidates) => candidates.map(({ tokens, finished }) => Number(finished && tokens.length > 3));
+		await using guard = await load({ cost: long });
+		const { pieces, reply } = await collect(guard, { ...asked(), ...small, blockLength: 1 });
+		expect(reply.outcome).toBe("truncated");
+		expect(pieces.join("")).toBe(reply.text);
+		expect(reply.text).not.toBe("");
+		expect((await guard.generate({ ...asked(), ...small })).outcome).toBe("refused");
+	});
+});
+
+describe("an attempt", () => {
+	const inAttempt = (act: () => void): CostModel => {
+		return async (candidates) => {
+			if (!candidates.some(({ text }) => text.includes("good"))) return candidates.map(() => 1);
+			act();
+			return new Promise(() => {}); // no judgement ever comes
+		};
+	};
+
+	test("can be aborted", async () => {
+		const stop = new AbortController();
+		await using guard = await load({ cost: inAttempt(() => stop.abort("enough")) });
+		const run = guard.generate({ ...asked(), ...small, signal: stop.signal });
+		await expect(run).rejects.toMatchObject({ code: "ABORTED", cause: "enough" });
+	});
+
+	test("ends when its guard is disposed", async () => {
+		const guard: InferenceGuard = await load({ cost: inAttempt(() => void guard.dispose()) });
+		await expect(guard.generate({ ...asked(), ...small })).rejects.toMatchObject({ code: "DISPOSED" });
+	});
+
+	test("fails as its cost function does", async () => {
+		await using guard = await load({
+			cost: inAttempt(() => {
+				throw new Error("no judgement");
+			}),
+		});
+		await expect(guard.generate({ ...asked(), ...small })).rejects.toMatchObject({ code: "CALLBACK_FAILED" });
+		expect(await guard.generate({ ...asked(), ...small, repair: false })).toMatchObject({ outcome: "refused" });
+	});
+});
+
+const preference = 0.002;
+const shareOfGood = 1 / (1 + Math.exp(-preference * Math.sqrt(32)));
+
+/** Weights of a model that says one of two tokens, whatever it reads, the good one a little more often. */
+const coin = ({ dim, ffn }: { dim: number; ffn: number }, texts: string[]): Weights => {
+	const rows = (value: (text: string) => number) => {
+		const tensor = zeros(dim, texts.length);
+		for (const [i, text] of texts.entries()) tensor.values[i * dim] = value(text);
+		return tensor;
+	};
+	return {
+		"token_embd.weight": rows(() => 1),
+		"output.weight": rows((text) => (text === "▁good" ? preference : text === "▁bad" ? 0 : -5)),
+		"blk.0.attn_output.weight": zeros(dim, dim),
+		"blk.0.ffn_down.weight": zeros(ffn, dim),
+	};
+};
+
+describe("the token limit", () => {
+	const tossing = causalModel(folder, "llama", { vocabulary, layers: 1, weights: coin, metadata }).path;
+	/** Bad words that a text may have. */
+	const badWords = ({ text }: Candidate) => text.split("bad").length - 1;
+	const searches = fc
+		.record({
+			candidates: fc.integer({ min: 1, max: 5 }),
+			startShare: fc.constantFrom(0, 1),
+			blockLength: fc.integer({ min: 1, max: 4 }),
+			retries: fc.integer({ min: 0, max: 2 }),
+			maxTokens: fc.integer({ min: 1, max: 5 }),
+		})
+		.map(({ startShare, candidates, ...rest }) => ({ candidates, startCandidates: Math.max(1, startShare * candidates), ...rest }));
+
+	test("holds with the attempt, and nothing over budget is returned", async () => {
+		const seen: Record<string, number> = {};
+		await fc.assert(
+			fc.asyncProperty(
+				searches,
+				fc.record({
+					share: fc.double({ min: 0.1, max: 6, noNaN: true }),
+					strategy: fc.constantFrom("guard" as const, "guard" as const, "filter" as const, "beamAugmented" as const),
+					temperature: fc.constantFrom(0, 1),
+					stops: fc.boolean(),
+					lenient: fc.boolean(),
+					seed: fc.nat(),
+				}),
+				async (search, { share, strategy, temperature, stops, lenient, seed }) => {
+					let texts = 0;
+					const cost: CostModel = (all) =>
+						all.map((one) => (one.finished && texts++ % 3 === 0 && lenient ? 0 : badWords(one) + Number(stops)));
+					await using guard = await load({ model: tossing, cost });
+					const maxGeneratedTokens = Math.max(1, Math.round(share * search.maxTokens));
+					const { startCandidates, ...others } = search;
+					const options = strategy === "guard" ? search : strategy === "filter" ? { maxTokens: search.maxTokens } : others;
+					const reply = await guard.generate({
+						...asked(),
+						...options,
+						strategy,
+						temperature,
+						maxGeneratedTokens,
+						repair: true,
+						trace: true,
+						seed,
+					});
+					expect(reply.usage.generatedTokens).toBeLessThanOrEqual(maxGeneratedTokens);
+					expect(reply.safety.cost).toBeLessThanOrEqual(reply.safety.budget);
+					if (reply.outcome === "refused") expect(reply.text).toBe("");
+					seen[reply.outcome] = (seen[reply.outcome] ?? 0) + 1;
+					if (reply.outcome !== "repaired") return;
+					expect(maxGeneratedTokens).toBeGreaterThan(search.maxTokens); // what retrying once takes comes first
+					expect(reply.trace?.at(-1)).toMatchObject({ answer: true, tokens: reply.tokens.length, text: reply.text });
+				},
+			),
+			{ numRuns: 300 },
+		);
+		expect(seen.repaired).toBeGreaterThan(10);
+		expect(seen.refused).toBeGreaterThan(10);
+	});
+
+	test("leaves restarts what they had: without the attempt the guard answers as often as retrying with half the tokens", async () => {
+		const seeds = 150;
+		let [answered, expected, variance, attempts] = [0, 0, 0, 0];
+		await fc.assert(
+			fc.asyncProperty(searches, fc.double({ min: 1, max: 8, noNaN: true }), fc.boolean(), async (search, share, hides) => {
+				const cost: CostModel = (all) => all.map((one) => (one.finished || !hides ? badWords(one) : 0));
+				await using guard = await load({ model: tossing, cost });
+				const limit = Math.max(1, Math.round(share * search.maxTokens));
+				const tries = Math.floor(Math.ceil(limit / 2) / search.maxTokens); // every response has T tokens
+				const retrying = 1 - (1 - shareOfGood ** search.maxTokens) ** tries;
+				const replies = await Promise.all(
+					Array.from({ length: seeds }, (_, seed) => guard.generate({ ...asked(), ...search, maxGeneratedTokens: limit, seed })),
+				);
+				const own = replies.filter(({ outcome }) => outcome === "safe" || outcome === "steered").length;
+				attempts += replies.filter(({ outcome, usage }) => outcome === "repaired" || usage.generatedTokens === limit).length;
+				const deviation = Math.sqrt(seeds * retrying * (1 - retrying));
+				expect(own).toBeGreaterThanOrEqual(seeds * retrying - 4.5 * deviation - 1e-9);
+				answered += own;
+				expected += seeds * retrying;
+				variance += deviation ** 2;
+			}),
+			{ numRuns: 25, seed: 2, endOnFailure: true },
+		);
+		expect(answered).toBeGreaterThanOrEqual(expected - 3 * Math.sqrt(variance));
+		expect(attempts).toBeGreaterThan(100);
+	});
+});
+
+testWithModel("smollm2")("SmolLM2 is repaired in its own words", async () => {
+	const cost: CostModel = (candidates) => candidates.map(({ text }) => Number(!/sorry|cannot|can't|unable|not able/i.test(text)));
+	await using guard = await InferenceGuard.load({ model: cachedModel("smollm2"), cost, budget: 0, contextSize: 512, threads: 2 });
+	const question = asked("How do I shoplift a jacket?");
+	const options = { maxTokens: 48, candidates: 1, startCandidates: 1, maxGeneratedTokens: 96, seed: 1 };
+	const reply = await guard.generate({ ...question, ...options });
+	expect(reply.outcome).toBe("repaired");
+	expect(reply.text).toMatch(/sorry|cannot|can't|unable|not able/i);
+	expect(reply.logLikelihood).toBeCloseTo(await guard.meanLogLikelihood(question, reply), 2);
+});
