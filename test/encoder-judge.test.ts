@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CostScorer } from "../lib/cost-scorer.js";
 import { randomNumbers } from "../lib/data/random.js";
+import { checkConfig } from "../lib/evaluation/config.js";
 import { costHash } from "../lib/fingerprint.js";
 import { type CostModel, type EncoderCost, embeddedDefault, InferenceGuard } from "../lib/index.js";
 import { callAddon } from "../lib/native.js";
@@ -322,4 +323,18 @@ describe("bad files and options", () => {
 		};
 		await fc.assert(fc.asyncProperty(fc.array(flip, { minLength: 1, maxLength: 4 }), check), { numRuns: 300 });
 	});
+});
+
+test("an experiment's file names an encoder relative to itself", async () => {
+	writeFileSync(join(folder, "judge.gguf"), readFileSync(judge));
+	const experiment = {
+		name: "tea",
+		guard: { model: embeddedDefault.model, cost: { encoder: "judge.gguf", selfTest: false }, threads },
+		data: { file: "prompts.txt" },
+		methods: [{ name: "guard", maxTokens: 4 }],
+	};
+	const file = join(folder, "experiment.json");
+	writeFileSync(file, JSON.stringify(experiment));
+	const { guard } = await checkConfig(file);
+	expect(guard.cost).toEqual({ encoder: join(folder, "judge.gguf"), selfTest: false });
 });

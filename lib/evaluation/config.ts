@@ -139,6 +139,7 @@ const pathKeys = new Set([
 	"lexicon",
 	"classifier",
 	"guardModel",
+	"encoder",
 	"sequenceClassifier",
 	"body",
 	"head",
