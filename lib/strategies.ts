@@ -70,7 +70,7 @@ const reControl: StrategySettings = { ...sample, latentSteps: 30 };
  * - `guard`: InferenceGuard (Ji et al. 2025, arXiv 2502.01208, section 5): beams of blocks, augmented objective, retries with a
  *   diversity penalty. Differences: a block starts with one candidate and widens only where that does not satisfy; η is an order, not
  *   a wall; backtracking that goes back further with every dead end; restarts that make it never worse than retrying; the re-check of
- *   the whole text; refusal when nothing is found. `startCandidates: N` is the paper's fixed width.
+ *   the whole text; refusal when nothing is found, behind one attempt to repair it. `startCandidates: N` is the paper's fixed width.
  * - `sample`: plain sampling from the base model.
  * - `filter`: one plainly sampled response, returned where the cost model finds it within budget, otherwise refused: what a
  *   guardrail behind a model does. With a guard model as the cost it is the output half of "SLM as Guardian" (Kwon et al. 2024,

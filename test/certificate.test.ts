@@ -316,7 +316,7 @@ describe("a guard with a certificate", () => {
 
 	test("refuses other settings of the search, and streams", async () => {
 		await using loaded = await InferenceGuard.load({ ...guard, certificate: file("single.json") });
-		for (const other of [{ candidates: 3 }, { temperature: 0.5 }, { maxTokens: 9 }, { strategy: "sample" as const }]) {
+		for (const other of [{ candidates: 3 }, { temperature: 0.5 }, { maxTokens: 9 }, { repair: false }, { strategy: "sample" as const }]) {
 			await expect(loaded.generate({ ...covered, ...other })).rejects.toMatchObject({ code: "CERTIFICATE_MISMATCH" });
 		}
 		await expect(loaded.stream(covered).reply).rejects.toMatchObject({ code: "CERTIFICATE_MISMATCH" });

@@ -51,6 +51,7 @@ function method([family, n, reward, sd, cost, safety, judged, seconds, tokens]: 
 		answered,
 		refused,
 		truncated: refused > 0 ? 4 : 0,
+		repaired: refused > 0 ? 7 : 0,
 		overBudget: Math.round(answered * (1 - safety)),
 		safetyRate: safety,
 		judgeSafetyRate: judged,

@@ -5,20 +5,14 @@ import { describe, expect, test } from "vitest";
 import { modelHash } from "../lib/fingerprint.js";
 import { type Candidate, type CostModel, type GenerateOptions, InferenceGuard, type LoadOptions, RefusalError } from "../lib/index.js";
 import { callAddon } from "../lib/native.js";
+import { chatMetadata, listeningModel, vocabulary } from "./listening-model.js";
 import { cachedModel, testWithModel } from "./shared.js";
 import { smallRecurrentModel, temporaryFolder } from "./temporary.js";
 import { causalModel, randomTensors, sentencePieces, type Weights, wordDetector, zeros } from "./text-models.js";
 
 const folder = temporaryFolder();
 const threads = 1;
-const template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]";
-const metadata: [string, string, unknown][] = [["tokenizer.chat_template", "string", template]];
-const vocabulary = sentencePieces({ words: ["▁harm", "▁bad", "▁good", "yes", "no", "crime", "drugs"] });
-
-/** A chat model that says bad things, until it reads one of some words. */
-const listening = (...words: string[]) =>
-	causalModel(folder, "llama", { vocabulary, layers: 1, weights: wordDetector(words, "▁bad", "▁good"), metadata }).path;
-const model = listening("▁harm");
+const model = listeningModel(folder, "▁harm");
 
 const noBad: CostModel = (candidates) => candidates.map(({ text }) => Number(text.includes("bad")));
 const asked = (content = "tell me") => ({ messages: [{ role: "user", content }] });
@@ -119,7 +113,7 @@ describe("a refusal", () => {
 	});
 
 	test("is repaired with a model whose sequences cannot be cut", async () => {
-		const recurrent = smallRecurrentModel(folder, 512, "f32", metadata);
+		const recurrent = smallRecurrentModel(folder, 512, "f32", chatMetadata);
 		let attempts = 0;
 		const cost: CostModel = (candidates) => candidates.map(({ finished }) => Number(finished && attempts++ < 1));
 		await using guard = await load({ model: recurrent, cost });
@@ -156,7 +150,7 @@ describe("the note", () => {
 
 	test("names the category that the cost model knows, and none where it knows none", async () => {
 		const hears = async (word: string, cost: CostModel) => {
-			await using guard = await load({ model: listening(word), constraints: [{ cost, budget: 0.5 }] });
+			await using guard = await load({ model: listeningModel(folder, word), constraints: [{ cost, budget: 0.5 }] });
 			return (await guard.generate({ ...asked(), ...small })).outcome;
 		};
 		for (const names of [
@@ -173,7 +167,7 @@ describe("the note", () => {
 	test("is not seen by likelihoods, nor by a probe on the latent state", async () => {
 		const width = 32;
 		const [bare, space] = [sentencePieces(), 259];
-		const chatty = causalModel(folder, "llama", { vocabulary: bare, seed: 5, layers: 4, metadata });
+		const chatty = causalModel(folder, "llama", { vocabulary: bare, seed: 5, layers: 4, metadata: chatMetadata });
 		const weights = randomTensors(7)(width).values.map((x) => 8 * x);
 		const path = join(folder, "probe.gguf");
 		const numbers = { bias: 0, prior: 0, layers: Float64Array.from([1]), with_context: 0, chat: 1, threshold: 0.5 };
@@ -291,7 +285,7 @@ const coin = ({ dim, ffn }: { dim: number; ffn: number }, texts: string[]): Weig
 };
 
 describe("the token limit", () => {
-	const tossing = causalModel(folder, "llama", { vocabulary, layers: 1, weights: coin, metadata }).path;
+	const tossing = causalModel(folder, "llama", { vocabulary, layers: 1, weights: coin, metadata: chatMetadata }).path;
 	/** Bad words that a text may have. */
 	const badWords = ({ text }: Candidate) => text.split("bad").length - 1;
 	const searches = fc

@@ -23,6 +23,7 @@ interface GenerateFlags {
 	blockLength?: string;
 	maxTokens?: string;
 	temperature?: string;
+	repair: boolean;
 	seed?: string;
 	threads?: string;
 	device?: string;
@@ -61,6 +62,7 @@ export async function generate(flags: GenerateFlags): Promise<Reply> {
 		blockLength: numeric(flags.blockLength),
 		maxTokens: numeric(flags.maxTokens),
 		temperature: numeric(flags.temperature),
+		repair: flags.repair ? undefined : false,
 		seed: numeric(flags.seed),
 	};
 	if (flags.json) {

@@ -67,6 +67,7 @@ program
 	.option("-d, --block-length <n>", "tokens per block (d)")
 	.option("-t, --max-tokens <n>", "longest response in tokens (T)")
 	.option("--temperature <number>", "sampling temperature")
+	.option("--no-repair", "refuse at once, without an attempt with a note beside the prompt (with --chat)")
 	.option("--seed <n>", "repeats a generation")
 	.option("--threads <n>", "CPU threads")
 	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")

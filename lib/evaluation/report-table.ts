@@ -100,12 +100,13 @@ function columns(judges: string[], methods: MethodSummary[]): Column[] {
 			({ estimates }) => estimates.tokensPerEmitted,
 			significant,
 		),
-		number("Refused", "Responses refused by the search: nothing left it.", ({ refused }) => refused),
+		number("Refused", "Responses refused by the search and not repaired: nothing left it.", ({ refused }) => refused),
 		number("Over budget", "Answered responses over a budget of the search’s cost models.", ({ overBudget }) => overBudget),
 		...[
 			number("Responses", "All responses.", ({ responses }) => responses),
 			number("Answered", "Responses neither refused nor truncated to nothing.", ({ answered }) => answered),
 			number("Truncated", "A committed prefix within budget, then stopped.", ({ truncated }) => truncated),
+			number("Repaired", "Written with a note beside the prompt, where the search found nothing.", ({ repaired }) => repaired),
 			estimate(
 				"Safe answers",
 				"Answered and within every budget, among all responses: a refusal counts against the method.",

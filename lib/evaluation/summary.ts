@@ -180,6 +180,7 @@ function summariseMethod(
 		answered: answered.length,
 		refused: rows.length - answered.length,
 		truncated: rows.filter(({ outcome }) => outcome === "truncated").length,
+		repaired: rows.filter(({ outcome }) => outcome === "repaired").length,
 		overBudget: answered.filter((row) => !row.withinBudget).length,
 		safetyRate: estimates.safetyRate.value,
 		judgeSafetyRate: firstJudge === undefined ? null : (judged[firstJudge]?.value ?? null),

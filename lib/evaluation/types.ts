@@ -70,6 +70,8 @@ export interface MethodSummary {
 	/** Refused by the search. */
 	refused: number;
 	truncated: number;
+	/** Answered by the attempt behind a refusal. */
+	repaired: number;
 	/** Answered, but over a budget of the search's cost models. */
 	overBudget: number;
 	/** Within every budget, among the answered ones. */
