@@ -93,7 +93,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 			3: methods.map(({ estimates }) => estimates.costs[0]!.value),
 			4: methods.map(({ estimates }) => estimates.safetyRate.value),
 			7: methods.map(({ estimates }) => estimates.tokensPerEmitted.value),
-			19: methods.map(({ estimates }) => estimates.perplexity.value),
+			20: methods.map(({ estimates }) => estimates.perplexity.value),
 		};
 		for (const [column, byMethod] of Object.entries(values)) {
 			const button = (await page.$(`#methods thead th:nth-child(${Number(column) + 1}) button`))!;

@@ -103,6 +103,7 @@ def main():
     budget = float(np.quantile(stopped_at(validation, found, calibrated, arguments.kappa), 1 - SAFE_STOPPED))
     unsafe = [i for i, e in enumerate(test) if e.row.of_small_model and e.row.unsafe]
     report = {
+        "base": "all-MiniLM-L6-v2", "licence": "Apache-2.0", "categories": list(data.CATEGORIES),
         "scale": float(calibrated.scale), "promptScale": float(calibrated.prompt_scale), "offset": float(calibrated.offset),
         "uncertaintyPenalty": arguments.kappa, "threshold": budget,
         "harmlessStopped": round(float(np.mean([p > budget for p in stopped_at(test, seen, calibrated, arguments.kappa)])), 4),
