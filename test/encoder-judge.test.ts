@@ -190,7 +190,7 @@ describe("a guard with an encoder", () => {
 		const slow = (candidates: readonly unknown[]) => new Promise<number[]>((done) => setTimeout(() => done(candidates.map(() => 0)), 5));
 		const constraints = [{ cost, budget: 0.6 }, { cost: slow }];
 		await using guard = await InferenceGuard.load({ model: embeddedDefault.model, constraints, threads: 2 });
-		const options = { prompt: "They drink tea", maxTokens: 12, blockLength: 4, candidates: 4 };
+		const options = { prompt: "They drink tea", maxTokens: 8, blockLength: 4, candidates: 2 };
 		const asked = Array.from({ length: 4 }, (_, seed) => guard.generate({ ...options, seed }));
 		for (const { safety } of await Promise.all(asked)) expect(safety.constraints[0]?.cost).toBeLessThanOrEqual(0.6);
 	});

@@ -33,14 +33,6 @@ struct search_for_beginning {
     }
 };
 
-size_t count_tokens(const stretch & s) {
-    size_t n = s.tokens.size();
-    for (const auto & child : s.children) {
-        n += count_tokens(*child);
-    }
-    return n;
-}
-
 void find_oldest_leaf(stretch & s, stretch *& oldest) {
     if (s.children.empty() && (oldest == nullptr || s.last_use < oldest->last_use)) {
         oldest = &s;
@@ -91,12 +83,12 @@ stretch & encoder_memory::add(const place & behind, std::vector<int32_t> tokens)
     return *behind.in->children.back();
 }
 
-void encoder_memory::remove(stretch & which) {
-    n_tokens -= count_tokens(which);
-    if (which.parent != nullptr) {
-        erase(which.parent->children, which);
+void encoder_memory::remove(const stretch & leaf) {
+    n_tokens -= leaf.tokens.size();
+    if (leaf.parent != nullptr) {
+        erase(leaf.parent->children, leaf);
     } else {
-        erase(trees, which);
+        erase(trees, leaf);
     }
 }
 
@@ -104,6 +96,11 @@ void encoder_memory::shrink() {
     while (n_tokens > most_tokens) {
         remove(*oldest_leaf());
     }
+}
+
+void encoder_memory::clear() {
+    trees.clear();
+    n_tokens = 0;
 }
 
 void encoder_memory::use(stretch & s) {

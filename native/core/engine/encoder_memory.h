@@ -53,11 +53,10 @@ class encoder_memory {
     // Tokens behind a place, without states.
     stretch & add(const place & behind, std::vector<int32_t> tokens);
 
-    // With everything behind it.
-    void remove(stretch & which);
-
     // Drops what was not used for longest, until no more is held than may be.
     void shrink();
+
+    void clear();
 
     // A moment begins: what is used from now on was used later than what was used before.
     void tick() { ++clock; }
@@ -69,6 +68,7 @@ class encoder_memory {
     std::list<std::unique_ptr<stretch>> trees;
 
     void      use(stretch & s);
+    void      remove(const stretch & leaf);
     stretch * oldest_leaf() const;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace ig {
 
@@ -47,13 +48,10 @@ std::vector<encoder_verdict> streaming_encoder::read(const std::vector<encoder_t
         if (cancel != nullptr) {
             cancel->check();
         }
-        pass p;
         try {
-            read_some(texts, p, verdicts);
+            read_some(texts, verdicts);
         } catch (...) {
-            for (auto s = p.unread.rbegin(); s != p.unread.rend(); ++s) {
-                memory.remove(**s);
-            }
+            memory.clear(); // of what was to be read
             throw;
         }
         memory.shrink();
@@ -62,8 +60,9 @@ std::vector<encoder_verdict> streaming_encoder::read(const std::vector<encoder_t
 }
 
 // As many of the texts without a verdict as go in one pass.
-void streaming_encoder::read_some(const std::vector<encoder_text> & texts, pass & p, std::vector<encoder_verdict> & verdicts) {
+void streaming_encoder::read_some(const std::vector<encoder_text> & texts, std::vector<encoder_verdict> & verdicts) {
     memory.tick();
+    pass p;
     std::vector<const stretch *> ends;
     for (size_t i = verdicts.size(); i < texts.size() && p.n_new < rows_per_pass; ++i) {
         ends.push_back(&plan(texts[i], p));
@@ -167,15 +166,16 @@ void streaming_encoder::add_up(stretch & s, size_t row, const std::vector<std::v
         return;
     }
     const size_t width = size_t(weights.width), n = outputs.size() * width;
-    std::vector<float> sum(n, 0);
-    if (s.parent->parent != nullptr) {
-        std::copy_n(&s.parent->sums[(s.n_of_parent - 1) * n], n, sum.data());
-    }
+    const std::vector<float> zero(n, 0);
+    const float * before = s.parent->parent == nullptr ? zero.data() : &s.parent->sums[(s.n_of_parent - 1) * n];
+    s.sums.resize(s.n_rows * n);
     for (size_t i = 0; i < s.n_rows; ++i) {
-        for (size_t k = 0; k < n; ++k) {
-            sum[k] += outputs[k / width][(row + i) * width + k % width];
+        float * sum = &s.sums[i * n];
+        for (size_t m = 0; m < outputs.size(); ++m) {
+            const float * state = &outputs[m][(row + i) * width];
+            std::transform(state, state + width, before + m * width, sum + m * width, std::plus<float>());
         }
-        s.sums.insert(s.sums.end(), sum.begin(), sum.end());
+        before = sum;
     }
 }
 

@@ -52,7 +52,7 @@ class streaming_encoder {
 
     const cancel_flag * cancel = nullptr;
 
-    void      read_some(const std::vector<encoder_text> & texts, pass & p, std::vector<encoder_verdict> & verdicts);
+    void      read_some(const std::vector<encoder_text> & texts, std::vector<encoder_verdict> & verdicts);
     stretch & plan(const encoder_text & text, pass & p);
     void      compute(pass & p);
     void      keep(const pass & p);
