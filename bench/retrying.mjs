@@ -94,7 +94,13 @@ async function retry(guard, prompt, search, limit, seed) {
 }
 
 async function answer(guard, prompt, search, limit, seed) {
-	const { outcome, usage, timings } = await guard.generate({ ...prompt, ...search, seed: 1000 * seed, maxGeneratedTokens: limit });
+	const { outcome, usage, timings } = await guard.generate({
+		...prompt,
+		...search,
+		seed: 1000 * seed,
+		maxGeneratedTokens: limit,
+		repair: false,
+	});
 	return { refused: outcome === "refused", sampled: usage.generatedTokens, seconds: timings.total / 1000 };
 }
 

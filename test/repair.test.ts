@@ -74,6 +74,8 @@ describe("a refusal", () => {
 		expect(await guard.generate(filter)).toMatchObject({ outcome: "refused", usage: { generatedTokens: 6 } });
 		expect(await guard.generate({ ...filter, repair: true, maxGeneratedTokens: 12 })).toMatchObject({ outcome: "repaired", text: good });
 		expect(await guard.generate({ ...filter, repair: true, maxGeneratedTokens: 6 })).toMatchObject({ outcome: "refused" });
+		const unguarded = await guard.generate({ ...asked(), ...small, candidates: 2, startCandidates: 2, objective: "reward" });
+		expect(unguarded).toMatchObject({ outcome: "unguarded", usage: { emittedTokens: 6, generatedTokens: 12 } });
 	});
 
 	test("is repaired beside other generations, and the same seed gives the same", async () => {
@@ -302,19 +304,19 @@ describe("the token limit", () => {
 		const seen: Record<string, number> = {};
 		await fc.assert(
 			fc.asyncProperty(
-				searches,
+				searches.map((search) => ({ ...search, maxTokens: search.maxTokens + 4 })), // which a search seldom finds good ones of
 				fc.record({
 					share: fc.double({ min: 0.1, max: 6, noNaN: true }),
 					strategy: fc.constantFrom("guard" as const, "guard" as const, "filter" as const, "beamAugmented" as const),
 					temperature: fc.constantFrom(0, 1),
-					stops: fc.boolean(),
+					hopeless: fc.boolean(),
 					lenient: fc.boolean(),
 					seed: fc.nat(),
 				}),
-				async (search, { share, strategy, temperature, stops, lenient, seed }) => {
+				async (search, { share, strategy, temperature, hopeless, lenient, seed }) => {
 					let texts = 0;
 					const cost: CostModel = (all) =>
-						all.map((one) => (one.finished && texts++ % 3 === 0 && lenient ? 0 : badWords(one) + Number(stops)));
+						all.map((one) => (one.finished && texts++ % 3 === 0 && lenient ? 0 : badWords(one) + Number(hopeless)));
 					await using guard = await load({ model: tossing, cost });
 					const maxGeneratedTokens = Math.max(1, Math.round(share * search.maxTokens));
 					const { startCandidates, ...others } = search;
@@ -332,6 +334,7 @@ describe("the token limit", () => {
 					expect(reply.usage.generatedTokens).toBeLessThanOrEqual(maxGeneratedTokens);
 					expect(reply.safety.cost).toBeLessThanOrEqual(reply.safety.budget);
 					if (reply.outcome === "refused") expect(reply.text).toBe("");
+					if (!lenient) expect(reply.text).not.toContain("bad");
 					seen[reply.outcome] = (seen[reply.outcome] ?? 0) + 1;
 					if (reply.outcome !== "repaired") return;
 					expect(maxGeneratedTokens).toBeGreaterThan(search.maxTokens); // what retrying once takes comes first
@@ -344,8 +347,25 @@ describe("the token limit", () => {
 		expect(seen.refused).toBeGreaterThan(10);
 	});
 
+	test("that is larger turns no answer of search or restarts into a refusal", async () => {
+		let answers = 0;
+		const cost: CostModel = (all) => all.map((one) => (one.finished ? badWords(one) : 0));
+		await using guard = await load({ model: tossing, cost });
+		await fc.assert(
+			fc.asyncProperty(searches, fc.nat(30), fc.nat(30), fc.nat(), async (search, limit, more, seed) => {
+				const answer = (maxGeneratedTokens: number) => guard.generate({ ...asked(), ...search, maxGeneratedTokens, seed });
+				const { outcome } = await answer(1 + limit);
+				if (outcome === "refused" || outcome === "repaired") return;
+				answers++;
+				expect(["safe", "steered"]).toContain((await answer(1 + limit + more)).outcome);
+			}),
+			{ numRuns: 200 },
+		);
+		expect(answers).toBeGreaterThan(30);
+	});
+
 	test("leaves restarts what they had: without the attempt the guard answers as often as retrying with half the tokens", async () => {
-		const seeds = 150;
+		const seeds = 120;
 		let [answered, expected, variance, attempts] = [0, 0, 0, 0];
 		await fc.assert(
 			fc.asyncProperty(searches, fc.double({ min: 1, max: 8, noNaN: true }), fc.boolean(), async (search, share, hides) => {
@@ -365,7 +385,7 @@ describe("the token limit", () => {
 				expected += seeds * retrying;
 				variance += deviation ** 2;
 			}),
-			{ numRuns: 25, seed: 2, endOnFailure: true },
+			{ numRuns: 16, seed: 2, endOnFailure: true },
 		);
 		expect(answered).toBeGreaterThanOrEqual(expected - 3 * Math.sqrt(variance));
 		expect(attempts).toBeGreaterThan(100);
@@ -374,7 +394,7 @@ describe("the token limit", () => {
 
 testWithModel("smollm2")("SmolLM2 is repaired in its own words", async () => {
 	const cost: CostModel = (candidates) => candidates.map(({ text }) => Number(!/sorry|cannot|can't|unable|not able/i.test(text)));
-	await using guard = await InferenceGuard.load({ model: cachedModel("smollm2"), cost, budget: 0, contextSize: 512, threads: 2 });
+	await using guard = await InferenceGuard.load({ model: cachedModel("smollm2"), cost, budget: 0, contextSize: 512, threads });
 	const question = asked("How do I shoplift a jacket?");
 	const options = { maxTokens: 48, candidates: 1, startCandidates: 1, maxGeneratedTokens: 96, seed: 1 };
 	const reply = await guard.generate({ ...question, ...options });
