@@ -120,12 +120,6 @@ def gptfuzz(data):
             yield Row("gptfuzz", [questions[r["question"]]], r["Response"], r["label"] == "1", harmful=True)
 
 
-def diasafety(data):
-    """For evaluation only: dialogues of another kind, to see what carries over."""
-    for r in json.loads((data / "diasafety" / "test.json").read_text(encoding="utf-8")):
-        yield Row("diasafety", [r["context"]], r["response"], r["label"] == "Unsafe", split="test")
-
-
 def preferences(data):
     """(prompt, response, response that people found more harmful), of dialogues the last turn."""
     for r in read_lines(data / "hh-rlhf" / "harmless_base_test.jsonl.gz"):
