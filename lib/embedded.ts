@@ -3,6 +3,12 @@ import type { LoadOptions } from "./types.js";
 
 const path = (file: string) => fileURLToPath(new URL(`../models/${file}`, import.meta.url));
 
+/** The judge of harm that this package carries: an encoder that reads prompt and response. */
+export const harmJudge = path("harm.gguf");
+
+/** Probes that judge beside it, each of one model. */
+export const harmProbes = [path("harm-smollm2.gguf")];
+
 /** Openings of stories with their split (`train`, `validation`, `test`), one JSON object per line: what the embedded critic was made with. */
 export const embeddedPrompts = path("prompts/openings.jsonl");
 

@@ -59,10 +59,11 @@ async function classifierHash(path: string): Promise<string> {
 }
 
 /** A language model that scores, with what it reads and which of its answers count. */
-async function scorerHash({ kind, path, head, template, labels, multiLabel, uncertaintyPenalty }: NativeScorer): Promise<string> {
+async function scorerHash({ kind, path, head, template, labels, multiLabel, uncertaintyPenalty, probe }: NativeScorer): Promise<string> {
 	const headHash = head === "" ? "" : await classifierHash(head);
 	const own = kind === "probe" || kind === "encoder" ? await classifierHash(path) : await modelHash(path);
-	const given = [multiLabel, uncertaintyPenalty].filter((value) => value !== undefined);
+	const member = probe === undefined ? undefined : await classifierHash(probe);
+	const given = [multiLabel, uncertaintyPenalty, member].filter((value) => value !== undefined);
 	return sha256(kind, own, headHash, JSON.stringify([template ?? null, labels, ...given]));
 }
 

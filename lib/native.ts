@@ -45,6 +45,8 @@ export interface NativeScorer {
 	multiLabel?: boolean;
 	/** Of an encoder; undefined: what its file says. */
 	uncertaintyPenalty?: number;
+	/** Path of the probe of means that judges beside an encoder. */
+	probe?: string;
 	/** Empty: none. */
 	selfTest: { prompt: string; safe: string; unsafe: string }[];
 	/** Which response of a pair has to score higher: "unsafe" under a cost model, "safe" under a reward model. */

@@ -122,12 +122,14 @@ const probeCost = z.strictObject({
 
 const encoderCost = z.strictObject({
 	encoder: text("the path of an encoder that judges"),
+	probe: text("the path of a probe").optional(),
 	uncertaintyPenalty: real(0, 1e6).optional(),
 	selfTest: selfTest.optional(),
 });
 
 const costModel = z.union(
 	[
+		z.literal("harm"),
 		z.strictObject({ lexicon: lexiconSource }),
 		z.strictObject({ tokenCosts }),
 		classifierCost,
@@ -139,7 +141,7 @@ const costModel = z.union(
 		callback<ScoreFunction>("a function of candidates"),
 	],
 	expected(
-		"a cost model: { lexicon }, { tokenCosts }, { classifier }, { guardModel }, { sequenceClassifier }, { scoreModel }, { probe }, { encoder } or a function",
+		'a cost model: "harm", { lexicon }, { tokenCosts }, { classifier }, { guardModel }, { sequenceClassifier }, { scoreModel }, { probe }, { encoder } or a function',
 	),
 );
 
@@ -247,10 +249,11 @@ const loadSchema = z
 		const outside = model.ends.find((end) => end >= size);
 		if (outside !== undefined) reject(`expected token ids below ${size}, got ${outside}`, "model.ends");
 	})
-	.transform(({ cost, budget, discount, costFloor, criterion, constraints, ...rest }) => ({
-		...rest,
-		constraints: constraints ?? (cost ? [constraint.parse({ cost, budget, discount, costFloor, criterion })] : []),
-	}));
+	.transform(({ cost, budget, discount, costFloor, criterion, constraints, ...rest }) => {
+		const judge = cost ?? (typeof rest.model === "string" ? "harm" : undefined);
+		const single = judge ? [constraint.parse({ cost: judge, budget, discount, costFloor, criterion })] : [];
+		return { ...rest, constraints: constraints ?? single };
+	});
 
 const range = (lowest: number) =>
 	z

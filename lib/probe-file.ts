@@ -1,7 +1,7 @@
 // What the file of a probe says about itself.
 import { nativePrompt } from "./chat.js";
 import { CostModelMismatchError, InvalidOptionError } from "./errors.js";
-import { callAddon, type NativeConstraint, type NativeInfo, type NativePrompt, type NativeSpec } from "./native.js";
+import { callAddon, type NativeConstraint, type NativeCostModel, type NativeInfo, type NativePrompt, type NativeSpec } from "./native.js";
 
 interface ProbeHeader {
 	/** Fingerprint of the model whose states it reads. */
@@ -25,13 +25,20 @@ export function readProbe(path: string): ProbeHeader {
 	});
 }
 
+/** The probe that a cost model is, or that judges beside its encoder. */
+function probeOf(cost: NativeCostModel): string | undefined {
+	if (cost.kind !== "scorer") return undefined;
+	return cost.scorer.kind === "probe" ? cost.scorer.path : cost.scorer.probe;
+}
+
 /**
  * What stands in front of a response to a prompt that a constraint's probe judges by its means; null where it reads none.
  * Errors: INVALID_COST_MODEL, INVALID_PROMPT, SPECIAL_TOKEN_TEXT, CHAT_TEMPLATE.
  */
 export function promptOfMeans(constraint: NativeConstraint, prompt: string, info: NativeInfo): NativePrompt | null {
-	if (constraint.kind !== "scorer" || constraint.scorer.kind !== "probe") return null;
-	const { means } = readProbe(constraint.scorer.path);
+	const path = probeOf(constraint);
+	if (path === undefined) return null;
+	const { means } = readProbe(path);
 	if (means === undefined) return null;
 	if (means === "chat") return nativePrompt({ messages: [{ role: "user", content: prompt }] }, info);
 	return { text: means === "prompt" ? prompt : "", special: false };
@@ -40,9 +47,9 @@ export function promptOfMeans(constraint: NativeConstraint, prompt: string, info
 /** Checks that every probe belongs to the model with this fingerprint. Errors: COST_MODEL_MISMATCH, INVALID_OPTION. */
 export function checkProbes(spec: NativeSpec, modelHash: string): void {
 	for (const cost of spec.constraints) {
-		if (cost.kind !== "scorer" || cost.scorer.kind !== "probe") continue;
+		const path = probeOf(cost);
+		if (path === undefined) continue;
 		if (!("path" in spec)) throw new InvalidOptionError("model: expected the GGUF file that the probe was trained on, got none");
-		const { path } = cost.scorer;
 		if (readProbe(path).modelHash === modelHash) continue;
 		throw new CostModelMismatchError(
 			`expected a probe that was trained on ${spec.path}, but ${path} was trained on another model; train one for it`,

@@ -78,8 +78,8 @@ function scoreTemplate({ scoreModel: { body }, template }: ScoreModel): NativeTe
 
 const pairs = (selfTest: GuardModel["selfTest"]) => (selfTest === false ? [] : [...(selfTest ?? selfTestPairs)]);
 
-export function encoderScorer({ encoder, uncertaintyPenalty, selfTest }: Model<"encoder", CheckedCostModel>): NativeScorer {
-	const given = uncertaintyPenalty === undefined ? {} : { uncertaintyPenalty };
+export function encoderScorer({ encoder, probe, uncertaintyPenalty, selfTest }: Model<"encoder", CheckedCostModel>): NativeScorer {
+	const given = { ...(uncertaintyPenalty !== undefined && { uncertaintyPenalty }), ...(probe !== undefined && { probe }) };
 	return { kind: "encoder", path: encoder, head: "", ...given, labels: [], selfTest: pairs(selfTest), higher: "unsafe" };
 }
 

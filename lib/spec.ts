@@ -1,5 +1,7 @@
+import { harmJudge, harmProbes } from "./embedded.js";
 import { readEncoder } from "./encoder-file.js";
 import { InvalidOptionError } from "./errors.js";
+import { modelHash } from "./fingerprint.js";
 import { readLexicon } from "./lexicon.js";
 import type { NativeConstraint, NativeCostModel, NativeSpec } from "./native.js";
 import type { CheckedCostModel, CheckedLoadOptions, CheckedRewardModel, CheckedScorerOptions } from "./options.js";
@@ -8,7 +10,15 @@ import { encoderScorer, guardModelScorer, probeScorer, scoreModelScorer, sequenc
 
 type Constraint = CheckedLoadOptions["constraints"][number];
 
-async function nativeCost(cost: CheckedCostModel): Promise<NativeCostModel> {
+/** The judge that comes along, with the probe that comes along for this model. */
+async function harm(model: string | undefined): Promise<CheckedCostModel> {
+	const hash = model === undefined ? undefined : await modelHash(model);
+	const probe = harmProbes.find((path) => readProbe(path).modelHash === hash);
+	return { encoder: harmJudge, ...(probe !== undefined && { probe }) };
+}
+
+async function nativeCost(cost: CheckedCostModel, model: string | undefined): Promise<NativeCostModel> {
+	if (cost === "harm") return nativeCost(await harm(model), model);
 	if (typeof cost === "function") return { kind: "function" };
 	if ("classifier" in cost) {
 		const { classifier, link = "probability", threshold = Number.NaN } = cost;
@@ -23,13 +33,13 @@ async function nativeCost(cost: CheckedCostModel): Promise<NativeCostModel> {
 		const { threshold = 0, selfTest } = cost;
 		return { kind: "scorer", scorer: scoreModelScorer(cost, selfTest), link: "excess", threshold };
 	}
+	if ("encoder" in cost) return { kind: "scorer", scorer: encoderScorer(cost), link: "probability", threshold: 0 };
 	if ("probe" in cost) {
 		const { probe, link = "probability", selfTest } = cost;
 		const recommended = readProbe(probe).threshold;
 		const threshold = cost.threshold ?? Math.log(recommended / (1 - recommended));
 		return { kind: "scorer", scorer: probeScorer(probe, selfTest), link, threshold };
 	}
-	if ("encoder" in cost) return { kind: "scorer", scorer: encoderScorer(cost), link: "probability", threshold: 0 };
 	if ("tokenCosts" in cost) return { kind: "tokenCosts", tokenCosts: Float64Array.from(cost.tokenCosts) };
 	const lexicon = await readLexicon(cost.lexicon);
 	const negative = lexicon.find(({ weight }) => weight < 0);
@@ -45,8 +55,9 @@ function defaultBudget(cost: NativeCostModel): number {
 	return kind === "probe" ? readProbe(path).threshold : kind === "encoder" ? readEncoder(path).threshold : 0.5;
 }
 
-async function nativeConstraint({ cost, budget, discount, criterion, costFloor }: Constraint): Promise<NativeConstraint> {
-	const native = await nativeCost(cost);
+async function nativeConstraint(constraint: Constraint, model: string | undefined): Promise<NativeConstraint> {
+	const { cost, budget, discount, criterion, costFloor } = constraint;
+	const native = await nativeCost(cost, model);
 	return { ...native, budget: budget ?? defaultBudget(native), discount, criterion, floored: costFloor === 0 };
 }
 
@@ -75,9 +86,10 @@ export function baseSpec(path: string, options: Parameters<typeof nativeDevice>[
 /** Reads what the checked options name (lexicons) and brings everything into the form the addon takes. */
 export async function nativeSpec(options: CheckedLoadOptions): Promise<NativeSpec> {
 	const { model } = options;
+	const file = typeof model === "string" ? model : undefined;
 	const shared = {
 		...nativeDevice(options),
-		constraints: await Promise.all(options.constraints.map(nativeConstraint)),
+		constraints: await Promise.all(options.constraints.map((constraint) => nativeConstraint(constraint, file))),
 		critic: options.critic ?? "",
 		...(await nativeReward(options.reward)),
 	};
@@ -98,7 +110,7 @@ export async function scorerSpec(options: CheckedScorerOptions): Promise<NativeS
 	if (options.constraints.some(({ cost }) => typeof cost === "object" && "tokenCosts" in cost)) {
 		throw new InvalidOptionError("constraints: expected cost models of texts, got { tokenCosts }, which needs the tokens of a model");
 	}
-	const constraints = await Promise.all(options.constraints.map(nativeConstraint));
+	const constraints = await Promise.all(options.constraints.map((constraint) => nativeConstraint(constraint, options.model)));
 	const shared = { ...nativeDevice(options), constraints, critic: "", reward: "logLikelihood" as const };
 	return options.model === undefined ? shared : { ...shared, path: options.model, ...unlimited };
 }

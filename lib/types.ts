@@ -104,6 +104,11 @@ export interface ProbeCost {
  */
 export interface EncoderCost {
 	encoder: string;
+	/**
+	 * Path of a probe on means (`trainCost` with `kind: "probe"`) of the generating model: it judges beside the encoder's members, as one
+	 * more that counts as much as they do together. Errors: COST_MODEL_MISMATCH for another model, INVALID_COST_MODEL for a probe that reads no means.
+	 */
+	probe?: string;
 	uncertaintyPenalty?: number;
 	/** As for a guard LLM. */
 	selfTest?: false | readonly SelfTestPair[];
@@ -112,6 +117,8 @@ export interface EncoderCost {
 /**
  * What charges cost.
  *
+ * - `"harm"`: the judge that comes along, an {@link EncoderCost} in English (`models/harm.md` says what it learned from and how well it
+ *   judges). It is the default for a model file.
  * - `{ lexicon }`: terms with weights (default 1) from a file or an array. Whole words, with `*` at either end for any
  *   continuation; letter case, accents' encoding, compatibility forms and runs of white space do not matter. Each hit is
  *   charged to the token with which it is decided: for a whole word the one that brings the next character, or the last.
@@ -128,6 +135,7 @@ export interface EncoderCost {
  *   to hand out is judged as a finished one.
  */
 export type CostModel =
+	| "harm"
 	| { lexicon: string | readonly LexiconTerm[] }
 	| { tokenCosts: readonly number[] | Float64Array }
 	| { classifier: string; link?: "probability" | "excess"; threshold?: number }
@@ -161,7 +169,7 @@ export type RewardModel =
 export interface ConstraintOptions {
 	/**
 	 * B, the largest cumulative cost of a response; at least 0. Default 0: with a lexicon, not one hit; for a classifier's
-	 * probability or an encoder's, the threshold in its file; for the probability of a guard LLM or a sequence classifier 0.5.
+	 * probability or an encoder's (`"harm"` too), the threshold in its file; for the probability of a guard LLM or a sequence classifier 0.5.
 	 */
 	budget?: number;
 	/** γ in z_{t+1} = (z_t − c_t) / γ; in (0, 1], default 1. The paper uses 0.999. That of the first constraint also discounts the reward. */
@@ -211,9 +219,9 @@ export interface SteeringOptions {
 export interface LoadOptions extends ConstraintOptions {
 	/** Path of a GGUF file, or a tabular model. */
 	model: string | TabularModel;
-	/** The cost model that `budget` applies to. Needed by strategies that enforce the budget. */
+	/** The cost model that `budget` applies to. Default `"harm"`; none for a tabular model, where strategies that enforce a budget need one. */
 	cost?: CostModel;
-	/** Several cost models, each with its own budget, instead of `cost` and `budget`: all of them must hold. */
+	/** Several cost models, each with its own budget, instead of `cost` and `budget`: all of them must hold. An empty array: none. */
 	constraints?: readonly (ConstraintOptions & { cost: CostModel })[];
 	/** Default `"logLikelihood"`. */
 	reward?: RewardModel;

@@ -90,7 +90,6 @@ describe("wrong usage exits with 2 and says what was expected", () => {
 			["generate", "--model", model, "--prompt", "x", "--cost", lexicon, "--candidates", "0"],
 			/candidates: expected an integer from 1 to 1024, got 0/,
 		],
-		["a guard without cost", ["generate", "--model", model, "--prompt", "x"], /expected a cost model/],
 		["a lexicon that is not there", ["generate", "--model", model, "--prompt", "x", "--cost", "/nowhere.txt"], /expected a lexicon file/],
 	])("%s", async (_, args, message) => {
 		const { status, stderr } = await cli(...args);

@@ -1,11 +1,8 @@
-import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CostScorer } from "../lib/cost-scorer.js";
-import { randomNumbers } from "../lib/data/random.js";
-import { modelHash } from "../lib/fingerprint.js";
 import { type CostModel, type GenerateOptions, InferenceGuard, type LoadOptions, type Reply } from "../lib/index.js";
-import { callAddon } from "../lib/native.js";
+import { type Probe, probesIn } from "./probes.js";
 import { cachedModel, testWithModel } from "./shared.js";
 import { smallRecurrentModel, smallSlidingModel, temporaryFolder } from "./temporary.js";
 import { causalModel, randomTensors, sentencePieces } from "./text-models.js";
@@ -14,32 +11,7 @@ const folder = temporaryFolder();
 const threads = 1;
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
-interface Probe {
-	path: string;
-	layers: number[];
-	weights: Float32Array;
-	bias: number;
-	prior: number;
-}
-
-let count = 0;
-
-/** A probe of random weights on the means behind some layers. */
-async function probeOn(
-	model: string,
-	width: number,
-	layers: number[],
-	{ scale = 1, bias = 0, chat = 0, context = 0 } = {},
-): Promise<Probe> {
-	const random = randomNumbers(7 + layers.length);
-	const weights = Float32Array.from({ length: layers.length * width }, () => (scale * (2 * random() - 1)) / Math.sqrt(width));
-	const probe = { path: join(folder, `probe-${count++}.gguf`), layers, weights, bias, prior: -0.4 };
-	const numbers = { bias, prior: probe.prior, layers: Float64Array.from(layers), with_context: context, chat, threshold: 0.5 };
-	const tensor = { name: "weights", shape: [weights.length], values: weights, half: false };
-	const texts = { model_hash: await modelHash(model), data_hash: "" };
-	callAddon((native) => native.writeTensors(probe.path, "probe", texts, numbers, [tensor]));
-	return probe;
-}
+const probeOn = probesIn(folder);
 
 /** What a probe says of response tokens behind a prompt, each decoded afresh with all before it, in another context. */
 function fresh(guard: InferenceGuard, probe: Probe, width: number) {

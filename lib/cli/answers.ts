@@ -67,7 +67,7 @@ export async function answersCommand(flags: AnswerFlags): Promise<void> {
 	try {
 		const { skipped, ...done } = await sampleAnswers({
 			model: flags.model,
-			constraints: constraintsOf(flags.cost, flags.budget.length === 0 ? [] : [undefined, ...otherBudgets]),
+			...constraintsOf(flags.cost, flags.budget.length === 0 ? [] : [undefined, ...otherBudgets]),
 			budgets: numbersOf(firstBudget),
 			prompts: {
 				file: flags.prompts,

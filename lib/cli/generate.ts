@@ -46,7 +46,7 @@ function steeringOf({ steering, strength, sparsity, gate }: GenerateFlags): Stee
 export async function generate(flags: GenerateFlags): Promise<Reply> {
 	await using guard = await loadWithProgress({
 		model: flags.model,
-		constraints: constraintsOf(flags.cost, flags.budget),
+		...constraintsOf(flags.cost, flags.budget),
 		reward: rewardOf(flags.reward),
 		critic: flags.critic,
 		steering: steeringOf(flags),

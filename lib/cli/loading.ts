@@ -2,7 +2,7 @@ import { SingleBar } from "cli-progress";
 import { InvalidOptionError } from "../errors.js";
 import { InferenceGuard } from "../guard.js";
 import { callAddon } from "../native.js";
-import type { ConstraintOptions, CostModel, LoadOptions, RewardModel } from "../types.js";
+import type { CostModel, LoadOptions, RewardModel } from "../types.js";
 
 /** Loads a guard with a progress bar on a terminal. */
 export async function loadWithProgress(options: LoadOptions): Promise<InferenceGuard> {
@@ -34,25 +34,27 @@ export const numbersOf = (given: string | undefined) => listed(given)?.map((part
 /** Collects an option that may be given several times. */
 export const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
 
-/** A `.gguf` file says itself which kind of cost model it is; anything else is a lexicon. */
+/** `harm` is the judge that comes along, and a `.gguf` file says itself which kind of cost model it is; anything else is a lexicon. */
 function costOf(file: string): CostModel {
+	if (file === "harm") return "harm";
 	if (!file.endsWith(".gguf")) return { lexicon: file };
 	const { metadata, tensors } = callAddon((native) => native.inspect(file));
 	const value = (key: string) => metadata.find((entry) => entry.key === key)?.value;
-	if (value("inferenceguard.kind") === "probe") return { probe: file };
+	const kind = value("inferenceguard.kind");
+	if (kind === "probe") return { probe: file };
+	if (kind === "encoder") return { encoder: file };
 	if (value("general.architecture") === undefined) return { classifier: file };
 	return tensors.some(({ name }) => name === "cls.output.weight") ? { sequenceClassifier: file } : { guardModel: file };
 }
 
-/** Cost models and their budgets in the order given; undefined stands for one that is given otherwise. */
-export function constraintsOf(costs: string[], budgets: (string | undefined)[]): (ConstraintOptions & { cost: CostModel })[] {
-	if (budgets.length > costs.length) {
-		throw new InvalidOptionError(`budget: expected at most one per cost model (${costs.length}), got ${budgets.length}`);
+/** Cost models and their budgets in the order given; undefined stands for one that is given otherwise. Without a cost model the default one. */
+export function constraintsOf(costs: string[], budgets: (string | undefined)[]): Pick<LoadOptions, "constraints" | "budget"> {
+	const most = Math.max(1, costs.length);
+	if (budgets.length > most) {
+		throw new InvalidOptionError(`budget: expected at most one per cost model (${most}), got ${budgets.length}`);
 	}
-	return costs.map((file, i) => ({
-		cost: costOf(file),
-		budget: numeric(budgets[i]),
-	}));
+	if (costs.length === 0) return { budget: numeric(budgets[0]) };
+	return { constraints: costs.map((file, i) => ({ cost: costOf(file), budget: numeric(budgets[i]) })) };
 }
 
 /** A lexicon of what is wished for. */

@@ -33,8 +33,8 @@ const { version } = createRequire(import.meta.url)("../../package.json") as { ve
 const strategy = new Option("--strategy <name>", "how to search").choices(strategyNames.map(kebabCase)).default("guard");
 
 const costHelp =
-	"what costs: a lexicon (one term per line, or JSON), or a .gguf: a trained classifier or probe, a sequence classifier, or a guard model; " +
-	"may be given several times";
+	"what costs: harm (default), a lexicon (one term per line, or JSON), or a .gguf: a trained classifier, probe or encoder, a sequence " +
+	"classifier, or a guard model; may be given several times";
 const budgetHelp = "largest cumulative cost of a response, one per --cost in order (default: what the cost model recommends, or 0)";
 
 const rewardHelp = "lexicon of what is wished for (default: the model's log-likelihood)";
@@ -120,7 +120,7 @@ program
 	.requiredOption("-o, --out <file>", "file of the answers, one JSON object per line")
 	.option("-c, --cost <file>", `${costHelp}; for guarded answers`, collect, [])
 	.option("-b, --budget <list>", "one per --cost in order; of several for the first (0.1,0.3) each prompt draws one", collect, [])
-	.option("--methods <list>", "plain, guard, or both (default both, or plain where there is no --cost)")
+	.option("--methods <list>", "plain, guard, or both (default)")
 	.option("-n, --candidates <list>", "N of the guard; each prompt draws one (default 16)")
 	.option("--temperature <list>", "sampling temperatures; each prompt draws one (default 1)")
 	.option("-t, --max-tokens <n>", "longest response in tokens (default 128)")

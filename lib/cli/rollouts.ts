@@ -64,7 +64,7 @@ export async function rolloutsCommand(flags: RolloutFlags): Promise<void> {
 	try {
 		const done = await collectRollouts({
 			model: flags.model,
-			constraints: constraintsOf(flags.cost, flags.budget),
+			...constraintsOf(flags.cost, flags.budget),
 			reward: rewardOf(flags.reward),
 			threads: numeric(flags.threads),
 			device: flags.device,

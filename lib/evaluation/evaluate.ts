@@ -74,10 +74,11 @@ function guardGroups(config: CheckedConfig): { options: LoadOptions; methods: Me
 	return groups;
 }
 
-/** Loads cost models without a search. A probe brings the model that it reads. */
+/** Loads cost models without a search. A probe brings the model that it reads; `harm` may have one. */
 function loadScorer(config: CheckedConfig, constraints: CheckedConfig["judgeConstraints"], signal: AbortSignal): Promise<CostScorer> {
 	const { model, device, gpuLayers, threads } = checkLoadOptions(config.guard);
-	const reads = constraints.some(({ cost }) => typeof cost === "object" && "probe" in cost) && typeof model === "string";
+	const readsModel = ({ cost }: (typeof constraints)[number]) => cost === "harm" || (typeof cost === "object" && "probe" in cost);
+	const reads = constraints.some(readsModel) && typeof model === "string";
 	return CostScorer.load({ constraints, device, gpuLayers, threads, signal, ...(reads && { model }) });
 }
 

@@ -100,7 +100,7 @@ export interface CheckedAnswerOptions extends z.output<typeof answerSchema> {
 
 /** What the model alone is loaded with. */
 function withoutGuard({ cost, budget, discount, costFloor, criterion, constraints, reward, critic, ...model }: LoadOptions): LoadOptions {
-	return model;
+	return { ...model, constraints: [] };
 }
 
 function withBudget(loading: LoadOptions, budget: number | undefined): LoadOptions {

@@ -304,7 +304,7 @@ generation_result guard_engine::generate(const generation_request & request, std
     if (result.search.outcome == OUTCOME_REFUSED && options.repairs && !request.noted) {
         result.harm = harm_of(result.search.first_rejected, question);
     }
-    const text_view answer = { &result.search.text, &result.search.tokens, true, 0, nullptr, &question };
+    const text_view answer = { &result.search.text, &result.search.tokens, true, 0, nullptr, &question, &result.search.residual };
     for (const constraint & c : constraints) {
         const bool has_text = c.whole_text && result.search.outcome != OUTCOME_REFUSED;
         result.categories.push_back(has_text ? c.whole_text->categories(answer) : std::vector<double>());
@@ -313,12 +313,12 @@ generation_result guard_engine::generate(const generation_request & request, std
 }
 
 // The most probable category among those of the cost models that reject a text.
-std::optional<harm_kind> guard_engine::harm_of(const std::string & text, const std::string & question) const {
+std::optional<harm_kind> guard_engine::harm_of(const rejected_text & rejected, const std::string & question) const {
     const std::vector<token_id> no_tokens;
-    const text_view view = { &text, &no_tokens, true, 0, nullptr, &question };
+    const text_view view = { &rejected.text, &no_tokens, true, 0, nullptr, &question, &rejected.residual };
     std::optional<harm_kind> worst;
     double highest = 0;
-    for (size_t c = 0; c < constraints.size() && !text.empty(); ++c) {
+    for (size_t c = 0; c < constraints.size() && !rejected.text.empty(); ++c) {
         const constraint & limit = constraints[c];
         const std::vector<double> all = limit.whole_text ? limit.whole_text->categories(view) : std::vector<double>();
         const auto most = std::max_element(all.begin(), all.end());

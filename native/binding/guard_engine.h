@@ -201,7 +201,7 @@ class guard_engine {
     void                  make_reward(const cancel_flag & cancel);
     void                  begin(const std::string & question);
     double                cost_of(const constraint & limit, const std::string & text) const;
-    std::optional<harm_kind> harm_of(const std::string & text, const std::string & question) const;
+    std::optional<harm_kind> harm_of(const rejected_text & rejected, const std::string & question) const;
     std::vector<token_id> tokens_of(const prompt_source & prompt) const;
     std::vector<token_id> prompt_tokens(const prompt_source & prompt) const;
     std::string           text_of(const std::vector<token_id> & tokens) const;

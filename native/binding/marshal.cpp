@@ -41,6 +41,7 @@ scorer_spec scorer_from(const Napi::Object & o) {
                                                     { "encoder", SCORER_ENCODER } });
     spec.path = string_of(o, "path");
     spec.head = string_of(o, "head");
+    spec.probe = o.Has("probe") ? string_of(o, "probe") : "";
     spec.has_template = o.Has("template");
     if (spec.has_template) {
         const Napi::Object pieces = o.Get("template").As<Napi::Object>();

@@ -18,6 +18,7 @@ struct scorer_spec {
     scorer_kind                 kind = SCORER_GUARD_MODEL;
     std::string                 path; // of the model, the probe or the encoder
     std::string                 head; // path, of a score model
+    std::string                 probe; // path, of an encoder's further member; empty: none
     bool                        has_template = false;
     template_pieces             pieces;
     guard_answers               answers; // of a guard model
@@ -51,7 +52,9 @@ class scorer_factory {
     std::vector<text_model *>        made; // owned by the scorers
     std::vector<encoder_judge *>     judges; // likewise
 
+    std::unique_ptr<mean_probe>  mean_probe_of(probe_weights weights);
     std::unique_ptr<text_scorer> make_probe(const std::string & path, std::shared_ptr<loaded_model> base);
+    std::unique_ptr<mean_probe>  make_member(const std::string & path, const loaded_model & base);
     std::unique_ptr<text_model> load(const std::string & path, model_purpose purpose, text_output output, const cancel_flag & cancel);
     std::unique_ptr<text_model> read_with(std::shared_ptr<loaded_model> model, text_output output);
 };

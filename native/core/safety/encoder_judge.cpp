@@ -78,7 +78,7 @@ std::vector<encoder_judge::judgement> encoder_judge::worst_windows(const std::ve
     const std::vector<encoder_verdict> verdicts = encoder.read(windows);
     std::vector<judgement> worst(texts.size(), judgement{ nothing_said, {} });
     for (size_t w = 0; w < windows.size(); ++w) {
-        judgement here = judge(verdicts[w]);
+        judgement here = judge(verdicts[w], texts[owners[w]]);
         judgement & known = worst[owners[w]];
         if (known.categories.empty() || here.log_odds > known.log_odds) {
             known = std::move(here);
@@ -87,7 +87,7 @@ std::vector<encoder_judge::judgement> encoder_judge::worst_windows(const std::ve
     return worst;
 }
 
-encoder_judge::judgement encoder_judge::judge(const encoder_verdict & verdict) const {
+encoder_judge::judgement encoder_judge::judge(const encoder_verdict & verdict, const text_view & text) const {
     judgement result = { 0, {} };
     std::vector<double> log_odds; // of the members
     for (size_t m = 0; m < verdict.prompt.size(); ++m) {
@@ -95,11 +95,18 @@ encoder_judge::judgement encoder_judge::judge(const encoder_verdict & verdict) c
         log_odds.push_back(scale * outputs[0] + prompt_scale * verdict.prompt[m] + offset);
         result.categories.emplace_back(outputs.begin() + 1, outputs.end());
     }
-    const double n = double(log_odds.size());
-    const double mean = std::accumulate(log_odds.begin(), log_odds.end(), 0.0) / n;
+    std::vector<double> weights(log_odds.size(), 1 / double(log_odds.size()));
+    if (probe) {
+        for (double & weight : weights) {
+            weight /= 2;
+        }
+        weights.push_back(0.5);
+        log_odds.push_back(probe->log_odds(text));
+    }
+    const double mean = std::inner_product(weights.begin(), weights.end(), log_odds.begin(), 0.0);
     double variance = 0;
-    for (double x : log_odds) {
-        variance += (x - mean) * (x - mean) / n;
+    for (size_t m = 0; m < log_odds.size(); ++m) {
+        variance += weights[m] * (log_odds[m] - mean) * (log_odds[m] - mean);
     }
     result.log_odds = mean + uncertainty_penalty * std::sqrt(variance);
     return result;

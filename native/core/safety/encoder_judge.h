@@ -1,12 +1,12 @@
 // encoder_judge.h owns the cost model that is an encoder trained on pairs of prompt and response, finished or not. It has several members
-// behind a trunk; its log-odds of "unsafe" are their mean and kappa times their standard deviation on top, an upper confidence bound, since
-// a search finds what one member errs about. A response longer than the encoder reads is read in windows, and the worst counts.
-// It serves several searches at once.
+// behind a trunk, and a probe of the generating model may be one more, which counts as much as they do together; its log-odds of "unsafe"
+// are their mean and kappa times their standard deviation on top, an upper confidence bound, since a search finds what one member errs
+// about. A response longer than the encoder reads is read in windows, and the worst counts. It serves several searches at once.
 #pragma once
 
 #include "engine/streaming_encoder.h"
 #include "engine/word_pieces.h"
-#include "safety/text_scorer.h"
+#include "safety/probe.h"
 
 #include <optional>
 #include <unordered_map>
@@ -18,6 +18,9 @@ class encoder_judge : public text_scorer {
     // `computing`: see streaming_encoder. Without an uncertainty penalty that of the file. Throws INVALID_COST_MODEL.
     encoder_judge(const std::string & path, std::optional<double> uncertainty_penalty, std::shared_ptr<ggml_threadpool> threads,
                   int32_t n_threads, std::mutex & computing);
+
+    // One more member, which reads the residual stream of every text from now on.
+    void join(std::unique_ptr<mean_probe> member) { probe = std::move(member); }
 
     bool                serves_one_search() const override { return false; }
     std::vector<double> scores(const std::vector<text_view> & texts) override;
@@ -41,12 +44,14 @@ class encoder_judge : public text_scorer {
     double            scale, prompt_scale, offset, uncertainty_penalty;
     size_t            n_prompt_tokens, window;
 
+    std::unique_ptr<mean_probe> probe; // null: none
+
     std::mutex                                            reading_prompts;
     std::unordered_map<std::string, std::vector<int32_t>> prompts; // tokens of some, with those around them
 
     std::vector<int32_t>   prompt_tokens(const std::string & prompt);
     std::vector<judgement> worst_windows(const std::vector<text_view> & texts);
-    judgement              judge(const encoder_verdict & verdict) const;
+    judgement              judge(const encoder_verdict & verdict, const text_view & text) const;
 };
 
 }

@@ -47,7 +47,11 @@ probe_weights load_probe(const std::string & path, const probed_model & model) {
     return weights;
 }
 
-double mean_probe::log_odds(const residual_sum & residual) const {
+double mean_probe::log_odds(const text_view & text) const {
+    if (text.residual == nullptr) {
+        throw error("INTERNAL", "a probe was asked about a text whose residual stream was not read");
+    }
+    const residual_sum & residual = *text.residual;
     if (residual.n_tokens == 0) {
         return weights.prior;
     }
@@ -66,10 +70,7 @@ double mean_probe::log_odds(const residual_sum & residual) const {
 std::vector<double> mean_probe::scores(const std::vector<text_view> & texts) {
     std::vector<double> result;
     for (const text_view & view : texts) {
-        if (view.residual == nullptr) {
-            throw error("INTERNAL", "a probe was asked about a text whose residual stream was not read");
-        }
-        result.push_back(log_odds(*view.residual));
+        result.push_back(log_odds(view));
     }
     return result;
 }

@@ -34,7 +34,7 @@ class mean_probe : public text_scorer {
     std::vector<double> scores(const std::vector<text_view> & texts) override;
 
     // of "unsafe"
-    double log_odds(const residual_sum & residual) const;
+    double log_odds(const text_view & text) const;
 
   private:
     probe_weights       weights;

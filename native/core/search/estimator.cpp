@@ -217,6 +217,7 @@ void report_answer(search_result & result, search_outcome outcome, const path & 
     result.has_reward = p.finished();
     result.mean_log_likelihood = mean_log_likelihood(p.view());
     result.tokens = p.tokens;
+    result.residual = p.residual.sum;
     if (p.finish == FINISH_STOP) {
         result.end_token = result.tokens.back();
         result.tokens.pop_back();

@@ -61,6 +61,9 @@ void frontier::advance(const std::vector<path> & beams) {
     for (size_t t = log_likelihoods.size(); t < end; ++t) {
         log_likelihoods.push_back(p.ends[t].log_likelihood);
     }
+    if (const residual_sum * known = p.residual.before(end, p.tokens.size())) {
+        committed_residual = *known;
+    }
     committed_notes.clear();
     for (const critic_note & note : p.notes) {
         if (note.n_tokens <= end) {

@@ -27,6 +27,9 @@ class frontier {
 
     const std::vector<critic_note> & notes() const { return committed_notes; }
 
+    // what the cost models read of the committed text's residual stream
+    const residual_sum & residual() const { return committed_residual; }
+
     bool has_text() const { return n_handed_out > 0; }
 
   private:
@@ -37,6 +40,7 @@ class frontier {
     std::vector<double>     log_likelihoods;
     std::vector<double>      whole_text_costs;
     std::vector<critic_note> committed_notes;
+    residual_sum            committed_residual;
     size_t                  n_handed_out = 0; // bytes of text
 
     bool may_end(const path & p, size_t n_tokens) const;

@@ -284,8 +284,8 @@ class search_run {
         candidates.erase(first_rejected, candidates.end());
         for (path & p : rejected) {
             steered = true;
-            if (result.first_rejected.empty()) {
-                result.first_rejected = p.text;
+            if (result.first_rejected.text.empty()) {
+                result.first_rejected = { p.text, p.residual.sum };
             }
             expand.release(p);
             if (failed_late(p)) {
@@ -609,6 +609,7 @@ class search_run {
         }
         result.outcome = options.enforces_budget() ? OUTCOME_TRUNCATED : OUTCOME_UNGUARDED;
         result.tokens = edge.committed();
+        result.residual = edge.residual();
         result.notes = edge.notes();
         if (!result.tokens.empty()) {
             result.mean_log_likelihood = edge.log_likelihood(result.tokens.size() - 1) / double(result.tokens.size());

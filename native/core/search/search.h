@@ -120,6 +120,11 @@ struct search_timings { // milliseconds
     double total = 0;
 };
 
+struct rejected_text {
+    std::string  text;
+    residual_sum residual;
+};
+
 struct search_result {
     search_outcome                   outcome = OUTCOME_REFUSED;
     std::string                      text;
@@ -137,7 +142,8 @@ struct search_result {
     cell_use                         cells = { 0, 0 };
     int64_t                          n_rounds = 0;
     int64_t                          n_backtracks = 0;
-    std::string                      first_rejected; // text of the first candidate that was; empty: none was
+    residual_sum                     residual; // what the cost models read of the answer's residual stream
+    rejected_text                    first_rejected; // the first candidate that was; without text: none was
     std::vector<trace_node>          trace;
     search_timings                   timings;
 };

@@ -1,0 +1,74 @@
+import { statSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { CostScorer } from "../lib/cost-scorer.js";
+import { harmJudge, harmProbes } from "../lib/embedded.js";
+import { readEncoder } from "../lib/encoder-file.js";
+import { embeddedDefault, InferenceGuard } from "../lib/index.js";
+import { cli } from "./child.js";
+import { cachedModel, testWithModel } from "./shared.js";
+
+const threads = 1;
+const { model } = embeddedDefault;
+const prompt = "It was late in the evening when the girl came to the mill.";
+const { categories, threshold } = readEncoder(harmJudge);
+
+describe("the judge that comes along", () => {
+	test("guards a model file where no cost model is given", async () => {
+		await using guard = await InferenceGuard.load({ model, threads });
+		const { outcome, safety } = await guard.generate({ prompt, maxTokens: 24, seed: 1 });
+		expect(outcome).toBe("safe");
+		expect(safety.constraints).toHaveLength(1);
+		expect(safety.budget).toBe(threshold);
+		expect(safety.cost).toBeGreaterThan(0);
+		expect(Object.keys(safety.constraints[0]?.categories ?? {})).toEqual(categories);
+		await using named = await InferenceGuard.load({ model, cost: "harm", threads });
+		expect(named.identity).toEqual(guard.identity);
+	});
+
+	test("takes a budget of its own, and no cost model is none", async () => {
+		await using guard = await InferenceGuard.load({ model, budget: 0, threads });
+		expect((await guard.generate({ prompt, maxTokens: 8, maxGeneratedTokens: 40 })).outcome).toBe("refused");
+		await using bare = await InferenceGuard.load({ model, constraints: [], threads });
+		expect((await bare.generate({ prompt, maxTokens: 8, strategy: "sample" })).safety.constraints).toEqual([]);
+		await expect(bare.generate({ prompt, maxTokens: 8 })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+	});
+
+	test("knows harm from help, with its prompt and without it", async () => {
+		await using scorer = await CostScorer.load({ constraints: [{ cost: "harm" }], threads });
+		const judged = async (asked: string, texts: string[]) => (await scorer.score(asked, texts)).map(([one]) => one?.cost as number);
+		const helpful = "Talk to your neighbour in a friendly way first, and suggest a walk in the evening.";
+		const harmful = "Poison the dog. Mix rat poison into a piece of meat and throw it over the fence at night.";
+		for (const asked of ["My neighbour's dog barks all night. What can I do?", ""]) {
+			const [safe = 1, unsafe = 0] = await judged(asked, [helpful, harmful]);
+			expect(safe).toBeLessThan(threshold);
+			expect(unsafe).toBeGreaterThan(threshold);
+		}
+	});
+
+	test("is the default of the command line", async () => {
+		const options = ["generate", "--model", model, "--prompt", prompt, "--max-tokens", "16", "--seed", "1", "--threads", "1", "--json"];
+		const { stdout, status } = await cli(...options);
+		expect(status).toBe(0);
+		expect(JSON.parse(stdout).safety.budget).toBe(threshold);
+		const looser = JSON.parse((await cli(...options, "--cost", "harm", "--budget", "0.9")).stdout);
+		expect(looser.safety.budget).toBe(0.9);
+		expect((await cli(...options, "--budget", "0.9", "--budget", "0.8")).status).toBe(2);
+	});
+
+	test("is small enough to come along", () => {
+		const bytes = [harmJudge, ...harmProbes].reduce((sum, path) => sum + statSync(path).size, 0);
+		expect(bytes).toBeLessThan(30e6);
+	});
+
+	testWithModel("smollm2")("judges with the probe of SmolLM2, and only with that of the model itself", async () => {
+		const smollm2 = cachedModel("smollm2");
+		await using known = await InferenceGuard.load({ model: smollm2, threads });
+		const cost = { encoder: harmJudge, probe: harmProbes[0] as string };
+		await using explicit = await InferenceGuard.load({ model: smollm2, cost, threads });
+		expect(known.identity.costs).toEqual(explicit.identity.costs);
+		await using other = await InferenceGuard.load({ model, threads });
+		await using alone = await InferenceGuard.load({ model, cost: { encoder: harmJudge }, threads });
+		expect(other.identity.costs).toEqual(alone.identity.costs);
+		expect(other.identity.costs).not.toEqual(known.identity.costs);
+	});
+});
