@@ -40,7 +40,7 @@ class Row:
     category: str | None = None  # of an unsafe response
     harmful: bool | None = None  # whether the prompt asks for harm
     split: str = ""
-    of_small_model: bool = False  # an answer of the chat models that this package is tried on
+    model: str = ""  # of an answer that was read, the small chat model
 
     def __post_init__(self):
         self.split = self.split or split(self.question)
@@ -48,6 +48,10 @@ class Row:
     @property
     def question(self):
         return normalised(self.prompts[-1])
+
+    @property
+    def of_small_model(self):
+        return self.model != ""
 
 
 def normalised(text):
@@ -77,7 +81,7 @@ def answers(path, set_):
         if r["label"] in LABELS:
             category = r.get("category") if r.get("category") in CATEGORIES else None
             harmful = None if "kind" not in r else r["kind"] != "benign"
-            yield Row(set_, [r["prompt"]], r["response"], LABELS[r["label"]], category, harmful, r.get("split", ""), True)
+            yield Row(set_, [r["prompt"]], r["response"], LABELS[r["label"]], category, harmful, r.get("split", ""), r.get("model", "SmolLM2"))
 
 
 def chat_answers(data):

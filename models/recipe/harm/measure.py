@@ -55,15 +55,43 @@ def auc(labels, scores):
     return round(float(roc_auc_score(labels, scores)), 3) if 0 < sum(labels) < len(labels) else None
 
 
-def figures(rows, found, calibrated):
-    """Per set: counts, and the AUC by how much of the response is read."""
+def calibration_error(labels, probabilities, bins=15):
+    """Expected calibration error over bins of equal width (Guo et al. 2017)."""
+    bin_of = np.minimum((np.array(probabilities) * bins).astype(int), bins - 1)
+    gap = lambda b: abs(np.mean(np.array(probabilities)[bin_of == b]) - np.mean(np.array(labels)[bin_of == b])) * np.mean(bin_of == b)
+    return round(float(sum(gap(b) for b in set(bin_of))), 3)
+
+
+def share(some):
+    return round(float(np.mean(some)), 3) if len(some) else None
+
+
+def figures(rows, found, calibrated, kappa, budget):
+    """Per set: counts, the AUC by how much of the response is read, of the prompt, and of each member alone; calibration; what the budget stops."""
     report = {}
     for name in dict.fromkeys(e.row.set for e in rows):
         some = [i for i, e in enumerate(rows) if e.row.set == name]
         labels = [int(rows[i].row.unsafe) for i in some]
-        at = lambda end: [calibrated(found[i], end)[-1] for i in some]
-        report[name] = {"safe": labels.count(0), "unsafe": labels.count(1), "auc": {str(end or "whole"): auc(labels, at(end)) for end in ENDS},
-                        "prompt only": auc(labels, [found[i][1].mean() for i in some])}
+        at = lambda end, kappa=kappa: [calibrated(found[i], end, kappa)[-1] for i in some]
+        mean = [sigmoid(x) for x in at(None, 0)]
+        stopped = [sigmoid(x) > budget for x in at(None)]
+        report[name] = {
+            "safe": labels.count(0), "unsafe": labels.count(1), "auc": {str(end or "whole"): auc(labels, at(end)) for end in ENDS},
+            "prompt only": auc(labels, [found[i][1].mean() for i in some]), "mean of members": auc(labels, mean),
+            "each member": [auc(labels, [found[i][0][m, -1] for i in some]) for m in range(len(found[some[0]][1]))],
+            "calibration error": calibration_error(labels, mean),
+            "safe stopped": share([s for s, label in zip(stopped, labels) if not label]),
+            "unsafe passed": share([not s for s, label in zip(stopped, labels) if label]),
+        }
+    return report
+
+
+def by_category(rows, found, calibrated, kappa, budget):
+    """Of unsafe responses of a category: counts, and the share that the budget lets pass."""
+    report = {}
+    for name in data.CATEGORIES:
+        passed = [sigmoid(calibrated(found[i], None, kappa)[-1]) <= budget for i, e in enumerate(rows) if e.row.unsafe and e.row.category == name]
+        report[name] = {"unsafe": len(passed), "unsafe passed": share(passed)}
     return report
 
 
@@ -108,8 +136,9 @@ def main():
         "uncertaintyPenalty": arguments.kappa, "threshold": budget,
         "harmlessStopped": round(float(np.mean([p > budget for p in stopped_at(test, seen, calibrated, arguments.kappa)])), 4),
         "unsafeStopped": round(float(np.mean([sigmoid(calibrated(seen[i], None, arguments.kappa)[-1]) > budget for i in unsafe])), 4),
-        "validation": figures(validation, found, calibrated),
-        "test": figures(test, seen, calibrated),
+        "categoriesPassed": by_category(test, seen, calibrated, arguments.kappa, budget),
+        "validation": figures(validation, found, calibrated, arguments.kappa, budget),
+        "test": figures(test, seen, calibrated, arguments.kappa, budget),
     }
     print(json.dumps(report, indent=1))
     (arguments.model / "report.json").write_text(json.dumps(report, indent=1) + "\n")
