@@ -252,6 +252,12 @@ describe("a ladder", () => {
 		}
 	});
 
+	test("is not about a system message, which no guard can be held to", async () => {
+		const methods = [{ name: "instructed", system: "Be kind." }];
+		const run = calibrate({ config: config({ chat: true, methods }), out: file("no.json"), evaluation: file("never") });
+		await expect(run).rejects.toMatchObject({ code: "INVALID_OPTION", message: expect.stringContaining("instructed") });
+	});
+
 	test("of which nothing passes is not certified, and one without a level is refused", async () => {
 		const options = { config: ladder, evaluation: file("ladder") };
 		await expect(calibrate({ ...options, out: file("no.json"), epsilon: 0.001 })).rejects.toMatchObject({ code: "NOT_CERTIFIED" });

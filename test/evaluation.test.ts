@@ -15,6 +15,7 @@ import {
 	steerVector,
 } from "../lib/index.js";
 import { cli } from "./child.js";
+import { chatMetadata } from "./listening-model.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
@@ -354,6 +355,39 @@ describe("an evaluation", () => {
 		await expect(run).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining("CHAT_TEMPLATE") });
 	});
 
+	test("gives a method's system message to the model before the prompt's own, and to no other method", async () => {
+		const system = "w400 w401";
+		const out = file("instructed");
+		const guard = { ...config().guard, model: smallModel(folder, { metadata: chatMetadata }) };
+		const methods = [
+			{ name: "plain", strategy: "sample" as const },
+			{ name: "instructed", strategy: "sample" as const, system },
+		];
+		const asked = config({ guard, chat: true, methods, seeds: [1], traces: 0 });
+		const { methods: rows } = await evaluate({ config: asked, out });
+		expect(rows.map(({ settings }) => settings)).toEqual([
+			expect.not.stringContaining("system"),
+			expect.stringMatching(/^sample, .*, system message$/),
+		]);
+		const responses = responsesOf(out);
+		const textsOf = (name: string) => responses.filter(({ method }) => method === name).map(({ text }) => text);
+		await using loaded = await InferenceGuard.load(guard);
+		const answers = async (before: { role: string; content: string }[]) => {
+			const texts: string[] = [];
+			for (const [index, content] of pieces.entries()) {
+				const messages = [...before, { role: "user", content }];
+				texts.push((await loaded.generate({ messages, strategy: "sample", ...config().defaults, seed: 2 ** 20 + index })).text);
+			}
+			return texts;
+		};
+		expect(textsOf("plain")).toEqual(await answers([]));
+		expect(textsOf("instructed")).toEqual(await answers([{ role: "system", content: system }]));
+		expect(textsOf("instructed")).not.toEqual(textsOf("plain"));
+
+		const others = { ...asked, methods: [methods[0]!, { ...methods[1]!, system: "w402" }] };
+		await expect(evaluate({ config: others, out })).rejects.toMatchObject({ code: "INVALID_JOURNAL" });
+	});
+
 	test("stops when it is told to, and keeps what is done", async () => {
 		const out = file("stopped");
 		const stop = new AbortController();
@@ -383,6 +417,7 @@ describe("a configuration", () => {
 		],
 		["a budget that differs by method", { methods: [{ name: "a", guard: { budget: 3 } }] }, "budget"],
 		["a seed in a method", { methods: [{ name: "a", seed: 3 }] }, "seeds"],
+		["a system message without a chat", { methods: [{ name: "a", system: "Be kind." }] }, "system"],
 		["a judge with a discount", { judges: [{ name: "j", cost: { lexicon: ["x"] }, discount: 0.5 }] }, "discount"],
 		["a judge without cost", { judges: [{ name: "j" }] }, "cost"],
 		["a seed twice", { seeds: [1, 1] }, "every seed once"],

@@ -181,6 +181,12 @@ export async function calibrate(given: CalibrateOptions): Promise<Certificate> {
 			`methods: expected all to search under the configuration's cost models, which the claim is about, got ${other.name}`,
 		);
 	}
+	const instructed = methods.find(({ system }) => system !== undefined);
+	if (instructed) {
+		throw new InvalidOptionError(
+			`methods: expected none with a system message, which a guard that loads the certificate cannot be held to, got ${instructed.name}`,
+		);
+	}
 	if (methods.length > 1 && epsilon === undefined) {
 		throw new InvalidOptionError("epsilon: expected the share to certify for a ladder of several methods, got none");
 	}

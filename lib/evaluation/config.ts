@@ -13,6 +13,8 @@ import { type PromptSource, promptSourceSchema } from "./datasets.js";
 export interface EvaluationMethod extends Omit<SearchOptions, "seed" | "trace"> {
 	/** Its row in the results; every name once. */
 	name: string;
+	/** A system message before the prompt's own messages; only with `chat`. Models that judge responses do not see it. */
+	system?: string;
 	/**
 	 * Options of `InferenceGuard.load` that differ from the configuration's `guard`. A method with cost models of its own searches under
 	 * those (without the configuration's critic), and is measured under the configuration's like every other.
@@ -86,6 +88,7 @@ const configSchema = z
 			.array(
 				z.looseObject({
 					name,
+					system: text("the text of a system message").optional(),
 					...decidedElsewhere,
 					guard: z
 						.strictObject(
@@ -113,7 +116,12 @@ const configSchema = z
 			if (twice === undefined) continue;
 			context.issues.push({ code: "custom", message: `expected every name once, got ${twice} twice`, path: [list], input: context.value });
 		}
-		const { seeds } = context.value;
+		const { seeds, chat, methods } = context.value;
+		const instructed = methods.findIndex(({ system }) => system !== undefined);
+		if (instructed >= 0 && !chat) {
+			const message = "expected a system message with chat: true only, since raw prompts have none";
+			context.issues.push({ code: "custom", message, path: ["methods", instructed, "system"], input: context.value });
+		}
 		if (new Set(seeds).size !== seeds.length) {
 			context.issues.push({ code: "custom", message: "expected every seed once", path: ["seeds"], input: context.value });
 		}

@@ -112,8 +112,9 @@ async function makeFolder(path: string): Promise<void> {
 }
 
 /** The prompt as the model gets it. */
-function promptOf({ text, messages }: EvaluationPrompt, chat: boolean): Prompt {
-	return chat ? { messages: messages ?? [{ role: "user", content: text }] } : { prompt: text };
+function promptOf({ text, messages = [{ role: "user", content: text }] }: EvaluationPrompt, chat: boolean, system?: string): Prompt {
+	if (!chat) return { prompt: text };
+	return { messages: system === undefined ? messages : [{ role: "system", content: system }, ...messages] };
 }
 
 type Spent = Pick<ResponseRecord, "costs" | "withinBudget">;
@@ -216,10 +217,10 @@ class EvaluationRun {
 		seed: number,
 		signal: AbortSignal,
 	): Promise<ResponseRecord> {
-		const { name, guard: _, ...search } = method;
+		const { name, guard: _, system, ...search } = method;
 		const trace = seed === this.#config.seeds[0] && index < this.#config.traces && this.#blockwise.has(name);
 		const own = { seed: seed * promptsPerSeed + index, trace, signal };
-		const asked = promptOf(prompt, this.#config.chat);
+		const asked = promptOf(prompt, this.#config.chat, system);
 		const begin = performance.now();
 		const reply = await guard.generate({ ...this.#config.defaults, ...search, ...asked, ...own } as unknown as GenerateOptions);
 		const seconds = (performance.now() - begin) / 1000;
@@ -283,7 +284,7 @@ async function describeMethods(config: CheckedConfig, base: InferenceGuard): Pro
 		const checked = checkLoadOptions(options);
 		const critic = checked.critic === undefined ? undefined : readCriticIdentity(checked.critic);
 		const { build, ...guard } = await guardIdentity(await nativeSpec(checked), base.identity.model);
-		for (const { name, guard: _, ...search } of methods) {
+		for (const { name, guard: _, system, ...search } of methods) {
 			const settings = checkGenerateOptions({ ...config.defaults, ...search, prompt: "" });
 			described.push({ name, search: plainSettings(resolveSearch(settings, critic)), guard });
 		}

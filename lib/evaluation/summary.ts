@@ -51,7 +51,7 @@ function steeringText({ vector, strength, sparsity = 1, gate = false }: Steering
 
 /** What makes a method another one than its strategy with another N. */
 function settingsOf(method: Method, defaults: Record<string, unknown>): { settings: string; family: string; candidates: number } {
-	const { name, guard, strategy: asked, ...given } = method as Method & { strategy?: StrategyName };
+	const { name, guard, system, strategy: asked, ...given } = method as Method & { strategy?: StrategyName };
 	const strategy = asked ?? "guard";
 	const row: Record<string, unknown> = { ...strategies[strategy], ...defaults, ...given };
 	const candidates = row.candidates as number;
@@ -59,6 +59,7 @@ function settingsOf(method: Method, defaults: Record<string, unknown>): { settin
 	named.delete("candidates");
 	const own = [...named].map((option) => `${symbols[option] ?? option} = ${shown(row[option])}`);
 	const loaded = guard.steering === undefined ? [] : [`steering (${steeringText(guard.steering as SteeringOptions)})`];
+	if (system !== undefined) loaded.push("system message");
 	if (guard.constraints !== undefined) loaded.push("own cost models");
 	if (guard.critic !== undefined) loaded.push(`critic ${basename(guard.critic as string)}`);
 	return {
