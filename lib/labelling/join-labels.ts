@@ -47,18 +47,21 @@ const joinSchema = z.strictObject({
 	out: text("a path"),
 });
 
-interface Reader {
+/** A reader and the labels of one file. */
+export interface Reader {
 	name: string;
 	labels: Labels;
 }
 
-async function readReaders(paths: readonly string[], rows: AnswerRows): Promise<Reader[]> {
+/** Reads files of labels. Errors: INVALID_DATA. */
+export async function readReaders(paths: readonly string[], rows: AnswerRows): Promise<Reader[]> {
 	const readers: Reader[] = [];
 	for (const path of paths) readers.push({ name: readerOf(path), labels: await readLabels(path, rows) });
 	return readers;
 }
 
-function agreements(readers: readonly Reader[]): ReaderAgreement[] {
+/** How every two readers agree who labelled the same answers. */
+export function agreements(readers: readonly Reader[]): ReaderAgreement[] {
 	return readers.flatMap((first, i) =>
 		readers.slice(i + 1).flatMap((second) => {
 			const both = [...first.labels].flatMap(([answer, { label }]) => {
