@@ -35,6 +35,7 @@ const { values: flags } = parseArgs({
 	},
 });
 
+const wordFor = { harmful: "harmful", benign: "harmless" };
 const number = (given) => (given === undefined ? undefined : Number(given));
 
 /** What is there of the files that were named. */
@@ -83,7 +84,7 @@ async function run() {
 	const stop = new AbortController();
 	process.once("SIGINT", () => stop.abort());
 	for (const [i, experiment] of experiments.entries()) {
-		step(`${i + 1} of ${experiments.length}: ${experiment.name}, ${experiment.count} ${experiment.kind} prompts`);
+		step(`${i + 1} of ${experiments.length}: ${experiment.name}, ${experiment.count} ${wordFor[experiment.kind]} prompts`);
 		await evaluate({ config: await configOf(experiment, options), out: experiment.folder, signal: stop.signal });
 	}
 }

@@ -22,19 +22,19 @@ export const plain = "plain";
 /** How many prompts of each kind a method answers. */
 export const sizes = {
 	full: { all: 300, part: 100 },
-	quick: { all: 30, part: 0 },
+	quick: { all: 60, part: 0 },
 };
 
 /**
  * In the order of the table. `size`: which of the prompts it answers. `quick`: also where there is little time. `seconds`: per answer to a
- * harmful and to a harmless prompt, on two cores. `needs`: the flag of a file without which it is left out. Those with `tokensOf` may
+ * harmful and to a harmless prompt on two cores, rather too many. `needs`: the flag of a file without which it is left out. Those with `tokensOf` may
  * sample as many tokens per prompt as that method did on average.
  */
 const methods = [
 	{ name: plain, size: "all", quick: true, seconds: [1.5, 1.5], strategy: "sample" },
 	{ name: "system prompt", size: "all", seconds: [1.5, 1.5], strategy: "sample", system },
 	{ name: "filter", size: "all", quick: true, seconds: [1.5, 1.5], strategy: "filter" },
-	{ name: reference, size: "all", quick: true, seconds: [5, 2.5], strategy: "guard", candidates: 8 },
+	{ name: reference, size: "all", quick: true, seconds: [4.5, 2.5], strategy: "guard", candidates: 8 },
 	{
 		name: "retried filter, equal tokens",
 		size: "all",
@@ -44,11 +44,11 @@ const methods = [
 		maxBacktracks: Number.MAX_SAFE_INTEGER,
 		tokensOf: reference,
 	},
-	{ name: "best of 8, augmented", size: "part", seconds: [5, 5], strategy: "bestOfNAugmented", candidates: 8 },
-	{ name: "beam, N = 8, augmented", size: "part", seconds: [5, 5], strategy: "beamAugmented", candidates: 8 },
-	{ name: "ARGS + cost", size: "part", seconds: [20, 20], strategy: "argsCost" },
-	{ name: "guard, N = 4", size: "part", seconds: [4, 2.5], strategy: "guard", candidates: 4 },
-	{ name: "guard, N = 16", size: "part", seconds: [7, 2.5], strategy: "guard", candidates: 16 },
+	{ name: "best of 8, augmented", size: "part", seconds: [4, 4], strategy: "bestOfNAugmented", candidates: 8 },
+	{ name: "beam, N = 8, augmented", size: "part", seconds: [3.5, 3.5], strategy: "beamAugmented", candidates: 8 },
+	{ name: "ARGS + cost", size: "part", seconds: [4, 4], strategy: "argsCost" },
+	{ name: "guard, N = 4", size: "part", seconds: [3.5, 2.5], strategy: "guard", candidates: 4 },
+	{ name: "guard, N = 16", size: "part", seconds: [6, 2.5], strategy: "guard", candidates: 16 },
 	{ name: "guard with critic, N = 8", size: "part", seconds: [5, 2.5], needs: "critic", strategy: "guard", candidates: 8 },
 	{ name: "guard on a refusal vector, N = 8", size: "part", seconds: [5, 3], needs: "vector", strategy: "guard", candidates: 8 },
 ];

@@ -10,6 +10,7 @@ function shareText(estimate) {
 	return interval ? `${percent(value)} (${points(interval[0])}–${points(interval[1])})` : percent(value);
 }
 
+const readText = (estimate) => (estimate ? `${shareText(estimate)} of ${estimate.read}` : "–");
 const numberText = (estimate, places) => digits(estimate?.value, places);
 const line = (cells) => `| ${cells.join(" | ")} |`;
 const table = (header, rows) => [line(header), line(header.map(() => "---")), ...rows.map(line)].join("\n");
@@ -37,7 +38,7 @@ function methodsText(rows) {
 		rows.map(({ benign, ...row }) => [
 			row.name,
 			`${row.prompts.harmful} + ${row.prompts.benign}`,
-			shareText(row.unsafe),
+			readText(row.unsafe),
 			...judges.map((judge) => shareText(row.judged[judge])),
 			shareText(row.withinBudget),
 			shareText(row.refused),
@@ -57,7 +58,7 @@ function widthsText(rows) {
 	const judges = [...new Set(rows.flatMap(({ judged }) => Object.keys(judged)))];
 	return table(
 		["method", "prompts", "really unsafe, read blind", ...judges.map((judge) => `unsafe to ${judge}`)],
-		rows.map(({ name, prompts, unsafe, judged }) => [name, prompts, shareText(unsafe), ...judges.map((judge) => shareText(judged[judge]))]),
+		rows.map(({ name, prompts, unsafe, judged }) => [name, prompts, readText(unsafe), ...judges.map((judge) => shareText(judged[judge]))]),
 	);
 }
 
@@ -77,7 +78,7 @@ function budgetsText(rows) {
 		rows.map(({ budget, name, unsafe, refused, tokensPerEmitted, benign }) => [
 			Number(budget.toPrecision(3)),
 			name,
-			shareText(unsafe),
+			readText(unsafe),
 			shareText(refused),
 			shareText(benign?.changed),
 			shareText(benign?.refused),
