@@ -263,7 +263,8 @@ describe("the command", () => {
 		const set = file("xstest.csv");
 		writeFileSync(set, `id,type,prompt,label\n${questions.map((text, i) => `q${i},t,${text},safe`).join("\n")}\n`);
 		const asked = ["--prompts", set, "--preset", "xstest", "--limit", "4", "--template", "w1:\\n{prompt}", "--stop", "\\n"];
-		const { status } = await cli("answers", "-m", model, ...asked, "-t", "16", "--threads", "1", "-o", file("preset.jsonl"));
+		const plain = ["--methods", "plain", "-t", "16", "--threads", "1"];
+		const { status } = await cli("answers", "-m", model, ...asked, ...plain, "-o", file("preset.jsonl"));
 		expect(status).toBe(0);
 		const rows = rowsOf("preset.jsonl");
 		expect(rows).toHaveLength(4);
@@ -272,7 +273,6 @@ describe("the command", () => {
 	});
 
 	test.each<[string, string[], RegExp]>([
-		["a guard without cost", ["--methods", "guard"], /methods: expected a cost model for guarded answers/],
 		["an unknown method", ["--methods", "plain,magic"], /methods\.1: expected one of plain, guard/],
 		["a temperature that is none", ["--temperature", "0.7,hot"], /temperatures\.1: expected/],
 		["no budget in a list", ["-c", lexicon, "-b", "1,"], /budgets\.1: expected a number/],
@@ -280,7 +280,7 @@ describe("the command", () => {
 		["a template without a place for the prompt", ["--template", "Q:"], /text with \{prompt\} in it/],
 		["a column that is not there", ["--field", "question"], /expected a column question/],
 		["a preset that is none", ["--preset", "mine"], /Allowed choices/],
-		["more budgets than costs", ["-b", "1"], /expected at most one per cost model/],
+		["more budgets than costs", ["-b", "1", "-b", "2"], /expected at most one per cost model/],
 	])("%s is wrong usage", async (_, more, message) => {
 		const { status, stderr } = await cli("answers", "-m", model, "--prompts", prompts, "-o", file("wrong.jsonl"), ...more);
 		expect(stderr).toMatch(message);
