@@ -10,13 +10,13 @@ import { promptOf } from "./subject.mjs";
 
 const { values: flags } = parseArgs({
 	options: {
-		judge: { type: "string", default: new URL("../models/harm.gguf", import.meta.url).pathname },
+		judge: { type: "string", default: "harm" },
 		models: { type: "string", default: "smollm2,1B" },
 		repeats: { type: "string", default: "5" },
 		json: { type: "boolean" },
 	},
 });
-if (!existsSync(flags.judge)) {
+if (flags.judge !== "harm" && !existsSync(flags.judge)) {
 	console.error(`bench:judge needs an encoder that judges: expected one at ${flags.judge}; name one with --judge`);
 	process.exit(1);
 }
@@ -46,7 +46,7 @@ for (const name of flags.models.split(",")) {
 		continue;
 	}
 	const { file, asked } = subjects[name];
-	const cost = { encoder: flags.judge, selfTest: false };
+	const cost = flags.judge === "harm" ? "harm" : { encoder: flags.judge, selfTest: false };
 	const guard = await InferenceGuard.load({ model: file(), cost, budget: 1 }); // which nothing exceeds
 	for (const candidates of [1, 16]) {
 		const shares = [];
