@@ -90,7 +90,7 @@ struct search_options {
     }
     int64_t repair_limit() const {
         const int64_t first = std::max<int64_t>(restart_limit(), max_tokens);
-        return repairs ? std::max<int64_t>(0, std::min<int64_t>(max_tokens, max_generated_tokens - first)) : 0;
+        return repairs && enforces_budget() ? std::max<int64_t>(0, std::min<int64_t>(max_tokens, max_generated_tokens - first)) : 0;
     }
     int64_t search_limit() const { return max_generated_tokens - restart_limit() - repair_limit(); }
 };
