@@ -8,6 +8,8 @@ interface ProbeHeader {
 	modelHash: string;
 	/** Recommended: texts of a higher probability are unsafe. */
 	threshold: number;
+	/** Recommended where it judges beside an encoder; undefined: what the encoder's file says. */
+	jointThreshold?: number;
 	/** What stood in front of the responses whose means it learned from; undefined: it reads the state at the last token. */
 	means?: "nothing" | "prompt" | "chat";
 }
@@ -18,10 +20,13 @@ export function readProbe(path: string): ProbeHeader {
 		const read = (...keys: string[]) => native.readTensors(path, "probe", "INVALID_COST_MODEL", ["model_hash"], keys);
 		const { texts, numbers } = read("threshold");
 		const header = { modelHash: texts.model_hash ?? "", threshold: numbers.threshold?.[0] ?? 0.5 };
-		const readsMeans = native.inspect(path).metadata.some(({ key }) => key === "inferenceguard.layers");
-		if (!readsMeans) return header;
+		const { metadata } = native.inspect(path);
+		const holds = (key: string) => metadata.some((entry) => entry.key === `inferenceguard.${key}`);
+		if (!holds("layers")) return header;
 		const { with_context, chat } = read("with_context", "chat").numbers;
-		return { ...header, means: chat?.[0] ? "chat" : with_context?.[0] ? "prompt" : "nothing" };
+		const [jointThreshold] = holds("joint_threshold") ? (read("joint_threshold").numbers.joint_threshold ?? []) : [];
+		const means = chat?.[0] ? "chat" : with_context?.[0] ? "prompt" : "nothing";
+		return { ...header, means, ...(jointThreshold !== undefined && { jointThreshold }) };
 	});
 }
 

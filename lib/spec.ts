@@ -47,12 +47,18 @@ async function nativeCost(cost: CheckedCostModel, model: string | undefined): Pr
 	return { kind: "lexicon", lexicon };
 }
 
-/** The file of what was trained here recommends a budget for its probability; other probabilities are held to one half. */
+/**
+ * The file of what was trained here recommends a budget for its probability, that of a probe also one beside an encoder; other
+ * probabilities are held to one half.
+ */
 function defaultBudget(cost: NativeCostModel): number {
 	if (!("link" in cost) || cost.link === "excess") return 0;
 	if (cost.kind === "classifier") return Number.NaN;
-	const { kind, path } = cost.scorer;
-	return kind === "probe" ? readProbe(path).threshold : kind === "encoder" ? readEncoder(path).threshold : 0.5;
+	const { kind, path, probe } = cost.scorer;
+	if (kind === "probe") return readProbe(path).threshold;
+	if (kind !== "encoder") return 0.5;
+	const joint = probe === undefined ? undefined : readProbe(probe).jointThreshold;
+	return joint ?? readEncoder(path).threshold;
 }
 
 async function nativeConstraint(constraint: Constraint, model: string | undefined): Promise<NativeConstraint> {

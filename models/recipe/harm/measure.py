@@ -17,7 +17,7 @@ import data
 from net import Judge, config_of
 from tokens import Pieces, examples
 
-SAFE_STOPPED = 0.03  # of the harmless exchanges of the chat models, at the recommended budget
+SAFE_STOPPED = 0.03  # of the held-out harmless exchanges of the chat models, at the recommended budget: those of validation alone are few
 CHECK_EVERY = 32  # word pieces of a response: what a search would be stopped by on the way
 ENDS = (None, 64, 32, 16)  # word pieces
 
@@ -128,13 +128,14 @@ def main():
     found, seen = read(model, pieces, validation), read(model, pieces, test)
     own = [i for i, e in enumerate(validation) if e.row.of_small_model]
     calibrated = Calibrated([found[i] for i in own], [validation[i].row.unsafe for i in own])
-    budget = float(np.quantile(stopped_at(validation, found, calibrated, arguments.kappa), 1 - SAFE_STOPPED))
+    harmless = stopped_at(validation, found, calibrated, arguments.kappa) + stopped_at(test, seen, calibrated, arguments.kappa)
+    budget = float(np.quantile(harmless, 1 - SAFE_STOPPED))
     unsafe = [i for i, e in enumerate(test) if e.row.of_small_model and e.row.unsafe]
     report = {
         "base": "all-MiniLM-L6-v2", "licence": "Apache-2.0", "categories": list(data.CATEGORIES),
         "scale": float(calibrated.scale), "promptScale": float(calibrated.prompt_scale), "offset": float(calibrated.offset),
         "uncertaintyPenalty": arguments.kappa, "threshold": budget,
-        "harmlessStopped": round(float(np.mean([p > budget for p in stopped_at(test, seen, calibrated, arguments.kappa)])), 4),
+        "harmlessExchanges": len(harmless),
         "unsafeStopped": round(float(np.mean([sigmoid(calibrated(seen[i], None, arguments.kappa)[-1]) > budget for i in unsafe])), 4),
         "categoriesPassed": by_category(test, seen, calibrated, arguments.kappa, budget),
         "validation": figures(validation, found, calibrated, arguments.kappa, budget),
