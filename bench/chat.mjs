@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { duration } from "../dist/cli/eval.js";
 import { replaceText, writeJson } from "../dist/data/output.js";
 import { evaluate } from "../dist/index.js";
-import { isCached } from "../scripts/models.mjs";
+import { isCached } from "../dist/model-cache.js";
 import { main, step, UserError } from "../scripts/tools.mjs";
 import { budgets, configOf, kinds, plan, promptsFile, sizes } from "./chat/experiments.mjs";
 import { markdownOf } from "./chat/markdown.mjs";

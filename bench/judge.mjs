@@ -4,7 +4,7 @@
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { InferenceGuard } from "../dist/index.js";
-import { isCached, modelPath } from "../scripts/models.mjs";
+import { isCached, modelPath } from "../dist/model-cache.js";
 import { models } from "./models.mjs";
 import { promptOf } from "./subject.mjs";
 

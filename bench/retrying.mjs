@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { CostScorer } from "../dist/cost-scorer.js";
 import { readPrompts } from "../dist/evaluation/datasets.js";
 import { embeddedDefault, embeddedPrompts, InferenceGuard } from "../dist/index.js";
-import { modelPath } from "../scripts/models.mjs";
+import { modelPath } from "../dist/model-cache.js";
 
 const { values: flags } = parseArgs({
 	options: {

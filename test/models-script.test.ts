@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { zipSync } from "fflate";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { fetchModel, isCached, pinnedModels } from "../scripts/models.mjs";
+import { isCached, pinnedModels } from "../lib/model-cache.js";
+import { fetchModel } from "../scripts/models.mjs";
 import { temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
