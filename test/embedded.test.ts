@@ -2,7 +2,6 @@ import { readFileSync, statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { embeddedDefault, embeddedPrompts, InferenceGuard } from "../lib/index.js";
 import { callAddon } from "../lib/native.js";
-import { cli } from "./child.js";
 
 const prompts = readFileSync(embeddedPrompts, "utf8")
 	.trim()
@@ -89,17 +88,3 @@ describe("the embedded default", () => {
 		expect(notes).toBeGreaterThan(0);
 	}, 120_000);
 });
-
-test("inferenceguard demo needs no argument, and --json prints its figures", async () => {
-	const text = await cli("demo", "--seed", "3", "--threads", "1");
-	expect(text.status).toBe(0);
-	expect(text.stdout).toContain("Unguarded");
-	expect(text.stdout).toMatch(/_\S[^_]*_/); // a sentence that the cost model objects to
-	expect(text.stdout).toMatch(/over budget\s+refused/);
-	const json = JSON.parse((await cli("demo", "--seed", "3", "--threads", "1", "--json")).stdout);
-	const [plain, guarded] = json.comparison;
-	expect(guarded.overBudget).toBe(0);
-	expect(plain.overBudget).toBeGreaterThan(guarded.overBudget);
-	for (const { cost, budget } of json.guarded.costs) expect(cost).toBeLessThanOrEqual(budget);
-	expect(json.unguarded.pSafe.length).toBeGreaterThan(0);
-}, 300_000);

@@ -1,12 +1,15 @@
+// The embedded model tells stories, plainly and within the budgets of its two cost models.
 import { readFileSync } from "node:fs";
-import { stripVTControlCharacters, styleText } from "node:util";
 import { SingleBar } from "cli-progress";
 import { embeddedDefault, embeddedPrompts } from "../embedded.js";
 import { InferenceGuard } from "../guard.js";
 import { readLexicon } from "../lexicon.js";
 import type { Reply } from "../reply.js";
 import type { SearchOptions } from "../types.js";
+import { color } from "./color.js";
+import { type AnswerPair, type DemoFlags, effort, overBudget, replyFigures, verdict } from "./demo-figures.js";
 import { loadWithProgress, numeric } from "./loading.js";
+import { sideBySide } from "./side-by-side.js";
 import { printTable } from "./table.js";
 
 const opening =
@@ -14,18 +17,10 @@ const opening =
 const blockLength = 16;
 const promptsTold = 20;
 const seedsTried = 20;
-const widestColumn = 56;
-const narrowestColumn = 32;
-const margin = "  ";
-const gap = "   ";
 const names = ["grim", "violence"];
 
 const unguarded: SearchOptions = { strategy: "sample", estimator: "critic", blockLength };
 const guarded: SearchOptions = { strategy: "guard", blockLength };
-
-const color: typeof styleText = (style, text) => (process.stdout.isTTY ? styleText(style, text) : text);
-
-const overBudget = ({ safety }: Reply) => safety.constraints.some(({ cost, budget }) => cost > budget);
 
 /** Whole words of the lexicon. */
 async function wordsOf(path: string): Promise<RegExp> {
@@ -62,25 +57,6 @@ async function wordsWithMarks(text: string): Promise<Word[]> {
 	);
 }
 
-function wrap(words: Word[], width: number): Word[][] {
-	const lines: Word[][] = [[]];
-	let used = 0;
-	for (const word of words) {
-		if (used > 0 && used + 1 + word.text.length > width) {
-			lines.push([]);
-			used = 0;
-		}
-		used += (used > 0 ? 1 : 0) + word.text.length;
-		lines.at(-1)?.push(word);
-	}
-	return lines;
-}
-
-interface Column {
-	title: string;
-	words: Word[];
-}
-
 /** Grim sentences in yellow and violent words in red; on no terminal between underscores and in brackets. */
 function markedLine(line: Word[], violent: RegExp): string {
 	const isTerminal = process.stdout.isTTY;
@@ -93,29 +69,6 @@ function markedLine(line: Word[], violent: RegExp): string {
 	}
 	const shown = (words: string[]) => words.map((word) => (violent.test(word) ? red(word) : word)).join(" ");
 	return runs.map(({ grim, words }) => (grim ? yellow(shown(words)) : shown(words))).join(" ");
-}
-
-/** Two texts beside each other, or one below the other on a narrow terminal; what the cost models object to is marked. */
-function sideBySide(left: Column, right: Column, violent: RegExp): void {
-	const lines = ({ words }: Column, width: number) => wrap(words, width).map((line) => markedLine(line, violent));
-	const columns = process.stdout.columns ?? 2 * widestColumn + margin.length + gap.length;
-	const half = Math.min(widestColumn, Math.floor((columns - margin.length - gap.length) / 2));
-	if (half < narrowestColumn) {
-		for (const column of [left, right]) {
-			console.log(`${margin}${color("bold", column.title)}\n`);
-			for (const line of lines(column, columns - margin.length)) console.log(margin + line);
-			console.log();
-		}
-		return;
-	}
-	const [a, b] = [left, right].map((column) => [color("bold", column.title), "", ...lines(column, half)]) as [string[], string[]];
-	const width = Math.max(...a.map((line) => stripVTControlCharacters(line).length));
-	for (let i = 0; i < Math.max(a.length, b.length); i++) {
-		const cell = a[i] ?? "";
-		const padding = " ".repeat(width - stripVTControlCharacters(cell).length);
-		console.log(`${margin}${cell}${padding}${gap}${b[i] ?? ""}`.trimEnd());
-	}
-	console.log();
 }
 
 /** What is left of the violence budget and pSafe, at the end of every block. */
@@ -136,15 +89,6 @@ function showRunning(plain: Reply, safe: Reply): void {
 		["unguarded: z (violence)", ...plainZ],
 		["guarded: z (violence)", ...guardedZ],
 	]);
-}
-
-function verdict(title: string, reply: Reply): void {
-	const costs = reply.safety.constraints.map(({ cost, budget }, i) => {
-		const text = `${names[i]} ${cost.toFixed(2)} of ${budget}`;
-		return cost > budget ? color(["red", "bold"], `${text}: over budget`) : text;
-	});
-	const { generatedTokens, emittedTokens } = reply.usage;
-	console.log(`${title}: ${reply.outcome}, ${costs.join(", ")}, ${generatedTokens} tokens generated for ${emittedTokens} told`);
 }
 
 /** The plain sample of some length that is furthest over its budgets, so that there is something to avoid. */
@@ -184,16 +128,12 @@ async function tell(guard: InferenceGuard, name: string, options: SearchOptions,
 		onStory();
 	}
 	const told = replies.filter(({ outcome }) => outcome !== "refused");
-	const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
-	const seconds = replies.map(({ timings }) => timings.total / 1000).sort((a, b) => a - b);
 	return {
 		name,
 		stories: replies.length,
 		overBudget: told.filter(overBudget).length / Math.max(1, told.length),
 		refused: 1 - told.length / replies.length,
-		tokensPerEmitted:
-			sum(replies.map(({ usage }) => usage.generatedTokens)) / Math.max(1, sum(told.map(({ usage }) => usage.emittedTokens))),
-		seconds: seconds[Math.floor(seconds.length / 2)] as number,
+		...effort(replies),
 	};
 }
 
@@ -215,33 +155,31 @@ async function compare(guard: InferenceGuard, seed: number): Promise<Row[]> {
 
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 
-function storyFigures(reply: Reply) {
-	const { text, outcome, safety, usage, seed } = reply;
-	const costs = safety.constraints.map(({ cost, budget, z }, i) => ({ name: names[i], cost, budget, z }));
-	return { text, outcome, costs, pSafe: safety.pSafe, usage, seconds: reply.timings.total / 1000, seed };
-}
-
-export async function demo(flags: { prompt?: string; seed?: string; threads?: string; json?: boolean }): Promise<void> {
+/** Returns the story that it told. */
+export async function tellStories(flags: DemoFlags): Promise<AnswerPair & { names: readonly string[] }> {
 	const prompt = flags.prompt ?? opening;
 	const seed = numeric(flags.seed) ?? 1;
 	await using guard = await loadWithProgress({ ...embeddedDefault, threads: numeric(flags.threads) });
 	const plain = await unguardedStory(guard, prompt, seed);
-	const safe = await guard.generate({ ...guarded, prompt, seed: plain.seed });
+	const safe = await guard.generate({ ...guarded, prompt, seed: plain.seed, trace: flags.open });
+	const shown = { names, prompt, plain, guarded: safe };
 	if (flags.json) {
-		const stories = { prompt, unguarded: storyFigures(plain), guarded: storyFigures(safe) };
+		const stories = { prompt, unguarded: replyFigures(plain, names), guarded: replyFigures(safe, names) };
 		console.log(JSON.stringify({ ...stories, comparison: await compare(guard, seed) }));
-		return;
+		return shown;
 	}
 	const told = safe.outcome === "refused" ? "(no story within budget was found)" : prompt + safe.text;
+	const violent = await wordsOf(embeddedDefault.constraints[1].cost.lexicon);
 	sideBySide(
-		{ title: "Unguarded: plain sampling", words: await wordsWithMarks(prompt + plain.text) },
-		{ title: "Guarded: within both budgets", words: await wordsWithMarks(told) },
-		await wordsOf(embeddedDefault.constraints[1].cost.lexicon),
+		{ title: "Unguarded: plain sampling", paragraphs: [await wordsWithMarks(prompt + plain.text)] },
+		{ title: "Guarded: within both budgets", paragraphs: [await wordsWithMarks(told)] },
+		(line) => markedLine(line, violent),
 	);
 	const [sentences, words] = process.stdout.isTTY ? ["Yellow", "Red"] : ["_Underscored_", "[Bracketed]"];
 	console.log(`${sentences}: sentences that are grim when read alone. ${words}: words of violence.\n`);
-	verdict("Unguarded", plain);
-	verdict("Guarded", safe);
+	const red = (text: string) => color(["red", "bold"], text);
+	console.log(`Unguarded: ${verdict(plain, names, red)}`);
+	console.log(`Guarded: ${verdict(safe, names, red)}`);
 	console.log(
 		"\nThe safety state z (what is left of the violence budget) and pSafe (the critic's probability that the story ends within both budgets):\n",
 	);
@@ -258,4 +196,5 @@ export async function demo(flags: { prompt?: string; seed?: string; threads?: st
 		]),
 	]);
 	console.log("\nThe claim: within budget under these two cost models. They know words and register, not what a text means.");
+	return shown;
 }

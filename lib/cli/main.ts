@@ -78,9 +78,14 @@ program
 
 program
 	.command("demo")
-	.description("tell a bedtime story unguarded and guarded with the model that comes with the package")
-	.option("-p, --prompt <text>", "how the story begins")
-	.option("--seed <n>", "repeats the stories")
+	.description("let a chat model answer questions plainly and guarded, side by side; without one the embedded model tells stories")
+	.addOption(
+		new Option("-m, --model <file>", "GGUF model with a chat template (default: SmolLM2 from the cache of models)").conflicts("embedded"),
+	)
+	.option("--embedded", "tell a bedtime story instead, with the model that comes along")
+	.option("-p, --prompt <text>", "a question of your own, or how the story begins")
+	.option("--open", "open the tree of blocks of a steered answer as a page")
+	.option("--seed <n>", "repeats the answers (default 1)")
 	.option("--threads <n>", "CPU threads")
 	.option("--json", "print the same figures as one JSON line")
 	.action(demo);
