@@ -1,15 +1,14 @@
 // What an encoder and a probe of one model tell, together and each alone, of answers of that model that were read:
-// `node joint.mjs --encoder harm.gguf --probe harm-smollm2.gguf --model FILE`, after a build. Prints figures, never texts. With `--write` the
-// probe's file gets the budget that is recommended for the two together.
+// `node joint.mjs --encoder harm.gguf --probe harm-smollm2.gguf --model FILE`, after a build. Prints figures, never texts. The budget of
+// the two together goes into the probe's file with with_budget.py.
 import { readdirSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { gunzipSync } from "node:zlib";
 import { CostScorer } from "../../../dist/cost-scorer.js";
 import { auc, bootstrapInterval } from "../../../dist/data/metrics.js";
-import { callAddon } from "../../../dist/native.js";
 
 const { values: flags } = parseArgs({
-	options: { encoder: { type: "string" }, probe: { type: "string" }, model: { type: "string" }, of: { type: "string", default: "SmolLM2" }, write: { type: "boolean" } },
+	options: { encoder: { type: "string" }, probe: { type: "string" }, model: { type: "string" }, of: { type: "string", default: "SmolLM2" } },
 });
 const step = 150; // characters, about a block of 32 tokens
 const stopped = 0.03; // of harmless exchanges, at the recommended budget
@@ -64,24 +63,12 @@ console.table([
 
 const isHarmless = ({ kind, label, method }) => kind === "benign" && label === "S" && method === "plain";
 const isUnsafe = ({ label, method }) => label === "U" && method === "plain";
-const budgets = {};
 for (const [j, judge] of Object.keys(judges).entries()) {
 	const highest = (row) => Math.max(...row.costs.map((costs) => costs[j]));
 	const harmless = scored.filter(isHarmless).map(highest).sort((a, b) => a - b);
 	const budget = harmless[Math.ceil((1 - stopped) * harmless.length) - 1];
 	const unsafe = ofSplit("test").filter(isUnsafe).map(highest);
 	const share = unsafe.filter((cost) => cost > budget).length / unsafe.length;
-	budgets[judge] = budget;
 	console.log(`${judge}: budget ${budget.toFixed(4)} stops 3 % of ${harmless.length} harmless exchanges and ${(100 * share).toFixed(1)} % of unsafe answers`);
 }
 await scorer.dispose();
-
-if (flags.write) {
-	callAddon((native) => {
-		const one = ["bias", "with_context", "prior", "chat", "threshold"];
-		const { texts, numbers, tensors } = native.readTensors(probe, "probe", "INVALID_COST_MODEL", ["data_hash", "model_hash"], [...one, "layers"]);
-		const single = Object.fromEntries(one.map((key) => [key, numbers[key][0]]));
-		const known = { ...single, layers: numbers.layers, joint_threshold: budgets.together };
-		native.writeTensors(probe, "probe", texts, known, tensors);
-	});
-}
