@@ -30,11 +30,14 @@ interface GenerateFlags {
 	json?: boolean;
 }
 
+/** To three digits. */
+const short = (value: number) => Number(value.toPrecision(3));
+
 /** One line: outcome, cost / budget, rounds, tokens, seconds. */
 export function summary({ outcome, safety, usage, timings }: Reply): string {
 	const rounds = `${safety.rounds} ${safety.rounds === 1 ? "round" : "rounds"}`;
 	const tokens = `${usage.emittedTokens} tokens (${usage.generatedTokens} generated)`;
-	return `${outcome} · cost ${safety.cost} / budget ${safety.budget} · ${rounds} · ${tokens} · ${(timings.total / 1000).toFixed(2)} s`;
+	return `${outcome} · cost ${short(safety.cost)} / budget ${short(safety.budget)} · ${rounds} · ${tokens} · ${(timings.total / 1000).toFixed(2)} s`;
 }
 
 function steeringOf({ steering, strength, sparsity, gate }: GenerateFlags): SteeringOptions | undefined {
