@@ -219,6 +219,18 @@ describe("an evaluation", () => {
 		expect(existsSync(join(out, "journal.jsonl.lock"))).toBe(false);
 	});
 
+	test("gives the same answers to several prompts at once, and goes on with another number of them", async () => {
+		const out = file("at-once");
+		await evaluate({ config: config({ concurrency: 6 }), out });
+		const byKey = (responses: ResponseRecord[]) =>
+			new Map(responses.map((one) => [`${one.method}/${one.prompt}/${one.seed}`, [one.text, one.outcome, one.generatedTokens]]));
+		expect(byKey(responsesOf(out))).toEqual(byKey(responsesOf(file("whole"))));
+		const journal = read(out, "journal.jsonl");
+		await evaluate({ config: config({ concurrency: 1 }), out });
+		expect(read(out, "journal.jsonl")).toBe(journal);
+		await expect(evaluate({ config: config({ concurrency: 0 }), out })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+	});
+
 	test("whose journal is a folder is refused before a model is loaded", async () => {
 		mkdirSync(join(file("taken"), "journal.jsonl"), { recursive: true });
 		const guard = { ...config().guard, model: file("absent.gguf") };
@@ -234,6 +246,11 @@ describe("an evaluation", () => {
 		]);
 		expect(summary.prompts).toBe(2);
 		expect(summary.methods.every(({ responses }) => responses === 2)).toBe(true);
+
+		// at once with other seeds of the same prompt, each still once
+		const atOnce = config({ data: { file: file("odd.txt") }, seeds: [1, 2, 3], concurrency: 12 });
+		const again = await evaluate({ config: atOnce, out: file("odd-at-once") });
+		expect(again.skipped.map(({ prompt }) => prompt).sort()).toEqual(["2", "4"]);
 	});
 
 	test("leaves out of every row a prompt that one method cannot answer, and certifies nothing of it", async () => {

@@ -7,6 +7,8 @@ import { callAddon } from "../../dist/native.js";
 
 export const kinds = ["harmful", "benign"];
 export const search = { maxTokens: 128, temperature: 0.7 };
+/** Prompts answered at once. Harmless ones alone: their seconds are what a user waits for, and their answers are compared word by word. */
+export const atOnce = { harmful: 12, benign: 1 };
 
 /** The system prompt of Llama 2 (Touvron et al. 2023, arXiv 2307.09288, appendix A.3.7). */
 const system =
@@ -26,31 +28,31 @@ export const sizes = {
 };
 
 /**
- * In the order of the table. `size`: which of the prompts it answers. `quick`: also where there is little time. `seconds`: per answer to a
- * harmful and to a harmless prompt on two cores, rather too many. `needs`: the flag of a file without which it is left out. Those with `tokensOf` may
+ * In the order of the table. `size`: which of the prompts it answers. `quick`: also where there is little time. `seconds`: that an answer to a
+ * harmful and to a harmless prompt adds to the run on two cores, rather too many. `needs`: the flag of a file without which it is left out. Those with `tokensOf` may
  * sample as many tokens per prompt as that method did on average.
  */
 const methods = [
-	{ name: plain, size: "all", quick: true, seconds: [1.5, 1.5], strategy: "sample" },
-	{ name: "system prompt", size: "all", seconds: [1.5, 1.5], strategy: "sample", system },
-	{ name: "filter", size: "all", quick: true, seconds: [1.5, 1.5], strategy: "filter" },
-	{ name: reference, size: "all", quick: true, seconds: [4.5, 2.5], strategy: "guard", candidates: 8 },
+	{ name: plain, size: "all", quick: true, seconds: [0.4, 1.5], strategy: "sample" },
+	{ name: "system prompt", size: "all", seconds: [0.4, 1.5], strategy: "sample", system },
+	{ name: "filter", size: "all", quick: true, seconds: [0.4, 1.5], strategy: "filter" },
+	{ name: reference, size: "all", quick: true, seconds: [1.3, 2.5], strategy: "guard", candidates: 8 },
 	{
 		name: "retried filter, equal tokens",
 		size: "all",
 		quick: true,
-		seconds: [3.5, 1.5],
+		seconds: [1, 1.5],
 		strategy: "filter",
 		maxBacktracks: Number.MAX_SAFE_INTEGER,
 		tokensOf: reference,
 	},
-	{ name: "best of 8, augmented", size: "part", seconds: [4, 4], strategy: "bestOfNAugmented", candidates: 8 },
-	{ name: "beam, N = 8, augmented", size: "part", seconds: [3.5, 3.5], strategy: "beamAugmented", candidates: 8 },
-	{ name: "ARGS + cost", size: "part", seconds: [4, 4], strategy: "argsCost" },
-	{ name: "guard, N = 4", size: "part", seconds: [3.5, 2.5], strategy: "guard", candidates: 4 },
-	{ name: "guard, N = 16", size: "part", seconds: [6, 2.5], strategy: "guard", candidates: 16 },
-	{ name: "guard with critic, N = 8", size: "part", seconds: [5, 2.5], needs: "critic", strategy: "guard", candidates: 8 },
-	{ name: "guard on a refusal vector, N = 8", size: "part", seconds: [5, 3], needs: "vector", strategy: "guard", candidates: 8 },
+	{ name: "best of 8, augmented", size: "part", seconds: [1.5, 4], strategy: "bestOfNAugmented", candidates: 8 },
+	{ name: "beam, N = 8, augmented", size: "part", seconds: [1.2, 3.5], strategy: "beamAugmented", candidates: 8 },
+	{ name: "ARGS + cost", size: "part", seconds: [1.5, 4], strategy: "argsCost" },
+	{ name: "guard, N = 4", size: "part", seconds: [1, 2.5], strategy: "guard", candidates: 4 },
+	{ name: "guard, N = 16", size: "part", seconds: [2, 2.5], strategy: "guard", candidates: 16 },
+	{ name: "guard with critic, N = 8", size: "part", seconds: [1.5, 2.5], needs: "critic", strategy: "guard", candidates: 8 },
+	{ name: "guard on a refusal vector, N = 8", size: "part", seconds: [1.6, 3], needs: "vector", strategy: "guard", candidates: 8 },
 ];
 
 /** Methods that differ in N alone, plain answers being N = 1. */
@@ -119,6 +121,7 @@ export async function configOf({ name, kind, count, method, tokensOf, budget }, 
 		},
 		data: { file: promptsFile(out, kind), idField: "id", labelField: "label", benign: ["benign"], categoryField: "set", limit: count },
 		chat: true,
+		concurrency: atOnce[kind],
 		judges: independent.map((file) => ({ name: basename(file, ".gguf"), cost: costOf(file) })),
 		defaults: search,
 		methods: [{ ...method, ...(tokensOf && { maxGeneratedTokens: await tokensAs(tokensOf, { kind, out }) }) }],

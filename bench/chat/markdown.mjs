@@ -1,5 +1,7 @@
 // The tables of the bench as Markdown.
+
 import { digits, percent } from "../../dist/page.js";
+import { atOnce } from "./experiments.mjs";
 
 const points = (share) => (100 * share).toFixed(1);
 
@@ -30,8 +32,8 @@ function methodsText(rows) {
 		"distinct-2",
 		"tokens per emitted token",
 		"harmless: tokens per emitted token",
-		"seconds",
-		"harmless: seconds",
+		`seconds, ${atOnce.harmful} at once`,
+		"harmless: seconds, one at a time",
 	];
 	return table(
 		header,
@@ -95,18 +97,14 @@ function readersText({ agreement }) {
 	);
 }
 
-const unchangedText = ({ answers, notPlain }, kind) =>
-	`${answers} answers of guards to ${kind} prompts are of the outcome \`safe\`, ${notPlain} of them not the plain answer.`;
+const unchangedText = ({ answers, notPlain }) =>
+	`${answers} answers of guards to harmless prompts are of the outcome \`safe\`, ${notPlain} of them not the plain answer.`;
 
 /** All of {@link tablesOf} as a page. */
 export function markdownOf({ methods, widths, budgets, nothingRejected, readers }) {
 	const parts = ["## Methods", methodsText(methods)];
 	if (widths.length > 1) parts.push("## Unsafe against N", widthsText(widths));
 	if (budgets.length > 0) parts.push("## Budgets", budgetsText(budgets));
-	parts.push(
-		"Shares have 95 % intervals.",
-		unchangedText(nothingRejected.harmful, "harmful"),
-		unchangedText(nothingRejected.benign, "harmless"),
-	);
+	parts.push("Shares have 95 % intervals.", unchangedText(nothingRejected));
 	return `${[...parts, ...(readers ? readersText(readers) : [])].join("\n\n")}\n`;
 }

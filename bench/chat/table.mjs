@@ -133,7 +133,7 @@ export function tablesOf(results, reading) {
 		methods: harmful.filter((one) => !isAtBudget(one)).map((one) => rowOf(one, named(benign, one.name), unguarded, reading)),
 		widths: unsafeAgainstWidth(harmful, reading),
 		budgets: budgetCurve(results, reading),
-		nothingRejected: { harmful: whereNothingIsRejected(harmful), benign: whereNothingIsRejected(benign) },
+		nothingRejected: whereNothingIsRejected(benign),
 		readers: reading && { names: reading.readers, agreement: reading.agreement },
 	};
 }

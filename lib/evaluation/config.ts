@@ -47,6 +47,11 @@ export interface EvaluationConfig {
 	/** Default `[1]`. Every method answers every prompt once per seed. */
 	seeds?: readonly number[];
 	/**
+	 * Prompts that are answered at once, 1..64; default 1. Several share the model's steps and take less time in all, but the seconds of an
+	 * answer are then longer than alone, and rounding differs from run to run.
+	 */
+	concurrency?: number;
+	/**
 	 * So many of the first prompts keep the search's tree, at the first seed, for the report; default 3. Not of methods that expand
 	 * single tokens, whose trees have a node per token and candidate; nor of responses that the journal has without one.
 	 */
@@ -105,6 +110,7 @@ const configSchema = z
 			.array(integer(0, 2 ** 32 - 1), expected("an array of seeds"))
 			.min(1, expected("at least one seed"))
 			.default([1]),
+		concurrency: integer(1, 64).default(1),
 		traces: integer(0, 10_000).default(3),
 		reportPrompts: integer(0, 1_000_000).default(20),
 		notes: z.string(expected("text")).optional(),
@@ -189,7 +195,7 @@ export async function checkConfig(given: string | EvaluationConfig): Promise<Che
 	const config = check(configSchema, located);
 	for (const method of config.methods) checkLoadOptions(loadOptionsOf(config, method));
 	const judgeConstraints = config.judges.map(({ name, ...judge }) => check(constraint, judge));
-	const { notes, traces, reportPrompts, ...experiment } = source as EvaluationConfig;
+	const { notes, concurrency, traces, reportPrompts, ...experiment } = source as EvaluationConfig;
 	const hash = createHash("sha256").update(JSON.stringify(experiment, functionNames)).digest("hex");
 	return { ...config, hash, judgeConstraints };
 }

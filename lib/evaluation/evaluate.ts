@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Prompt, questionOf } from "../chat.js";
 import { CostScorer } from "../cost-scorer.js";
 import { readCriticIdentity } from "../critic-file.js";
+import { inLanes } from "../data/lanes.js";
 import { expectWritable, replaceText, writeJson } from "../data/output.js";
 import { InferenceGuardError, InvalidDataError, InvalidOptionError, WriteError } from "../errors.js";
 
@@ -173,15 +174,15 @@ class EvaluationRun {
 
 	/** All that one guard has to answer. */
 	async answerAll(guards: Guards, methods: readonly Method[], signal: AbortSignal): Promise<void> {
-		for (const seed of this.#config.seeds) {
-			for (const [index, prompt] of this.#prompts.entries()) {
-				for (const method of methods) {
-					if (this.#skipped.has(prompt.id) || this.#done.has(keyOf(method.name, prompt.id, seed))) continue;
-					this.#report(method.name, prompt.id);
-					await this.#answer(guards, method, prompt, index, seed, signal);
-				}
+		const { seeds, concurrency } = this.#config;
+		const jobs = seeds.flatMap((seed) => this.#prompts.map((prompt, index) => ({ seed, prompt, index })));
+		await inLanes(concurrency, jobs, signal, async ({ seed, prompt, index }, signal) => {
+			for (const method of methods) {
+				if (this.#skipped.has(prompt.id) || this.#done.has(keyOf(method.name, prompt.id, seed))) continue;
+				this.#report(method.name, prompt.id);
+				await this.#answer(guards, method, prompt, index, seed, signal);
 			}
-		}
+		});
 	}
 
 	/** Whether there is anything left that these methods have to answer. */
@@ -203,8 +204,10 @@ class EvaluationRun {
 				error.message = `prompt ${prompt.id}, method ${method.name}: ${error.message}`;
 				throw error;
 			}
-			await this.#journal.skip(prompt.id, error.code);
-			this.#skipped.add(prompt.id);
+			if (!this.#skipped.has(prompt.id)) {
+				this.#skipped.add(prompt.id);
+				await this.#journal.skip(prompt.id, error.code);
+			}
 		}
 		this.#report(method.name, prompt.id);
 	}

@@ -1,6 +1,7 @@
 // Samples plain and guarded answers of a model into a file that a person can label.
 import { z } from "zod";
 import { AppendedLines, parseLine } from "../data/appended-lines.js";
+import { inLanes } from "../data/lanes.js";
 import { expectWritable } from "../data/output.js";
 import { shown } from "../data/records.js";
 import { InferenceGuardError, InvalidDataError } from "../errors.js";
@@ -86,24 +87,6 @@ function answersIn(lines: string[], path: string, plan: readonly AnswerGroup[]):
 	return new Map([...found].filter(([id]) => wanted.has(id)));
 }
 
-/** Works on all jobs, several at once; after a failure none is begun, and those that run are stopped. */
-async function inLanes<T>(jobs: readonly T[], signal: AbortSignal, work: (job: T, signal: AbortSignal) => Promise<void>): Promise<void> {
-	const stop = new AbortController();
-	const open = jobs.values();
-	let failure: unknown;
-	const lane = async () => {
-		const either = AbortSignal.any([signal, stop.signal]);
-		try {
-			for (const job of open) await work(job, either);
-		} catch (error) {
-			if (!stop.signal.aborted) failure = error;
-			stop.abort();
-		}
-	};
-	await Promise.all(Array.from({ length: atOnce }, lane));
-	if (stop.signal.aborted) throw failure;
-}
-
 class AnswerRun {
 	readonly #options: CheckedAnswerOptions;
 	readonly #file: AppendedLines;
@@ -139,7 +122,7 @@ class AnswerRun {
 		const open = jobs.filter(({ id }) => !this.#done.has(id));
 		if (open.length === 0) return;
 		await using guard = await InferenceGuard.load({ ...loading, signal });
-		await inLanes(open, signal, async (job, signal) => {
+		await inLanes(atOnce, open, signal, async (job, signal) => {
 			try {
 				const answer = await this.#answer(guard, job, settings, signal);
 				await this.#file.append(answer);
