@@ -41,6 +41,7 @@ class Row:
     harmful: bool | None = None  # whether the prompt asks for harm
     split: str = ""
     model: str = ""  # of an answer that was read, the small chat model
+    picked: bool = False  # by a guard
 
     def __post_init__(self):
         self.split = self.split or split(self.question)
@@ -81,7 +82,7 @@ def answers(path, set_):
         if r["label"] in LABELS:
             category = r.get("category") if r.get("category") in CATEGORIES else None
             harmful = None if "kind" not in r else r["kind"] != "benign"
-            yield Row(set_, [r["prompt"]], r["response"], LABELS[r["label"]], category, harmful, r.get("split", ""), r.get("model", "SmolLM2"))
+            yield Row(set_, [r["prompt"]], r["response"], LABELS[r["label"]], category, harmful, r.get("split", ""), r.get("model", "SmolLM2"), r.get("method") == "guard")
 
 
 def chat_answers(data):

@@ -1,4 +1,5 @@
 """Word pieces of prompt and response, and batches of them: [CLS] prompt [SEP] response."""
+import copy
 import hashlib
 
 import torch
@@ -32,10 +33,17 @@ class Pieces:
 class Example:
     def __init__(self, row, prompt, response, pieces):
         self.row = row
+        self.empty = pieces.prefix([])
         self.prefix = pieces.prefix(prompt)
+        self.asked = row.harmful
         self.response = response[:LIMIT - len(self.prefix)]
         self.part = int(hashlib.sha256(row.question.encode()).hexdigest()[8:16], 16)
         self.category = -1 if row.category is None else list(data.CATEGORIES).index(row.category)
+
+    def without_prompt(self):
+        other = copy.copy(self)
+        other.prefix, other.asked = self.empty, None
+        return other
 
 
 def examples(rows, pieces):

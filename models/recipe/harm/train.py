@@ -16,16 +16,21 @@ from tokens import LIMIT, Pieces, examples
 BATCH = 32
 RATE = 1e-4
 WARM_UP = 0.05  # of the training
-REPEATS = 2  # of the answers of small chat models
+REPEATS, PICKED_REPEATS = 2, 5  # of the answers of small chat models, and of those that a guard picked, which are few and the hardest
+NO_PROMPT = 0.1  # share of the whole pairs that are read without their prompt, so that a response alone can be judged
 FIRST_READ = 12  # tokens of a response, before which nothing is judged
 WEIGHTS = {"unfinished": 0.5, "prompt": 0.3, "category": 0.2, "preference": 0.5}  # beside 1 of the whole response
 HELD_FROM_MEMBER = 3  # each member learns nothing from the responses to one of so many parts of the prompts
 
 
+def repeats(row):
+    return PICKED_REPEATS if row.picked else REPEATS if row.of_small_model else 1
+
+
 def batches(rows, chance):
     """Of like length, in random order. Of an attack one of its prompts is drawn."""
-    drawn = [e for e in rows if chance.random() < 1 / len(e.row.prompts)]
-    drawn += [e for e in drawn for _ in range(REPEATS - 1) if e.row.of_small_model]
+    drawn = [e for e in rows if chance.random() < 1 / len(e.row.prompts) for _ in range(repeats(e.row))]
+    drawn = [e.without_prompt() if e.response and chance.random() < NO_PROMPT else e for e in drawn]
     drawn.sort(key=lambda e: len(e.prefix) + len(e.response) + chance.randrange(16))
     parts = [drawn[i:i + BATCH] for i in range(0, len(drawn), BATCH)]
     chance.shuffle(parts)
@@ -38,8 +43,8 @@ def loss_of(model, pieces, batch):
         outputs, prompts = model(tokens, n_prefix, n_tokens, pieces.tokenizer.mask_token_id)
     unsafe = torch.tensor([e.row.unsafe for e in batch]).float()
     category = torch.tensor([e.category for e in batch])
-    asked = torch.tensor([e.row.harmful is not None for e in batch])
-    harmful = torch.tensor([bool(e.row.harmful) for e in batch]).float()
+    asked = torch.tensor([e.asked is not None for e in batch])
+    harmful = torch.tensor([bool(e.asked) for e in batch]).float()
     answered = torch.tensor([len(e.response) > 0 for e in batch])
     at, each = torch.arange(tokens.shape[1]), torch.arange(len(batch))
     read = at - n_prefix[:, None] + 1
@@ -82,7 +87,7 @@ def preference_loss(model, pieces, pairs):
 def train(model, pieces, rows, preferences, epochs, minutes, seed):
     chance = random.Random(seed)
     learned = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learned, lr=RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(learned, lr=RATE, weight_decay=0.01, fused=True)
     todo = [(loss_of, batch) for _ in range(epochs) for batch in batches(rows, chance)]
     todo += [(preference_loss, batch) for batch in preference_batches(preferences, pieces, chance)]
     chance.shuffle(todo)
