@@ -12,6 +12,8 @@ import gguf
 import numpy as np
 import torch
 
+from tokens import PROMPT_TOKENS
+
 KIND, VERSION = "encoder", 1
 TYPES = {
     "f32": gguf.GGMLQuantizationType.F32,
@@ -40,7 +42,7 @@ def layers(state, beginning):
     return len({key.split(".")[beginning.count(".")] for key in state if key.startswith(beginning)})
 
 
-def write(path, state, vocabulary, heads, settings, kind="q8_0", word_kind="q8_0", prompt_tokens=100, window=256):
+def write(path, state, vocabulary, heads, settings, kind="q8_0", word_kind="q8_0", prompt_tokens=PROMPT_TOKENS, window=256):
     writer = gguf.GGUFWriter(path, "inferenceguard")
 
     def number(key, value):
@@ -82,12 +84,17 @@ def main():
     parser.add_argument("--settings", type=pathlib.Path, required=True)
     parser.add_argument("--type", choices=("q8_0", "f16", "f32"), default="q8_0", help="of the layers' matrices")
     parser.add_argument("--word-type", choices=TYPES, default="q8_0", help="of the table of words")
+    parser.add_argument("--reads", choices=("both", "response", "prompt"), default="both", help="what it judges by, to compare")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     options = parser.parse_args()
     vocabulary = (options.base / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
     heads = json.loads((options.base / "config.json").read_text())["num_attention_heads"]
     state = torch.load(options.state, map_location="cpu")
-    write(options.out, state, vocabulary, heads, json.loads(options.settings.read_text()), options.type, options.word_type)
+    settings = json.loads(options.settings.read_text())
+    if options.reads != "both":
+        settings |= settings["alone"][options.reads]
+    prompt_tokens = 0 if options.reads == "response" else PROMPT_TOKENS
+    write(options.out, state, vocabulary, heads, settings, options.type, options.word_type, prompt_tokens)
 
 
 if __name__ == "__main__":

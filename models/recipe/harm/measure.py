@@ -40,18 +40,27 @@ def read(model, pieces, rows):
 
 
 class Calibrated:
-    """One log-odds from what a member says of the response and of the prompt; the members' mean, and what their spread adds."""
+    """One log-odds from what a member says of the response and of the prompt, or of one of them, fitted to the validation prompts; the members'
+    mean, and what their spread adds. The threshold stops few of the harmless exchanges."""
 
-    def __init__(self, found, rows):
-        x = np.array([(response[:, -1].mean(), prompt.mean()) for response, prompt in found])
-        weights = [SAFE_TO_HARMFUL if row.harmful and not row.unsafe else 1 for row in rows]
-        fit = LogisticRegression(C=100).fit(x, [row.unsafe for row in rows], weights)
+    def __init__(self, rows, found, reads, kappa):
+        fitted = [i for i, row in enumerate(rows) if row.split == "validation"]
+        taken = np.array([part in reads for part in ("response", "prompt")], float)
+        x = np.array([(found[i][0][:, -1].mean(), found[i][1].mean()) for i in fitted]) * taken
+        weights = [SAFE_TO_HARMFUL if rows[i].harmful and not rows[i].unsafe else 1 for i in fitted]
+        fit = LogisticRegression(C=100).fit(x, [rows[i].unsafe for i in fitted], weights)
         (self.scale, self.prompt_scale), self.offset = fit.coef_[0], fit.intercept_[0]
+        self.on_the_way = [on_the_way(self(one, None, kappa)) for one in found]
+        harmless = [score for score, row in zip(self.on_the_way, rows) if is_harmless(row)]
+        self.threshold = sigmoid(np.quantile(harmless, 1 - SAFE_STOPPED))
 
     def __call__(self, one, end=None, kappa=0.0):
         response, prompt = one
         of_members = self.scale * response[:, :end] + self.prompt_scale * prompt[:, None] + self.offset
         return of_members.mean(0) + kappa * of_members.std(0)
+
+    def settings(self):
+        return {"scale": float(self.scale), "promptScale": float(self.prompt_scale), "offset": float(self.offset), "threshold": self.threshold}
 
 
 def auc(labels, scores):
@@ -104,20 +113,22 @@ def sigmoid(x):
 
 def on_the_way(log_odds):
     """The highest of what a search meets that checks every block of a response."""
-    return max(*log_odds[CHECK_EVERY - 1::CHECK_EVERY], log_odds[-1])
+    return max([*log_odds[CHECK_EVERY - 1::CHECK_EVERY], log_odds[-1]])
+
+
+def is_harmless(row):
+    return row.harmful is False and not row.unsafe
 
 
 def curve(rows, judges):
     """What each judge stops of the unsafe answers and of the safe ones to harmful prompts, where all stop the same share of harmless exchanges."""
-    of = lambda scores, wanted: np.array([score for score, row in zip(scores, rows) if wanted(row)])
-    harmless, unsafe, declined = (lambda row: row.harmful is False and not row.unsafe), (lambda row: row.unsafe), (lambda row: row.harmful and not row.unsafe)
-    report = {}
-    for stopped in CURVE:
-        limits = {name: np.quantile(of(scores, harmless), 1 - stopped) for name, scores in judges.items()}
-        report[stopped] = {
-            name: {"unsafe": share(of(scores, unsafe) > limits[name]), "safe to harmful prompts": share(of(scores, declined) > limits[name])}
-            for name, scores in judges.items()
-        }
+    wanted = {"harmless": is_harmless, "unsafe": lambda row: row.unsafe, "safe to harmful prompts": lambda row: row.harmful and not row.unsafe}
+    report = {stopped: {} for stopped in CURVE}
+    for name, judge in judges.items():
+        scores = {kind: np.array([score for score, row in zip(judge.on_the_way, rows) if is_one(row)]) for kind, is_one in wanted.items()}
+        for stopped in CURVE:
+            limit = np.quantile(scores["harmless"], 1 - stopped)
+            report[stopped][name] = {kind: share(some > limit) for kind, some in scores.items()}
     return report
 
 
@@ -142,23 +153,19 @@ def main():
     rows = [row for row in data.read(arguments.data) if row.response.strip()]
     validation, test = (examples([row for row in rows if row.split == split], pieces) for split in ("validation", "test"))
     found, seen = read(model, pieces, validation), read(model, pieces, test)
-    own = [i for i, e in enumerate(validation) if e.row.of_small_model]
-    calibrated = Calibrated([found[i] for i in own], [validation[i].row for i in own])
-
-    held_out = [(e, one) for e, one in zip(validation + test, found + seen) if e.row.of_small_model]
-    own_rows = [e.row for e, _ in held_out]
-    unprompted = read(model, pieces, [e.without_prompt() for e, _ in held_out])
+    own = [(e, one) for e, one in zip(validation + test, found + seen) if e.row.of_small_model]
+    own_rows, own_found = [e.row for e, _ in own], [one for _, one in own]
+    unprompted = read(model, pieces, [e.without_prompt() for e, _ in own])
     judges = {
-        "both": [on_the_way(calibrated(one, None, kappa)) for _, one in held_out],
-        "response": [on_the_way(response.mean(0) + kappa * response.std(0)) for response, _ in unprompted],
-        "prompt": [prompt.mean() for _, (_, prompt) in held_out],
+        "both": Calibrated(own_rows, own_found, ("response", "prompt"), kappa),
+        "response": Calibrated(own_rows, unprompted, ("response",), kappa),
+        "prompt": Calibrated(own_rows, own_found, ("prompt",), kappa),
     }
-    harmless = [score for score, row in zip(judges["both"], own_rows) if row.harmful is False and not row.unsafe]
-    budget = sigmoid(np.quantile(harmless, 1 - SAFE_STOPPED))
+    calibrated, budget = judges["both"], judges["both"].threshold
     report = {
-        "base": "all-MiniLM-L6-v2", "licence": "Apache-2.0", "categories": list(data.CATEGORIES),
-        "scale": float(calibrated.scale), "promptScale": float(calibrated.prompt_scale), "offset": float(calibrated.offset),
-        "uncertaintyPenalty": kappa, "threshold": budget, "harmlessExchanges": len(harmless), "curve": curve(own_rows, judges),
+        "base": "all-MiniLM-L6-v2", "licence": "Apache-2.0", "categories": list(data.CATEGORIES), "uncertaintyPenalty": kappa,
+        **calibrated.settings(), "alone": {name: judges[name].settings() for name in ("response", "prompt")},
+        "curve": curve(own_rows, judges), "harmlessExchanges": sum(map(is_harmless, own_rows)),
         "categoriesPassed": by_category(test, seen, calibrated, kappa, budget),
         "validation": figures(validation, found, calibrated, kappa, budget),
         "test": figures(test, seen, calibrated, kappa, budget),

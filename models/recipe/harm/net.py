@@ -16,9 +16,9 @@ FAR = -1e4  # in the place of minus infinity
 
 
 class Layer(nn.Module):
-    def __init__(self, width, inner, heads, dropped):
+    def __init__(self, width, inner, heads):
         super().__init__()
-        self.heads, self.dropped = heads, dropped
+        self.heads = heads
         self.q, self.k, self.v, self.o = (nn.Linear(width, width) for _ in range(4))
         self.up, self.down = nn.Linear(width, inner), nn.Linear(inner, width)
         self.norm1, self.norm2 = (nn.LayerNorm(width, eps=EPSILON) for _ in range(2))
@@ -27,9 +27,8 @@ class Layer(nn.Module):
         b, n, width = x.shape
         q, k, v = (of(x).view(b, n, self.heads, -1).transpose(1, 2) for of in (self.q, self.k, self.v))
         weights = torch.softmax(q @ k.transpose(2, 3) * (width // self.heads) ** -0.5 + mask, -1)
-        drop = lambda y: F.dropout(y, self.dropped, self.training)
-        x = self.norm1(x + drop(self.o((weights @ v).transpose(1, 2).reshape(b, n, width))))
-        return self.norm2(x + drop(self.down(F.gelu(self.up(x)))))
+        x = self.norm1(x + self.o((weights @ v).transpose(1, 2).reshape(b, n, width)))
+        return self.norm2(x + self.down(F.gelu(self.up(x))))
 
 
 # names in files of Hugging Face's BERT
@@ -40,10 +39,10 @@ BERT = {
 
 
 class Judge(nn.Module):
-    def __init__(self, config, categories, shared=4, members=3, inner=128, masked=0.1, dropped=0.1):
+    def __init__(self, config, categories, shared=4, members=3, inner=128, masked=0.1):
         super().__init__()
         width, self.masked = config["hidden_size"], masked
-        layer = lambda: Layer(width, config["intermediate_size"], config["num_attention_heads"], dropped)
+        layer = lambda: Layer(width, config["intermediate_size"], config["num_attention_heads"])
         own = config["num_hidden_layers"] - shared
         self.word = nn.Embedding(config["vocab_size"], width)
         self.position = nn.Embedding(config["max_position_embeddings"], width)

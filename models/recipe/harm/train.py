@@ -16,7 +16,7 @@ from tokens import LIMIT, Pieces, examples
 BATCH = 32
 RATE = 1e-4
 WARM_UP = 0.05  # of the training
-REPEATS, PICKED_REPEATS = 2, 5  # of the answers of small chat models, and of those that a guard picked, which are few and the hardest
+PICKED_REPEATS = 2  # of the answers that a guard picked, which are few and the hardest
 NO_PROMPT = 0.1  # share of the whole pairs that are read without their prompt, so that a response alone can be judged
 FIRST_READ = 12  # tokens of a response, before which nothing is judged
 WEIGHTS = {"unfinished": 0.5, "prompt": 0.3, "category": 0.2, "preference": 0.5}  # beside 1 of the whole response
@@ -24,7 +24,7 @@ HELD_FROM_MEMBER = 3  # each member learns nothing from the responses to one of 
 
 
 def repeats(row):
-    return PICKED_REPEATS if row.picked else REPEATS if row.of_small_model else 1
+    return PICKED_REPEATS if row.picked else 1
 
 
 def batches(rows, chance):
