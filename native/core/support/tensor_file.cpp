@@ -97,15 +97,19 @@ std::string tensor_file::text(const char * key) const {
 
 std::vector<std::string> tensor_file::texts(const char * key) const {
     const int64_t id = gguf_find_key(gguf.get(), (prefix + key).c_str());
-    if (id < 0 || gguf_get_kv_type(gguf.get(), id) != GGUF_TYPE_ARRAY || gguf_get_arr_type(gguf.get(), id) != GGUF_TYPE_STRING) {
-        fail("has no list of texts " + prefix + key);
-    }
     std::vector<std::string> list;
+    if (id < 0) {
+        return list;
+    }
+    if (gguf_get_kv_type(gguf.get(), id) != GGUF_TYPE_ARRAY || gguf_get_arr_type(gguf.get(), id) != GGUF_TYPE_STRING) {
+        fail("has something other than a list of texts under " + prefix + key);
+    }
     for (size_t i = 0; i < gguf_get_arr_n(gguf.get(), id); ++i) {
         list.push_back(gguf_get_arr_str(gguf.get(), id, i));
     }
     return list;
 }
+
 bool tensor_file::has_numbers(const char * key) const { return gguf_find_key(gguf.get(), (prefix + key).c_str()) >= 0; }
 
 bool tensor_file::has_tensor(const std::string & name) const { return gguf_find_tensor(gguf.get(), name.c_str()) >= 0; }

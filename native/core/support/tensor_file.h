@@ -30,6 +30,7 @@ class tensor_file {
     std::vector<double> numbers(const char * key) const;
     std::string         text(const char * key) const;
 
+    // Empty where there is none: GGUF's own writer leaves empty lists out.
     std::vector<std::string> texts(const char * key) const;
 
     bool has_numbers(const char * key) const;
