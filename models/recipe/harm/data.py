@@ -3,16 +3,12 @@
 `rounds/*.jsonl.gz` are answers of small chat models that were read for this, plain ones and those that a guard picked.
 """
 import csv
-import dataclasses
-import gzip
-import hashlib
 import json
 import pathlib
 import random
-import re
 
-TEST, VALIDATION = 0.2, 0.1  # of the prompts
-TEST_HARMLESS = 0.4  # of the harmless ones of some sets
+from rows import Row, normalised, read_lines, split
+
 BENCH_SETS = ("harmbench", "simple-safety-tests")
 MOST_PER_QUESTION = 10  # GPTFuzz has up to 77 responses to one question
 CATEGORIES = {
@@ -31,49 +27,9 @@ MOST_UNSEEN = 1500  # rows of a set that is for tests only
 SAME_WORDS = 0.6  # of the words of two prompts, from which on they count as one
 
 
-@dataclasses.dataclass
-class Row:
-    set: str
-    prompts: list[str]  # what was asked, as sent and, of an attack, also in plain words
-    response: str  # may be empty, where only the prompt is labelled
-    unsafe: bool
-    category: str | None = None  # of an unsafe response
-    harmful: bool | None = None  # whether the prompt asks for harm
-    split: str = ""
-    model: str = ""  # of an answer that was read, the small chat model
-    picked: bool = False  # by a guard
-
-    def __post_init__(self):
-        self.split = self.split or split(self.question)
-
-    @property
-    def question(self):
-        return normalised(self.prompts[-1])
-
-    @property
-    def of_small_model(self):
-        return self.model != ""
-
-
-def normalised(text):
-    return re.sub(r"\W+", " ", text.lower()).strip()
-
-
-def split(question, harmless=False):
-    """By a digest, so that a prompt is on the same side in every set, with every seed."""
-    share = int(hashlib.sha256(question.encode()).hexdigest()[:8], 16) / 2**32
-    test = TEST_HARMLESS if harmless else TEST
-    return "test" if share < test else "validation" if share < test + VALIDATION else "train"
-
-
 def read_csv(path):
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def read_lines(path):
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
 
 
 def answers(path, set_):

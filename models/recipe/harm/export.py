@@ -2,7 +2,7 @@
 """Writes a trained judge as the GGUF file that `{ encoder }` reads: the weights, the vocabulary, and what they were calibrated to.
 
 Settings are a JSON object: categories (names, in the order of the outputs behind the first), scale, promptScale, offset,
-uncertaintyPenalty, threshold, base and licence.
+uncertaintyPenalty, threshold, and perhaps base and licence.
 """
 import argparse
 import json
@@ -24,6 +24,7 @@ TYPES = {
 }
 MATRICES = ("q", "k", "v", "o", "up", "down")  # of a layer; its norms stay as they are
 EPSILON = 1e-12
+WINDOW = 256  # tokens of a response that is longer than there are positions for, of which half is read again
 NUMBERS = {"scale": "scale", "promptScale": "prompt_scale", "offset": "offset", "uncertaintyPenalty": "uncertainty_penalty", "threshold": "threshold"}
 
 
@@ -42,7 +43,7 @@ def layers(state, beginning):
     return len({key.split(".")[beginning.count(".")] for key in state if key.startswith(beginning)})
 
 
-def write(path, state, vocabulary, heads, settings, kind="q8_0", word_kind="q8_0", prompt_tokens=PROMPT_TOKENS, window=256):
+def write(path, state, vocabulary, heads, settings, kind="q8_0", word_kind="q8_0", prompt_tokens=PROMPT_TOKENS, window=WINDOW):
     writer = gguf.GGUFWriter(path, "inferenceguard")
 
     def number(key, value):
@@ -60,7 +61,8 @@ def write(path, state, vocabulary, heads, settings, kind="q8_0", word_kind="q8_0
     for name, key in NUMBERS.items():
         number(key, settings[name])
     for key in ("base", "licence"):
-        writer.add_string(f"inferenceguard.{key}", settings[key])
+        if key in settings:
+            writer.add_string(f"inferenceguard.{key}", settings[key])
     writer.add_array("inferenceguard.categories", settings["categories"])
     writer.add_array("inferenceguard.tokens", vocabulary)
 

@@ -25,14 +25,14 @@ ENDS = (None, 64, 32, 16)  # word pieces
 
 
 @torch.no_grad()
-def read(model, pieces, rows):
+def read(model, pieces, rows, at_once=64, precise=False):
     """Of every row: log-odds of each member at every token of its response [members, tokens], and of its prompt [members]."""
     found = [None] * len(rows)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].prefix) + len(rows[i].response))
-    for begin in range(0, len(order), 64):
-        some = order[begin:begin + 64]
+    for begin in range(0, len(order), at_once):
+        some = order[begin:begin + at_once]
         tokens, n_prefix, n_tokens = pieces.batch([(rows[i].prefix, rows[i].response) for i in some])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not precise):
             outputs, prompts = model(tokens, n_prefix, n_tokens)
         for k, i in enumerate(some):
             found[i] = outputs[:, k, n_prefix[k]:n_tokens[k], 0].numpy(), prompts[:, k].numpy()
@@ -135,8 +135,8 @@ def curve(rows, judges):
 def load(folder, base):
     state = torch.load(folder / "judge.pt")
     members = sum(name.startswith("dense.") and name.endswith("weight") for name in state)
-    shared = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("shared."))
-    model = Judge(config_of(base), len(data.CATEGORIES), shared, members)
+    shared = len({name.split(".")[1] for name in state if name.startswith("shared.")})
+    model = Judge(config_of(base), len(state["output.0.bias"]) - 1, shared, members)
     model.load_state_dict(state)
     return model.eval()
 
@@ -151,7 +151,7 @@ def main():
 
     pieces, model, kappa = Pieces(arguments.base), load(arguments.model, arguments.base), arguments.kappa
     rows = [row for row in data.read(arguments.data) if row.response.strip()]
-    validation, test = (examples([row for row in rows if row.split == split], pieces) for split in ("validation", "test"))
+    validation, test = (examples([row for row in rows if row.split == split], pieces, list(data.CATEGORIES)) for split in ("validation", "test"))
     found, seen = read(model, pieces, validation), read(model, pieces, test)
     own = [(e, one) for e, one in zip(validation + test, found + seen) if e.row.of_small_model]
     own_rows, own_found = [e.row for e, _ in own], [one for _, one in own]

@@ -58,7 +58,8 @@ class Judge(nn.Module):
 
     def start_from(self, folder):
         """The body of a BERT; what words mean is known, so their table is not trained: what is rare here shall keep its meaning."""
-        tensors = load_file(pathlib.Path(folder) / "model.safetensors")
+        stored = load_file(pathlib.Path(folder) / "model.safetensors")
+        tensors = {name.removeprefix("bert.").replace("Norm.gamma", "Norm.weight").replace("Norm.beta", "Norm.bias"): values for name, values in stored.items()}
         fill = lambda module, name: module.load_state_dict({part: tensors[f"{name}.{part}"] for part in dict(module.named_parameters())})
         fill(self.word, "embeddings.word_embeddings")
         fill(self.position, "embeddings.position_embeddings")

@@ -5,15 +5,13 @@ import hashlib
 import torch
 from transformers import AutoTokenizer
 
-import data
-
 PROMPT_TOKENS = 100  # of a prompt's end
 LIMIT = 192  # tokens of a pair
 
 
 class Pieces:
     def __init__(self, folder):
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, split_special_tokens=True)  # a text that spells one out has none
 
     def of(self, texts):
         return self.tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
@@ -31,14 +29,14 @@ class Pieces:
 
 
 class Example:
-    def __init__(self, row, prompt, response, pieces):
+    def __init__(self, row, prompt, response, pieces, categories):
         self.row = row
         self.empty = pieces.prefix([])
         self.prefix = pieces.prefix(prompt)
         self.asked = row.harmful
         self.response = response[:LIMIT - len(self.prefix)]
         self.part = int(hashlib.sha256(row.question.encode()).hexdigest()[8:16], 16)
-        self.category = -1 if row.category is None else list(data.CATEGORIES).index(row.category)
+        self.category = categories.index(row.category) if row.category in categories else -1
 
     def without_prompt(self):
         other = copy.copy(self)
@@ -46,8 +44,8 @@ class Example:
         return other
 
 
-def examples(rows, pieces):
+def examples(rows, pieces, categories):
     """Every prompt with its response; in training an attack's also by what it asks in plain words."""
     pairs = [(row, prompt) for row in rows for prompt in (row.prompts if row.split == "train" else row.prompts[-1:])]
     prompts, responses = pieces.of([prompt for _, prompt in pairs]), pieces.of([row.response for row, _ in pairs])
-    return [Example(row, prompt, response, pieces) for (row, _), prompt, response in zip(pairs, prompts, responses)]
+    return [Example(row, prompt, response, pieces, categories) for (row, _), prompt, response in zip(pairs, prompts, responses)]

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Trains a judge to say of a response to a prompt, finished or not, how likely it does harm. `measure.py` calibrates and tests it."""
 import argparse
+import json
+import math
 import pathlib
 import random
 import time
@@ -10,7 +12,9 @@ import torch
 import torch.nn.functional as F
 
 import data
+from measure import read
 from net import Judge, config_of
+from rows import categories_of, labelled
 from tokens import LIMIT, Pieces, examples
 
 BATCH = 32
@@ -18,6 +22,8 @@ RATE = 1e-4
 WARM_UP = 0.05  # of the training
 PICKED_REPEATS = 2  # of the answers that a guard picked, which are few and the hardest
 NO_PROMPT = 0.1  # share of the whole pairs that are read without their prompt, so that a response alone can be judged
+EPOCHS, FEWEST_STEPS = 4, 300  # few rows are read more often than that
+CLOCK_SLACK = 0.02  # of the training that the clock may be ahead of the steps, so that a seed gives the same weights where it does not press
 FIRST_READ = 12  # tokens of a response, before which nothing is judged
 WEIGHTS = {"unfinished": 0.5, "prompt": 0.3, "category": 0.2, "preference": 0.5}  # beside 1 of the whole response
 HELD_FROM_MEMBER = 3  # each member learns nothing from the responses to one of so many parts of the prompts
@@ -55,7 +61,7 @@ def loss_of(model, pieces, batch):
         last = output[each, n_tokens - 1]
         whole = F.binary_cross_entropy_with_logits(last[:, 0], unsafe, reduction="none")
         every = F.binary_cross_entropy_with_logits(output[..., 0], unsafe[:, None].expand(-1, len(at)), reduction="none")
-        taught = answered & torch.tensor([e.part % HELD_FROM_MEMBER != member for e in batch])
+        taught = answered & torch.tensor([len(outputs) == 1 or e.part % HELD_FROM_MEMBER != member for e in batch])
         if taught.any():
             total = total + (whole + WEIGHTS["unfinished"] * (every * ramp).sum(1))[taught].mean()
         if asked.any():
@@ -84,19 +90,30 @@ def preference_loss(model, pieces, pairs):
     return WEIGHTS["preference"] * F.softplus(better - worse).mean()
 
 
-def train(model, pieces, rows, preferences, epochs, minutes, seed):
+@torch.no_grad()
+def validation_loss(model, pieces, rows):
+    """Of the members' mean, on whole responses."""
+    found = read(model.eval(), pieces, rows)
+    model.train()
+    log_odds = torch.tensor([float(response[:, -1].mean()) for response, _ in found])
+    return F.binary_cross_entropy_with_logits(log_odds, torch.tensor([float(e.row.unsafe) for e in rows])).item()
+
+
+def train(model, pieces, rows, preferences, epochs, minutes, seed, after_epoch=lambda epoch, loss: None):
     chance = random.Random(seed)
     learned = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=RATE, weight_decay=0.01, fused=True)
     todo = [(loss_of, batch) for _ in range(epochs) for batch in batches(rows, chance)]
-    todo += [(preference_loss, batch) for batch in preference_batches(preferences, pieces, chance)]
+    if preferences:
+        todo += [(preference_loss, batch) for batch in preference_batches(preferences, pieces, chance)]
     chance.shuffle(todo)
     start, losses = time.monotonic(), []
     model.train()
     for step, (loss_function, batch) in enumerate(todo):
-        done = max(step / len(todo), (time.monotonic() - start) / 60 / minutes)
-        if done >= 1:
+        late = (time.monotonic() - start) / 60 / minutes
+        if late >= 1:
             break
+        done = max(step / len(todo), late - CLOCK_SLACK)
         optimizer.param_groups[0]["lr"] = RATE * min(done / WARM_UP, (1 - done) / (1 - WARM_UP))
         loss = loss_function(model, pieces, batch)
         optimizer.zero_grad()
@@ -104,6 +121,9 @@ def train(model, pieces, rows, preferences, epochs, minutes, seed):
         torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         losses.append(loss.item())
+        epoch = (step + 1) * epochs // len(todo)
+        if epoch > step * epochs // len(todo):
+            after_epoch(epoch, float(np.mean(losses[-(len(todo) // epochs):])))
         if step % 50 == 0:
             print(f"step {step} of {len(todo)}, {time.monotonic() - start:.0f} s, loss {np.mean(losses[-50:]):.3f}", flush=True)
     print(f"{len(losses)} of {len(todo)} steps in {time.monotonic() - start:.0f} s", flush=True)
@@ -111,23 +131,39 @@ def train(model, pieces, rows, preferences, epochs, minutes, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", type=pathlib.Path, required=True, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the sets")
+    parser.add_argument("--base", type=pathlib.Path, required=True, help="folder of a BERT, such as all-MiniLM-L6-v2")
+    taught = parser.add_mutually_exclusive_group(required=True)
+    taught.add_argument("--data", type=pathlib.Path, help="folder of the sets")
+    taught.add_argument("--rows", type=pathlib.Path, help="file of rows of your own, as rows.py reads them; `calibrate.py` is the next step then")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the weights")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, help=f"default {EPOCHS}, or as many as make {FEWEST_STEPS} steps")
     parser.add_argument("--minutes", type=float, default=38, help="training ends by then, with fewer steps if need be")
     parser.add_argument("--members", type=int, default=3)
-    parser.add_argument("--shared", type=int, default=4, help="layers that the members share")
+    parser.add_argument("--shared", type=int, help="layers that the members share (default two thirds of them)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
     torch.manual_seed(arguments.seed)
     pieces = Pieces(arguments.base)
-    rows = examples([row for row in data.read(arguments.data) if row.split == "train"], pieces)
+    config = config_of(arguments.base)
+    known = list(labelled(arguments.rows) if arguments.rows else data.read(arguments.data))
+    categories = categories_of(known) if arguments.rows else list(data.CATEGORIES)
+    rows = [e for e in examples([row for row in known if row.split == "train"], pieces, categories) if e.response or e.row.harmful is not None]
     print({name: sum(e.row.set == name for e in rows) for name in dict.fromkeys(e.row.set for e in rows)}, flush=True)
-    model = Judge(config_of(arguments.base), len(data.CATEGORIES), arguments.shared, arguments.members)
+    shared = round(2 / 3 * config["num_hidden_layers"]) if arguments.shared is None else arguments.shared
+    model = Judge(config, len(categories), shared, arguments.members)
     model.start_from(arguments.base)
-    train(model, pieces, rows, list(data.preferences(arguments.data)), arguments.epochs, arguments.minutes, arguments.seed)
+    epochs = arguments.epochs or max(EPOCHS, math.ceil(FEWEST_STEPS * BATCH / len(rows)))
+    if arguments.rows:
+        validation = [e for e in examples([row for row in known if row.split == "validation"], pieces, categories) if e.response]
+
+        def after_epoch(epoch, loss):
+            losses = {"trainingLoss": loss, "validationLoss": validation_loss(model, pieces, validation)}
+            print(json.dumps({"epoch": epoch, "epochs": epochs, **losses}), flush=True)
+
+        train(model, pieces, rows, [], epochs, arguments.minutes, arguments.seed, after_epoch)
+    else:
+        train(model, pieces, rows, list(data.preferences(arguments.data)), epochs, arguments.minutes, arguments.seed)
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), arguments.out / "judge.pt")
 
