@@ -64,6 +64,8 @@ export class CriticMismatchError extends failure("CRITIC_MISMATCH") {}
 export class InvalidControlVectorError extends failure("INVALID_CONTROL_VECTOR") {}
 /** A control vector was made for another model. */
 export class ControlVectorMismatchError extends failure("CONTROL_VECTOR_MISMATCH") {}
+/** Python, a module that the recipe of a training imports, or the recipe itself failed. */
+export class PythonError extends failure("PYTHON_FAILED") {}
 /** The loss of a training became infinite. */
 export class TrainingDivergedError extends failure("TRAINING_DIVERGED") {}
 /** The journal of an evaluation is damaged, or is of another evaluation. */

@@ -335,8 +335,14 @@ const generateSchema = z
 
 const trainCostSchema = z
 	.strictObject({
-		kind: choice(["ngrams", "probe"]).default("ngrams"),
+		kind: choice(["ngrams", "probe", "encoder"]).default("ngrams"),
 		model: text("the path of a GGUF file").optional(),
+		base: text("the folder of a BERT").optional(),
+		members: integer(1, 16).optional(),
+		shared: integer(0, 256).optional(),
+		epochs: integer(1, 100_000).optional(),
+		minutes: real(0.01, 100_000).optional(),
+		python: text("a command").optional(),
 		...deviceFields,
 		data: text("the path of a data file"),
 		out: text("a path"),
@@ -365,6 +371,19 @@ const trainCostSchema = z
 	.refine(({ kind, layers, chat }) => kind === "probe" || (layers === "auto" && !chat), {
 		path: ["kind"],
 		error: "expected a probe with layers or chat",
+	})
+	.refine(({ kind, base }) => (kind === "encoder") === (base !== undefined), {
+		path: ["base"],
+		error: "expected the folder of a base for an encoder, and for nothing else",
+	})
+	.refine(
+		({ kind, members, shared, epochs, minutes, python }) =>
+			kind === "encoder" || [members, shared, epochs, minutes, python].every((value) => value === undefined),
+		{ path: ["kind"], error: "expected an encoder with members, shared, epochs, minutes or python" },
+	)
+	.refine(({ kind, contextField }) => kind !== "encoder" || contextField !== undefined, {
+		path: ["contextField"],
+		error: "expected the column of the prompts, which an encoder reads with the responses (contextField, --context-field)",
 	})
 	.refine(({ chat, contextField }) => !chat || contextField !== undefined, {
 		path: ["chat"],

@@ -36,6 +36,7 @@ const codes = {
 	NOT_CERTIFIED: "no configuration can be certified at this level",
 	OUT_OF_MEMORY: "memory ran out",
 	PROMPT_TOO_LONG: "the prompt leaves no room",
+	PYTHON_FAILED: "Python, a module of it or the recipe of a training failed",
 	REFUSED: "nothing within budget was found",
 	SPECIAL_TOKEN_TEXT: "the prompt spells out a control token",
 	TEXT_TOO_LONG: "a cost model cannot read so long a text",

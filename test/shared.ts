@@ -10,7 +10,7 @@ export const storiesModel = sharedFile("models/stories260K/stories260K-ctx512.gg
 export const tinyStoryModel = sharedFile("models/tiny-story/tiny-q8_0.gguf");
 
 /** `test`, or a skipped test that says what is missing. */
-function testWhere(isThere: boolean, missing: string): typeof test {
+export function testWhere(isThere: boolean, missing: string): typeof test {
 	if (isThere) return test;
 	console.warn(`skipped: ${missing}`);
 	return test.skip as unknown as typeof test;

@@ -155,8 +155,19 @@ program
 	.description("train a cost model of whole texts from labelled texts")
 	.requiredOption("--data <file>", "labelled texts: .jsonl, .json, .csv, .tsv, each also as .gz, or .parquet")
 	.requiredOption("-o, --out <file>", "where the cost model goes; its report goes beside it")
-	.addOption(new Option("--kind <name>", "n-grams of the text, or a probe of a model's latent state").choices(["ngrams", "probe"]))
+	.addOption(
+		new Option(
+			"--kind <name>",
+			"n-grams of the text, a probe of a model's latent state, or an encoder that reads prompt and response (needs Python)",
+		).choices(["ngrams", "probe", "encoder"]),
+	)
 	.option("-m, --model <file>", "GGUF model whose latent state a probe reads")
+	.option("--base <folder>", "uncased BERT that an encoder begins as: config.json, model.safetensors, vocab.txt")
+	.option("--members <n>", "members of an encoder (default 3)")
+	.option("--shared <n>", "layers that an encoder's members share (default two thirds of the base's)")
+	.option("--epochs <n>", "passes of an encoder over the training texts (default 6, or as many as make 300 steps)")
+	.option("--minutes <n>", "an encoder's training ends by then (default 38)")
+	.option("--python <command>", "Python 3.10 or newer that trains an encoder (default python3)")
 	.option("--layers <list>", "what a probe reads: means behind these layers (7,15), the last state (last), or what tells most (auto)")
 	.option("--chat", "put the context through the model's chat template as a user message")
 	.option("--validation <file>", "validation texts in a file of their own")
@@ -169,7 +180,7 @@ program
 	.option("--no-characters", "words and pairs of words only, no n-grams of characters")
 	.option("--false-negative-rate <share>", "largest share of unsafe texts that the threshold may let pass (default 0.1)")
 	.option("--seed <n>", "repeats a training")
-	.option("--threads <n>", "CPU threads that run the model")
+	.option("--threads <n>", "CPU threads that run the model, or train an encoder")
 	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
 	.option("--json", "print the report as one JSON line")
 	.action(trainCostCommand);

@@ -4,13 +4,11 @@ import { EpochBar } from "./epochs.js";
 import { numbersOf, numeric } from "./loading.js";
 import { printTable } from "./table.js";
 
-type TrainCostFlags = Omit<TrainCostOptions, "falseNegativeRate" | "layers" | "seed" | "threads" | "gpuLayers" | "onEpoch" | "signal"> & {
-	layers?: string;
-	falseNegativeRate?: string;
-	seed?: string;
-	threads?: string;
-	json?: boolean;
-};
+const numberFlags = ["falseNegativeRate", "members", "shared", "epochs", "minutes", "seed", "threads"] as const;
+type NumberFlags = Record<(typeof numberFlags)[number], string | undefined>;
+
+type TrainCostFlags = Omit<TrainCostOptions, keyof NumberFlags | "layers" | "gpuLayers" | "onEpoch" | "signal"> &
+	NumberFlags & { layers?: string; json?: boolean };
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
@@ -42,14 +40,16 @@ function printInputs({ layers, inputs }: ProbeReport): void {
 }
 
 export async function trainCostCommand(flags: TrainCostFlags): Promise<void> {
-	const { json, layers, falseNegativeRate, seed, threads, ...files } = flags;
+	const { json, layers, ...others } = flags;
+	const numbers = Object.fromEntries(numberFlags.map((name) => [name, numeric(flags[name])])) as Record<
+		keyof NumberFlags,
+		number | undefined
+	>;
 	const bar = new EpochBar();
 	const report = await trainCost({
-		...files,
+		...others,
+		...numbers,
 		layers: layers === "auto" || layers === "last" ? layers : numbersOf(layers),
-		falseNegativeRate: numeric(falseNegativeRate),
-		seed: numeric(seed),
-		threads: numeric(threads),
 		onEpoch: (progress) => bar.show(progress),
 	}).finally(() => bar.stop());
 	if (json) {

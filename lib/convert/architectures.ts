@@ -75,7 +75,7 @@ const commonSizes = {
 	max_position_embeddings: size,
 };
 
-const bertConfig = z.object({
+export const bertConfig = z.object({
 	...commonSizes,
 	type_vocab_size: size.default(2),
 	layer_norm_eps: z.number().min(0).default(1e-12),
@@ -92,7 +92,7 @@ const layerNames = {
 };
 
 /** BERT and the two that share its body; RoBERTa's positions begin behind that of padding. */
-function bertBody(prefix: string, config: z.output<typeof bertConfig>, skips: number) {
+export function bertBody(prefix: string, config: z.output<typeof bertConfig>, skips: number) {
 	const { hidden_size: width, intermediate_size: inner, vocab_size, type_vocab_size } = config;
 	const at = (name: string) => `${prefix}.embeddings.${name}`;
 	const tensors = [

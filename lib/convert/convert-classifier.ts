@@ -69,7 +69,7 @@ function architectureOf(folder: string, config: z.output<typeof classifierConfig
 }
 
 /** The old names of a norm's weight and bias count too. */
-function stored(tensors: Map<string, StoredTensor>, name: string): StoredTensor | undefined {
+export function stored(tensors: Map<string, StoredTensor>, name: string): StoredTensor | undefined {
 	return tensors.get(name) ?? tensors.get(name.replace(/\.weight$/, ".gamma").replace(/\.bias$/, ".beta"));
 }
 

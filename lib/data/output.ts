@@ -1,7 +1,8 @@
 // Writing results so that a reader never sees half of one.
 import { randomBytes } from "node:crypto";
-import { access, constants, rename, rm, stat, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { access, constants, mkdtemp, rename, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { InferenceGuardError, WriteError } from "../errors.js";
 
 /** Fails before any work is done where a result could not be written later. Errors: WRITE_FAILED. */
@@ -25,6 +26,18 @@ export async function replaceFile(path: string, write: (temporary: string) => Pr
 		await rm(temporary, { force: true });
 		if (InferenceGuardError.isInstance(cause)) throw cause;
 		throw new WriteError(`expected to write ${path}, got: ${(cause as Error).message}; check the folder and the free space`, { cause });
+	}
+}
+
+/** Lets `work` use a folder of its own, which is gone afterwards. Errors: WRITE_FAILED, and those of `work`. */
+export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+	const folder = await mkdtemp(join(tmpdir(), "inferenceguard-")).catch((cause) => {
+		throw new WriteError(`expected a temporary folder to write in, got: ${cause.message}; check ${tmpdir()}`, { cause });
+	});
+	try {
+		return await work(folder);
+	} finally {
+		await rm(folder, { recursive: true, force: true });
 	}
 }
 

@@ -1,7 +1,7 @@
 // Training a cost model of whole texts from labelled texts.
 import { createHash } from "node:crypto";
 import { accuracy, auc, bootstrapInterval, expectedCalibrationError, type Interval, meanSquaredError } from "../data/metrics.js";
-import { expectWritable, replaceFile, writeJson } from "../data/output.js";
+import { expectWritable, inTemporaryFolder, replaceFile, writeJson } from "../data/output.js";
 import { columnOf, type DataRecord, readRecords, shown, textOf } from "../data/records.js";
 import { type Split, splitNamed, splitsOf } from "../data/split.js";
 import { InvalidDataError } from "../errors.js";
@@ -9,18 +9,36 @@ import { callAddon, type NativeClassifier, type NativeClassifierJob, splitNumber
 import { checkTrainCostOptions } from "../options.js";
 import type { EpochProgress, LoadOptions } from "../types.js";
 import { CallbackWatch, Worker } from "../worker.js";
+import { type LabelledText, type Trained, type TrainingNotes, tensorWriter } from "./cost-model.js";
 import { isConversation } from "./prompts.js";
-import { type LabelledText, type ProbeReport, type Trained, trainProbe } from "./train-probe.js";
+import { trainEncoder } from "./train-encoder.js";
+import { type ProbeReport, trainProbe } from "./train-probe.js";
 
 /** Options of {@link trainCost}. */
 export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayers" | "threads"> {
 	/**
 	 * `"ngrams"` (default): hashed n-grams of the text. `"probe"`: logistic regression on what the layers of `model` hold of the text;
-	 * it costs next to nothing beside that model, and belongs to it.
+	 * it costs next to nothing beside that model, and belongs to it. `"encoder"`: a small BERT that reads the prompt and the response as it
+	 * grows; training it needs Python with torch, transformers, scikit-learn, gguf and safetensors.
 	 */
-	kind?: "ngrams" | "probe";
+	kind?: "ngrams" | "probe" | "encoder";
 	/** The GGUF model whose states a probe reads. */
 	model?: string;
+	/**
+	 * The folder of what an encoder begins as: an uncased BERT in Hugging Face's layout (config.json, model.safetensors, vocab.txt), such as
+	 * all-MiniLM-L6-v2.
+	 */
+	base?: string;
+	/** Of an encoder: members of the ensemble, each of which learns from two thirds of the prompts; default 3. A single one learns from all. */
+	members?: number;
+	/** Of an encoder: the first layers of the base, which its members share; default two thirds of them. */
+	shared?: number;
+	/** Of an encoder: passes over the training texts; default 6, or as many as make 300 steps of 32 texts. */
+	epochs?: number;
+	/** Of an encoder: the training ends by then, with fewer steps if need be; default 38. */
+	minutes?: number;
+	/** Of an encoder: the command that runs Python 3.10 or newer; default `python3`. */
+	python?: string;
 	/**
 	 * What a probe reads: the mean of the residual stream over the text's tokens behind these layers, counted from 0 as in llama.cpp
 	 * (the last one cannot be read), or `"last"`, the final-norm state at the last token. `"auto"` (default): the one of lowest validation
@@ -38,7 +56,7 @@ export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayer
 	test?: string;
 	/** Column of the text; default `text`, `response`, `Response`, `completion`, `test_case` or `tweet`. */
 	textField?: string;
-	/** Column of what the text answers. Given: the cost model reads it too. Default: not read. */
+	/** Column of what the text answers. Given: the cost model reads it too. Default: not read. An encoder needs it: the prompt, as text. */
 	contextField?: string;
 	/** Column of the label or score; default `label`, `score`, `is_toxic`, `unsafe`, `label_gold` or `final_label`. */
 	labelField?: string;
@@ -53,7 +71,7 @@ export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayer
 	characters?: boolean;
 	/** Largest share of unsafe validation texts that the recommended threshold may let pass; default 0.1. */
 	falseNegativeRate?: number;
-	/** Default 0. The same data and seed give the same file. */
+	/** Default 0. The same data and seed give the same file; an encoder's on the same machine, where `minutes` do not end the training. */
 	seed?: number;
 	/** Called after each pass over the training texts. */
 	onEpoch?: (progress: EpochProgress) => void;
@@ -85,7 +103,7 @@ export interface CostMetrics {
 export interface CostReport {
 	rows: Record<Split, number>;
 	withContext: boolean;
-	/** Passes over the data until the validation loss was lowest. */
+	/** Passes over the data until the validation loss was lowest; of an encoder all that were made. */
 	epochs: number;
 	/** Texts of a higher probability count as unsafe: the default budget under this cost model. */
 	threshold: number;
@@ -120,7 +138,12 @@ type Checked = ReturnType<typeof checkTrainCostOptions>;
 
 function contextOf(record: DataRecord, column: string, row: number, { kind }: Checked): LabelledText["context"] {
 	const value = record[column];
-	return kind === "probe" && isConversation(value) ? value : textOf(record, column, row);
+	if (!isConversation(value) || kind === "ngrams") return textOf(record, column, row);
+	if (kind === "probe") return value;
+	throw new InvalidDataError(
+		`expected a prompt as text in the column ${column} of row ${row + 1}, got a conversation; ` +
+			"an encoder reads one prompt: give it the last message of the user",
+	);
 }
 
 function labelled(records: DataRecord[], options: Checked, fixed: Split | undefined): LabelledText[] {
@@ -138,7 +161,8 @@ function labelled(records: DataRecord[], options: Checked, fixed: Split | undefi
 		const context = contextField === undefined ? "" : contextOf(record, contextField, row, options);
 		const own = typeof context === "string" ? context : JSON.stringify(context);
 		const group = groupField === undefined ? own || text : String(record[groupField]);
-		return { text, context, label: labelOf(record[labelColumn], unsafe, row), group };
+		const category = typeof record.category === "string" && record.category !== "" ? record.category : undefined;
+		return { text, context, label: labelOf(record[labelColumn], unsafe, row), group, category };
 	});
 	const hasSplits = records.some((record) => "split" in record);
 	const drawn = splitsOf(
@@ -238,9 +262,50 @@ async function trainNgrams(
 	};
 	const worker = new Worker();
 	const start = (id: number) => callAddon((native) => native.trainClassifier(worker.handle, id, job));
-	const { buckets, ...trained } = await worker.run<NativeClassifier>(start, signal, { epoch });
+	const { logOdds, epochs, bias, buckets } = await worker.run<NativeClassifier>(start, signal, { epoch });
 	const tensor = { name: "buckets", shape: [buckets.length], values: buckets, half: true };
-	return { ...trained, file: { kind: "text-classifier", texts: {}, numbers: { with_characters: job.characters ? 1 : 0 }, tensor } };
+	const write = tensorWriter("text-classifier", {}, { bias, with_characters: job.characters ? 1 : 0 }, tensor);
+	return { logOdds, epochs, write };
+}
+
+function reportOf(trained: Trained, rows: LabelledText[], { contextField, falseNegativeRate }: Checked, begin: number): CostReport {
+	const partOf = (split: Split) => {
+		const indices = rows.flatMap((row, i) => (row.split === split ? [i] : []));
+		return {
+			rows: indices.map((i) => rows[i] as LabelledText),
+			probabilities: indices.map((i) => sigmoid(trained.logOdds[i] as number)),
+		};
+	};
+	const [validation, test] = [partOf("validation"), partOf("test")];
+	const threshold = thresholdFor(
+		falseNegativeRate,
+		validation.probabilities,
+		validation.rows.map(({ label }) => (label > 0.5 ? 1 : 0)),
+	);
+	return {
+		rows: { train: rows.length - validation.rows.length - test.rows.length, validation: validation.rows.length, test: test.rows.length },
+		withContext: contextField !== undefined,
+		epochs: trained.epochs,
+		threshold,
+		wishedFalseNegativeRate: falseNegativeRate,
+		validation: measure(validation.rows, validation.probabilities, threshold),
+		test: measure(test.rows, test.probabilities, threshold),
+		seconds: (performance.now() - begin) / 1000,
+		...(trained.probe && { probe: trained.probe }),
+	};
+}
+
+function notesOf({ withContext, threshold, test }: CostReport, rows: LabelledText[]): TrainingNotes {
+	const dataHash = createHash("sha256");
+	for (const { text, context, label, split } of rows) dataHash.update(JSON.stringify([text, context, label, split]));
+	const numbers = {
+		with_context: withContext ? 1 : 0,
+		threshold,
+		"test.auc": test.auc,
+		"test.accuracy": test.accuracy,
+		"test.ece": test.ece,
+	};
+	return { dataHash: dataHash.digest("hex"), numbers };
 }
 
 /**
@@ -251,63 +316,39 @@ async function trainNgrams(
  * - probe: `model` reads each text behind its context, as if it had generated it, and logistic regression with L2 learns from the
  *   standardised means of its residual stream (see `layers`), whole and over the first 16, 32 and 64 tokens, since a search judges
  *   unfinished text too. Use it as `cost: { probe: out }` beside that model.
+ * - encoder: an ensemble on the layers of `base` learns from responses, whole and unfinished, behind their prompts (of both together the
+ *   first 192 word pieces), and from a column `category` of unsafe rows, where there is one, which kind of unsafe they are. Its figures are
+ *   those of the upper confidence bound that is charged. The Python recipe `models/recipe/harm` of this package trains it in a process of its
+ *   own; its file needs no Python. Use it as `cost: { encoder: out }`.
  *
  * Errors: INVALID_OPTION, INVALID_DATA, WRITE_FAILED, TRAINING_DIVERGED, CALLBACK_FAILED, ABORTED; for a probe also those of loading
- * a model, TEXT_TOO_LONG, and with chat prompts INVALID_PROMPT, SPECIAL_TOKEN_TEXT and CHAT_TEMPLATE.
+ * a model, TEXT_TOO_LONG, and with chat prompts INVALID_PROMPT, SPECIAL_TOKEN_TEXT and CHAT_TEMPLATE; for an encoder PYTHON_FAILED, and
+ * MODEL_NOT_FOUND, INVALID_MODEL and UNSUPPORTED_MODEL for its base.
  */
 export async function trainCost(given: TrainCostOptions): Promise<CostReport> {
 	const options = checkTrainCostOptions(given);
-	await expectWritable(options.out);
+	const { out, model, base } = options;
+	await expectWritable(out);
 	const watch = new CallbackWatch(options.signal);
 	const begin = performance.now();
 	const rows = await readSplits(options);
 	checkSplits(rows);
-	const withContext = options.contextField !== undefined;
 	const epoch = watch.wrap("onEpoch", options.onEpoch);
-	const { model } = options;
-	const trained = await watch.run((signal) =>
-		model === undefined ? trainNgrams(rows, options, signal, epoch) : trainProbe(model, options, rows, signal, epoch),
-	);
-
-	const partOf = (split: Split) => {
-		const indices = rows.flatMap((row, i) => (row.split === split ? [i] : []));
-		return {
-			rows: indices.map((i) => rows[i] as LabelledText),
-			probabilities: indices.map((i) => sigmoid(trained.logOdds[i] as number)),
-		};
+	const finish = async (trained: Trained): Promise<CostReport> => {
+		const report = reportOf(trained, rows, options, begin);
+		const notes = notesOf(report, rows);
+		await replaceFile(out, (temporary) => trained.write(temporary, notes));
+		await writeJson(`${out}.report.json`, report);
+		return report;
 	};
-	const [validation, test] = [partOf("validation"), partOf("test")];
-	const threshold = thresholdFor(
-		options.falseNegativeRate,
-		validation.probabilities,
-		validation.rows.map(({ label }) => (label > 0.5 ? 1 : 0)),
+	if (base !== undefined) {
+		return await inTemporaryFolder((folder) =>
+			watch.run(async (signal) => finish(await trainEncoder(base, options, rows, folder, signal, epoch))),
+		);
+	}
+	return finish(
+		await watch.run((signal) =>
+			model === undefined ? trainNgrams(rows, options, signal, epoch) : trainProbe(model, options, rows, signal, epoch),
+		),
 	);
-	const report: CostReport = {
-		rows: { train: rows.length - validation.rows.length - test.rows.length, validation: validation.rows.length, test: test.rows.length },
-		withContext,
-		epochs: trained.epochs,
-		threshold,
-		wishedFalseNegativeRate: options.falseNegativeRate,
-		validation: measure(validation.rows, validation.probabilities, threshold),
-		test: measure(test.rows, test.probabilities, threshold),
-		seconds: (performance.now() - begin) / 1000,
-		...(trained.probe && { probe: trained.probe }),
-	};
-	const dataHash = createHash("sha256");
-	for (const { text, context, label, split } of rows) dataHash.update(JSON.stringify([text, context, label, split]));
-	const numbers = {
-		bias: trained.bias,
-		with_context: withContext ? 1 : 0,
-		...trained.file.numbers,
-		threshold,
-		"test.auc": report.test.auc,
-		"test.accuracy": report.test.accuracy,
-		"test.ece": report.test.ece,
-	};
-	const { kind, texts, tensor } = trained.file;
-	await replaceFile(options.out, (temporary) =>
-		callAddon((native) => native.writeTensors(temporary, kind, { data_hash: dataHash.digest("hex"), ...texts }, numbers, [tensor])),
-	);
-	await writeJson(`${options.out}.report.json`, report);
-	return report;
 }

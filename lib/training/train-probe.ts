@@ -1,36 +1,16 @@
 // Training a probe of a model's latent state on labelled responses.
-import type { ChatMessage } from "../chat.js";
 import { auc, bootstrapInterval, finite, type Interval } from "../data/metrics.js";
 import type { Split } from "../data/split.js";
 import { InvalidOptionError } from "../errors.js";
 import { modelHash } from "../fingerprint.js";
-import type { NativeInfo, NativeProbe, NativeProbes, NativePrompt, NativeTensor } from "../native.js";
+import type { NativeInfo, NativeProbe, NativeProbes, NativePrompt } from "../native.js";
 import { splitNumbers } from "../native.js";
 import { NativeGuard } from "../native-guard.js";
 import type { checkTrainCostOptions } from "../options.js";
 import { baseSpec } from "../spec.js";
 import type { EpochProgress } from "../types.js";
+import { type LabelledText, type Trained, tensorWriter } from "./cost-model.js";
 import { nativePromptOf } from "./prompts.js";
-
-/** A labelled response, or text. */
-export interface LabelledText {
-	text: string;
-	/** What it answers; empty: not read. */
-	context: string | readonly ChatMessage[];
-	label: number;
-	group: string;
-	split: Split;
-}
-
-/** A trained cost model, before its file is written. */
-export interface Trained {
-	/** Calibrated, of every text. */
-	logOdds: Float64Array;
-	epochs: number;
-	bias: number;
-	file: { kind: string; texts: Record<string, string>; numbers: Record<string, number | Float64Array>; tensor: NativeTensor };
-	probe?: ProbeReport;
-}
 
 /** What a probe tells that reads some inputs. AUC: null where only one label occurs. */
 export interface ProbeInputReport {
@@ -159,16 +139,11 @@ export async function trainProbe(
 		);
 		const chosen = chosenOf(trained, layers, options.layers, chat);
 		const ofMeans = { layers: Float64Array.from(chosen.layers), prior: chosen.prior, chat: chat ? 1 : 0 };
+		const tensor = { name: "weights", shape: [chosen.weights.length], values: chosen.weights, half: false };
 		return {
 			logOdds: chosen.logOdds.filter((_, i) => trained.whole[i]),
 			epochs: chosen.epochs,
-			bias: chosen.bias,
-			file: {
-				kind: "probe",
-				texts,
-				numbers: chosen.last ? {} : ofMeans,
-				tensor: { name: "weights", shape: [chosen.weights.length], values: chosen.weights, half: false },
-			},
+			write: tensorWriter("probe", texts, { bias: chosen.bias, ...(chosen.last ? {} : ofMeans) }, tensor),
 			probe: {
 				layers: Array.from(chosen.layers),
 				rows: trained.text.filter((row) => rows[row]?.split === "train").length,

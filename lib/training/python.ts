@@ -1,0 +1,65 @@
+// Running the scripts of a recipe in a Python of the caller's.
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { PythonError } from "../errors.js";
+import { abortedBy } from "../worker.js";
+
+const keptOutput = 10_000; // characters of what a script wrote to its standard error
+const shownLines = 5;
+
+/** A Python with the modules that the recipe imports. */
+export class Python {
+	constructor(
+		private readonly command: string,
+		private readonly threads: number,
+		private readonly signal: AbortSignal,
+	) {}
+
+	/** Errors: PYTHON_FAILED, ABORTED. */
+	async expectModules(packages: Readonly<Record<string, string>>): Promise<void> {
+		const find = "import importlib.util, sys; print(*(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None), sep='\\n')";
+		const missing: string[] = [];
+		await this.run(["-c", find, ...Object.keys(packages)], (line) => missing.push(line));
+		const lacking = missing.filter((name) => name in packages);
+		if (lacking.length === 0) return;
+		throw new PythonError(
+			`expected the Python modules ${Object.keys(packages).join(", ")} in ${this.command}, got none named ${lacking.join(", ")}; ` +
+				`install them: pip install ${Object.values(packages).join(" ")}, or name another Python (python, --python)`,
+		);
+	}
+
+	/** Runs a script, or whatever the arguments say, to its end. Errors: PYTHON_FAILED, ABORTED. */
+	run(args: string[], onLine: (line: string) => void = () => {}): Promise<void> {
+		const { signal } = this;
+		if (signal.aborted) return Promise.reject(abortedBy(signal));
+		const child = spawn(this.command, args, {
+			signal,
+			stdio: ["ignore", "pipe", "pipe"],
+			windowsHide: true,
+			env: {
+				...process.env,
+				HF_HUB_OFFLINE: "1",
+				OMP_NUM_THREADS: String(this.threads),
+				PYTHONDONTWRITEBYTECODE: "1",
+				PYTHONUTF8: "1",
+			},
+		});
+		let complaint = "";
+		child.stderr.setEncoding("utf8").on("data", (text: string) => (complaint = (complaint + text).slice(-keptOutput)));
+		createInterface({ input: child.stdout }).on("line", onLine);
+		return new Promise((resolve, reject) => {
+			child.on("error", (cause) => {
+				if (child.pid !== undefined) return; // it is being stopped, and closes then
+				const what = `expected Python as ${this.command}, got: ${cause.message}; install Python 3.10 or newer, or name yours (python, --python)`;
+				reject(new PythonError(what, { cause }));
+			});
+			child.on("close", (code, killedBy) => {
+				if (code === 0) return resolve();
+				if (signal.aborted) return reject(abortedBy(signal));
+				const last = complaint.trim().split(/\r?\n/).slice(-shownLines).join("\n");
+				const end = killedBy === null ? `exit code ${code}` : `the signal ${killedBy}`;
+				reject(new PythonError(`expected ${this.command} ${args[0]} to succeed, got ${end}${last && `:\n${last}`}`));
+			});
+		});
+	}
+}
