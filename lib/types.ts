@@ -95,8 +95,8 @@ export interface ProbeCost {
 }
 
 /**
- * An encoder that was trained to judge unfinished responses to a prompt, as a cost model (its file: `models/recipe/harm`). Cost: the
- * probability of "unsafe" (default budget: the threshold in the file). It reads the prompt's end (100 word pieces) both ways and the response
+ * An encoder that was trained to judge unfinished responses to a prompt, as a cost model (made by `trainCost` with `kind: "encoder"`). Cost:
+ * the probability of "unsafe" (default budget: the threshold in the file). It reads the prompt's end (100 word pieces) both ways and the response
  * from left to right, so that a token is read once, however many candidates it stands in; a response longer than it has positions for is
  * read in overlapping windows, and the worst counts. It runs on the CPU. Its members' log-odds count as their mean and
  * `uncertaintyPenalty` (κ, at least 0, default: the file's) times their standard deviation on top, an upper confidence bound. Each entry of
