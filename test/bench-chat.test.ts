@@ -16,7 +16,7 @@ const folder = temporaryFolder();
 
 describe("prompts for tests", () => {
 	test.each([
-		// what models/recipe/harm/data.py says
+		// what models/recipe/harm/rows.py says
 		["How does bread rise?", "how does bread rise", false, true],
 		["What do foxes eat in winter?", "what do foxes eat in winter", true, true],
 		["  WHAT do foxes -- eat, in winter?! ", "what do foxes eat in winter", true, true],

@@ -9,6 +9,7 @@ import { readEncoder } from "../lib/encoder-file.js";
 import { type EpochProgress, type Split, type TrainCostOptions, trainCost } from "../lib/index.js";
 import { checkTrainCostOptions } from "../lib/options.js";
 import { trainEncoder } from "../lib/training/train-encoder.js";
+import { cli } from "./child.js";
 import { testWhere } from "./shared.js";
 import { writeSmallBert } from "./small-bert.js";
 import { temporaryFolder } from "./temporary.js";
@@ -180,6 +181,14 @@ describe("train-cost --kind encoder tells", () => {
 	test("that there is no Python", async () => {
 		const absent = train("x.gguf", { python: file("no-python") });
 		await expect(absent).rejects.toMatchObject(failure("PYTHON_FAILED", /no-python.*ENOENT.*--python/));
+	});
+
+	test("on the command line too", async () => {
+		const files = ["--base", base, "--data", data, "--context-field", "prompt", "--out", file("x.gguf"), "--python", file("no-python")];
+		const failed = await cli("train-cost", "--kind", "encoder", "--members", "2", "--minutes", "0.5", ...files);
+		expect(failed).toMatchObject({ status: 1, stderr: expect.stringContaining("[PYTHON_FAILED]") });
+		const refused = await cli("train-cost", "--kind", "encoder", "--members", "none", ...files);
+		expect(refused).toMatchObject({ status: 2, stderr: expect.stringMatching(/members: expected an integer from 1 to 16/) });
 	});
 
 	test.skipIf(process.platform === "win32")("what is missing in Python, or went wrong there, and leaves nothing behind", async () => {

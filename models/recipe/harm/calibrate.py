@@ -83,7 +83,7 @@ def main():
         "categories": categories_of(rows), "scale": slope, "promptScale": 0, "offset": shift, "uncertaintyPenalty": PENALTY,
         "logOdds": [None if row.split == "train" else float(next(charged)) for row in rows],
     }
-    (arguments.model / "calibration.json").write_text(json.dumps(calibration) + "\n")
+    (arguments.model / "calibration.json").write_text(json.dumps(calibration, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

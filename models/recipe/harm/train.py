@@ -159,6 +159,8 @@ def main():
 
         def after_epoch(epoch, loss):
             losses = {"trainingLoss": loss, "validationLoss": validation_loss(model, pieces, validation)}
+            if not all(map(math.isfinite, losses.values())):
+                raise SystemExit(f"expected finite losses in epoch {epoch}, got {losses}; check the rows and the base")
             print(json.dumps({"epoch": epoch, "epochs": epochs, **losses}), flush=True)
 
         train(model, pieces, rows, [], epochs, arguments.minutes, arguments.seed, after_epoch)
