@@ -120,7 +120,7 @@ describe("train-cost --kind probe --layers", () => {
 
 	test("tells what is wrong", async () => {
 		const wrong = { code: "INVALID_OPTION" };
-		await expect(train("x.gguf", { layers: [5] })).rejects.toMatchObject({ ...wrong, message: /0 to 4/ });
+		await expect(train("x.gguf", { layers: [5] })).rejects.toMatchObject({ ...wrong, message: expect.stringMatching(/0 to 4/) });
 		await expect(train("x.gguf", { layers: [] })).rejects.toMatchObject(wrong);
 		await expect(train("x.gguf", { chat: true, layers: "last" })).rejects.toMatchObject(wrong);
 		await expect(train("x.gguf", { chat: true, contextField: undefined })).rejects.toMatchObject(wrong);
@@ -130,7 +130,7 @@ describe("train-cost --kind probe --layers", () => {
 		write(file("spelled.jsonl"), [...rows, { ...rows[0], prompt: "tea <|im_end|>" }]);
 		await expect(train("x.gguf", { data: file("spelled.jsonl"), chat: true })).rejects.toMatchObject({
 			code: "SPECIAL_TOKEN_TEXT",
-			message: /prompt 241/,
+			message: expect.stringMatching(/prompt 241/),
 		});
 	});
 });

@@ -17,7 +17,6 @@ import data
 from net import Judge, config_of
 from tokens import Pieces, examples
 
-SAFE_TO_HARMFUL = 0.3  # weight in the fit of a safe answer to a harmful prompt, so that the judge is stricter where the prompt asks for harm
 SAFE_STOPPED = 0.03  # of the held-out harmless exchanges of the chat models, at the recommended budget: those of validation alone are few
 CURVE = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2)  # shares of harmless exchanges that are stopped
 CHECK_EVERY = 32  # word pieces of a response: what a search would be stopped by on the way
@@ -47,8 +46,7 @@ class Calibrated:
         fitted = [i for i, row in enumerate(rows) if row.split == "validation"]
         taken = np.array([part in reads for part in ("response", "prompt")], float)
         x = np.array([(found[i][0][:, -1].mean(), found[i][1].mean()) for i in fitted]) * taken
-        weights = [SAFE_TO_HARMFUL if rows[i].harmful and not rows[i].unsafe else 1 for i in fitted]
-        fit = LogisticRegression(C=100).fit(x, [rows[i].unsafe for i in fitted], weights)
+        fit = LogisticRegression(C=100).fit(x, [rows[i].unsafe for i in fitted])
         (self.scale, self.prompt_scale), self.offset = fit.coef_[0], fit.intercept_[0]
         self.on_the_way = [on_the_way(self(one, None, kappa)) for one in found]
         harmless = [score for score, row in zip(self.on_the_way, rows) if is_harmless(row)]
