@@ -460,7 +460,10 @@ describe("sequence classifiers", () => {
 		const without = (pattern: RegExp) => load({ sequenceClassifier: bert({ without: pattern, labels: ["safe", "unsafe"] }) });
 		const wayOut = expect.stringMatching(/inferenceguard convert/);
 		await expect(without(/^cls\.(weight|bias)/)).rejects.toMatchObject({ code: "UNSUPPORTED_MODEL", message: wayOut });
-		await expect(without(/^token_types/)).rejects.toMatchObject({ code: "UNSUPPORTED_MODEL", message: expect.stringMatching(/DistilBERT/) });
+		await expect(without(/^token_types/)).rejects.toMatchObject({
+			code: "UNSUPPORTED_MODEL",
+			message: expect.stringMatching(/DistilBERT/),
+		});
 		for (const pattern of [/^cls\.weight/, /^cls\.norm/]) {
 			const modern = encoderModel(folder, "modern-bert", { vocabulary: shared, without: pattern, labels: ["safe", "unsafe"] });
 			await expect(load({ sequenceClassifier: modern.path })).rejects.toMatchObject({ code: "UNSUPPORTED_MODEL", message: wayOut });
@@ -470,7 +473,10 @@ describe("sequence classifiers", () => {
 		const noHead = qwenClassifier(folder, { vocabulary: shared, without: /cls/ }).path;
 		await expect(load({ sequenceClassifier: noHead })).rejects.toMatchObject({ code: "UNSUPPORTED_MODEL" });
 		const one = qwenClassifier(folder, { vocabulary: shared, labels: ["unsafe"] }).path;
-		await expect(load({ sequenceClassifier: one })).rejects.toMatchObject({ code: "UNSUPPORTED_MODEL", message: expect.stringMatching(/always 1/) });
+		await expect(load({ sequenceClassifier: one })).rejects.toMatchObject({
+			code: "UNSUPPORTED_MODEL",
+			message: expect.stringMatching(/always 1/),
+		});
 		await expect(load({ sequenceClassifier: guards.llamaGuard3.path })).rejects.toMatchObject({ code: "UNSUPPORTED_MODEL" });
 		await expect(load({ sequenceClassifier: bert({ labels: ["a", "b"] }) })).rejects.toMatchObject({
 			code: "INVALID_OPTION",
@@ -561,7 +567,10 @@ describe("score models", () => {
 		}
 		await expect(load({ body, head: join(folder, "absent.gguf") })).rejects.toMatchObject({ code: "INVALID_COST_MODEL" });
 		await expect(load({ body: join(folder, "absent.gguf"), head: good })).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
-		await expect(load({ body, head: good }, {})).rejects.toMatchObject({ code: "INVALID_OPTION", message: expect.stringMatching(/template/) });
+		await expect(load({ body, head: good }, {})).rejects.toMatchObject({
+			code: "INVALID_OPTION",
+			message: expect.stringMatching(/template/),
+		});
 		const flipped = { ...template, before: "<|im_start|>user" };
 		await expect(load({ body, head: good }, { template: flipped })).rejects.toMatchObject({ code: "COST_MODEL_TOKENIZER" });
 		const bytes = readFileSync(good);
