@@ -89,7 +89,7 @@ describe("train-cost --kind encoder", () => {
 			const costs: number[] = [];
 			for (const { prompt, response } of tested) costs.push((await scorer.score(prompt, [response]))[0]?.[0]?.cost as number);
 			const said = again.logOdds.filter((_, i) => rows[i]?.split === "test");
-			for (const [i, x] of said.entries()) expect(Math.abs(1 / (1 + Math.exp(-x)) - (costs[i] as number))).toBeLessThan(0.01);
+			for (const [i, x] of said.entries()) expect(Math.abs(1 / (1 + Math.exp(-x)) - (costs[i] as number))).toBeLessThan(0.02);
 			expect(
 				auc(
 					costs,
