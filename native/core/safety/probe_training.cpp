@@ -60,17 +60,10 @@ struct feature_table {
 };
 
 struct linear_model {
-    std::vector<double> weight;
-    double              bias = 0;
+    std::vector<float> weight;
+    double             bias = 0;
 
-    double predict(const feature_table & table, size_t i) const {
-        const float * x = table.row(i);
-        double sum = bias;
-        for (size_t k = 0; k < weight.size(); ++k) {
-            sum += weight[k] * x[k];
-        }
-        return sum;
-    }
+    double predict(const feature_table & table, size_t i) const { return bias + dot(weight.data(), table.row(i), weight.size()); }
 };
 
 // logistic regression by accelerated gradient descent (Nesterov 1983)
@@ -91,7 +84,7 @@ class probe_trainer {
             const double following = (1 + std::sqrt(1 + 4 * momentum * momentum)) / 2;
             const double share = (momentum - 1) / following;
             for (size_t k = 0; k < ahead.weight.size(); ++k) {
-                ahead.weight[k] = next.weight[k] + share * (next.weight[k] - current.weight[k]);
+                ahead.weight[k] = next.weight[k] + float(share) * (next.weight[k] - current.weight[k]);
             }
             ahead.bias = next.bias + share * (next.bias - current.bias);
             momentum = following;
@@ -130,7 +123,7 @@ class probe_trainer {
         linear_model next = from;
         const double rate = 1 / (curvature + penalty);
         for (size_t k = 0; k < gradient.size(); ++k) {
-            next.weight[k] -= rate * (gradient[k] + penalty * from.weight[k]);
+            next.weight[k] -= float(rate * (gradient[k] + penalty * from.weight[k]));
         }
         next.bias -= rate * bias_gradient;
         return next;
@@ -138,19 +131,16 @@ class probe_trainer {
 
     // of the features' second moments, by power iteration, with a margin
     double largest_eigenvalue() const {
-        std::vector<double> v(table.width, 1 / std::sqrt(double(table.width)));
+        std::vector<float> v(table.width, float(1 / std::sqrt(double(table.width))));
         double value = 0;
         for (int32_t iteration = 0; iteration < power_iterations; ++iteration) {
             cancel.check();
             std::vector<double> next(table.width, 0);
             for (size_t i : rows.training) {
                 const float * x = table.row(i);
-                double dot = 0;
+                const double along = dot(v.data(), x, v.size()) / double(rows.training.size());
                 for (size_t k = 0; k < v.size(); ++k) {
-                    dot += v[k] * x[k];
-                }
-                for (size_t k = 0; k < v.size(); ++k) {
-                    next[k] += dot * x[k] / double(rows.training.size());
+                    next[k] += along * x[k];
                 }
             }
             double norm = 0;
@@ -162,7 +152,7 @@ class probe_trainer {
                 return 0;
             }
             for (size_t k = 0; k < v.size(); ++k) {
-                v[k] = next[k] / value;
+                v[k] = float(next[k] / value);
             }
         }
         return 1.2 * value;
