@@ -1,7 +1,7 @@
 // A certificate: what a calibration run says of one fixed guard and configuration, and whether a guard is that one.
-import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { binomialTail, clopperPearsonInterval, clopperPearsonUpper } from "./data/statistics.js";
+import { readText } from "./data/text-file.js";
 import { CertificateMismatchError, InvalidCertificateError } from "./errors.js";
 import type { GuardIdentity } from "./identity.js";
 import type { CheckedLoadOptions } from "./options.js";
@@ -128,7 +128,7 @@ function contradictionIn(certificate: Certificate): string | undefined {
 export function readCertificate(path: string): Certificate {
 	let certificate: Certificate;
 	try {
-		certificate = certificateSchema.parse(JSON.parse(readFileSync(path, "utf8")));
+		certificate = certificateSchema.parse(JSON.parse(readText(path)));
 	} catch (cause) {
 		const why = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
 		throw new InvalidCertificateError(`expected a certificate at ${path}, got: ${why}`, { cause });

@@ -40,6 +40,21 @@ test("a file that is no such file, or that its reader rejects, stays as it is", 
 	);
 });
 
+test("lines that are no UTF-8 are named, not decoded to other texts", async () => {
+	const path = join(folder, "latin.jsonl");
+	for (const end of ["\n", ""]) {
+		const content = Buffer.from(`{"text":"a"}\n{"text":"ä"}${end}`, "latin1");
+		writeFileSync(path, content);
+		const attempt = AppendedLines.open(path, InvalidDataError, () => {});
+		await expect(attempt).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining("no UTF-8 in line 2") });
+		expect(readFileSync(path).equals(content)).toBe(true);
+	}
+	const half = Buffer.from('{"text":"a"}\n{"text":"ä').subarray(0, -1);
+	writeFileSync(path, half);
+	const [file] = await AppendedLines.open(path, InvalidDataError, (lines) => expect(lines).toEqual(['{"text":"a"}']));
+	await file.close();
+});
+
 test.skipIf(process.platform === "win32")("a write that fails leaves whole lines, and shorter ones still go in", () => {
 	const path = join(folder, "full.jsonl");
 	const code = `

@@ -1,4 +1,5 @@
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
@@ -421,8 +422,8 @@ describe("packed files", () => {
 	const damaged: [string, Uint8Array, string][] = [
 		["cut", whole.subarray(0, whole.length - 12), "expected a gzip file of text"],
 		["changed", whole.map((byte, i) => (i === whole.length - 6 ? byte ^ 255 : byte)), "expected a gzip file of text"],
-		["not packed", Buffer.from("one\n"), "expected a gzip file of text"],
-		["empty", new Uint8Array(), "expected a gzip file of text"],
+		["empty", new Uint8Array(), "expected at least one row"],
+		["of bytes", gzipSync(Buffer.from([0x6f, 0xe4, 0x0a])), "expected a gzip file of text"],
 	];
 	for (const [name, content, message] of damaged) {
 		test(`that are ${name}: INVALID_DATA`, async () => {
@@ -430,6 +431,11 @@ describe("packed files", () => {
 			await expect(found).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining(message) });
 		});
 	}
+
+	test("are known by what they hold, not by their names", async () => {
+		expect(await readPrompts({ file: written("unpacked.txt.gz", "one\n") })).toEqual([prompt("1", "one")]);
+		expect(await readPrompts({ file: written("packed.txt", gzipSync("one\n")) })).toEqual([prompt("1", "one")]);
+	});
 
 	test("are of text: INVALID_DATA for others", async () => {
 		for (const name of ["a.parquet.gz", "a.gz", "a.gz.gz"]) {
@@ -475,12 +481,68 @@ describe("a limit", () => {
 	});
 });
 
+describe("the encoding of a file of text", () => {
+	const formats = { txt: "é\nü\n", jsonl: '"é"\n{"text":"ü"}\n', json: '["é","ü"]', csv: 'text\n"é"\nü\n', tsv: "text\né\nü\n" };
+	const marked = (content: string) => Buffer.from(`\ufeff${content}`, "utf16le");
+	for (const [format, content] of Object.entries(formats)) {
+		test(`is UTF-8 or UTF-16 with a byte order mark: .${format}`, async () => {
+			const expected = [prompt("1", "é"), prompt("2", "ü")];
+			for (const bytes of [content, `\ufeff${content}`, marked(content), marked(content).swap16()]) {
+				expect(await readPrompts({ file: written(`encoded.${format}`, bytes) })).toEqual(expected);
+			}
+		});
+
+		test(`is nothing else: .${format}`, async () => {
+			const others: [Buffer, RegExp][] = [
+				[Buffer.from(content, "latin1"), /no UTF-8 in lines? \d/],
+				[Buffer.from(content, "utf16le"), /NUL|no UTF-8/],
+				[Buffer.from(content.replaceAll("é", "\ud800"), "utf16le"), /NUL|no UTF-8/],
+				[marked(content.replaceAll("é", "\ud800")), /halves of characters in line \d/],
+				[Buffer.from("PK\x03\x04", "latin1"), /a zip archive/],
+				[Buffer.from("GGUF\x03", "latin1"), /a GGUF file/],
+			];
+			for (const [bytes, message] of others) {
+				const found = readPrompts({ file: written(`other.${format}`, bytes) });
+				await expect(found).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringMatching(message) });
+			}
+		});
+
+		test(`and its line ends are of any kind: .${format}`, async () => {
+			for (const end of ["\r", "\r\n"]) {
+				const file = written(`ends.${format}`, content.replaceAll("\n", end));
+				expect(await readPrompts({ file })).toEqual([prompt("1", "é"), prompt("2", "ü")]);
+			}
+		});
+	}
+
+	test("is that of values in Parquet: others are no text", async () => {
+		const columnData = [
+			{ name: "text", data: ["one"], type: "STRING" as const },
+			{ name: "raw", data: [Uint8Array.of(0x6f, 0xe4)], type: "BYTE_ARRAY" as const },
+		];
+		const file = written("bytes.parquet", new Uint8Array(parquetWriteBuffer({ columnData })));
+		expect(await readPrompts({ file })).toEqual([prompt("1", "one")]);
+		const found = readPrompts({ file, promptField: "raw" });
+		await expect(found).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining("got 2 bytes that are no UTF-8") });
+	});
+
+	test.skipIf(process.platform === "win32")("is not asked of devices and pipes, which may have no end", async () => {
+		execFileSync("mkfifo", [join(folder, "pipe.txt")]);
+		symlinkSync("/dev/urandom", join(folder, "device.txt"));
+		for (const name of ["pipe.txt", "device.txt"]) {
+			const found = readPrompts({ file: join(folder, name) });
+			await expect(found).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining("a device, pipe or socket") });
+		}
+	});
+});
+
 describe("any text survives", () => {
 	const anyText = fc
 		.oneof(
 			fc.string({ unit: "binary" }),
 			fc.string({ unit: fc.constantFrom('"', "'", ",", "\t", "\n", "\r", "\r\n", "\\", " ", "é", "😀", "\u2028", "\ufeff", "a") }),
 		)
+		.map((text) => text.replaceAll("\0", "")) // of which a file of text has none
 		.filter((text) => text.trim() !== "");
 	const anyTexts = fc
 		.array(fc.record({ id: anyText, prompt: anyText }), { minLength: 1, maxLength: 6 })

@@ -1,8 +1,9 @@
 // Reading safetensors files, one or several that an index joins. Everything a header says is checked before it is used.
-import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { fromBrainHalf, fromHalf } from "../data/number-formats.js";
+import { readText } from "../data/text-file.js";
 import { InvalidModelError, ModelNotFoundError } from "../errors.js";
 
 const largestHeader = 100_000_000; // bytes, as the safetensors library has it
@@ -109,7 +110,7 @@ function shardsOf(path: string): string[] {
 /** The content of a JSON file. Errors: INVALID_MODEL. */
 export function parseJson(path: string): unknown {
 	try {
-		return JSON.parse(readFileSync(path, "utf8"));
+		return JSON.parse(readText(path));
 	} catch (cause) {
 		throw new InvalidModelError(`expected JSON in ${path}, got: ${(cause as Error).message}; download the model again`, { cause });
 	}

@@ -1,9 +1,10 @@
 // The tokenizer of a Hugging Face folder in the form that llama.cpp reads: word pieces (BERT), byte pairs (RoBERTa, ModernBERT)
 // or unigrams (XLM-R). What llama.cpp would not tokenise as the model's own tokenizer does is refused.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import type { GgufEntry } from "../data/gguf-writer.js";
+import { readText } from "../data/text-file.js";
 import { InvalidModelError, ModelNotFoundError, UnsupportedModelError } from "../errors.js";
 import { parseJson } from "./safetensors.js";
 
@@ -105,7 +106,13 @@ class TokenizerReader {
 	}
 
 	lines(name: string): string[] {
-		const lines = readFileSync(join(this.folder, name), "utf8").split("\n");
+		const path = join(this.folder, name);
+		let lines: string[];
+		try {
+			lines = readText(path).split("\n");
+		} catch (cause) {
+			throw new InvalidModelError(`expected text in ${path}, got: ${(cause as Error).message}`, { cause });
+		}
 		if (lines.at(-1) === "") lines.pop();
 		return lines.map((line) => line.replace(/\r$/, ""));
 	}

@@ -1,10 +1,11 @@
 // JSON Lines that are only ever appended to, by one process at a time. A line that a killed run left unfinished is cut off when the
 // file is opened again.
 import { existsSync } from "node:fs";
-import { type FileHandle, open, readFile, rm } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { z } from "zod";
 import { type InferenceGuardError, WriteError } from "../errors.js";
 import { takeLock } from "./lock.js";
+import { expectUtf8, readBytes } from "./text-file.js";
 
 type ErrorClass = new (message: string, options?: ErrorOptions) => InferenceGuardError;
 
@@ -92,8 +93,7 @@ export class AppendedLines {
 	}
 
 	static async #openLocked<T>(path: string, Invalid: ErrorClass, read: (lines: string[]) => T): Promise<[AppendedLines, T]> {
-		const found = existsSync(path) ? await readBytes(path, Invalid) : Buffer.alloc(0);
-		const { lines, bytes } = finishedLines(found);
+		const { file: found, lines, bytes } = existsSync(path) ? readLines(path, Invalid) : { file: Buffer.alloc(0), lines: [], bytes: 0 };
 		const unfinished = found.toString("utf8", bytes);
 		if (unfinished !== "" && !unfinished.startsWith("{")) throw new Invalid(`expected ${path} to hold lines of JSON, got something else`);
 		const content = read(lines);
@@ -133,10 +133,13 @@ export class AppendedLines {
 	}
 }
 
-/** Reads a whole file. Errors: `Invalid`. */
-export async function readBytes(path: string, Invalid: ErrorClass): Promise<Buffer> {
+/** Reads a whole file and its finished lines. Errors: `Invalid`. */
+export function readLines(path: string, Invalid: ErrorClass): ReturnType<typeof finishedLines> & { file: Buffer } {
 	try {
-		return await readFile(path);
+		const file = readBytes(path);
+		const finished = finishedLines(file);
+		expectUtf8(file.subarray(0, finished.bytes));
+		return { file, ...finished };
 	} catch (cause) {
 		throw new Invalid(`expected to read ${path}, got: ${(cause as Error).message}`, { cause });
 	}

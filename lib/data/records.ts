@@ -1,11 +1,11 @@
 // Reading tables of training data and prompts from files.
-import { constants } from "node:buffer";
-import { readFile } from "node:fs/promises";
+import { constants, isUtf8 } from "node:buffer";
 import { extname } from "node:path";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { parse } from "csv-parse/sync";
 import { InvalidDataError } from "../errors.js";
+import { decodeText, isGzip, linesOf, readBytes } from "./text-file.js";
 
 /** One row of a data file. */
 export type DataRecord = Record<string, unknown>;
@@ -39,8 +39,7 @@ function jsonRows(parsed: unknown, path: string, list: string | undefined): unkn
 }
 
 function numberedLines(text: string): { line: string; number: number }[] {
-	return text
-		.split(/\r?\n/)
+	return linesOf(text)
 		.map((line, i) => ({ line, number: i + 1 }))
 		.filter(({ line }) => line.trim() !== "");
 }
@@ -57,7 +56,7 @@ function separatedRows(
 ): unknown[] {
 	const named = columns === undefined ? { columns: true } : { columns: [...columns], relax_column_count_more: true };
 	try {
-		return parse(text, { ...named, bom: true, delimiter, quote, skip_empty_lines: true });
+		return parse(text, { ...named, delimiter, quote, skip_empty_lines: true });
 	} catch (cause) {
 		const header = columns === undefined ? "with" : "without";
 		throw new InvalidDataError(`expected ${name}-separated values ${header} a header in ${path}, got: ${(cause as Error).message}`, {
@@ -69,15 +68,12 @@ function separatedRows(
 const commaSeparated = { name: "comma", delimiter: ",", quote: '"' };
 const tabSeparated = { name: "tab", delimiter: "\t", quote: null };
 
-/** Keeps a byte order mark at the beginning of a value, which is none of a file. */
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
-
 async function parquetRows(path: string): Promise<unknown[]> {
 	const { asyncBufferFromFile, parquetReadObjects } = await import("hyparquet");
 	try {
 		return await parquetReadObjects({
 			file: await asyncBufferFromFile(path),
-			parsers: { stringFromBytes: (bytes) => bytes && utf8.decode(bytes) },
+			parsers: { stringFromBytes: (bytes) => (bytes && isUtf8(bytes) ? Buffer.from(bytes).toString("utf8") : bytes) },
 		});
 	} catch (cause) {
 		throw new InvalidDataError(`expected a Parquet file (uncompressed or Snappy) at ${path}, got: ${(cause as Error).message}`, { cause });
@@ -85,18 +81,14 @@ async function parquetRows(path: string): Promise<unknown[]> {
 }
 
 /** The text of a file, unpacked; as much as fits into one string, about 512 MB. */
-async function fileText(path: string, isPacked: boolean): Promise<string> {
-	let bytes: Buffer;
+async function fileText(path: string): Promise<string> {
+	let what = "a data file";
 	try {
-		bytes = await readFile(path);
+		const bytes = readBytes(path);
+		if (!isGzip(bytes)) return decodeText(bytes);
+		what = "a gzip file of text";
+		return decodeText(await promisify(gunzip)(bytes, { maxOutputLength: constants.MAX_STRING_LENGTH }));
 	} catch (cause) {
-		throw new InvalidDataError(`expected a data file at ${path}, got: ${(cause as Error).message}`, { cause });
-	}
-	try {
-		const unpacked = isPacked ? await promisify(gunzip)(bytes, { maxOutputLength: constants.MAX_STRING_LENGTH }) : bytes;
-		return unpacked.toString("utf8").replace(/^\uFEFF/, "");
-	} catch (cause) {
-		const what = isPacked ? "a gzip file of text" : "text";
 		throw new InvalidDataError(`expected ${what} at ${path}, got: ${(cause as Error).message}`, { cause });
 	}
 }
@@ -118,8 +110,8 @@ function formatOf(path: string): { extension: string; isPacked: boolean } {
 
 /**
  * Reads the rows of a file by its extension: `.jsonl`/`.ndjson`, `.json` (an array, or an object with one array), `.csv`, `.tsv`,
- * `.txt` (one text per line, as the column `text`), each of them also packed (`.jsonl.gz`…), and `.parquet`. A row that is a plain
- * string becomes `{ text }`.
+ * `.txt` (one text per line, as the column `text`), each of them also packed with gzip (`.jsonl.gz`…), and `.parquet`. A row that is a
+ * plain string becomes `{ text }`. Text is UTF-8, or UTF-16 with a byte order mark.
  *
  * Errors: INVALID_DATA.
  */
@@ -127,7 +119,7 @@ export async function readRecords(path: string, layout: TableLayout = {}): Promi
 	const { extension, isPacked } = formatOf(path);
 	const read = textFormats[extension];
 	let rows: unknown[];
-	if (read !== undefined) rows = read(await fileText(path, isPacked), path, layout);
+	if (read !== undefined) rows = read(await fileText(path), path, layout);
 	else if (extension === ".parquet" && !isPacked) rows = await parquetRows(path);
 	else
 		throw new InvalidDataError(
@@ -152,6 +144,7 @@ export function columnOf(records: DataRecord[], asked: string | undefined, known
 
 /** A value of a data file, for a message. */
 export function shown(value: unknown): string {
+	if (value instanceof Uint8Array) return `${value.length} bytes that are no UTF-8`;
 	return typeof value === "bigint" ? String(value) : (JSON.stringify(value) ?? "nothing");
 }
 

@@ -1,9 +1,9 @@
 // The configuration of an evaluation: the file is the experiment.
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { dirname, extname, resolve } from "node:path";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
+import { linesOf, readText, withoutControls } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
 import { check, checkLoadOptions, constraint, expected, integer, text } from "../options.js";
 import type { ConstraintOptions, CostModel, LoadOptions, SearchOptions } from "../types.js";
@@ -170,15 +170,15 @@ function withPathsFrom(folder: string, value: unknown, key = ""): unknown {
 	return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, withPathsFrom(folder, one, name)]));
 }
 
-async function readConfig(path: string): Promise<unknown> {
+function readConfig(path: string): unknown {
 	let source: string;
 	try {
-		source = await readFile(path, "utf8");
+		source = withoutControls(readText(path));
 	} catch (cause) {
 		throw new InvalidOptionError(`config: expected a configuration at ${path}, got: ${(cause as Error).message}`, { cause });
 	}
 	try {
-		return extname(path).toLowerCase() === ".json" ? JSON.parse(source) : parseYaml(source);
+		return extname(path).toLowerCase() === ".json" ? JSON.parse(source) : parseYaml(linesOf(source).join("\n"));
 	} catch (cause) {
 		throw new InvalidOptionError(`config: expected JSON or YAML in ${path}, got: ${(cause as Error).message}`, { cause });
 	}
@@ -190,7 +190,7 @@ async function readConfig(path: string): Promise<unknown> {
  * Errors: INVALID_OPTION.
  */
 export async function checkConfig(given: string | EvaluationConfig): Promise<CheckedConfig> {
-	const source = typeof given === "string" ? await readConfig(given) : given;
+	const source = typeof given === "string" ? readConfig(given) : given;
 	const located = typeof given === "string" ? withPathsFrom(dirname(resolve(given)), source) : source;
 	const config = check(configSchema, located);
 	for (const method of config.methods) checkLoadOptions(loadOptionsOf(config, method));

@@ -1,7 +1,7 @@
 // The journal of an evaluation: lines that are only ever appended to, the first of which says of what evaluation it is.
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { AppendedLines, finishedLines, parseLine, readBytes } from "../data/appended-lines.js";
+import { AppendedLines, parseLine, readLines } from "../data/appended-lines.js";
 import { differencesOf } from "../data/differences.js";
 import { InvalidJournalError } from "../errors.js";
 import type { GuardIdentity } from "../identity.js";
@@ -143,8 +143,8 @@ function parseJournal([first = "", ...rest]: string[], path: string): Omit<Journ
 
 /** Reads a journal. Errors: INVALID_JOURNAL. */
 export async function readJournal(path: string): Promise<JournalContent> {
-	const file = await readBytes(path, InvalidJournalError);
-	return { ...parseJournal(finishedLines(file).lines, path), hash: createHash("sha256").update(file).digest("hex") };
+	const { file, lines } = readLines(path, InvalidJournalError);
+	return { ...parseJournal(lines, path), hash: createHash("sha256").update(file).digest("hex") };
 }
 
 /** The hash of the configuration comes last: whatever it covers says more. */

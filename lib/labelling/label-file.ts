@@ -3,7 +3,7 @@
 import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
-import { AppendedLines, finishedLines, parseLine, readBytes } from "../data/appended-lines.js";
+import { AppendedLines, parseLine, readLines } from "../data/appended-lines.js";
 import { shown } from "../data/records.js";
 import { InvalidDataError } from "../errors.js";
 import type { AnswerRows, DistinctAnswer } from "./answer-rows.js";
@@ -56,7 +56,7 @@ export async function labelPaths(answers: string): Promise<string[]> {
 
 /** The labels of a file. Errors: INVALID_DATA. */
 export async function readLabels(path: string, answers: AnswerRows): Promise<Labels> {
-	return labelsIn(finishedLines(await readBytes(path, InvalidDataError)).lines, path, answers);
+	return labelsIn(readLines(path, InvalidDataError).lines, path, answers);
 }
 
 /** An open file of labels. */

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { writeJson } from "../data/output.js";
+import { readText } from "../data/text-file.js";
 import { InvalidRolloutsError, WriteError } from "../errors.js";
 import { constraintIdentity } from "../fingerprint.js";
 
@@ -107,7 +108,7 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
 export async function readManifest(folder: string): Promise<RolloutManifest> {
 	const path = join(folder, manifestName);
 	try {
-		return manifestSchema.parse(JSON.parse(await readFile(path, "utf8")));
+		return manifestSchema.parse(JSON.parse(readText(path)));
 	} catch (cause) {
 		const reason = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
 		throw new InvalidRolloutsError(
