@@ -38,7 +38,7 @@ export class SpecialTokenTextError extends failure("SPECIAL_TOKEN_TEXT") {}
 export class PromptTooLongError extends failure("PROMPT_TOO_LONG") {}
 /** `messages` were given, but the model has no chat template, or the template rejected them. */
 export class ChatTemplateError extends failure("CHAT_TEMPLATE") {}
-/** The lexicon file cannot be read, or has empty or duplicate terms. */
+/** The lexicon cannot be read as text, or has terms that match nothing or contradict one another. */
 export class InvalidLexiconError extends failure("INVALID_LEXICON") {}
 /** The file of a trained cost model is missing, damaged, or none of this version. */
 export class InvalidCostModelError extends failure("INVALID_COST_MODEL") {}

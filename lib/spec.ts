@@ -41,7 +41,7 @@ async function nativeCost(cost: CheckedCostModel, model: string | undefined): Pr
 		return { kind: "scorer", scorer: probeScorer(probe, selfTest), link, threshold };
 	}
 	if ("tokenCosts" in cost) return { kind: "tokenCosts", tokenCosts: Float64Array.from(cost.tokenCosts) };
-	const lexicon = await readLexicon(cost.lexicon);
+	const lexicon = readLexicon(cost.lexicon);
 	const negative = lexicon.find(({ weight }) => weight < 0);
 	if (negative) throw new InvalidOptionError(`expected positive weights in a cost lexicon, got ${negative.weight} for "${negative.term}"`);
 	return { kind: "lexicon", lexicon };
@@ -70,7 +70,7 @@ async function nativeConstraint(constraint: Constraint, model: string | undefine
 async function nativeReward(reward: CheckedRewardModel): Promise<Pick<NativeSpec, "reward" | "rewardLexicon" | "rewardScorer">> {
 	if (typeof reward === "function") return { reward: "function" };
 	if (typeof reward === "string") return { reward };
-	if ("lexicon" in reward) return { reward: "lexicon", rewardLexicon: await readLexicon(reward.lexicon) };
+	if ("lexicon" in reward) return { reward: "lexicon", rewardLexicon: readLexicon(reward.lexicon) };
 	if ("scoreModel" in reward) return { reward: "scorer", rewardScorer: { ...scoreModelScorer(reward, reward.selfTest), higher: "safe" } };
 	const labels = reward.label === undefined ? [] : [reward.label];
 	return { reward: "scorer", rewardScorer: { ...sequenceClassifierScorer(reward, labels, reward.selfTest), higher: "safe" } };

@@ -2,6 +2,11 @@
 import { writeFileSync } from "node:fs";
 
 const ignorable = /\p{Default_Ignorable_Code_Point}/u;
+const unspacedScripts = [
+	...["Han", "Katakana", "Bopomofo", "Yi", "Thai", "Lao", "Khmer", "Myanmar"],
+	...["Tai_Le", "New_Tai_Lue", "Tai_Tham", "Tai_Viet", "Ahom", "Javanese", "Balinese"],
+];
+const unspaced = new RegExp(`[\\p{scx=Hiragana}${unspacedScripts.map((script) => `\\p{Script=${script}}`).join("")}]`, "u");
 const isHangul = (code) => code >= 0xac00 && code <= 0xd7a3; // decomposed by formula
 const hex = (code) => `0x${code.toString(16)}`;
 const codesOf = (text) => [...text].map((c) => c.codePointAt(0));
@@ -91,6 +96,7 @@ writeFileSync(
 		combiningRanks() +
 		compositions() +
 		ranges("word_ranges", /[\p{L}\p{M}\p{N}]/u) +
+		ranges("unspaced_ranges", unspaced) +
 		ranges("mark_ranges", /\p{M}/u) +
 		ranges("nonspacing_ranges", /\p{Mn}/u) +
 		ranges("punctuation_ranges", /\p{P}/u) +

@@ -1,5 +1,6 @@
-import { writeFileSync } from "node:fs";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { cli } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
@@ -62,6 +63,21 @@ describe("inferenceguard generate", () => {
 		expect(stdout).toMatch(/Threshold 0\.\d+: the default budget/);
 		const refused = await generate("--cost", join(folder, "probe.gguf"));
 		expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining("[COST_MODEL_MISMATCH]") });
+	});
+
+	test("takes a model for what it is by what its file holds, not by its name", async () => {
+		const detector = join(folder, "detector");
+		copyFileSync(model, detector);
+		expect((await generate("--cost", detector)).stderr).toContain("template: expected one for");
+		const failing: [string, string | Buffer, RegExp][] = [
+			["text.GGUF", "kill\n", /\[INVALID_MODEL\]/],
+			["packed.txt", gzipSync("kill\n"), /a gzip file; unpack it first \[INVALID_LEXICON\]/],
+		];
+		for (const [name, content, message] of failing) {
+			writeFileSync(join(folder, name), content);
+			expect((await generate("--cost", join(folder, name))).stderr).toMatch(message);
+		}
+		expect((await generate("--cost", lexicon, "--reward", detector)).stderr).toMatch(/a GGUF file.*\[INVALID_LEXICON\]/);
 	});
 
 	test("a refusal exits with 3", async () => {

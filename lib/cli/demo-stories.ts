@@ -23,8 +23,8 @@ const unguarded: SearchOptions = { strategy: "sample", estimator: "critic", bloc
 const guarded: SearchOptions = { strategy: "guard", blockLength };
 
 /** Whole words of the lexicon. */
-async function wordsOf(path: string): Promise<RegExp> {
-	const terms = (await readLexicon(path)).map(({ term }) => term.replaceAll("*", "\\p{L}*"));
+function wordsOf(path: string): RegExp {
+	const terms = readLexicon(path).map(({ term }) => term.replaceAll("*", "\\p{L}*"));
 	return new RegExp(`(?<!\\p{L})(${terms.join("|")})(?!\\p{L})`, "iu");
 }
 
@@ -169,7 +169,7 @@ export async function tellStories(flags: DemoFlags): Promise<AnswerPair & { name
 		return shown;
 	}
 	const told = safe.outcome === "refused" ? "(no story within budget was found)" : prompt + safe.text;
-	const violent = await wordsOf(embeddedDefault.constraints[1].cost.lexicon);
+	const violent = wordsOf(embeddedDefault.constraints[1].cost.lexicon);
 	sideBySide(
 		{ title: "Unguarded: plain sampling", paragraphs: [await wordsWithMarks(prompt + plain.text)] },
 		{ title: "Guarded: within both budgets", paragraphs: [await wordsWithMarks(told)] },

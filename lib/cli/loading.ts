@@ -1,4 +1,6 @@
+import { extname } from "node:path";
 import { SingleBar } from "cli-progress";
+import { isGguf } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
 import { InferenceGuard } from "../guard.js";
 import { callAddon } from "../native.js";
@@ -34,10 +36,10 @@ export const numbersOf = (given: string | undefined) => listed(given)?.map((part
 /** Collects an option that may be given several times. */
 export const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
 
-/** `harm` is the judge that comes along, and a `.gguf` file says itself which kind of cost model it is; anything else is a lexicon. */
+/** `harm` is the judge that comes along, and a GGUF file says itself which kind of cost model it is; anything else is a lexicon. */
 function costOf(file: string): CostModel {
 	if (file === "harm") return "harm";
-	if (!file.endsWith(".gguf")) return { lexicon: file };
+	if (!isGguf(file) && extname(file).toLowerCase() !== ".gguf") return { lexicon: file };
 	const { metadata, tensors } = callAddon((native) => native.inspect(file));
 	const value = (key: string) => metadata.find((entry) => entry.key === key)?.value;
 	const kind = value("inferenceguard.kind");

@@ -33,7 +33,7 @@ const { version } = createRequire(import.meta.url)("../../package.json") as { ve
 const strategy = new Option("--strategy <name>", "how to search").choices(strategyNames.map(kebabCase)).default("guard");
 
 const costHelp =
-	"what costs: harm (default), a lexicon (one term per line, or JSON), or a .gguf: a trained classifier, probe or encoder, a sequence " +
+	"what costs: harm (default), a lexicon (one term per line, or JSON), or a GGUF file: a trained classifier, probe or encoder, a sequence " +
 	"classifier, or a guard model; may be given several times";
 const budgetHelp = "largest cumulative cost of a response, one per --cost in order (default: what the cost model recommends, or 0)";
 

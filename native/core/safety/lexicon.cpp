@@ -6,12 +6,15 @@
 
 #include <algorithm>
 #include <deque>
+#include <map>
 
 namespace ig {
 
 namespace {
 
 const uint32_t border = 0x110000; // behind the last code point
+
+bool shows_borders(uint32_t character) { return is_word_character(character) && !is_unspaced(character); }
 
 // the symbols of a term without its asterisks: folded characters, with a border wherever a word begins or ends inside
 std::vector<uint32_t> term_symbols(std::string_view text, bool open_start, bool open_end) {
@@ -35,7 +38,7 @@ std::vector<uint32_t> term_symbols(std::string_view text, bool open_start, bool 
     std::vector<uint32_t> symbols;
     bool in_word = false;
     for (size_t i = 0; i < folded.size(); ++i) {
-        const bool word = is_word_character(folded[i]);
+        const bool word = shows_borders(folded[i]);
         const bool at_open_start = i == 0 && open_start;
         if (word != in_word && !at_open_start) {
             symbols.push_back(border);
@@ -49,17 +52,70 @@ std::vector<uint32_t> term_symbols(std::string_view text, bool open_start, bool 
     return symbols;
 }
 
+std::string quoted(const std::string & text) { return "\"" + text + "\""; }
+
+std::string joined(const std::vector<std::string> & parts, const char * between) {
+    std::string text;
+    for (const std::string & part : parts) {
+        text += (text.empty() ? "" : between) + part;
+    }
+    return text;
+}
+
+// the first ten
+std::string first_of(std::vector<std::string> found) {
+    const size_t n_shown = 10;
+    if (found.size() > n_shown) {
+        const size_t n_more = found.size() - n_shown;
+        found.resize(n_shown);
+        found.push_back(format("%zu more", n_more));
+    }
+    return joined(found, "; ");
+}
+
+bool have_other_weights(const std::vector<const lexicon_term *> & same) {
+    return std::any_of(same.begin(), same.end(), [&](const lexicon_term * term) { return term->weight != same[0]->weight; });
+}
+
+std::string with_weights(const std::vector<const lexicon_term *> & same) {
+    std::vector<std::string> found;
+    for (const lexicon_term * term : same) {
+        found.push_back(quoted(term->text) + format(" (%g)", term->weight));
+    }
+    return joined(found, " and ");
+}
+
 }
 
 lexicon::lexicon(const std::vector<lexicon_term> & terms) : nodes(1) {
+    std::map<int32_t, std::vector<const lexicon_term *>> spellings; // by the node where they end
     for (const lexicon_term & term : terms) {
-        add(term);
+        spellings[add(term.text)].push_back(&term);
+    }
+    const auto invisible = spellings.find(0);
+    if (invisible != spellings.end()) {
+        std::vector<std::string> found;
+        for (const lexicon_term * term : invisible->second) {
+            found.push_back(quoted(term->text));
+        }
+        throw error("INVALID_LEXICON", "expected lexicon terms with at least one visible character, got " + first_of(found) +
+                                           "; remove them from the lexicon");
+    }
+    std::vector<std::string> contradictions;
+    for (const auto & [end, same] : spellings) {
+        nodes[end].weight = same[0]->weight;
+        if (have_other_weights(same)) {
+            contradictions.push_back(with_weights(same));
+        }
+    }
+    if (!contradictions.empty()) {
+        throw error("INVALID_LEXICON", "expected one weight per lexicon term, whatever its case and its form, got " +
+                                           first_of(contradictions) + "; keep one of each");
     }
     link();
 }
 
-void lexicon::add(const lexicon_term & term) {
-    std::string_view text = term.text;
+int32_t lexicon::add(std::string_view text) {
     const bool open_start = !text.empty() && text.front() == '*';
     if (open_start) {
         text.remove_prefix(1);
@@ -74,8 +130,7 @@ void lexicon::add(const lexicon_term & term) {
         has_text = has_text || (symbol != border && symbol != ' ');
     }
     if (!has_text) {
-        throw error("INVALID_LEXICON", "expected a lexicon term with at least one visible character, got \"" + term.text +
-                                           "\"; remove it from the lexicon");
+        return 0;
     }
     int32_t at = 0;
     for (uint32_t symbol : symbols) {
@@ -89,11 +144,7 @@ void lexicon::add(const lexicon_term & term) {
         nodes.emplace_back();
         at = fresh;
     }
-    if (nodes[at].weight != 0) {
-        throw error("INVALID_LEXICON", "expected every lexicon term once, but \"" + term.text +
-                                           "\" stands there twice (after case folding); remove one of them");
-    }
-    nodes[at].weight = term.weight;
+    return at;
 }
 
 void lexicon::link() {
@@ -165,7 +216,7 @@ double lexicon::read_folded(cost_state & state, uint32_t character) const {
         return 0;
     }
     double cost = 0;
-    const bool word = is_word_character(character);
+    const bool word = shows_borders(character);
     if (word != state.in_word) {
         cost += advance(state, border);
     }

@@ -2,6 +2,7 @@
 // borders are symbols of the automaton's alphabet: a whole-word term is stored as border + letters + border, so a hit
 // is decided by the character that follows the word, and the state alone tells whether one is still undecided. Runs of
 // white space count as one space, and runs of combining marks are put in order, so that equivalent spellings are equal.
+// Scripts without spaces between words do not show their borders: their characters are found wherever they stand.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -17,7 +18,7 @@ struct lexicon_term {
 
 class lexicon : public token_cost_model, public reward_model {
   public:
-    // Throws INVALID_LEXICON for a term that folds to nothing or to the same as another.
+    // Terms that fold to the same count once. Throws INVALID_LEXICON where their weights differ, or a term folds to nothing.
     explicit lexicon(const std::vector<lexicon_term> & terms);
 
     double charge(cost_state & state, token_id token, std::string_view text) const override;
@@ -35,7 +36,7 @@ class lexicon : public token_cost_model, public reward_model {
 
     std::vector<node> nodes;
 
-    void    add(const lexicon_term & term);
+    int32_t add(std::string_view text); // returns the node where it ends, the root for one without a visible character
     void    link();
     int32_t follow(int32_t from, uint32_t symbol) const;
     double  advance(cost_state & state, uint32_t symbol) const;

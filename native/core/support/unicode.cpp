@@ -78,6 +78,8 @@ template <size_t n> static bool is_in(const unicode_range (&ranges)[n], uint32_t
 
 bool is_word_character(uint32_t code) { return is_in(word_ranges, code); }
 
+bool is_unspaced(uint32_t code) { return is_in(unspaced_ranges, code); }
+
 bool is_mark(uint32_t code) { return is_in(mark_ranges, code); }
 
 bool is_space(uint32_t code) {

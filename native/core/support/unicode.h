@@ -19,6 +19,9 @@ void fold_character(uint32_t code, folded_character & folded);
 // letters, marks and numbers
 bool is_word_character(uint32_t code);
 
+// of a script that is written without spaces between words
+bool is_unspaced(uint32_t code);
+
 // accents and other characters that combine with the one before
 bool is_mark(uint32_t code);
 
