@@ -1,25 +1,31 @@
 // Asking the caller's cost and reward functions.
+import { inspect } from "node:util";
 import { CallbackError } from "./errors.js";
 import type { NativeQuestion } from "./native.js";
 import type { CheckedLoadOptions, ScoreFunction } from "./options.js";
 
-function scoresOf(values: ArrayLike<number> | null | undefined, expected: number): Float64Array {
-	const reject = (got: unknown) => {
+const shown = (value: unknown) =>
+	inspect(value, { depth: 0, customInspect: false, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 60, maxArrayLength: 3 });
+
+/** What a function returned as one number per candidate; whatever else could be taken for a number is none. */
+function scoresOf(values: unknown, expected: number): Float64Array {
+	const reject = (got: string) => {
 		throw new Error(`expected it to return ${expected} finite numbers, one per candidate, got ${got}`);
 	};
-	if (typeof values !== "object" || values === null || typeof values.length !== "number")
-		return reject(values === null ? "null" : typeof values);
-	if (values.length !== expected) return reject(values.length);
-	const numbers = Float64Array.from(values);
-	const bad = numbers.findIndex((value) => !Number.isFinite(value));
-	return bad < 0 ? numbers : reject(`${values[bad]} for candidate ${bad}`);
+	if (typeof values !== "object" || values === null || !("length" in values)) return reject(shown(values));
+	if (values.length !== expected) return reject(`${shown(values.length)} of them`);
+	return Float64Array.from({ length: expected }, (_, i) => {
+		const value = (values as ArrayLike<unknown>)[i];
+		return typeof value === "number" && Number.isFinite(value) ? value : reject(`${shown(value)} for candidate ${i}`);
+	});
 }
 
 async function callScoreFunction(score: ScoreFunction, kind: "cost" | "reward", { candidates }: NativeQuestion): Promise<Float64Array> {
+	const expected = candidates.length;
 	try {
-		return scoresOf(await score(candidates), candidates.length);
+		return scoresOf(await score(candidates), expected);
 	} catch (cause) {
-		throw new CallbackError(`the ${kind} function failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+		throw new CallbackError(`the ${kind} function failed: ${cause instanceof Error ? cause.message : shown(cause)}`, { cause });
 	}
 }
 

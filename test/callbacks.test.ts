@@ -143,6 +143,34 @@ test("what a cost function leaves running may generate once the search has its a
 	await guard.dispose();
 });
 
+test("a function may change the candidates that it gets", async () => {
+	const wrecks: ScoreFunction[] = [
+		(candidates) => {
+			const costs = candidates.map(({ text }) => text.split("b").length - 1);
+			(candidates as Candidate[]).length = 0;
+			return costs;
+		},
+		(candidates) => {
+			const costs = candidates.map(({ text }) => text.split("b").length - 1);
+			for (const candidate of candidates) {
+				candidate.tokens.fill(1);
+				Object.assign(candidate, { text: "bbbb", finished: false });
+			}
+			(candidates as Candidate[]).push(...candidates);
+			return costs;
+		},
+	];
+	const options = { prompt, candidates: 32, startCandidates: 32, blockLength: 2, maxTokens: 4, seed: 1 };
+	for (const cost of wrecks) {
+		await withGuard({ cost, reward: cost }, async (guard) => {
+			expect(await guard.generate(options)).toMatchObject({ text: "aaaa", tokens: [0, 0, 0, 0], safety: { cost: 0 } });
+		});
+		await withGuard({ cost: { tokenCosts: [0, 1] }, reward: cost }, async (guard) => {
+			expect((await guard.generate(options)).text).toBe("aaaa");
+		});
+	}
+});
+
 test("a reward function chooses among what is within budget", async () => {
 	const reward: ScoreFunction = (candidates) => candidates.map(({ text }) => (text.startsWith("b") ? 10 : 0) + text.split("a").length - 1);
 	const reply = await withGuard({ cost: { tokenCosts: [0, 1] }, budget: 1, reward }, (guard) =>
@@ -165,7 +193,25 @@ describe("a function that misbehaves ends the generation with a coded error, and
 		["returns too many", () => new Float32Array(99), /got 99/],
 		["returns NaN", (all: unknown[]) => all.map(() => Number.NaN), /NaN/],
 		["returns infinity", (all: unknown[]) => all.map(() => Number.POSITIVE_INFINITY), /Infinity/],
-		["returns strings", (all: unknown[]) => all.map(() => "x"), /x/],
+		["returns strings", (all: unknown[]) => all.map(() => "x"), /'x' for candidate 0/],
+		["returns numbers as text", (all: unknown[]) => all.map(() => "0.5"), /'0.5' for candidate 0/],
+		["returns empty texts", (all: unknown[]) => all.map(() => ""), /'' for candidate 0/],
+		["returns nulls", (all: unknown[]) => all.map(() => null), /null for candidate 0/],
+		["returns a hole", (all: unknown[]) => new Array(all.length), /undefined for candidate 0/],
+		["returns false", (all: unknown[]) => all.map(() => false), /false for candidate 0/],
+		["returns true", (all: unknown[]) => all.map(() => true), /true for candidate 0/],
+		["returns arrays", (all: unknown[]) => all.map(() => []), /\[\] for candidate 0/],
+		["returns arrays of one number", (all: unknown[]) => all.map(() => [0.5]), /\[ 0.5 \] for candidate 0/],
+		["returns numbers in objects", (all: unknown[]) => all.map(() => new Number(0.5)), /Number: 0.5/],
+		["returns dates", (all: unknown[]) => all.map(() => new Date(0)), /1970/],
+		["returns large integers", (all: unknown[]) => BigInt64Array.from(all, () => 1n), /1n for candidate 0/],
+		["returns symbols", (all: unknown[]) => all.map(() => Symbol("s")), /Symbol\(s\) for candidate 0/],
+		["returns promises", (all: unknown[]) => all.map(async () => 0), /Promise .*for candidate 0/],
+		["returns a text", (all: unknown[]) => "0".repeat(all.length), /'0+'/],
+		["returns a set", (all: unknown[]) => new Set(all.map((_, i) => i)), /Set/],
+		["returns values that cannot be shown", (all: unknown[]) => all.map(() => ({ toString: null, [Symbol.toPrimitive]: () => { throw cause; } })), /for candidate 0/],
+		["throws what cannot be shown", () => { throw Object.create(null); }, /function failed/],
+		["empties the candidates, and returns nothing for them", (all: unknown[]) => { all.length = 0; return all; }, /got 0/],
 	]; // biome-ignore format: a table
 
 	test.each(broken.flatMap(([name, score, message]) => (["cost", "reward"] as const).map((kind) => [kind, name, score, message] as const)))(
