@@ -48,8 +48,9 @@ export interface Candidate {
 }
 
 /**
- * Judges all candidates of a block in one call: one finite number per candidate, in order. The search waits for it, so that it
- * cannot wait for a generation of the same guard: such a call rejects with INVALID_OPTION.
+ * Judges all candidates of a block in one call: one finite number per candidate, in order, and nothing that would have to be made a
+ * number first. The array and its candidates are copies. The search waits for the function, so that it cannot wait for a generation of
+ * the same guard: such a call rejects with INVALID_OPTION.
  */
 export type ScoreFunction = (candidates: readonly Candidate[]) => ArrayLike<number> | Promise<ArrayLike<number>>;
 

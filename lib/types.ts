@@ -119,9 +119,12 @@ export interface EncoderCost {
  *
  * - `"harm"`: the judge that comes along, an {@link EncoderCost} in English (`models/harm.md` says what it learned from and how well it
  *   judges). It is the default for a model file.
- * - `{ lexicon }`: terms with weights (default 1) from a file or an array. Whole words, with `*` at either end for any
- *   continuation; letter case, accents' encoding, compatibility forms and runs of white space do not matter. Each hit is
- *   charged to the token with which it is decided: for a whole word the one that brings the next character, or the last.
+ * - `{ lexicon }`: terms with weights (default 1) from an array or a file: one term per line (`#` begins a comment line), a JSON array as
+ *   in code, or a JSON object of weights by term; UTF-8, or UTF-16 with a byte order mark. Whole words, with `*` at either end for any
+ *   continuation; in scripts without spaces between words a term is found anywhere. Letter case, accents' encoding, compatibility forms
+ *   and runs of white space do not matter. Each hit is charged to the token with which it is decided: for a whole word the one that
+ *   brings the next character, or the last. Terms that were meant otherwise and would match nothing (regular expressions, separated
+ *   values, quotes, `*` inside) are INVALID_LEXICON; so is a term with two different weights, while equal ones count once.
  * - `{ tokenCosts }`: one cost per token id; ids beyond the array cost 0.
  * - `{ classifier }`: the path of a cost model that {@link trainCost} made; it judges whole texts. Its cost is the probability
  *   of "unsafe" (`link: "probability"`, default; the default budget is the threshold in its file), or how far the log-odds
@@ -130,7 +133,8 @@ export interface EncoderCost {
  *   {@link GuardModelCost}, {@link SequenceClassifierCost}, {@link ScoreModelCost}.
  * - `{ encoder }`: a small model that reads a response as it grows, with its prompt; see {@link EncoderCost}.
  * - `{ probe }`: reads the generating model's own latent state; see {@link ProbeCost}.
- * - a function: judges all candidates of a block in one call. Its value for a finished response is the cost of the whole
+ * - a function: judges all candidates of a block in one call, and returns a finite number for each, in order; anything else
+ *   (`null`, `"0.5"`, `true`…) is CALLBACK_FAILED. Its value for a finished response is the cost of the whole
  *   text, charged at the last token; for an unfinished one an estimate that guides the search. A text that `stream` is about
  *   to hand out is judged as a finished one.
  */
