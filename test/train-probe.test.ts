@@ -1,10 +1,15 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CostScorer } from "../lib/cost-scorer.js";
 import { auc } from "../lib/data/metrics.js";
 import { randomNumbers } from "../lib/data/random.js";
+import { modelHash } from "../lib/fingerprint.js";
 import { type CostReport, InferenceGuard, type TrainCostOptions, trainCost } from "../lib/index.js";
+import { callAddon, type NativeProbe } from "../lib/native.js";
+import { NativeGuard } from "../lib/native-guard.js";
+import { baseSpec } from "../lib/spec.js";
 import { readGguf } from "./gguf-reader.js";
 import { temporaryFolder } from "./temporary.js";
 import { causalModel, sentencePieces } from "./text-models.js";
@@ -116,6 +121,55 @@ describe("train-cost --kind probe --layers", () => {
 			logOdds += weights.reduce((sum, w, i) => sum + (w * (states[2 * weights.length + i] as number)) / response.length, 0);
 		}
 		expect(scored?.cost).toBeCloseTo(1 / (1 + Math.exp(-logOdds)), 3);
+	});
+
+	test("reads rows beside one another as each would be read alone, at every length", async () => {
+		const texts = { model_hash: await modelHash(model), data_hash: "" };
+		const write = (path: string, { weights, bias, prior, layers }: NativeProbe) => {
+			const ofMeans = layers.length > 0 && { layers: Float64Array.from(layers), prior, chat: 0 };
+			const numbers = { bias, with_context: 1, threshold: 0.5, ...ofMeans };
+			const tensor = { name: "weights", shape: [weights.length], values: weights, half: false };
+			callAddon((native) => native.writeTensors(path, "probe", texts, numbers, [tensor]));
+			return { cost: { probe: path, selfTest: false as const } };
+		};
+		const word = fc.constantFrom(...common, ...bad);
+		const row = fc.record({
+			prompt: fc.array(fc.constantFrom(...common.slice(0, 2)), { maxLength: 3, size: "max" }),
+			words: fc.array(word, { minLength: 1, maxLength: 70, size: "max" }),
+		});
+		const signal = new AbortController().signal;
+		const seen = { rows: 0, unfinished: 0, certain: 0 };
+		await fc.assert(
+			fc.asyncProperty(fc.array(row, { minLength: 8, maxLength: 100, size: "max" }), async (all) => {
+				const native = new NativeGuard(baseSpec(model, { threads: 2, device: "cpu", gpuLayers: 0 }), signal, () => {});
+				await native.opened;
+				const job = {
+					prompts: all.map(({ prompt }) => ({ text: text(prompt), special: false })),
+					texts: all.map(({ words }) => text(words)),
+					labels: Float32Array.from(all, ({ words }) => (words.filter((w) => bad.includes(w)).length > words.length / 4 ? 1 : 0)),
+					splits: Uint8Array.from(all, (_, i) => i % 2),
+					layers: Int32Array.of(3, 1),
+					chooses: false,
+				};
+				const trained = await native.trainProbes(job, signal, () => {}).finally(() => native.close());
+				const readable = trained.probes.filter(({ layers, last }) => !last || layers.length === 0);
+				const constraints = readable.map((probe, i) => write(file(`alone-${i}.gguf`), probe));
+				await using scorer = await CostScorer.load({ model, constraints, threads });
+				for (const [r, n] of trained.tokens.entries()) {
+					const { prompt, words } = all[trained.text[r] as number] as (typeof all)[number];
+					const [costs = []] = await scorer.score(text(prompt), [text(words.slice(0, n))]);
+					for (const [i, { logOdds }] of readable.entries()) {
+						expect(costs[i]?.cost).toBeCloseTo(1 / (1 + Math.exp(-(logOdds[r] as number))), 3);
+						seen.certain += Math.abs(logOdds[r] as number) > 1 ? 1 : 0;
+					}
+					seen.rows++;
+					seen.unfinished += trained.whole[r] ? 0 : 1;
+				}
+			}),
+			{ numRuns: 4 },
+		);
+		expect(seen.unfinished).toBeGreaterThan(seen.rows / 4);
+		expect(seen.certain).toBeGreaterThan(seen.rows / 4);
 	});
 
 	test("tells what is wrong", async () => {

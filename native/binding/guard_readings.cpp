@@ -10,15 +10,18 @@ namespace ig {
 // Of each text behind a prompt, over all of its tokens.
 std::vector<residual_sum> guard_engine::residuals_of(const prompt_source & prompt, const std::vector<std::string> & texts, const cancel_flag & cancel) {
     const std::vector<token_id> before = tokens_of(prompt);
-    std::vector<residual_sum> residuals;
+    std::vector<std::vector<token_id>> tokens;
     for (const std::string & text : texts) {
         cancel.check();
-        const std::vector<token_id> tokens = response_tokens(before, text);
-        const std::vector<size_t> end = tokens.empty() ? std::vector<size_t>() : std::vector<size_t>{ tokens.size() };
-        residuals.emplace_back();
-        const auto keep = [&](const response_state & state) { residuals.back() = state.residual; };
-        read_response(*shared->open(), before, tokens, end, /*with_hidden =*/false, keep, cancel);
+        tokens.push_back(response_tokens(before, text));
     }
+    std::vector<given_response> responses;
+    for (const std::vector<token_id> & own : tokens) {
+        responses.push_back({ &before, &own, own.empty() ? std::vector<size_t>() : std::vector<size_t>{ own.size() } });
+    }
+    std::vector<residual_sum> residuals(texts.size());
+    const auto keep = [&](const response_state & state) { residuals[state.response] = state.residual; };
+    read_responses([this] { return shared->open(); }, responses, /*with_hidden =*/false, keep, cancel);
     return residuals;
 }
 
@@ -47,7 +50,8 @@ probe_training guard_engine::train_probes(const probe_request & request, const c
         std::vector<token_id> tokens = response_tokens(prompt, text.text);
         responses.push_back({ std::move(prompt), std::move(tokens), text.label, text.trains, text.validates });
     }
-    return ig::train_probes([this] { return shared->open(); }, responses, request.layers, request.chooses, cancel, on_epoch);
+    thread_team team(threads, spec.decoder.n_threads);
+    return ig::train_probes([this] { return shared->open(); }, responses, request.layers, request.chooses, team, cancel, on_epoch);
 }
 
 std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & prompt, const std::vector<token_id> & tokens,

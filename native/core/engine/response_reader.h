@@ -1,22 +1,34 @@
-// response_reader.h owns the reading of a response that is at hand: what a search would have known of its latent state had it
-// generated the tokens itself.
+// response_reader.h owns the reading of responses that are at hand: what a search would have known of their latent states had it
+// generated the tokens itself. Many are read beside one another, each as a sequence of its own.
 #pragma once
 
 #include "engine/decoder.h"
 
+#include <memory>
+
 namespace ig {
 
+struct given_response {
+    const std::vector<token_id> * prompt;
+    const std::vector<token_id> * tokens;
+    std::vector<size_t>           lengths; // numbers of its tokens after which it is visited: ascending, at least 1
+};
+
 struct response_state {
-    size_t               n_tokens;
-    const residual_sum & residual; // over these tokens
+    size_t               response; // its index
+    size_t               length; // index among its lengths
+    const residual_sum & residual; // over so many tokens
     const float *        hidden; // [n_embd] final-norm state at the last of them; null unless it was asked for
 };
 
 using state_visitor = std::function<void(const response_state & state)>;
 
-// Visits a response after each of some numbers of its tokens, ascending and at least 1. `with_hidden`: with the state of the last
-// token. The prompt is kept for the next response to it.
-void read_response(decoder & model, const std::vector<token_id> & prompt, const std::vector<token_id> & response,
-                   const std::vector<size_t> & lengths, bool with_hidden, const state_visitor & visit, const cancel_flag & cancel);
+// A decoder for some responses; the one before is gone.
+using open_decoder = std::function<std::unique_ptr<decoder>()>;
+
+// Visits all responses, in no order but that of the lengths of each, on several threads at once. `with_hidden`: with the state of the
+// last token. What the prompts begin with is kept for others that begin so.
+void read_responses(const open_decoder & open, const std::vector<given_response> & responses, bool with_hidden, const state_visitor & visit,
+                    const cancel_flag & cancel);
 
 }

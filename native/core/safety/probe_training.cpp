@@ -1,6 +1,5 @@
 #include "safety/probe_training.h"
 
-#include "engine/response_reader.h"
 #include "support/calibration.h"
 #include "support/error.h"
 #include "support/numeric.h"
@@ -16,6 +15,7 @@ namespace {
 const double  penalties[] = { 1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001 }; // L2, the strongest first: each starts where the one before ended
 const int32_t passes_per_penalty = 100;
 const int32_t power_iterations = 15;
+const size_t  rows_per_part = 256; // that one thread sums in single precision
 const size_t  prefixes[] = { 16, 32, 64 }; // tokens of unfinished responses that train beside whole ones
 
 // what the features of each row are for
@@ -23,6 +23,17 @@ struct probe_rows {
     std::vector<probe_row> rows;
     std::vector<double>    labels;
     std::vector<size_t>    training, validation;
+
+    void add(size_t index, size_t n_tokens, const labelled_response & response) {
+        if (response.trains) {
+            training.push_back(rows.size());
+        }
+        if (response.validates) {
+            validation.push_back(rows.size());
+        }
+        rows.push_back({ index, n_tokens, n_tokens == response.tokens.size() });
+        labels.push_back(response.label);
+    }
 };
 
 // rows of features, standardised by the rows that train
@@ -30,6 +41,15 @@ struct feature_table {
     size_t             width = 0;
     std::vector<float> values; // [row][feature]
     std::vector<float> mean, scale; // x becomes (x - mean) / scale
+
+    feature_table() = default;
+    feature_table(size_t n_rows, size_t width) : width(width), values(n_rows * width) {}
+
+    void fill(size_t i, const float * from, double factor) {
+        for (size_t k = 0; k < width; ++k) {
+            values[i * width + k] = float(from[k] * factor);
+        }
+    }
 
     size_t        rows() const { return width == 0 ? 0 : values.size() / width; }
     const float * row(size_t i) const { return &values[i * width]; }
@@ -69,8 +89,8 @@ struct linear_model {
 // logistic regression by accelerated gradient descent (Nesterov 1983)
 class probe_trainer {
   public:
-    probe_trainer(const feature_table & table, const probe_rows & rows, const cancel_flag & cancel)
-        : table(table), rows(rows), cancel(cancel), curvature(0.25 * largest_eigenvalue() + 0.25) {
+    probe_trainer(const feature_table & table, const probe_rows & rows, thread_team & team, const cancel_flag & cancel)
+        : table(table), rows(rows), team(team), cancel(cancel), curvature(0.25 * largest_eigenvalue() + 0.25) {
         current.weight.assign(table.width, 0);
     }
 
@@ -105,47 +125,57 @@ class probe_trainer {
   private:
     const feature_table & table;
     const probe_rows &    rows;
+    thread_team &         team;
     const cancel_flag &   cancel;
     double                curvature; // of the loss at most, without penalty
 
-    linear_model step(const linear_model & from, double penalty) const {
-        std::vector<double> gradient(from.weight.size(), 0);
-        double bias_gradient = 0;
-        const double n = double(rows.training.size());
-        for (size_t i : rows.training) {
-            const double error = (sigmoid(from.predict(table, i)) - rows.labels[i]) / n;
-            const float * x = table.row(i);
-            for (size_t k = 0; k < gradient.size(); ++k) {
-                gradient[k] += error * x[k];
+    // Sums over the rows that train, of each feature and, behind them, of 1, times a factor of the row.
+    template <typename F> std::vector<double> weighted_sums(F factor) const {
+        const size_t n = rows.training.size();
+        std::vector<std::vector<float>> parts((n + rows_per_part - 1) / rows_per_part);
+        team.run(parts.size(), [&](size_t p, size_t) {
+            std::vector<float> part(table.width + 1, 0);
+            for (size_t t = p * rows_per_part; t < std::min(n, (p + 1) * rows_per_part); ++t) {
+                const size_t i = rows.training[t];
+                const float own = float(factor(i));
+                add_scaled(part.data(), table.row(i), table.width, own);
+                part.back() += own;
             }
-            bias_gradient += error;
+            parts[p] = std::move(part);
+        });
+        std::vector<double> sums(table.width + 1, 0);
+        for (const std::vector<float> & part : parts) {
+            for (size_t k = 0; k < sums.size(); ++k) {
+                sums[k] += part[k];
+            }
         }
+        return sums;
+    }
+
+    linear_model step(const linear_model & from, double penalty) const {
+        const double n = double(rows.training.size());
+        const std::vector<double> gradient =
+            weighted_sums([&](size_t i) { return (sigmoid(from.predict(table, i)) - rows.labels[i]) / n; });
         linear_model next = from;
         const double rate = 1 / (curvature + penalty);
-        for (size_t k = 0; k < gradient.size(); ++k) {
+        for (size_t k = 0; k < next.weight.size(); ++k) {
             next.weight[k] -= float(rate * (gradient[k] + penalty * from.weight[k]));
         }
-        next.bias -= rate * bias_gradient;
+        next.bias -= rate * gradient.back();
         return next;
     }
 
     // of the features' second moments, by power iteration, with a margin
     double largest_eigenvalue() const {
+        const double n = double(rows.training.size());
         std::vector<float> v(table.width, float(1 / std::sqrt(double(table.width))));
         double value = 0;
         for (int32_t iteration = 0; iteration < power_iterations; ++iteration) {
             cancel.check();
-            std::vector<double> next(table.width, 0);
-            for (size_t i : rows.training) {
-                const float * x = table.row(i);
-                const double along = dot(v.data(), x, v.size()) / double(rows.training.size());
-                for (size_t k = 0; k < v.size(); ++k) {
-                    next[k] += along * x[k];
-                }
-            }
+            const std::vector<double> next = weighted_sums([&](size_t i) { return dot(v.data(), table.row(i), v.size()) / n; });
             double norm = 0;
-            for (double x : next) {
-                norm += x * x;
+            for (size_t k = 0; k < v.size(); ++k) {
+                norm += next[k] * next[k];
             }
             value = std::sqrt(norm);
             if (!(value > 0)) {
@@ -177,42 +207,35 @@ std::vector<size_t> lengths_of(size_t n_tokens) {
     return lengths;
 }
 
-void append(feature_table & table, const float * values, size_t n, double scale) {
-    table.width = n;
-    for (size_t i = 0; i < n; ++i) {
-        table.values.push_back(float(values[i] * scale));
-    }
-}
-
 probe_features read_features(const open_decoder & open, const std::vector<labelled_response> & responses, size_t n_layers,
                              const cancel_flag & cancel) {
     probe_features features;
-    features.means.resize(n_layers);
+    std::vector<given_response> given;
+    std::vector<size_t> first_row; // of each response
     for (size_t r = 0; r < responses.size(); ++r) {
-        cancel.check();
         const labelled_response & response = responses[r];
         if (response.tokens.empty()) {
             throw error("INVALID_DATA", format("expected text in every row, but that of row %zu is empty", r + 1));
         }
-        const std::unique_ptr<decoder> model = open();
-        const auto add_row = [&](const response_state & state) {
-            const size_t row = features.rows.rows.size();
-            features.rows.rows.push_back({ r, state.n_tokens, state.n_tokens == response.tokens.size() });
-            features.rows.labels.push_back(response.label);
-            if (response.trains) {
-                features.rows.training.push_back(row);
-            }
-            if (response.validates) {
-                features.rows.validation.push_back(row);
-            }
-            append(features.last, state.hidden, size_t(model->n_embd()), 1);
-            for (size_t l = 0; l < n_layers; ++l) {
-                const size_t n_embd = state.residual.values.size() / n_layers;
-                append(features.means[l], &state.residual.values[l * n_embd], n_embd, 1 / double(state.n_tokens));
-            }
-        };
-        read_response(*model, response.prompt, response.tokens, lengths_of(response.tokens.size()), /*with_hidden =*/true, add_row, cancel);
+        given.push_back({ &response.prompt, &response.tokens, lengths_of(response.tokens.size()) });
+        first_row.push_back(features.rows.rows.size());
+        for (size_t n_tokens : given.back().lengths) {
+            features.rows.add(r, n_tokens, response);
+        }
     }
+    const size_t n_rows = features.rows.rows.size();
+    const size_t n_residual = open()->n_residual();
+    features.last = feature_table(n_rows, size_t(open()->n_embd()));
+    features.means.assign(n_layers, feature_table(n_rows, n_residual / std::max<size_t>(1, n_layers)));
+    const auto fill = [&](const response_state & state) {
+        const size_t row = first_row[state.response] + state.length;
+        features.last.fill(row, state.hidden, 1);
+        for (size_t l = 0; l < n_layers; ++l) {
+            feature_table & mean = features.means[l];
+            mean.fill(row, &state.residual.values[l * mean.width], 1 / double(state.residual.n_tokens));
+        }
+    };
+    read_responses(open, given, /*with_hidden =*/true, fill, cancel);
     features.last.standardise(features.rows.training);
     for (feature_table & mean : features.means) {
         mean.standardise(features.rows.training);
@@ -236,8 +259,9 @@ feature_table join(const std::vector<const feature_table *> & tables) {
     return joined;
 }
 
-trained_probe fit(const feature_table & table, const probe_rows & rows, const cancel_flag & cancel, const epoch_function & on_epoch) {
-    probe_trainer trainer(table, rows, cancel);
+trained_probe fit(const feature_table & table, const probe_rows & rows, thread_team & team, const cancel_flag & cancel,
+                  const epoch_function & on_epoch) {
+    probe_trainer trainer(table, rows, team, cancel);
     linear_model best;
     trained_probe result;
     result.validation_loss = std::numeric_limits<double>::infinity();
@@ -281,7 +305,7 @@ trained_probe fit(const feature_table & table, const probe_rows & rows, const ca
 }
 
 probe_training train_probes(const open_decoder & open, const std::vector<labelled_response> & responses, const std::vector<int32_t> & layers,
-                            bool chooses, const cancel_flag & cancel, const epoch_function & on_epoch) {
+                            bool chooses, thread_team & team, const cancel_flag & cancel, const epoch_function & on_epoch) {
     const probe_features features = read_features(open, responses, layers.size(), cancel);
     probe_training result;
     result.rows = features.rows.rows;
@@ -295,8 +319,8 @@ probe_training train_probes(const open_decoder & open, const std::vector<labelle
         if (last) {
             tables.push_back(&features.last);
         }
-        trained_probe trained = tables.size() == 1 ? fit(*tables[0], features.rows, cancel, on_epoch)
-                                                   : fit(join(tables), features.rows, cancel, on_epoch);
+        trained_probe trained = tables.size() == 1 ? fit(*tables[0], features.rows, team, cancel, on_epoch)
+                                                   : fit(join(tables), features.rows, team, cancel, on_epoch);
         trained.layers = std::move(probe.layers);
         trained.last = last;
         result.probes.push_back(std::move(trained));

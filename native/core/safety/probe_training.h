@@ -3,11 +3,10 @@
 // of input, so that they can be told apart: the mean behind each layer, the state at the last token, and both.
 #pragma once
 
-#include "engine/decoder.h"
+#include "engine/response_reader.h"
+#include "engine/thread_team.h"
 #include "safety/score_model.h"
 #include "support/epoch.h"
-
-#include <memory>
 
 namespace ig {
 
@@ -41,12 +40,10 @@ struct probe_training {
     std::vector<trained_probe> probes;
 };
 
-// A decoder that reads the residual stream behind these layers, for one response.
-using open_decoder = std::function<std::unique_ptr<decoder>()>;
-
 // Probes on the mean behind each layer, on the last state, and on it beside means: those of all layers, whose own probe is trained
-// too, or where it `chooses` that of the layer with the lowest validation loss. Throws INVALID_DATA or TRAINING_DIVERGED.
+// too, or where it `chooses` that of the layer with the lowest validation loss. The decoders read the residual stream behind these
+// layers, and the team's threads fit. Throws INVALID_DATA or TRAINING_DIVERGED.
 probe_training train_probes(const open_decoder & open, const std::vector<labelled_response> & responses, const std::vector<int32_t> & layers,
-                            bool chooses, const cancel_flag & cancel, const epoch_function & on_epoch);
+                            bool chooses, thread_team & team, const cancel_flag & cancel, const epoch_function & on_epoch);
 
 }

@@ -81,6 +81,12 @@ float dot(const float * x, const float * y, size_t n) {
     return float(std::accumulate(partial, partial + lanes, 0.0));
 }
 
+void add_scaled(float * __restrict to, const float * x, size_t n, float factor) {
+    for (size_t i = 0; i < n; ++i) {
+        to[i] += factor * x[i];
+    }
+}
+
 float max_of(const float * x, size_t n) {
     float best[lanes];
     std::fill(best, best + lanes, -std::numeric_limits<float>::infinity());

@@ -42,6 +42,9 @@ void gelu(float * x, size_t n);
 
 float dot(const float * x, const float * y, size_t n);
 
+// to[i] += factor * x[i]
+void add_scaled(float * to, const float * x, size_t n, float factor);
+
 // log sum exp(x[i])
 double log_sum_exp(const float * x, size_t n);
 
