@@ -3,7 +3,15 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { modelHash } from "../lib/fingerprint.js";
-import { type Candidate, type CostModel, type GenerateOptions, InferenceGuard, type LoadOptions, RefusalError } from "../lib/index.js";
+import {
+	type Candidate,
+	type CostModel,
+	type GenerateOptions,
+	InferenceGuard,
+	type LoadOptions,
+	RefusalError,
+	steerVector,
+} from "../lib/index.js";
 import { callAddon } from "../lib/native.js";
 import { chatMetadata, listeningModel, vocabulary } from "./listening-model.js";
 import { cachedModel, testWithModel } from "./shared.js";
@@ -123,6 +131,25 @@ describe("a refusal", () => {
 		const reply = await guard.generate(options);
 		expect(reply.outcome).toBe("repaired");
 		expect(reply.logLikelihood).toBeCloseTo(await guard.meanLogLikelihood(asked(), reply), 3);
+	});
+
+	test("of a steered model is repaired by the steered model", async () => {
+		const { path } = causalModel(folder, "llama", { vocabulary: sentencePieces(), seed: 6, layers: 4, metadata: chatMetadata });
+		const prompts = (last: number) => Array.from({ length: 6 }, (_, i) => [1, 10 + i, last]);
+		const vector = join(folder, "repair-vector.gguf");
+		await steerVector({ model: path, positive: prompts(60), negative: prompts(70), out: vector, threads });
+		const options = { maxTokens: 5, candidates: 1, startCandidates: 1, maxGeneratedTokens: 10, seed: 1 };
+		/** By how much the steered model likes its repaired answer better than it would if it were not steered. */
+		const gain = async (strength: number) => {
+			let judged = 0;
+			const notTheFirst: CostModel = (candidates) => candidates.map(({ finished }) => Number(finished && judged++ < 1));
+			await using guard = await load({ model: path, cost: notTheFirst, steering: { vector, strength } });
+			const reply = await guard.generate({ ...asked(), ...options });
+			expect(reply.outcome).toBe("repaired");
+			return Number(reply.logLikelihood) - (await guard.meanLogLikelihood(asked(), reply));
+		};
+		expect(await gain(1e-6)).toBeCloseTo(0, 3);
+		expect(await gain(20)).toBeGreaterThan(0.1);
 	});
 });
 
