@@ -259,7 +259,7 @@ export interface LoadOptions extends ConstraintOptions {
 	/**
 	 * Where a step's outputs are cut down to what the search reads and where the critic runs: inside the model's own graph
 	 * (`"device"`), or here on whole rows of logits (`"host"`). Both draw the same tokens from the same
-	 * seed and search alike, within rounding. Default `"auto"`: on the device where it is a GPU and device and architecture allow it;
+	 * seed and search alike, within rounding. Default `"auto"`: on the device where a critic runs, it is a GPU, and device and architecture allow it;
 	 * `reply.engine.outputs` says which. Errors: UNSUPPORTED_MODEL by a generation with `"device"` where they do not.
 	 */
 	outputs?: "auto" | "device" | "host";

@@ -178,18 +178,24 @@ const char * finish_name(const search_result & result) {
     return result.finish == FINISH_STOP ? "stop" : "length";
 }
 
+// Without a critic that reads them there, whole rows come home faster than a device cuts them down.
+row_route rows_from(const std::string & outputs, const std::string & critic) {
+    const bool chooses = outputs == "auto" && !critic.empty();
+    return outputs == "device" ? ROWS_ON_DEVICE : chooses ? ROWS_AUTO : ROWS_AT_HOME;
+}
+
 }
 
 guard_spec guard_spec_from(const Napi::Object & o) {
     guard_spec spec;
+    spec.critic = string_of(o, "critic");
     if (o.Has("tabular")) {
         spec.tabular = tabular_from(o.Get("tabular").As<Napi::Object>());
         spec.oracle = bool_of(o, "oracle");
     } else if (o.Has("path")) {
         spec.model.path = string_of(o, "path");
         spec.decoder.max_cells = int64_of(o, "kvCells");
-        const std::string outputs = string_of(o, "outputs");
-        spec.decoder.rows = outputs == "device" ? ROWS_ON_DEVICE : outputs == "host" ? ROWS_AT_HOME : ROWS_AUTO;
+        spec.decoder.rows = rows_from(string_of(o, "outputs"), spec.critic);
         spec.context_size = int64_of(o, "contextSize");
         if (o.Get("steering").IsObject()) {
             const Napi::Object steering = o.Get("steering").As<Napi::Object>();
@@ -202,7 +208,6 @@ guard_spec guard_spec_from(const Napi::Object & o) {
     spec.model.device = string_of(o, "device");
     spec.model.n_gpu_layers = int_of(o, "gpuLayers");
     spec.decoder.n_threads = int_of(o, "threads");
-    spec.critic = string_of(o, "critic");
     if (o.Has("meanLayers")) {
         spec.mean_layers = numbers_of<int32_t, Napi::Int32Array>(o, "meanLayers");
     }
