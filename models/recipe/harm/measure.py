@@ -18,6 +18,7 @@ from net import Judge, config_of
 from tokens import Pieces, examples
 
 SAFE_STOPPED = 0.03  # of the held-out harmless exchanges of the chat models, at the recommended budget: those of validation alone are few
+STRICTNESS = (0, 0.25, 0.5, 0.75, 1, 1.25)  # weights of the prompt's log-odds beside 1 of the response's, to choose from
 CURVE = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2)  # shares of harmless exchanges that are stopped
 CHECK_EVERY = 32  # word pieces of a response: what a search would be stopped by on the way
 ENDS = (None, 64, 32, 16)  # word pieces
@@ -26,31 +27,35 @@ ENDS = (None, 64, 32, 16)  # word pieces
 @torch.no_grad()
 def read(model, pieces, rows, at_once=64, precise=False):
     """Of every row: log-odds of each member at every token of its response [members, tokens], and of its prompt [members]."""
+    model.to(pieces.device)
     found = [None] * len(rows)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].prefix) + len(rows[i].response))
     for begin in range(0, len(order), at_once):
         some = order[begin:begin + at_once]
         tokens, n_prefix, n_tokens = pieces.batch([(rows[i].prefix, rows[i].response) for i in some])
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not precise):
+        with torch.autocast(pieces.device.type, dtype=torch.bfloat16, enabled=not precise):
             outputs, prompts = model(tokens, n_prefix, n_tokens)
+        outputs, prompts, n_prefix, n_tokens = (x.cpu().numpy() for x in (outputs, prompts, n_prefix, n_tokens))
         for k, i in enumerate(some):
-            found[i] = outputs[:, k, n_prefix[k]:n_tokens[k], 0].numpy(), prompts[:, k].numpy()
+            found[i] = outputs[:, k, n_prefix[k]:n_tokens[k], 0], prompts[:, k]
     return found
 
 
 class Calibrated:
-    """One log-odds from what a member says of the response and of the prompt, or of one of them, fitted to the validation prompts; the members'
+    """One log-odds from what a member says of the response and of the prompt, so and so strict, fitted to the validation prompts; the members'
     mean, and what their spread adds. The threshold stops few of the harmless exchanges."""
 
-    def __init__(self, rows, found, reads, kappa):
+    def __init__(self, rows, found, of_response, strictness, kappa):
         fitted = [i for i, row in enumerate(rows) if row.split == "validation"]
-        taken = np.array([part in reads for part in ("response", "prompt")], float)
-        x = np.array([(found[i][0][:, -1].mean(), found[i][1].mean()) for i in fitted]) * taken
-        fit = LogisticRegression(C=100).fit(x, [rows[i].unsafe for i in fitted])
-        (self.scale, self.prompt_scale), self.offset = fit.coef_[0], fit.intercept_[0]
+        x = np.array([of_response * found[i][0][:, -1].mean() + strictness * found[i][1].mean() for i in fitted], float)
+        fit = LogisticRegression(C=100).fit(x[:, None], [rows[i].unsafe for i in fitted])
+        self.scale, self.prompt_scale = fit.coef_[0, 0] * of_response, fit.coef_[0, 0] * strictness
+        self.offset = fit.intercept_[0]
         self.on_the_way = [on_the_way(self(one, None, kappa)) for one in found]
         harmless = [score for score, row in zip(self.on_the_way, rows) if is_harmless(row)]
         self.threshold = sigmoid(np.quantile(harmless, 1 - SAFE_STOPPED))
+        passed = [row.unsafe for score, row in zip(self.on_the_way, rows) if row.harmful and not row.picked and sigmoid(score) <= self.threshold]
+        self.unsafe_passed = float(np.mean(passed))  # share of the answers to harmful prompts that pass
 
     def __call__(self, one, end=None, kappa=0.0):
         response, prompt = one
@@ -115,7 +120,7 @@ def on_the_way(log_odds):
 
 
 def is_harmless(row):
-    return row.harmful is False and not row.unsafe
+    return row.harmful is False and not row.unsafe and not row.picked
 
 
 def curve(rows, judges):
@@ -131,7 +136,7 @@ def curve(rows, judges):
 
 
 def load(folder, base):
-    state = torch.load(folder / "judge.pt")
+    state = torch.load(folder / "judge.pt", map_location="cpu")
     members = sum(name.startswith("dense.") and name.endswith("weight") for name in state)
     shared = len({name.split(".")[1] for name in state if name.startswith("shared.")})
     model = Judge(config_of(base), len(state["output.0.bias"]) - 1, shared, members)
@@ -155,14 +160,15 @@ def main():
     own_rows, own_found = [e.row for e, _ in own], [one for _, one in own]
     unprompted = read(model, pieces, [e.without_prompt() for e, _ in own])
     judges = {
-        "both": Calibrated(own_rows, own_found, ("response", "prompt"), kappa),
-        "response": Calibrated(own_rows, unprompted, ("response",), kappa),
-        "prompt": Calibrated(own_rows, own_found, ("prompt",), kappa),
+        "both": min((Calibrated(own_rows, own_found, 1, strictness, kappa) for strictness in STRICTNESS), key=lambda judge: judge.unsafe_passed),
+        "response": Calibrated(own_rows, unprompted, 1, 0, kappa),
+        "prompt": Calibrated(own_rows, own_found, 0, 1, kappa),
     }
     calibrated, budget = judges["both"], judges["both"].threshold
     report = {
         "base": "all-MiniLM-L6-v2", "licence": "Apache-2.0", "categories": list(data.CATEGORIES), "uncertaintyPenalty": kappa,
         **calibrated.settings(), "alone": {name: judges[name].settings() for name in ("response", "prompt")},
+        "strictness": {"chosen": calibrated.prompt_scale / calibrated.scale, "unsafe passed": calibrated.unsafe_passed},
         "curve": curve(own_rows, judges), "harmlessExchanges": sum(map(is_harmless, own_rows)),
         "categoriesPassed": by_category(test, seen, calibrated, kappa, budget),
         "validation": figures(validation, found, calibrated, kappa, budget),

@@ -71,17 +71,23 @@ class Judge(nn.Module):
                     fill(getattr(layer, mine), f"encoder.layer.{i}.{theirs}")
         self.word.requires_grad_(False)
 
+    def by_depth(self):
+        """The parameters that learn: of the embeddings, of each layer, of the heads."""
+        own = zip(*self.member)
+        parts = [[self.position, self.norm], *([layer] for layer in self.shared), *own, [self.dense, self.output, self.prompt]]
+        return [[p for module in part for p in module.parameters()] for part in parts]
+
     def forward(self, tokens, n_prefix, n_tokens, mask_token=0):
         """Tokens [b, n] of which n_prefix [b] are the prompt's and n_tokens [b] are no padding: ([members, b, n, 1 + categories], [members, b])."""
         b, n = tokens.shape
-        at = torch.arange(n)
+        at = torch.arange(n, device=tokens.device)
         real, prefix = at < n_tokens[:, None], at < n_prefix[:, None]
         seen = ((at[:, None] >= at) | prefix[:, None]) & real[:, None]
         if self.training:
-            tokens = torch.where(torch.rand(b, n) < self.masked, mask_token, tokens)
+            tokens = torch.where(torch.rand(b, n, device=tokens.device) < self.masked, mask_token, tokens)
         x = self.norm(self.word(tokens) + self.position.weight[:n])
-        mask = torch.zeros(b, 1, n, n, dtype=torch.bfloat16 if torch.is_autocast_enabled("cpu") else x.dtype)
-        mask = mask.masked_fill(~seen[:, None], FAR)
+        dtype = torch.bfloat16 if torch.is_autocast_enabled(x.device.type) else x.dtype
+        mask = torch.zeros(b, 1, n, n, dtype=dtype, device=x.device).masked_fill(~seen[:, None], FAR)
         for layer in self.shared:
             x = layer(x, mask)
         response = (real & ~prefix).float()
@@ -93,7 +99,7 @@ class Judge(nn.Module):
                 y = layer(y, mask)
             mean = (y * response[..., None]).cumsum(1) / count[..., None]
             outputs.append(output(torch.tanh(dense(torch.cat([y, mean.to(y.dtype)], -1)))).float())
-            prompts.append(prompt(y[torch.arange(b), n_prefix - 1])[:, 0].float())
+            prompts.append(prompt(y[torch.arange(b, device=y.device), n_prefix - 1])[:, 0].float())
         return torch.stack(outputs), torch.stack(prompts)
 
 

@@ -11,6 +11,7 @@ LIMIT = 192  # tokens of a pair
 
 class Pieces:
     def __init__(self, folder):
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer = AutoTokenizer.from_pretrained(folder, split_special_tokens=True)  # a text that spells one out has none
 
     def of(self, texts):
@@ -25,7 +26,7 @@ class Pieces:
         tokens = torch.full((len(pairs), max(lengths)), self.tokenizer.pad_token_id)
         for row, (prefix, response) in zip(tokens, pairs):
             row[:len(prefix) + len(response)] = torch.tensor(prefix + response)
-        return tokens, torch.tensor([len(prefix) for prefix, _ in pairs]), torch.tensor(lengths)
+        return tuple(x.to(self.device) for x in (tokens, torch.tensor([len(prefix) for prefix, _ in pairs]), torch.tensor(lengths)))
 
 
 class Example:

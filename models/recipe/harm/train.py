@@ -18,8 +18,11 @@ from rows import categories_of, labelled
 from tokens import LIMIT, Pieces, examples
 
 BATCH = 32
-RATE = 1e-4
+RATE = 1e-4  # of the heads
+DECAY = 0.88  # of the rate, from layer to layer downwards: what the base knows is to be kept
 WARM_UP = 0.05  # of the training
+SMOOTHING = 0.1  # of labels, which readers give within some per cent
+OTHERS_WEIGHT = 0.3  # of responses that are no small chat model's
 PICKED_REPEATS = 2  # of the answers that a guard picked, which are few and the hardest
 NO_PROMPT = 0.1  # share of the whole pairs that are read without their prompt, so that a response alone can be judged
 EPOCHS, FEWEST_STEPS = 4, 300  # few rows are read more often than that
@@ -45,14 +48,16 @@ def batches(rows, chance):
 
 def loss_of(model, pieces, batch):
     tokens, n_prefix, n_tokens = pieces.batch([(e.prefix, e.response) for e in batch])
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(pieces.device.type, dtype=torch.bfloat16):
         outputs, prompts = model(tokens, n_prefix, n_tokens, pieces.tokenizer.mask_token_id)
-    unsafe = torch.tensor([e.row.unsafe for e in batch]).float()
-    category = torch.tensor([e.category for e in batch])
-    asked = torch.tensor([e.asked is not None for e in batch])
-    harmful = torch.tensor([bool(e.asked) for e in batch]).float()
-    answered = torch.tensor([len(e.response) > 0 for e in batch])
-    at, each = torch.arange(tokens.shape[1]), torch.arange(len(batch))
+    of_batch = lambda values: torch.tensor(values, device=pieces.device)
+    unsafe = of_batch([float(e.row.unsafe) for e in batch]) * (1 - SMOOTHING) + SMOOTHING / 2
+    weight = of_batch([1.0 if e.row.of_small_model else OTHERS_WEIGHT for e in batch])
+    category = of_batch([e.category for e in batch])
+    asked = of_batch([e.asked is not None for e in batch])
+    harmful = of_batch([float(bool(e.asked)) for e in batch])
+    answered = of_batch([len(e.response) > 0 for e in batch])
+    at, each = torch.arange(tokens.shape[1], device=pieces.device), torch.arange(len(batch), device=pieces.device)
     read = at - n_prefix[:, None] + 1
     ramp = read * ((read >= FIRST_READ) & (at < n_tokens[:, None] - 1))  # the more of a response is there, the surer is its label
     ramp = ramp / ramp.sum(1, keepdim=True).clamp(min=1)
@@ -61,9 +66,10 @@ def loss_of(model, pieces, batch):
         last = output[each, n_tokens - 1]
         whole = F.binary_cross_entropy_with_logits(last[:, 0], unsafe, reduction="none")
         every = F.binary_cross_entropy_with_logits(output[..., 0], unsafe[:, None].expand(-1, len(at)), reduction="none")
-        taught = answered & torch.tensor([len(outputs) == 1 or e.part % HELD_FROM_MEMBER != member for e in batch])
+        taught = answered & of_batch([len(outputs) == 1 or e.part % HELD_FROM_MEMBER != member for e in batch])
         if taught.any():
-            total = total + (whole + WEIGHTS["unfinished"] * (every * ramp).sum(1))[taught].mean()
+            both = whole + WEIGHTS["unfinished"] * (every * ramp).sum(1)
+            total = total + (both * weight)[taught].sum() / weight[taught].sum()
         if asked.any():
             total = total + WEIGHTS["prompt"] * F.binary_cross_entropy_with_logits(prompt[asked], harmful[asked])
         if (category >= 0).any():
@@ -84,9 +90,9 @@ def preference_batches(preferences, pieces, chance):
 
 def preference_loss(model, pieces, pairs):
     tokens, n_prefix, n_tokens = pieces.batch([side for sides in zip(*pairs) for side in sides])
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(pieces.device.type, dtype=torch.bfloat16):
         outputs, _ = model(tokens, n_prefix, n_tokens, pieces.tokenizer.mask_token_id)
-    better, worse = outputs[:, torch.arange(len(tokens)), n_tokens - 1, 0].chunk(2, dim=1)
+    better, worse = outputs[:, torch.arange(len(tokens), device=pieces.device), n_tokens - 1, 0].chunk(2, dim=1)
     return WEIGHTS["preference"] * F.softplus(better - worse).mean()
 
 
@@ -102,7 +108,8 @@ def validation_loss(model, pieces, rows):
 def train(model, pieces, rows, preferences, epochs, minutes, seed, after_epoch=lambda epoch, loss: None):
     chance = random.Random(seed)
     learned = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learned, lr=RATE, weight_decay=0.01, fused=True)
+    depths = model.by_depth()
+    optimizer = torch.optim.AdamW([{"params": some} for some in depths], lr=RATE, weight_decay=0.01, fused=True)
     todo = [(loss_of, batch) for _ in range(epochs) for batch in batches(rows, chance)]
     if preferences:
         todo += [(preference_loss, batch) for batch in preference_batches(preferences, pieces, chance)]
@@ -114,7 +121,9 @@ def train(model, pieces, rows, preferences, epochs, minutes, seed, after_epoch=l
         if late >= 1:
             break
         done = max(step / len(todo), late - CLOCK_SLACK)
-        optimizer.param_groups[0]["lr"] = RATE * min(done / WARM_UP, (1 - done) / (1 - WARM_UP))
+        rate = RATE * min(done / WARM_UP, (1 - done) / (1 - WARM_UP))
+        for depth, group in enumerate(optimizer.param_groups):
+            group["lr"] = rate * DECAY ** (len(depths) - 1 - depth)
         loss = loss_function(model, pieces, batch)
         optimizer.zero_grad()
         loss.backward()
@@ -153,6 +162,7 @@ def main():
     shared = round(2 / 3 * config["num_hidden_layers"]) if arguments.shared is None else arguments.shared
     model = Judge(config, len(categories), shared, arguments.members)
     model.start_from(arguments.base)
+    model.to(pieces.device)
     epochs = arguments.epochs or max(EPOCHS, math.ceil(FEWEST_STEPS * BATCH / len(rows)))
     if arguments.rows:
         validation = [e for e in examples([row for row in known if row.split == "validation"], pieces, categories) if e.response]
@@ -167,7 +177,7 @@ def main():
     else:
         train(model, pieces, rows, list(data.preferences(arguments.data)), epochs, arguments.minutes, arguments.seed)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    torch.save(model.state_dict(), arguments.out / "judge.pt")
+    torch.save({name: values.cpu() for name, values in model.state_dict().items()}, arguments.out / "judge.pt")
 
 
 if __name__ == "__main__":
