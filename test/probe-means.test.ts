@@ -103,6 +103,7 @@ describe("a probe on means of the residual stream", () => {
 				seen.stops += reply.finishReason === "stop" ? 1 : 0;
 				const textOf = (i: number): string => (i < 0 ? "" : textOf(trace[i]?.parent as number) + trace[i]?.text);
 				for (const [i, node] of trace.entries()) {
+					if (textOf(i).includes("\ufffd")) continue; // a piece of a character reads otherwise than the whole
 					const found = judged.get(JSON.stringify([textOf(i), node.position + node.tokens, node.finished])) ?? [];
 					const [tokens, ...others] = new Set(found.map((one) => one.join()));
 					if (tokens === undefined || others.length > 0) continue; // it was not asked about, or its text does not tell its tokens
@@ -114,8 +115,8 @@ describe("a probe on means of the residual stream", () => {
 			}),
 			{ numRuns: 300 },
 		);
-		expect(seen.nodes).toBeGreaterThan(500);
-		expect(seen.over).toBeGreaterThan(100);
+		expect(seen.nodes).toBeGreaterThan(250);
+		expect(seen.over).toBeGreaterThan(50);
 		expect(seen.backtracks).toBeGreaterThan(50);
 		expect(seen.stops).toBeGreaterThan(10);
 	});
