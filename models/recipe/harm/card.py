@@ -5,7 +5,8 @@ import json
 import pathlib
 
 NAMES = {
-    "chat-answers": "SmolLM2, plain, older", "plain": "SmolLM2, plain", "aegis": "Aegis 2.0", "jailbreakbench": "JailbreakBench artifacts",
+    "chat-answers": "SmolLM2, plain, older", "plain": "SmolLM2, plain", "written": "SmolLM2, plain, misleading prompts",
+    "round-4-written": "SmolLM2, picked, misleading prompts", "aegis": "Aegis 2.0", "jailbreakbench": "JailbreakBench artifacts",
     "gptfuzz": "GPTFuzz", "xstest": "XSTest (GPT-4 and others) *", "diasafety": "DiaSafety *", "dices": "DICES-990 *",
     "pku-saferlhf": "PKU-SafeRLHF *", "safe-rlhf-mini": "Safe-RLHF-mini *",
 }  # * nothing of the set was learnt from
