@@ -1,3 +1,4 @@
+import { parseJson } from "./data/json.js";
 import { linesOf, readText, withoutControls } from "./data/text-file.js";
 import { InvalidLexiconError } from "./errors.js";
 import type { NativeLexiconTerm } from "./native.js";
@@ -135,7 +136,7 @@ function weighted(parsed: object, json: string): unknown[] {
 function jsonEntries(json: string, path: string): unknown[] {
 	let parsed: object;
 	try {
-		parsed = JSON.parse(json);
+		parsed = parseJson(json) as object;
 	} catch (cause) {
 		throw new InvalidLexiconError(
 			`expected JSON in ${path}, since it begins with a bracket, or one term per line, got: ${(cause as Error).message}`,

@@ -32,6 +32,9 @@ export function real(min: number, max = Number.MAX_VALUE) {
 }
 
 export const text = (what: string) => z.string(expected(what)).min(1, expected(what));
+
+/** A path, or a command: the system reads none beyond a NUL, so that another file would be meant. */
+export const path = (what: string) => text(what).refine((given) => !given.includes("\0"), expected(`${what}, without NUL characters`));
 export const callback = <F>(what: string) => z.custom<F>((value) => typeof value === "function", expected(what));
 export const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
 	z.enum(values, expected(`one of ${values.join(", ")}`));
@@ -58,7 +61,7 @@ const lexiconTerm = z.union(
 	[z.string(), z.strictObject({ term: z.string(), weight: z.number().optional() })],
 	expected("a term or { term, weight }"),
 );
-const lexiconSource = z.union([text("a path"), z.array(lexiconTerm)], expected("the path of a lexicon file or an array of terms"));
+const lexiconSource = z.union([path("a path"), z.array(lexiconTerm)], expected("the path of a lexicon file or an array of terms"));
 const tokenCosts = z.union(
 	[z.array(z.number()), z.instanceof(Float64Array).refine((costs) => costs.every(Number.isFinite))],
 	expected("an array of finite costs, one per token id"),
@@ -66,7 +69,7 @@ const tokenCosts = z.union(
 
 const classifierCost = z
 	.strictObject({
-		classifier: text("the path of a trained cost model"),
+		classifier: path("the path of a trained cost model"),
 		link: choice(["probability", "excess"]).optional(),
 		threshold: real(-Number.MAX_VALUE).optional(),
 	})
@@ -94,13 +97,13 @@ const guardTemplate = z.union(
 	expected(`one of ${guardTemplateNames.join(", ")}, or { before, between, after, safe, unsafe }`),
 );
 const guardModelCost = z.strictObject({
-	guardModel: text("the path of a guard model"),
+	guardModel: path("the path of a guard model"),
 	template: guardTemplate.optional(),
 	risk: choice(graniteRiskNames).optional(),
 	selfTest: selfTest.optional(),
 });
 const sequenceClassifierCost = z.strictObject({
-	sequenceClassifier: text("the path of a sequence classifier"),
+	sequenceClassifier: path("the path of a sequence classifier"),
 	unsafeLabels: z.array(text("a label")).min(1).optional(),
 	multiLabel: z.boolean(expected("true or false")).optional(),
 	template: conversation.optional(),
@@ -109,21 +112,21 @@ const sequenceClassifierCost = z.strictObject({
 	selfTest: selfTest.optional(),
 });
 const scoreModel = {
-	scoreModel: z.strictObject({ body: text("the path of a model"), head: text("the path of its head") }),
+	scoreModel: z.strictObject({ body: path("the path of a model"), head: path("the path of its head") }),
 	template: z.union([z.literal("beaver"), conversation], expected('"beaver" or { before, between, after }')).optional(),
 };
 const scoreModelCost = z.strictObject({ ...scoreModel, threshold: real(-Number.MAX_VALUE).optional(), selfTest: selfTest.optional() });
 
 const probeCost = z.strictObject({
-	probe: text("the path of a probe"),
+	probe: path("the path of a probe"),
 	link: choice(["probability", "excess"]).optional(),
 	threshold: real(-Number.MAX_VALUE).optional(),
 	selfTest: selfTest.optional(),
 });
 
 const encoderCost = z.strictObject({
-	encoder: text("the path of an encoder that judges"),
-	probe: text("the path of a probe").optional(),
+	encoder: path("the path of an encoder that judges"),
+	probe: path("the path of a probe").optional(),
 	uncertaintyPenalty: real(0, 1e6).optional(),
 	selfTest: selfTest.optional(),
 });
@@ -151,7 +154,7 @@ const rewardModel = z.union(
 		z.literal("logLikelihood"),
 		z.strictObject({ lexicon: lexiconSource }),
 		z.strictObject({
-			sequenceClassifier: text("a path"),
+			sequenceClassifier: path("a path"),
 			label: text("a label").optional(),
 			multiLabel: z.boolean(expected("true or false")).optional(),
 			template: conversation.optional(),
@@ -198,7 +201,7 @@ const tabularModel = z.strictObject({
 
 const steering = z
 	.strictObject({
-		vector: text("the path of a control vector"),
+		vector: path("the path of a control vector"),
 		strength: real(-1e6, 1e6),
 		sparsity: real(Number.MIN_VALUE, 1).optional(),
 		gate: z.boolean(expected("true or false")).optional(),
@@ -207,7 +210,7 @@ const steering = z
 
 const certificate = z
 	.union(
-		[text("a path"), z.strictObject({ file: text("a path"), onMismatch: choice(["warn", "refuse"]).optional() })],
+		[path("a path"), z.strictObject({ file: path("a path"), onMismatch: choice(["warn", "refuse"]).optional() })],
 		expected("the path of a certificate, or { file, onMismatch }"),
 	)
 	.transform((given) => (typeof given === "string" ? { file: given } : given))
@@ -215,12 +218,12 @@ const certificate = z
 
 const loadSchema = z
 	.strictObject({
-		model: z.union([text("a path"), tabularModel], expected("the path of a GGUF file or a tabular model")),
+		model: z.union([path("a path"), tabularModel], expected("the path of a GGUF file or a tabular model")),
 		cost: costModel.optional(),
 		...constraintFields,
 		constraints: z.array(constraint, expected("an array of { cost, budget }")).optional(),
 		reward: rewardModel.default("logLikelihood"),
-		critic: text("the path of a critic").optional(),
+		critic: path("the path of a critic").optional(),
 		steering: steering.optional(),
 		certificate: certificate.optional(),
 		...deviceFields,
@@ -262,7 +265,7 @@ const range = (lowest: number) =>
 		.refine(([low, high]) => low <= high, expected("a range [lowest, highest] with lowest <= highest"));
 
 const scorerSchema = z.strictObject({
-	model: text("the path of a GGUF file").optional(),
+	model: path("the path of a GGUF file").optional(),
 	constraints: z.array(constraint, expected("an array of { cost, budget }")).min(1, expected("at least one constraint")),
 	...deviceFields,
 	signal: abortSignal.optional(),
@@ -271,7 +274,7 @@ const scorerSchema = z.strictObject({
 const messageSchema = z.object({ role: text("a role"), content: z.string(expected("text as content")) });
 
 const promptList = z.union(
-	[text("a path"), z.array(z.union([z.string(), z.array(z.number()), z.array(messageSchema)])).min(1)],
+	[path("a path"), z.array(z.union([z.string(), z.array(z.number()), z.array(messageSchema)])).min(1)],
 	expected("the path of a file of prompts or an array of prompts"),
 );
 
@@ -337,18 +340,18 @@ const generateSchema = z
 const trainCostSchema = z
 	.strictObject({
 		kind: choice(["ngrams", "probe", "encoder"]).default("ngrams"),
-		model: text("the path of a GGUF file").optional(),
-		base: text("the folder of a BERT").optional(),
+		model: path("the path of a GGUF file").optional(),
+		base: path("the folder of a BERT").optional(),
 		members: integer(1, 16).optional(),
 		shared: integer(0, 256).optional(),
 		epochs: integer(1, 100_000).optional(),
 		minutes: real(0.01, 100_000).optional(),
-		python: text("a command").optional(),
+		python: path("a command").optional(),
 		...deviceFields,
-		data: text("the path of a data file"),
-		out: text("a path"),
-		validation: text("the path of a data file").optional(),
-		test: text("the path of a data file").optional(),
+		data: path("the path of a data file"),
+		out: path("a path"),
+		validation: path("the path of a data file").optional(),
+		test: path("the path of a data file").optional(),
 		textField: text("the name of a column").optional(),
 		contextField: text("the name of a column").optional(),
 		labelField: text("the name of a column").optional(),
@@ -392,8 +395,8 @@ const trainCostSchema = z
 	});
 
 const convertSchema = z.strictObject({
-	folder: text("the path of a folder"),
-	out: text("a path"),
+	folder: path("the path of a folder"),
+	out: path("a path"),
 	type: choice(["f32", "f16", "q8_0"]).default("f16"),
 });
 
@@ -409,7 +412,7 @@ const rolloutSchema = z
 		prompts: promptList,
 		field: text("the name of a column").optional(),
 		chat: z.boolean(expected("true or false")).default(false),
-		out: text("a folder"),
+		out: path("a folder"),
 		responses: integer(1, 256).default(5),
 		maxTokens,
 		stride: integer(1, 1_048_576).default(32),
@@ -429,8 +432,8 @@ const rolloutSchema = z
 const criticInputs = ["hidden", "logits", "z", "position", "mean"] as const;
 
 const trainCriticSchema = z.strictObject({
-	rollouts: text("a folder of rollouts"),
-	out: text("a path"),
+	rollouts: path("a folder of rollouts"),
+	out: path("a path"),
 	inputs: z
 		.array(choice(criticInputs), expected(`an array of ${criticInputs.join(", ")}`))
 		.min(1, expected(`at least one of ${criticInputs.join(", ")}`))
@@ -451,10 +454,10 @@ const trainCriticSchema = z.strictObject({
 });
 
 const steerVectorSchema = z.strictObject({
-	model: text("the path of a GGUF file"),
+	model: path("the path of a GGUF file"),
 	positive: promptList,
 	negative: promptList,
-	out: text("a path"),
+	out: path("a path"),
 	field: text("the name of a column").optional(),
 	chat: z.boolean(expected("true or false")).default(false),
 	method: choice(["mean", "pca"]).default("mean"),
@@ -469,8 +472,8 @@ const steerVectorSchema = z.strictObject({
 });
 
 const evaluateSchema = z.strictObject({
-	config: z.union([text("a path"), z.record(z.string(), z.unknown())], expected("the path of a configuration, or a configuration")),
-	out: text("a folder"),
+	config: z.union([path("a path"), z.record(z.string(), z.unknown())], expected("the path of a configuration, or a configuration")),
+	out: path("a folder"),
 	inspect: z.boolean(expected("true or false")).default(false),
 	onProgress: callback<(progress: EvaluationProgress) => void>("a function").optional(),
 	signal: abortSignal.optional(),
@@ -480,8 +483,8 @@ const certifiedShare = expected("a number above 0 and below 1");
 
 const calibrateSchema = z.strictObject({
 	config: evaluateSchema.shape.config,
-	out: text("a path"),
-	evaluation: text("a folder"),
+	out: path("a path"),
+	evaluation: path("a folder"),
 	delta: real(Number.MIN_VALUE, 0.5).default(0.05),
 	epsilon: z.number(certifiedShare).gt(0, certifiedShare).lt(1, certifiedShare).optional(),
 	onProgress: evaluateSchema.shape.onProgress,

@@ -2,6 +2,7 @@
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
+import { parseJson as readJson } from "../data/json.js";
 import { fromBrainHalf, fromHalf } from "../data/number-formats.js";
 import { readText } from "../data/text-file.js";
 import { InvalidModelError, ModelNotFoundError } from "../errors.js";
@@ -50,7 +51,7 @@ function headerOf(path: string): { begin: number; entries: [string, z.output<typ
 	if (length > largestHeader || length > size - 8) throw damaged(path, `has a header of ${length} bytes, more than it holds`);
 	let header: unknown;
 	try {
-		header = JSON.parse(readBytes(path, 8, length).toString("utf8"));
+		header = readJson(readBytes(path, 8, length).toString("utf8"));
 	} catch {
 		throw damaged(path, "has a header that is no JSON");
 	}
@@ -110,7 +111,7 @@ function shardsOf(path: string): string[] {
 /** The content of a JSON file. Errors: INVALID_MODEL. */
 export function parseJson(path: string): unknown {
 	try {
-		return JSON.parse(readText(path));
+		return readJson(readText(path));
 	} catch (cause) {
 		throw new InvalidModelError(`expected JSON in ${path}, got: ${(cause as Error).message}; download the model again`, { cause });
 	}

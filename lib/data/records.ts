@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { parse } from "csv-parse/sync";
 import { InvalidDataError } from "../errors.js";
+import { parseJson } from "./json.js";
 import { decodeText, isGzip, linesOf, readBytes } from "./text-file.js";
 
 /** One row of a data file. */
@@ -22,9 +23,9 @@ export function isRecord(value: unknown): value is DataRecord {
 	return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function parseJson(text: string, where: string): unknown {
+function jsonOf(text: string, where: string): unknown {
 	try {
-		return JSON.parse(text);
+		return parseJson(text);
 	} catch (cause) {
 		throw new InvalidDataError(`expected JSON in ${where}, got: ${(cause as Error).message}`, { cause });
 	}
@@ -44,8 +45,7 @@ function numberedLines(text: string): { line: string; number: number }[] {
 		.filter(({ line }) => line.trim() !== "");
 }
 
-const jsonLines = (text: string, path: string) =>
-	numberedLines(text).map(({ line, number }) => parseJson(line, `line ${number} of ${path}`));
+const jsonLines = (text: string, path: string) => numberedLines(text).map(({ line, number }) => jsonOf(line, `line ${number} of ${path}`));
 
 /** Comma-separated values are quoted where they must be; tab-separated ones are as they stand, quotes included. */
 function separatedRows(
@@ -97,7 +97,7 @@ const textFormats: Record<string, (text: string, path: string, layout: TableLayo
 	".txt": (text) => numberedLines(text).map(({ line }) => line),
 	".jsonl": jsonLines,
 	".ndjson": jsonLines,
-	".json": (text, path, { list }) => jsonRows(parseJson(text, path), path, list),
+	".json": (text, path, { list }) => jsonRows(jsonOf(text, path), path, list),
 	".csv": (text, path, { columns }) => separatedRows(text, path, commaSeparated, columns),
 	".tsv": (text, path, { columns }) => separatedRows(text, path, tabSeparated, columns),
 };

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { dirname, extname, resolve } from "node:path";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
+import { expectShallow } from "../data/json.js";
 import { linesOf, readText, withoutControls } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
 import { check, checkLoadOptions, constraint, expected, integer, text } from "../options.js";
@@ -191,6 +192,11 @@ function readConfig(path: string): unknown {
  */
 export async function checkConfig(given: string | EvaluationConfig): Promise<CheckedConfig> {
 	const source = typeof given === "string" ? readConfig(given) : given;
+	try {
+		expectShallow(source);
+	} catch (cause) {
+		throw new InvalidOptionError(`config: expected a configuration, got ${(cause as Error).message}`, { cause });
+	}
 	const located = typeof given === "string" ? withPathsFrom(dirname(resolve(given)), source) : source;
 	const config = check(configSchema, located);
 	for (const method of config.methods) checkLoadOptions(loadOptionsOf(config, method));

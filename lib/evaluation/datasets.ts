@@ -4,7 +4,7 @@ import type { ChatMessage } from "../chat.js";
 import { randomNumbers } from "../data/random.js";
 import { columnOf, type DataRecord, isRecord, readRecords, shown, textOf } from "../data/records.js";
 import { InvalidDataError } from "../errors.js";
-import { check, choice, expected, integer, text } from "../options.js";
+import { check, choice, expected, integer, path, text } from "../options.js";
 import { type Preset, type PresetName, type PromptLabel, plainPrompts, presetNames, presets } from "./presets.js";
 
 /** Where the prompts of an evaluation come from. */
@@ -59,7 +59,7 @@ export const promptSourceSchema = z
 	.strictObject({
 		preset: choice(presetNames).optional(),
 		file: z.union(
-			[text("a path"), z.array(text("a path")).nonempty("expected at least one path")],
+			[path("a path"), z.array(path("a path")).nonempty("expected at least one path")],
 			expected("the path of a file of prompts, or an array of paths"),
 		),
 		promptField: column,

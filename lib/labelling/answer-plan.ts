@@ -18,6 +18,7 @@ import {
 	integer,
 	maxTokens,
 	parted,
+	path,
 	real,
 	temperature,
 	text,
@@ -69,7 +70,7 @@ const some = <T extends z.ZodType>(item: T, what: string) =>
 const answerSchema = z
 	.strictObject({
 		prompts: z.unknown(), // checked where they are read
-		out: text("a path"),
+		out: path("a path"),
 		methods: some(choice(["plain", "guard"]), "plain, guard").optional(),
 		temperatures: some(temperature, "temperatures").default([1]),
 		budgets: some(real(0), "budgets").optional(),

@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { z } from "zod";
 import { expectWritable } from "../data/output.js";
 import { InferenceGuardError, InvalidDataError } from "../errors.js";
-import { check, expected, text } from "../options.js";
+import { check, expected, path, text } from "../options.js";
 import { type AnswerRows, readAnswers } from "./answer-rows.js";
 import { LabelFile, labelPath } from "./label-file.js";
 import { labelPage } from "./label-page.js";
@@ -49,14 +49,14 @@ const names = (what: string) => z.array(text(what), expected(`an array of ${what
 const readerMessage = expected("letters, digits, _ and -, at most 64");
 
 const labelSchema = z.strictObject({
-	answers: text("the path of a file of answers"),
+	answers: path("the path of a file of answers"),
 	labels: names("label").default([...defaultLabels]),
 	categories: names("category").default([]),
 	reader: z
 		.string(readerMessage)
 		.regex(/^[\w-]{1,64}$/, readerMessage)
 		.optional(),
-	out: text("a path").optional(),
+	out: path("a path").optional(),
 });
 
 const host = "127.0.0.1";

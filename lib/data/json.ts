@@ -1,0 +1,22 @@
+// JSON and objects of others.
+
+/** Deep enough for anything that means something, and shallow enough for all that goes through it by recursion. */
+const deepest = 500;
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+
+/** Errors: one for what is nested too deep, or holds itself. */
+export function expectShallow(value: unknown): void {
+	let level = new Set([value].filter(isObject));
+	for (let depth = 0; level.size > 0; depth++) {
+		if (depth === deepest) throw new Error(`lists or objects within one another more than ${deepest} deep; flatten them`);
+		level = new Set([...level].flatMap<unknown>(Object.values).filter(isObject));
+	}
+}
+
+/** Errors: one for text that is no JSON, or nested too deep. */
+export function parseJson(text: string): unknown {
+	const value: unknown = JSON.parse(text);
+	expectShallow(value);
+	return value;
+}
