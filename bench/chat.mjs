@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { duration } from "../dist/cli/eval.js";
-import { replaceText, writeJson } from "../dist/data/output.js";
+import { jsonFile, replaceFiles, textFile } from "../dist/data/output.js";
 import { evaluate } from "../dist/index.js";
 import { isCached } from "../dist/model-cache.js";
 import { main, step, UserError } from "../scripts/tools.mjs";
@@ -95,8 +95,7 @@ async function tell() {
 	const reading = join(out, "reading");
 	const answers = writeReading(reading, drawReading(results.harmful, readAsked(out, "harmful"), Number(flags.read)));
 	const tables = tablesOf(results, await readReading(reading));
-	await writeJson(join(out, "table.json"), tables);
-	await replaceText(join(out, "table.md"), markdownOf(tables));
+	await replaceFiles(jsonFile(join(out, "table.json"), tables), textFile(join(out, "table.md"), markdownOf(tables)));
 	console.log(markdownOf(tables));
 	console.log(
 		`Wrote table.md and table.json in ${out}. Answers to read: npx inferenceguard label ${answers} --reader NAME; then run this again.`,

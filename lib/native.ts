@@ -394,13 +394,14 @@ interface Addon {
 	trainCritic(handle: WorkerHandle, id: number, job: NativeCriticJob): void;
 	/** Texts, numbers and lists of texts of a file as writeTensors writes it; `code` is that of the error for a damaged one. */
 	readTensors(path: string, kind: string, code: string, texts: string[], numbers: string[], lists?: string[]): TensorFileHeader;
+	/** Returns how many bytes the file has. */
 	writeTensors(
 		path: string,
 		kind: string,
 		texts: Record<string, string>,
 		numbers: Record<string, number | Float64Array>,
 		tensors: NativeTensor[],
-	): void;
+	): number;
 	generate(handle: WorkerHandle, id: number, request: NativeRequest): void;
 	tokenize(handle: WorkerHandle, id: number, prompts: NativePrompt[]): void;
 	rollouts(handle: WorkerHandle, id: number, request: NativeRolloutRequest): void;

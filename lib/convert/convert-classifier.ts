@@ -4,7 +4,7 @@ import { basename, join, resolve } from "node:path";
 import { z } from "zod";
 import { type GgufEntry, type GgufTensor, type GgufTensorType, writeGguf } from "../data/gguf-writer.js";
 import { toHalf, toQ8 } from "../data/number-formats.js";
-import { expectWritable, replaceFile } from "../data/output.js";
+import { expectWritable, replaceFiles } from "../data/output.js";
 import { InvalidModelError, ModelNotFoundError, UnsupportedModelError } from "../errors.js";
 import { checkConvertOptions } from "../options.js";
 import { type Architecture, architectures, isUnused, type TensorPlace } from "./architectures.js";
@@ -153,7 +153,7 @@ export async function convertClassifier(given: ConvertOptions): Promise<Converte
 		["tokenizer.ggml.token_type_count", "u32", architecture.tokenTypes],
 		...tokenizerEntries(folder, vocabularySize),
 	];
-	await replaceFile(out, (temporary) => writeGguf(temporary, { metadata, tensors }));
+	await replaceFiles({ path: out, write: (temporary) => writeGguf(temporary, { metadata, tensors }) });
 	const contextLength = architecture.entries.find(([key]) => key === "context_length")?.[2] as number;
 	return { architecture: name, labels, multiLabel, contextLength };
 }

@@ -1,13 +1,12 @@
 // JSON Lines that are only ever appended to, by one process at a time. A line that a killed run left unfinished is cut off when the
 // file is opened again.
 import { existsSync } from "node:fs";
-import { type FileHandle, open, rm } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
-import { type InferenceGuardError, WriteError } from "../errors.js";
-import { takeLock } from "./lock.js";
+import { parseJson } from "./json.js";
+import { type ErrorClass, type Lock, lockFile } from "./lock.js";
+import { writeFailure } from "./output.js";
 import { expectUtf8, readBytes } from "./text-file.js";
-
-type ErrorClass = new (message: string, options?: ErrorOptions) => InferenceGuardError;
 
 const lineFeed = 10;
 
@@ -39,7 +38,7 @@ export function parseLine<S extends z.ZodType>(
 	message: (why: string) => string,
 ): z.output<S> {
 	try {
-		return schema.parse(JSON.parse(line));
+		return schema.parse(parseJson(line));
 	} catch (cause) {
 		throw new Invalid(message(cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message), { cause });
 	}
@@ -49,56 +48,49 @@ async function writing<T>(path: string, write: Promise<T>): Promise<T> {
 	try {
 		return await write;
 	} catch (cause) {
-		throw new WriteError(`expected to write ${path}, got: ${(cause as Error).message}; check the folder and the free space`, { cause });
+		throw writeFailure(path, cause);
 	}
 }
-
-const lockOf = (path: string) => `${path}.lock`;
 
 /** An open file. */
 export class AppendedLines {
 	readonly #path: string;
 	readonly #file: FileHandle;
+	readonly #lock: Lock;
 	/** Where the finished lines end. */
 	#end: number;
 	#lastWrite: Promise<void> = Promise.resolve();
 
-	private constructor(path: string, file: FileHandle, end: number) {
+	private constructor(path: string, file: FileHandle, lock: Lock, end: number) {
 		this.#path = path;
 		this.#file = file;
+		this.#lock = lock;
 		this.#end = end;
 	}
 
 	/**
-	 * Opens a file, or begins it; until it is closed, no other process can. `read` gets its finished lines; where it throws, the file stays
-	 * as it is.
+	 * Opens a file, or begins it, and locks it until it is closed ({@link lockFile}). `read` gets its finished lines; where it throws, the
+	 * file stays as it is.
 	 *
 	 * Errors: WRITE_FAILED, `Invalid` where the file is in use or cannot be read, and what `read` throws.
 	 */
 	static async open<T>(path: string, Invalid: ErrorClass, read: (lines: string[]) => T): Promise<[AppendedLines, T]> {
-		const lock = lockOf(path);
-		const holder = await writing(lock, takeLock(lock));
-		if (holder !== undefined) {
-			throw new Invalid(
-				`expected ${path} to be free, but process ${holder} writes it; wait for its end, choose another place, or remove ${lock} ` +
-					"if nothing writes it",
-			);
-		}
+		const lock = await lockFile(path, Invalid);
 		try {
-			return await AppendedLines.#openLocked(path, Invalid, read);
+			return await AppendedLines.#openLocked(path, lock, Invalid, read);
 		} catch (error) {
-			await rm(lock, { force: true });
+			await lock.release();
 			throw error;
 		}
 	}
 
-	static async #openLocked<T>(path: string, Invalid: ErrorClass, read: (lines: string[]) => T): Promise<[AppendedLines, T]> {
+	static async #openLocked<T>(path: string, lock: Lock, Invalid: ErrorClass, read: (lines: string[]) => T): Promise<[AppendedLines, T]> {
 		const { file: found, lines, bytes } = existsSync(path) ? readLines(path, Invalid) : { file: Buffer.alloc(0), lines: [], bytes: 0 };
 		const unfinished = found.toString("utf8", bytes);
 		if (unfinished !== "" && !unfinished.startsWith("{")) throw new Invalid(`expected ${path} to hold lines of JSON, got something else`);
 		const content = read(lines);
 		const file = await writing(path, open(path, "a"));
-		const appended = new AppendedLines(path, file, bytes);
+		const appended = new AppendedLines(path, file, lock, bytes);
 		try {
 			await writing(path, file.truncate(bytes));
 			if (bytes > 0 && found[bytes - 1] !== lineFeed) await appended.#write("\n");
@@ -109,20 +101,29 @@ export class AppendedLines {
 		return [appended, content];
 	}
 
-	/** Adds a line; it is with the operating system when this resolves. Errors: WRITE_FAILED; then the file is as it was before. */
+	/**
+	 * Adds a line; it is with the operating system when this resolves. Errors: WRITE_FAILED; then the file is as it was before, or another
+	 * process has taken it over.
+	 */
 	append(value: unknown): Promise<void> {
 		const write = this.#lastWrite.then(() => this.#write(`${JSON.stringify(value)}\n`));
 		this.#lastWrite = write.catch(() => {});
 		return write;
 	}
 
+	/** Errors: WRITE_FAILED where the lines have not reached the disk. */
 	async close(): Promise<void> {
 		await this.#lastWrite;
-		await this.#file.close();
-		await rm(lockOf(this.#path), { force: true });
+		try {
+			await writing(this.#path, this.#file.sync());
+		} finally {
+			await this.#file.close();
+			await this.#lock.release();
+		}
 	}
 
 	async #write(text: string): Promise<void> {
+		await this.#lock.expectHeld();
 		try {
 			await writing(this.#path, this.#file.appendFile(text));
 			this.#end += Buffer.byteLength(text);

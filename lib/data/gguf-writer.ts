@@ -93,20 +93,17 @@ function headerOf(metadata: GgufEntry[], tensors: GgufTensor[]): Buffer {
 	return Buffer.concat(parts);
 }
 
-function writeAll(file: number, bytes: Uint8Array): void {
+function writeAll(file: number, bytes: Uint8Array): number {
 	for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+	return bytes.length;
 }
 
-/** Writes a GGUF file, one tensor after the other, so that no more than one is in memory. */
-export function writeGguf(path: string, { metadata, tensors }: { metadata: GgufEntry[]; tensors: GgufTensor[] }): void {
+/** Writes a GGUF file, one tensor after the other, so that no more than one is in memory. Returns how many bytes it has. */
+export function writeGguf(path: string, { metadata, tensors }: { metadata: GgufEntry[]; tensors: GgufTensor[] }): number {
 	const file = openSync(path, "w");
-	const writePadded = (bytes: Uint8Array) => {
-		writeAll(file, bytes);
-		writeAll(file, Buffer.alloc(padded(bytes.length) - bytes.length));
-	};
+	const writePadded = (bytes: Uint8Array) => writeAll(file, bytes) + writeAll(file, Buffer.alloc(padded(bytes.length) - bytes.length));
 	try {
-		writePadded(headerOf(metadata, tensors));
-		for (const { data } of tensors) writePadded(data());
+		return tensors.reduce((written, { data }) => written + writePadded(data()), writePadded(headerOf(metadata, tensors)));
 	} finally {
 		closeSync(file);
 	}

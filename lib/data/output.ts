@@ -1,39 +1,94 @@
 // Writing results so that a reader never sees half of one.
 import { randomBytes } from "node:crypto";
-import { access, constants, mkdtemp, rename, rm, stat, writeFile } from "node:fs/promises";
+import { access, constants, mkdtemp, open, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { InferenceGuardError, WriteError } from "../errors.js";
 
+/** A file to be put in place. */
+export interface NewFile {
+	path: string;
+	/** Fills a temporary file, and says how many bytes it should have then. */
+	write: (temporary: string) => Promise<number> | number;
+}
+
+/** What a failure to write becomes: an error with a code. */
+export function writeFailure(path: string, cause: unknown): InferenceGuardError {
+	if (InferenceGuardError.isInstance(cause)) return cause;
+	return new WriteError(`expected to write ${path}, got: ${(cause as Error).message}; check the folder and the free space`, { cause });
+}
+
+/** Where a file goes: behind a link to one, so that the link stays. Errors: WRITE_FAILED for what is there and no file. */
+async function placeOf(path: string): Promise<string> {
+	const found = await stat(path).catch(() => undefined);
+	if (found === undefined) return path;
+	if (found.isDirectory()) throw new WriteError(`expected the path of a file to write, got the folder ${path}; add a file name`);
+	if (!found.isFile()) throw new WriteError(`expected the path of a file to write, got ${path}, a device, pipe or socket; name a file`);
+	return realpath(path);
+}
+
 /** Fails before any work is done where a result could not be written later. Errors: WRITE_FAILED. */
 export async function expectWritable(path: string): Promise<void> {
+	const place = await placeOf(path);
 	try {
-		await access(dirname(path), constants.W_OK);
+		await access(dirname(place), constants.W_OK);
 	} catch (cause) {
 		throw new WriteError(`expected a folder that can be written for ${path}, got: ${(cause as Error).message}`, { cause });
 	}
-	const found = await stat(path).catch(() => undefined);
-	if (found?.isDirectory()) throw new WriteError(`expected the path of a file to write, got the folder ${path}; add a file name`);
 }
 
-/** Lets `write` fill a temporary file beside `path`, then puts it in place in one step. Errors: WRITE_FAILED. */
-export async function replaceFile(path: string, write: (temporary: string) => Promise<void> | void): Promise<void> {
-	const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+/** Errors: one that says what the disk has instead of all bytes. */
+async function expectWhole(path: string, bytes: number): Promise<void> {
+	const file = await open(path, "r+");
 	try {
-		await write(temporary);
-		await rename(temporary, path);
+		await file.sync();
+		const { size } = await file.stat();
+		if (size !== bytes) throw new Error(`${size} of ${bytes} bytes`);
+	} finally {
+		await file.close();
+	}
+}
+
+/**
+ * Writes files that belong together: each into a temporary one beside its place, and once all of them are whole and on the disk, into
+ * place, each in one step. Errors: WRITE_FAILED, and those of `write`; then what was there stays, and nothing else.
+ */
+export async function replaceFiles(...files: NewFile[]): Promise<void> {
+	const moves: { path: string; from: string; to: string }[] = [];
+	try {
+		for (const { path, write } of files) {
+			try {
+				const to = await placeOf(path);
+				const from = `${to}.${randomBytes(6).toString("hex")}.tmp`;
+				moves.push({ path, from, to });
+				await expectWhole(from, await write(from));
+			} catch (cause) {
+				throw writeFailure(path, cause);
+			}
+		}
+		for (const { path, from, to } of moves) {
+			await rename(from, to).catch((cause) => {
+				throw writeFailure(path, cause);
+			});
+		}
+	} catch (error) {
+		for (const { from } of moves) await rm(from, { force: true });
+		throw error;
+	}
+}
+
+/** A new folder for what is temporary. Errors: WRITE_FAILED. */
+export async function makeTemporaryFolder(): Promise<string> {
+	try {
+		return await mkdtemp(join(tmpdir(), "inferenceguard-"));
 	} catch (cause) {
-		await rm(temporary, { force: true });
-		if (InferenceGuardError.isInstance(cause)) throw cause;
-		throw new WriteError(`expected to write ${path}, got: ${(cause as Error).message}; check the folder and the free space`, { cause });
+		throw new WriteError(`expected a temporary folder to write in, got: ${(cause as Error).message}; check ${tmpdir()}`, { cause });
 	}
 }
 
 /** Lets `work` use a folder of its own, which is gone afterwards. Errors: WRITE_FAILED, and those of `work`. */
 export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-	const folder = await mkdtemp(join(tmpdir(), "inferenceguard-")).catch((cause) => {
-		throw new WriteError(`expected a temporary folder to write in, got: ${cause.message}; check ${tmpdir()}`, { cause });
-	});
+	const folder = await makeTemporaryFolder();
 	try {
 		return await work(folder);
 	} finally {
@@ -41,12 +96,14 @@ export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>)
 	}
 }
 
-/** Writes a text file in one step. */
-export async function replaceText(path: string, text: string): Promise<void> {
-	await replaceFile(path, (temporary) => writeFile(temporary, text));
+/** Text as a file to be put in place. */
+export function textFile(path: string, text: string): NewFile {
+	const write = async (temporary: string) => {
+		await writeFile(temporary, text);
+		return Buffer.byteLength(text);
+	};
+	return { path, write };
 }
 
-/** Writes an object as indented JSON. */
-export async function writeJson(path: string, value: unknown): Promise<void> {
-	await replaceText(path, `${JSON.stringify(value, null, "\t")}\n`);
-}
+/** An object as a file of indented JSON. */
+export const jsonFile = (path: string, value: unknown): NewFile => textFile(path, `${JSON.stringify(value, null, "\t")}\n`);

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { type Certificate, pValueOf, readCertificate } from "../certificate.js";
 import { differencesOf } from "../data/differences.js";
-import { expectWritable, writeJson } from "../data/output.js";
+import { expectWritable, jsonFile, replaceFiles } from "../data/output.js";
 import { confidence } from "../data/percent.js";
 import { clopperPearsonInterval, clopperPearsonUpper, fixedSequenceTest } from "../data/statistics.js";
 import { InvalidJournalError, InvalidOptionError, NotCertifiedError } from "../errors.js";
@@ -194,7 +194,7 @@ export async function calibrate(given: CalibrateOptions): Promise<Certificate> {
 	await evaluate({ config, out: evaluation, onProgress, signal });
 	const journal = await readJournal(join(evaluation, resultFiles.journal));
 	const certificate = certificateOf(journal, { delta, epsilon, created: new Date().toISOString() });
-	await writeJson(out, certificate);
+	await replaceFiles(jsonFile(out, certificate));
 	return certificate;
 }
 

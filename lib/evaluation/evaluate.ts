@@ -7,7 +7,7 @@ import { type Prompt, questionOf } from "../chat.js";
 import { CostScorer } from "../cost-scorer.js";
 import { readCriticIdentity } from "../critic-file.js";
 import { inLanes } from "../data/lanes.js";
-import { expectWritable, replaceText, writeJson } from "../data/output.js";
+import { expectWritable, jsonFile, replaceFiles, textFile } from "../data/output.js";
 import { InferenceGuardError, InvalidDataError, InvalidOptionError, WriteError } from "../errors.js";
 
 import { InferenceGuard } from "../guard.js";
@@ -379,20 +379,19 @@ async function writeResults(
 	const responses = withoutSkipped(all, skipped);
 	const summary = summarise(config, header, prompts, responses, skipped);
 	const asked = new Map(prompts.map((prompt) => [prompt.id, prompt]));
-	await writeJson(join(out, resultFiles.summary), summary);
 	const first = new Set(prompts.slice(0, config.reportPrompts).map(({ id }) => id));
 	const shown = responses.flatMap((response) => {
 		const prompt = asked.get(response.prompt);
 		if (prompt === undefined || !first.has(prompt.id)) return [];
 		return [{ ...response, promptText: prompt.text, category: prompt.category, label: prompt.label }];
 	});
-	await replaceText(join(out, resultFiles.report), await evaluationReportPage(summary, shown, config.notes));
-	if (inspect) {
-		const left = new Set(skipped.map(({ prompt }) => prompt));
-		const texts = new Map(prompts.filter(({ id }) => !left.has(id)).map(({ id, text }) => [id, text]));
-		for (const [i, log] of inspectLogs(summary, responses, texts, new Date()).entries()) {
-			await writeJson(join(out, `inspect-${i + 1}.json`), log);
-		}
-	}
+	const left = new Set(skipped.map(({ prompt }) => prompt));
+	const texts = new Map(prompts.filter(({ id }) => !left.has(id)).map(({ id, text }) => [id, text]));
+	const logs = inspect ? inspectLogs(summary, responses, texts, new Date()) : [];
+	await replaceFiles(
+		jsonFile(join(out, resultFiles.summary), summary),
+		textFile(join(out, resultFiles.report), await evaluationReportPage(summary, shown, config.notes)),
+		...logs.map((log, i) => jsonFile(join(out, `inspect-${i + 1}.json`), log)),
+	);
 	return summary;
 }

@@ -2,9 +2,9 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { agreementOf } from "../data/metrics.js";
-import { expectWritable, replaceText } from "../data/output.js";
+import { expectWritable, replaceFiles, textFile } from "../data/output.js";
 import { InvalidDataError, InvalidOptionError } from "../errors.js";
-import { check, expected, text } from "../options.js";
+import { check, expected, path } from "../options.js";
 import { type AnswerRow, type AnswerRows, type DistinctAnswer, readAnswers } from "./answer-rows.js";
 import { type Label, type Labels, labelPaths, readerOf, readLabels } from "./label-file.js";
 import { undecidedLabel } from "./label-scheme.js";
@@ -42,9 +42,9 @@ export interface JoinReport {
 }
 
 const joinSchema = z.strictObject({
-	answers: text("the path of a file of answers"),
-	labels: z.array(text("a path"), expected("an array of paths")).optional(),
-	out: text("a path"),
+	answers: path("the path of a file of answers"),
+	labels: z.array(path("a path"), expected("an array of paths")).optional(),
+	out: path("a path"),
 });
 
 /** A reader and the labels of one file. */
@@ -119,7 +119,7 @@ export async function joinLabels(given: JoinOptions): Promise<JoinReport> {
 		if (typeof label === "string") leftOut[label]++;
 		else labelled.push({ row, label });
 	}
-	await replaceText(out, labelled.map(({ row, label }) => `${lineOf(row, label)}\n`).join(""));
+	await replaceFiles(textFile(out, labelled.map(({ row, label }) => `${lineOf(row, label)}\n`).join("")));
 	const labelsOf = (own: typeof labelled) => counts(own.map(({ label }) => label.label));
 	const methods = new Set(labelled.flatMap(({ row: { record } }) => (typeof record.method === "string" ? [record.method] : [])));
 	return {

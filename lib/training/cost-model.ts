@@ -27,7 +27,8 @@ export interface Trained {
 	/** Calibrated, of every text; those of training may be missing (NaN). */
 	logOdds: Float64Array;
 	epochs: number;
-	write(path: string, notes: TrainingNotes): Promise<void> | void;
+	/** Returns how many bytes it wrote. */
+	write(path: string, notes: TrainingNotes): Promise<number> | number;
 	probe?: ProbeReport;
 }
 

@@ -6,7 +6,9 @@ import { type FileHandle, mkdir, open, readdir, readFile } from "node:fs/promise
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { z } from "zod";
-import { writeJson } from "../data/output.js";
+import { parseJson } from "../data/json.js";
+import { type Lock, lockFile } from "../data/lock.js";
+import { jsonFile, replaceFiles, writeFailure } from "../data/output.js";
 import { readText } from "../data/text-file.js";
 import { InvalidRolloutsError, WriteError } from "../errors.js";
 import { constraintIdentity } from "../fingerprint.js";
@@ -95,6 +97,12 @@ function wholeFrames(bytes: Buffer, header: Buffer): { records: Buffer[]; end: n
 	return { records, end };
 }
 
+async function writeAt(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+	for (let done = 0; done < bytes.length; ) {
+		done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+	}
+}
+
 async function readIfThere(path: string): Promise<Buffer | undefined> {
 	try {
 		return await readFile(path);
@@ -108,7 +116,7 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
 export async function readManifest(folder: string): Promise<RolloutManifest> {
 	const path = join(folder, manifestName);
 	try {
-		return manifestSchema.parse(JSON.parse(readText(path)));
+		return manifestSchema.parse(parseJson(readText(path)));
 	} catch (cause) {
 		const reason = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
 		throw new InvalidRolloutsError(
@@ -127,7 +135,7 @@ export async function claimFolder(folder: string, manifest: RolloutManifest): Pr
 	} catch (cause) {
 		throw new WriteError(`expected to write into ${folder}, got: ${(cause as Error).message}`, { cause });
 	}
-	if (!names.includes(manifestName)) return writeJson(join(folder, manifestName), manifest);
+	if (!names.includes(manifestName)) return replaceFiles(jsonFile(join(folder, manifestName), manifest));
 	const found = await readManifest(folder);
 	const keys = Object.keys({ ...found, ...manifest }) as (keyof RolloutManifest)[];
 	const all = keys.filter((key) => JSON.stringify(found[key]) !== JSON.stringify(manifest[key]));
@@ -143,6 +151,7 @@ export async function claimFolder(folder: string, manifest: RolloutManifest): Pr
 export class ShardWriter {
 	readonly #path: string;
 	readonly #header: Buffer;
+	#lock: Lock | undefined;
 	#end = 0;
 	/** Records that the shard holds already. */
 	records = 0;
@@ -152,8 +161,9 @@ export class ShardWriter {
 		this.#header = shardHeader(manifest, shard);
 	}
 
-	/** Finds where the shard ends, and cuts off what a killed run left half-written. Errors: INVALID_ROLLOUTS. */
-	async resume(): Promise<void> {
+	/** Takes the shard, finds where it ends, and cuts off what a killed run left half-written. Errors: INVALID_ROLLOUTS, WRITE_FAILED. */
+	async open(): Promise<void> {
+		this.#lock = await lockFile(this.#path, InvalidRolloutsError);
 		const bytes = await readIfThere(this.#path);
 		const begun = bytes !== undefined && bytes.length >= this.#header.length;
 		if (begun && !bytes.subarray(0, this.#header.length).equals(this.#header)) {
@@ -161,34 +171,37 @@ export class ShardWriter {
 		}
 		const { records, end } = wholeFrames(begun ? bytes : this.#header, this.#header);
 		await this.#write(bytes === undefined ? "w" : "r+", async (file) => {
-			if (!begun) await file.write(this.#header, 0, this.#header.length, 0);
+			if (!begun) await writeAt(file, this.#header, 0);
 			await file.truncate(end);
 		});
 		this.#end = end;
 		this.records = records.length;
 	}
 
+	/** Adds a record; it is on the disk when this resolves. Errors: WRITE_FAILED; then a later run cuts off what there is of it. */
 	async append(record: Uint8Array): Promise<void> {
 		const bytes = frame(record, this.records);
-		await this.#write("r+", async (file) => {
-			for (let done = 0; done < bytes.length; ) {
-				done += (await file.write(bytes, done, bytes.length - done, this.#end + done)).bytesWritten;
-			}
-		});
+		await this.#write("r+", (file) => writeAt(file, bytes, this.#end));
 		this.#end += bytes.length;
 		this.records++;
 	}
 
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.#lock?.release();
+	}
+
 	async #write(flags: string, change: (file: FileHandle) => Promise<unknown>): Promise<void> {
 		try {
+			await this.#lock?.expectHeld();
 			const file = await open(this.#path, flags);
 			try {
 				await change(file);
+				await file.sync();
 			} finally {
 				await file.close();
 			}
 		} catch (cause) {
-			throw new WriteError(`expected to write ${this.#path}, got: ${(cause as Error).message}; check the free space`, { cause });
+			throw writeFailure(this.#path, cause);
 		}
 	}
 }
@@ -205,8 +218,8 @@ export async function* readShards(folder: string, manifest: RolloutManifest): As
 	let found = false;
 	for (let shard = 0; shard < shards; shard++) {
 		const bytes = await readIfThere(shardPath(folder, shard));
-		if (bytes === undefined) continue;
 		const header = shardHeader(manifest, shard);
+		if (bytes === undefined || bytes.length < header.length) continue; // none, or one that was hardly begun
 		if (!bytes.subarray(0, header.length).equals(header)) {
 			throw new InvalidRolloutsError(`${shardPath(folder, shard)} belongs to other rollouts or is damaged; remove it and make it again`);
 		}

@@ -197,8 +197,8 @@ async function runShards(
 	const begin = performance.now();
 	onProgress?.({ ...progress });
 	for (const shard of own) {
-		const writer = new ShardWriter(out, manifest, shard);
-		await writer.resume();
+		await using writer = new ShardWriter(out, manifest, shard);
+		await writer.open();
 		const firstBatch = shard * batchesPerShard;
 		for (let batch = firstBatch; batch < firstBatch + batchesOf(shard); batch++) {
 			const first = batch * promptsPerBatch;

@@ -1,7 +1,7 @@
 // Control vectors from contrastive prompts.
 import { controlVectorFile } from "../control-vector-file.js";
 import { auc } from "../data/metrics.js";
-import { expectWritable, replaceFile, writeJson } from "../data/output.js";
+import { expectWritable, jsonFile, replaceFiles } from "../data/output.js";
 import { randomNumbers } from "../data/random.js";
 import { InvalidDataError, InvalidOptionError } from "../errors.js";
 import { modelHash } from "../fingerprint.js";
@@ -210,9 +210,8 @@ export async function steerVector(given: SteerVectorOptions): Promise<SteeringRe
 		values: Float32Array.from(direction),
 		half: false,
 	}));
-	await replaceFile(options.out, (temporary) =>
-		callAddon((addon) => addon.writeTensors(temporary, controlVectorFile.kind, texts, numbers, tensors)),
-	);
-	await writeJson(`${options.out}.report.json`, report);
+	const { out } = options;
+	const write = (temporary: string) => callAddon((addon) => addon.writeTensors(temporary, controlVectorFile.kind, texts, numbers, tensors));
+	await replaceFiles({ path: out, write }, jsonFile(`${out}.report.json`, report));
 	return report;
 }

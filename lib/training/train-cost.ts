@@ -1,7 +1,7 @@
 // Training a cost model of whole texts from labelled texts.
 import { createHash } from "node:crypto";
 import { accuracy, auc, bootstrapInterval, expectedCalibrationError, type Interval, meanSquaredError } from "../data/metrics.js";
-import { expectWritable, inTemporaryFolder, replaceFile, writeJson } from "../data/output.js";
+import { expectWritable, inTemporaryFolder, jsonFile, replaceFiles } from "../data/output.js";
 import { columnOf, type DataRecord, readRecords, shown, textOf } from "../data/records.js";
 import { type Split, splitNamed, splitsOf } from "../data/split.js";
 import { InvalidDataError } from "../errors.js";
@@ -337,8 +337,8 @@ export async function trainCost(given: TrainCostOptions): Promise<CostReport> {
 	const finish = async (trained: Trained): Promise<CostReport> => {
 		const report = reportOf(trained, rows, options, begin);
 		const notes = notesOf(report, rows);
-		await replaceFile(out, (temporary) => trained.write(temporary, notes));
-		await writeJson(`${out}.report.json`, report);
+		const write = (temporary: string) => trained.write(temporary, notes);
+		await replaceFiles({ path: out, write }, jsonFile(`${out}.report.json`, report));
 		return report;
 	};
 	if (base !== undefined) {

@@ -1,6 +1,6 @@
 // Training a critic from rollouts.
 import { createHash } from "node:crypto";
-import { expectWritable, replaceFile, replaceText, writeJson } from "../data/output.js";
+import { expectWritable, jsonFile, replaceFiles, textFile } from "../data/output.js";
 import { InvalidOptionError } from "../errors.js";
 import { callAddon, type NativeCritic, splitNumbers } from "../native.js";
 import { checkTrainCriticOptions } from "../options.js";
@@ -165,10 +165,12 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 		"test.ece": report.test.pSafe.ece,
 		"test.brier": report.test.pSafe.brier,
 	};
-	await replaceFile(options.out, (temporary) =>
-		callAddon((native) => native.writeTensors(temporary, "critic", texts, numbers, trained.tensors)),
+	const { out } = options;
+	const write = (temporary: string) => callAddon((native) => native.writeTensors(temporary, "critic", texts, numbers, trained.tensors));
+	await replaceFiles(
+		{ path: out, write },
+		jsonFile(`${out}.report.json`, report),
+		textFile(`${out}.report.html`, await criticReportPage(report)),
 	);
-	await writeJson(`${options.out}.report.json`, report);
-	await replaceText(`${options.out}.report.html`, await criticReportPage(report));
 	return report;
 }

@@ -1,9 +1,9 @@
 // Training an encoder that judges responses as they grow, by the Python recipe that comes along.
-import { readFile, writeFile } from "node:fs/promises";
+import { copyFile, readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { writeJson } from "../data/output.js";
+import { jsonFile, replaceFiles, textFile } from "../data/output.js";
 import { InvalidOptionError } from "../errors.js";
 import type { checkTrainCostOptions } from "../options.js";
 import type { EpochProgress } from "../types.js";
@@ -45,7 +45,7 @@ export async function trainEncoder(
 	await python.expectModules(packages);
 
 	const data = join(folder, "rows.jsonl");
-	await writeFile(data, rows.map(rowLine).join(""));
+	await replaceFiles(textFile(data, rows.map(rowLine).join("")));
 	const given = Object.entries({ members, shared, epochs, minutes, seed }).filter(([, value]) => value !== undefined);
 	const settings = given.flatMap(([name, value]) => [`--${name}`, String(value)]);
 	let passes = 0;
@@ -62,9 +62,12 @@ export async function trainEncoder(
 		epochs: passes,
 		write: async (path, { numbers: { threshold } }) => {
 			const described = join(folder, "settings.json");
-			await writeJson(described, { ...calibration, threshold, base: basename(resolve(base)) });
+			await replaceFiles(jsonFile(described, { ...calibration, threshold, base: basename(resolve(base)) }));
 			const state = join(folder, "judge.pt");
-			await python.run([script("export.py"), "--base", base, "--state", state, "--settings", described, "--out", path]);
+			const made = join(folder, "judge.gguf");
+			await python.run([script("export.py"), "--base", base, "--state", state, "--settings", described, "--out", made]);
+			await copyFile(made, path);
+			return (await stat(made)).size;
 		},
 	};
 }

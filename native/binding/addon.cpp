@@ -211,13 +211,14 @@ Napi::Value train_critic(const Napi::CallbackInfo & info) {
     });
 }
 
-// writeTensors(path, kind, texts, numbers, tensors)
+// writeTensors(path, kind, texts, numbers, tensors) -> how many bytes the file has
 Napi::Value write_tensors(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        write_tensor_file(info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value(),
-                          named_texts_from(info[2].As<Napi::Object>()), named_numbers_from(info[3].As<Napi::Object>()),
-                          named_tensors_from(info[4].As<Napi::Array>()));
-        return info.Env().Undefined();
+        const uint64_t n_bytes = write_tensor_file(info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value(),
+                                                   named_texts_from(info[2].As<Napi::Object>()),
+                                                   named_numbers_from(info[3].As<Napi::Object>()),
+                                                   named_tensors_from(info[4].As<Napi::Array>()));
+        return Napi::Number::New(info.Env(), double(n_bytes));
     });
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 
@@ -186,8 +187,8 @@ void round_to_half(std::vector<float> & values) {
     }
 }
 
-void write_tensor_file(const std::string & path, const std::string & kind, const std::vector<named_text> & texts,
-                       const std::vector<named_numbers> & numbers, const std::vector<named_tensor> & tensors) {
+uint64_t write_tensor_file(const std::string & path, const std::string & kind, const std::vector<named_text> & texts,
+                           const std::vector<named_numbers> & numbers, const std::vector<named_tensor> & tensors) {
     const ggml_init_params params = { ggml_tensor_overhead() * (tensors.size() + 1), nullptr, /*no_alloc =*/true };
     const ggml_context_ptr ctx(ggml_init(params));
     const gguf_context_ptr gguf(gguf_init_empty());
@@ -204,6 +205,7 @@ void write_tensor_file(const std::string & path, const std::string & kind, const
         }
     }
     std::vector<std::vector<ggml_fp16_t>> halves(tensors.size());
+    uint64_t n_bytes = 0;
     for (size_t i = 0; i < tensors.size(); ++i) {
         const named_tensor & t = tensors[i];
         ggml_tensor * made = ggml_new_tensor(ctx.get(), t.half ? GGML_TYPE_F16 : GGML_TYPE_F32, int(t.shape.size()), t.shape.data());
@@ -215,10 +217,17 @@ void write_tensor_file(const std::string & path, const std::string & kind, const
             made->data = halves[i].data();
         }
         gguf_add_tensor(gguf.get(), made);
+        n_bytes += GGML_PAD(ggml_nbytes(made), gguf_get_alignment(gguf.get()));
     }
-    if (!gguf_write_to_file(gguf.get(), path.c_str(), /*only_meta =*/false)) {
-        throw error("WRITE_FAILED", "expected to write " + path + ", but the disk or the folder does not allow it");
+    n_bytes += gguf_get_meta_size(gguf.get());
+    // gguf_write_to_file passes over what fails when the file is closed: the rest of a short file on a full disk
+    std::unique_ptr<FILE, int (*)(FILE *)> file(ggml_fopen(path.c_str(), "wb"), std::fclose);
+    const bool is_written = file && gguf_write_to_file_ptr(gguf.get(), file.get(), /*only_meta =*/false);
+    if (!is_written || std::fclose(file.release()) != 0) {
+        throw error("WRITE_FAILED", "expected to write " + path + ", but the disk or the folder does not allow it; make room, or choose "
+                                    "another place");
     }
+    return n_bytes;
 }
 
 }

@@ -79,8 +79,8 @@ struct named_tensor {
 // What is left of the values when they are stored as f16.
 void round_to_half(std::vector<float> & values);
 
-// Throws WRITE_FAILED.
-void write_tensor_file(const std::string & path, const std::string & kind, const std::vector<named_text> & texts,
-                       const std::vector<named_numbers> & numbers, const std::vector<named_tensor> & tensors);
+// Returns how many bytes the file has. Throws WRITE_FAILED.
+uint64_t write_tensor_file(const std::string & path, const std::string & kind, const std::vector<named_text> & texts,
+                           const std::vector<named_numbers> & numbers, const std::vector<named_tensor> & tensors);
 
 }
