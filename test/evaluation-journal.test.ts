@@ -1,6 +1,6 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -59,6 +59,12 @@ const written = (name: string, ...lines: unknown[]) => {
 	return file(name);
 };
 
+/** Takes the lock of a file in a process of its own, and says so. */
+const locking = (path: string) => `
+	import { takeLock } from ${JSON.stringify(new URL("../dist/data/lock.js", import.meta.url).href)};
+	await takeLock(${JSON.stringify(`${path}.lock`)});
+	console.log("held");`;
+
 describe("a journal", () => {
 	test("goes on behind its last finished line, wherever it was cut", async () => {
 		const rows = [response("1"), response("2", { text: "😀\n" }), response("3")];
@@ -112,11 +118,19 @@ describe("a journal", () => {
 		}
 	});
 
-	test("with two responses of one method, prompt and seed is refused", async () => {
+	test("with a doubled row keeps the first one", async () => {
 		const row = { kind: "response", ...response("1") };
-		const other = { ...row, seed: 2 };
-		expect((await readJournal(written("twice", header, row, other))).responses).toHaveLength(2);
-		await expect(readJournal(written("twice", header, row, other, row))).rejects.toMatchObject(invalid("line 4"));
+		const skipped = { kind: "skipped", prompt: "2", code: "PROMPT_TOO_LONG" };
+		const others = [{ ...row, text: "another" }, row, { ...skipped, code: "INVALID_PROMPT" }, { ...row, seed: 2 }];
+		const path = written("twice", header, row, skipped, ...others);
+		const read = await readJournal(path);
+		expect(read.responses).toEqual([response("1"), response("1", { seed: 2 })]);
+		expect(read.skipped).toEqual([skipped]);
+		const before = readFileSync(path);
+		const journal = await Journal.open(path, header);
+		expect(journal.responses).toEqual(read.responses);
+		await journal.close();
+		expect(readFileSync(path)).toEqual(before);
 	});
 
 	test("of another evaluation is refused, and what differs named", async () => {
@@ -141,10 +155,10 @@ describe("a journal", () => {
 		await journal.append(response("2"));
 		await journal.close();
 		expect(existsSync(`${path}.lock`)).toBe(false);
-		const child = spawn(process.execPath, ["-e", "setTimeout(() => {}, 60_000)"]);
-		const ended = once(child, "exit");
-		writeFileSync(`${path}.lock`, String(child.pid));
+		const child = spawn(process.execPath, ["--input-type=module", "-e", `${locking(path)}\nsetTimeout(() => {}, 60_000);`]);
+		await once(child.stdout, "data");
 		await expect(Journal.open(path, header)).rejects.toMatchObject(invalid(`process ${child.pid}`));
+		const ended = once(child, "exit");
 		child.kill("SIGKILL");
 		await ended;
 		const next = await Journal.open(path, header);
@@ -153,26 +167,17 @@ describe("a journal", () => {
 	});
 
 	test("that a dead run left locked goes to one of those that find it", async () => {
-		const child = spawn(process.execPath, ["-e", ""]);
-		await once(child, "exit");
+		execFileSync(process.execPath, ["--input-type=module", "-e", `${locking(file("dead"))}\nprocess.exit();`]);
+		const abandoned = readFileSync(`${file("dead")}.lock`);
 		for (let round = 0; round < 20; round++) {
 			const path = file(`abandoned-${round}`);
-			writeFileSync(`${path}.lock`, String(child.pid));
+			writeFileSync(`${path}.lock`, abandoned);
 			const opened = await Promise.allSettled(Array.from({ length: 16 }, () => Journal.open(path, header)));
 			const held = opened.filter((one) => one.status === "fulfilled");
 			expect(held).toHaveLength(1);
 			await held[0]!.value.close();
 			await (await Journal.open(path, header)).close();
 		}
-	});
-
-	test("of an earlier process with this one's id is free, of this one it is not", async () => {
-		const path = file("again");
-		writeFileSync(`${path}.lock`, String(process.pid));
-		await expect(Journal.open(path, header)).rejects.toMatchObject(invalid(`process ${process.pid}`));
-		const before = new Date(performance.timeOrigin - 1000);
-		utimesSync(`${path}.lock`, before, before);
-		await (await Journal.open(path, header)).close();
 	});
 
 	test("that cannot be opened is left free", async () => {

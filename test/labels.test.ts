@@ -255,7 +255,7 @@ describe("wrong input is told by code, and changes nothing", () => {
 			[[rows[5]!], "with a response"],
 			[[{ prompt: "a" }], "response"],
 			[[{ prompt: 1, response: "b" }], "expected text in the column prompt of row 1"],
-			[[rows[0]!, rows[0]!], '"1/plain" twice'],
+			[[rows[0]!, { ...rows[0], response: "another" }], '"1/plain" twice'],
 			[[{ ...rows[0], id: {} }], "the id of row 1"],
 		] as const) {
 			await expect(serve(answersFile([...all]))).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining(message) });

@@ -36,17 +36,19 @@ function rowsOf(records: DataRecord[]): AnswerRows {
 	const promptColumn = columnOf(records, undefined, ["prompt"], "the prompt", "prompt");
 	const responseColumn = columnOf(records, undefined, ["response"], "the response", "response");
 	const distinct = new Map<string, DistinctAnswer>();
-	const ids = new Set<string>();
-	const rows = records.map((record, i) => {
+	const keys = new Map<string, string>();
+	const rows = records.flatMap((record, i): AnswerRow | [] => {
 		const id = idOf(record, i);
-		if (ids.has(id)) throw new InvalidDataError(`expected every id once, got ${shown(id)} twice`);
-		ids.add(id);
 		const prompt = textOf(record, promptColumn, i).trim();
 		const response = textOf(record, responseColumn, i).trim();
-		if (response === "") return { id, record, answer: undefined };
 		const key = createHash("sha256")
 			.update(JSON.stringify([prompt, response]))
 			.digest("hex");
+		const known = keys.get(id);
+		if (known === key) return []; // the same row again
+		if (known !== undefined) throw new InvalidDataError(`expected every id once, got ${shown(id)} twice`);
+		keys.set(id, key);
+		if (response === "") return { id, record, answer: undefined };
 		const answer = distinct.get(key) ?? { prompt, response, ids: [] };
 		answer.ids.push(id);
 		distinct.set(key, answer);

@@ -75,7 +75,7 @@ function answersIn(lines: string[], path: string, plan: readonly AnswerGroup[]):
 		);
 		const { id, prompt, settings } = answer;
 		const own = wanted.get(id);
-		if (found.has(id)) throw new InvalidDataError(`expected every answer once in ${path}, got ${shown(id)} twice; choose another file`);
+		if (found.has(id)) continue; // what came first counts
 		if (own !== undefined && (own.text !== prompt || own.settings !== settings)) {
 			const what = own.text === prompt ? "with other settings (model, cost model or options)" : "to another prompt";
 			throw new InvalidDataError(
