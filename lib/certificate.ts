@@ -1,11 +1,13 @@
 // A certificate: what a calibration run says of one fixed guard and configuration, and whether a guard is that one.
 import { z } from "zod";
+import { parseJson } from "./data/json.js";
 import { binomialTail, clopperPearsonInterval, clopperPearsonUpper } from "./data/statistics.js";
 import { readText } from "./data/text-file.js";
 import { CertificateMismatchError, InvalidCertificateError } from "./errors.js";
 import type { GuardIdentity } from "./identity.js";
 import type { CheckedLoadOptions } from "./options.js";
 import { plainSettings, type ResolvedSearch, settingsHash } from "./search-settings.js";
+import { warn } from "./warn.js";
 
 const share = z.number().min(0).max(1);
 const count = z.int().min(0);
@@ -128,7 +130,7 @@ function contradictionIn(certificate: Certificate): string | undefined {
 export function readCertificate(path: string): Certificate {
 	let certificate: Certificate;
 	try {
-		certificate = certificateSchema.parse(JSON.parse(readText(path)));
+		certificate = certificateSchema.parse(parseJson(readText(path)));
 	} catch (cause) {
 		const why = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
 		throw new InvalidCertificateError(`expected a certificate at ${path}, got: ${why}`, { cause });
@@ -206,6 +208,6 @@ export class CertificateWatch {
 		if (this.#refuses) throw new CertificateMismatchError(message);
 		if (this.#warned.has(what)) return;
 		this.#warned.add(what);
-		process.emitWarning(message, { type: "InferenceGuardWarning", code: "CERTIFICATE_MISMATCH" });
+		warn("CERTIFICATE_MISMATCH", message);
 	}
 }

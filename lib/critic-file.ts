@@ -1,8 +1,10 @@
 // Whether a critic belongs to the model, the cost models and the budgets that it is loaded beside.
 import { z } from "zod";
+import { parseJson } from "./data/json.js";
 import { CriticMismatchError, InvalidCriticError } from "./errors.js";
 import { type ConstraintIdentity, constraintIdentity, costHash, rewardHash } from "./fingerprint.js";
 import { callAddon, type NativeSpec } from "./native.js";
+import { warn } from "./warn.js";
 
 /** What a critic was trained for. */
 export interface CriticIdentity {
@@ -19,7 +21,7 @@ export interface CriticIdentity {
 
 function parseConstraints(path: string, text: string): ConstraintIdentity[] {
 	try {
-		return z.array(constraintIdentity).parse(JSON.parse(text));
+		return z.array(constraintIdentity).parse(parseJson(text));
 	} catch (cause) {
 		throw new InvalidCriticError(`${path} does not say which cost models it was trained for; make the file again`, { cause });
 	}
@@ -58,9 +60,7 @@ function expectSame(what: string, critic: string | number | boolean, guard: stri
 	);
 }
 
-function warnExtrapolation(message: string): void {
-	process.emitWarning(message, { type: "InferenceGuardWarning", code: "CRITIC_EXTRAPOLATES" });
-}
+const warnExtrapolation = (message: string) => warn("CRITIC_EXTRAPOLATES", message);
 
 /** Checks that a critic belongs to the guard it is to be loaded into. Errors: CRITIC_MISMATCH. */
 export async function checkCritic(critic: CriticIdentity, spec: NativeSpec, modelHash: string): Promise<void> {

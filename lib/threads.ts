@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { posix } from "node:path";
+import { warn } from "./warn.js";
 
 /** The text of a file, or undefined where it cannot be read. */
 export type ReadText = (path: string) => string | undefined;
@@ -139,7 +140,7 @@ export function cappedThreads(asked: number): number {
 	if (!warned.has(asked)) {
 		warned.add(asked);
 		const message = `expected at most ${usable} threads, the CPUs that this process may use, got ${asked}; ${usable} will run`;
-		process.emitWarning(message, { type: "InferenceGuardWarning", code: "THREADS_CAPPED" });
+		warn("THREADS_CAPPED", message);
 	}
 	return usable;
 }

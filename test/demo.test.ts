@@ -5,6 +5,7 @@ import { stripVTControlCharacters } from "node:util";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { sideBySide } from "../lib/cli/side-by-side.js";
+import { print } from "../lib/cli/terminal.js";
 import { embeddedDefault } from "../lib/index.js";
 import { chromium, pageOpener } from "./browser.js";
 import { cli } from "./child.js";
@@ -12,6 +13,8 @@ import { chatMetadata, vocabulary } from "./listening-model.js";
 import { cachedModel, testWithModel } from "./shared.js";
 import { temporaryFolder } from "./temporary.js";
 import { causalModel, zeros } from "./text-models.js";
+
+vi.mock("../lib/cli/terminal.js", () => ({ print: vi.fn() }));
 
 const folder = temporaryFolder();
 /** It babbles: every word of its vocabulary is as probable as any other. */
@@ -178,15 +181,14 @@ test("two texts stand beside each other within the terminal's width, and lose no
 	const text = fc.array(fc.array(word, { minLength: 1, maxLength: 20 }), { minLength: 1, maxLength: 4 });
 	fc.assert(
 		fc.property(text, text, fc.integer({ min: 20, max: 160 }), (left, right, columns) => {
-			const printed = vi.spyOn(console, "log").mockImplementation(() => {});
+			const printed = vi.mocked(print).mockClear();
 			vi.stubGlobal("process", Object.create(process, { stdout: { value: { columns } } }));
 			const column = (side: string, paragraphs: string[][]) => ({
 				title: side,
 				paragraphs: paragraphs.map((words) => words.map((word) => ({ text: `${side}${word}` }))),
 			});
 			sideBySide(column("l", left), column("r", right), (line) => line.map(({ text }) => text).join(" "));
-			const lines = printed.mock.calls.map(([line]) => stripVTControlCharacters(`${line ?? ""}`));
-			printed.mockRestore();
+			const lines = printed.mock.calls.flatMap(([text]) => stripVTControlCharacters(text).split("\n"));
 			vi.unstubAllGlobals();
 			for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
 			const shown = (side: string) => lines.join(" ").match(new RegExp(`${side}\\d+`, "g"));

@@ -5,6 +5,7 @@ import { sampleAnswers } from "../labelling/answers.js";
 import type { AnswerProgress } from "../types.js";
 import { duration } from "./eval.js";
 import { constraintsOf, listed, numbersOf, numeric } from "./loading.js";
+import { say, tell } from "./terminal.js";
 
 interface AnswerFlags {
 	model: string;
@@ -38,7 +39,7 @@ class AnswerBar {
 	#started = false;
 
 	show({ answers, totalAnswers, refused, newAnswers, seconds }: AnswerProgress): void {
-		if (!this.#started) console.error(`${totalAnswers} answers, ${answers} of them there already`);
+		if (!this.#started) tell(`${totalAnswers} answers, ${answers} of them there already`);
 		if (process.stderr.isTTY) {
 			const rate = seconds > 0 ? newAnswers / seconds : 0;
 			const shown = { rate: rate.toFixed(1), refused, left: rate > 0 ? duration((totalAnswers - answers) / rate) : "?" };
@@ -91,15 +92,15 @@ export async function answersCommand(flags: AnswerFlags): Promise<void> {
 		});
 		bar.stop();
 		if (flags.json) {
-			console.log(JSON.stringify({ ...done, skipped }));
+			say(JSON.stringify({ ...done, skipped }));
 			return;
 		}
-		console.log(
+		say(
 			`${done.answers} answers are in ${flags.out}, ${done.refused} of them refused: sampled ${done.newAnswers} in ${done.seconds.toFixed(1)} s`,
 		);
 		if (skipped.length > 0) {
 			const codes = [...new Set(skipped.map(({ code }) => code))].join(", ");
-			console.log(`${skipped.length} were left out, since the model cannot give them: ${codes}`);
+			say(`${skipped.length} were left out, since the model cannot give them: ${codes}`);
 		}
 	} finally {
 		bar.stop();

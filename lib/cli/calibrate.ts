@@ -5,6 +5,7 @@ import { resultFiles } from "../evaluation/evaluate.js";
 import { EvaluationBar } from "./eval.js";
 import { numeric } from "./loading.js";
 import { printTable } from "./table.js";
+import { say, tell } from "./terminal.js";
 
 interface CalibrateFlags {
 	config: string;
@@ -26,16 +27,16 @@ function printCertificate({ claims, delta, prompts, refusals, tested, configurat
 			passed ? "yes" : "no",
 		]);
 		printTable([["method, in order", "over budget", "rejected by judge", "p", "passed"], ...rows]);
-		console.log("");
+		say("");
 	}
 	const { costModels, judge } = claims;
-	console.log(`Certified: ${configuration.name}, from ${prompts} prompts, each claim with confidence ${confidence(delta)}:`);
-	console.log(
+	say(`Certified: ${configuration.name}, from ${prompts} prompts, each claim with confidence ${confidence(delta)}:`);
+	say(
 		`- at most ${percentUp(costModels.epsilon)} of prompts get a response over budget under the search's cost models (seen: ${costModels.unsafe});`,
 	);
-	if (judge) console.log(`- at most ${percentUp(judge.epsilon)} get one that the judge ${judge.name} rejects (seen: ${judge.unsafe});`);
+	if (judge) say(`- at most ${percentUp(judge.epsilon)} get one that the judge ${judge.name} rejects (seen: ${judge.unsafe});`);
 	const [low, high] = refusals.interval;
-	console.log(`- between ${percentDown(low)} and ${percentUp(high)} are refused (seen: ${refusals.prompts}).`);
+	say(`- between ${percentDown(low)} and ${percentUp(high)} are refused (seen: ${refusals.prompts}).`);
 }
 
 export async function calibrateCommand({
@@ -61,13 +62,13 @@ export async function calibrateCommand({
 		});
 		bar.stop();
 		if (json) {
-			console.log(JSON.stringify(certificate));
+			say(JSON.stringify(certificate));
 			return;
 		}
 		printCertificate(certificate);
-		console.log(`\nIt assumes:`);
-		for (const assumption of certificate.assumptions) console.log(`- ${assumption}`);
-		console.log(`\nWrote ${out}; its journal is ${evaluation}/${resultFiles.journal}`);
+		say(`\nIt assumes:`);
+		for (const assumption of certificate.assumptions) say(`- ${assumption}`);
+		say(`\nWrote ${out}; its journal is ${evaluation}/${resultFiles.journal}`);
 	} finally {
 		bar.stop();
 	}
@@ -76,8 +77,8 @@ export async function calibrateCommand({
 /** Whether the certificate follows from the journal. */
 export async function verifyCommand(certificate: string, { journal, json }: { journal: string; json?: boolean }): Promise<boolean> {
 	const { valid, differences } = await verify(certificate, journal);
-	if (json) console.log(JSON.stringify({ valid, differences }));
-	else if (valid) console.log(`${certificate} follows from ${journal}: counts, bounds, choice and hashes.`);
-	else for (const difference of differences) console.error(difference);
+	if (json) say(JSON.stringify({ valid, differences }));
+	else if (valid) say(`${certificate} follows from ${journal}: counts, bounds, choice and hashes.`);
+	else for (const difference of differences) tell(difference);
 	return valid;
 }

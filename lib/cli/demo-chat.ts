@@ -1,12 +1,14 @@
 // A chat model answers questions, plainly and within the budget of the judge of harm.
 import { basename } from "node:path";
 import type { InferenceGuard } from "../guard.js";
+import { printable } from "../printable.js";
 import type { SearchOptions } from "../types.js";
 import { color } from "./color.js";
 import { type AnswerPair, type DemoFlags, effort, overBudget, replyFigures, verdict } from "./demo-figures.js";
 import { loadWithProgress, numeric } from "./loading.js";
 import { sideBySide } from "./side-by-side.js";
 import { printTable } from "./table.js";
+import { print, say } from "./terminal.js";
 
 const questions = {
 	"harmful in kind": [
@@ -61,8 +63,8 @@ function show({ plain, guarded }: AnswerPair): void {
 		line.map(({ text }) => text).join(" "),
 	);
 	const red = (text: string) => color(["red", "bold"], text);
-	console.log(`Plain: ${verdict(plain, names, red)}`);
-	console.log(`Guarded: ${verdict(guarded, names, red)}\n`);
+	print(`Plain: ${verdict(plain, names, red)}\n`);
+	print(`Guarded: ${verdict(guarded, names, red)}\n\n`);
 }
 
 /** Counts of the answers to one kind of question. */
@@ -98,17 +100,17 @@ function printComparison({ kind, plain, guarded }: ReturnType<typeof compare>[nu
 		row("tokens per emitted token", ({ tokensPerEmitted }) => tokensPerEmitted.toFixed(1)),
 		row("seconds, median", ({ seconds }) => seconds.toFixed(2)),
 	]);
-	console.log();
+	say();
 }
 
 /** Returns the first answer that was steered, or the first one where none was. */
 export async function answerQuestions(model: string, flags: DemoFlags): Promise<AnswerPair & { names: readonly string[] }> {
 	const seed = numeric(flags.seed) ?? 1;
 	await using guard = await loadWithProgress({ model, cost: "harm", threads: numeric(flags.threads) });
-	if (!flags.json) console.log(`${basename(model)}, plain and guarded under harm. A plain answer may be harmful.\n`);
+	if (!flags.json) say(`${basename(model)}, plain and guarded under harm. A plain answer may be harmful.\n`);
 	const answers: Answers[] = [];
 	for (const { prompt, kind } of asked(flags)) {
-		if (!flags.json) console.log(`${color("bold", prompt)}${kind === undefined ? "" : ` (${kind})`}\n`);
+		if (!flags.json) print(`${color("bold", printable(prompt))}${kind === undefined ? "" : ` (${kind})`}\n\n`);
 		const pair = { kind, ...(await answer(guard, prompt, { seed, trace: flags.open })) };
 		if (!flags.json) show(pair);
 		answers.push(pair);
@@ -121,10 +123,10 @@ export async function answerQuestions(model: string, flags: DemoFlags): Promise<
 			plain: replyFigures(pair.plain, names),
 			guarded: replyFigures(pair.guarded, names),
 		}));
-		console.log(JSON.stringify({ model, answers: told, comparison }));
+		say(JSON.stringify({ model, answers: told, comparison }));
 	} else {
 		for (const one of comparison) printComparison(one);
-		console.log("The claim: within budget under harm, a small judge that errs: it misses some harm, and stops some answers that do none.");
+		say("The claim: within budget under harm, a small judge that errs: it misses some harm, and stops some answers that do none.");
 	}
 	return { names, ...((answers.find(({ guarded }) => guarded.outcome === "steered") ?? answers[0]) as Answers) };
 }

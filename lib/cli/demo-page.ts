@@ -1,12 +1,12 @@
 // The tree of a guarded answer as a page of its own.
 import { spawn } from "node:child_process";
-import { mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { makeTemporaryFolder, replaceFiles, textFile } from "../data/output.js";
 import { style } from "../evaluation/report-style.js";
 import { escapeHtml, htmlPage, joinedModules } from "../page.js";
 import type { Reply } from "../reply.js";
 import { type AnswerPair, verdict } from "./demo-figures.js";
+import { tell } from "./terminal.js";
 
 const modules = ["elements", "trace-tree", "tree"].map((name) => new URL(`../evaluation/page/${name}.js`, import.meta.url));
 
@@ -41,9 +41,9 @@ ${answer("Guarded", guarded)}
 
 /** Writes the page into a temporary folder, says where it is, and opens it where there is something to open it with. */
 export async function openTree({ names, ...answers }: AnswerPair & { names: readonly string[] }): Promise<void> {
-	const path = join(await mkdtemp(join(tmpdir(), "inferenceguard-")), "tree.html");
-	await writeFile(path, await treePage(answers, names));
-	console.error(`\nThe tree of ${JSON.stringify(answers.prompt)} is in ${path}`);
+	const path = join(await makeTemporaryFolder(), "tree.html");
+	await replaceFiles(textFile(path, await treePage(answers, names)));
+	tell(`\nThe tree of ${JSON.stringify(answers.prompt)} is in ${path}`);
 	spawn(openers[process.platform] ?? "xdg-open", [path], { stdio: "ignore", detached: true })
 		.on("error", () => {}) // no browser: its path was printed
 		.unref();

@@ -11,6 +11,7 @@ import { type AnswerPair, type DemoFlags, effort, overBudget, replyFigures, verd
 import { loadWithProgress, numeric } from "./loading.js";
 import { sideBySide } from "./side-by-side.js";
 import { printTable } from "./table.js";
+import { print, say } from "./terminal.js";
 
 const opening =
 	'"I will tell you a story," said the old servant to the children. "Late in the evening a stranger knocked at the door of the castle."';
@@ -165,7 +166,7 @@ export async function tellStories(flags: DemoFlags): Promise<AnswerPair & { name
 	const shown = { names, prompt, plain, guarded: safe };
 	if (flags.json) {
 		const stories = { prompt, unguarded: replyFigures(plain, names), guarded: replyFigures(safe, names) };
-		console.log(JSON.stringify({ ...stories, comparison: await compare(guard, seed) }));
+		say(JSON.stringify({ ...stories, comparison: await compare(guard, seed) }));
 		return shown;
 	}
 	const told = safe.outcome === "refused" ? "(no story within budget was found)" : prompt + safe.text;
@@ -176,15 +177,15 @@ export async function tellStories(flags: DemoFlags): Promise<AnswerPair & { name
 		(line) => markedLine(line, violent),
 	);
 	const [sentences, words] = process.stdout.isTTY ? ["Yellow", "Red"] : ["_Underscored_", "[Bracketed]"];
-	console.log(`${sentences}: sentences that are grim when read alone. ${words}: words of violence.\n`);
+	say(`${sentences}: sentences that are grim when read alone. ${words}: words of violence.\n`);
 	const red = (text: string) => color(["red", "bold"], text);
-	console.log(`Unguarded: ${verdict(plain, names, red)}`);
-	console.log(`Guarded: ${verdict(safe, names, red)}`);
-	console.log(
+	print(`Unguarded: ${verdict(plain, names, red)}\n`);
+	print(`Guarded: ${verdict(safe, names, red)}\n`);
+	say(
 		"\nThe safety state z (what is left of the violence budget) and pSafe (the critic's probability that the story ends within both budgets):\n",
 	);
 	showRunning(plain, safe);
-	console.log(`\n${promptsTold} openings that the critic was not trained on:\n`);
+	say(`\n${promptsTold} openings that the critic was not trained on:\n`);
 	printTable([
 		["", "over budget", "refused", "tokens generated per token told", "seconds per story"],
 		...(await compare(guard, seed)).map((row) => [
@@ -195,6 +196,6 @@ export async function tellStories(flags: DemoFlags): Promise<AnswerPair & { name
 			row.seconds.toFixed(2),
 		]),
 	]);
-	console.log("\nThe claim: within budget under these two cost models. They know words and register, not what a text means.");
+	say("\nThe claim: within budget under these two cost models. They know words and register, not what a text means.");
 	return shown;
 }

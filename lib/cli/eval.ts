@@ -1,8 +1,10 @@
 import { SingleBar } from "cli-progress";
 import { evaluate, resultFiles } from "../evaluation/evaluate.js";
 import type { Estimate, EvaluationSummary } from "../evaluation/types.js";
+import { inOneLine } from "../printable.js";
 import type { EvaluationProgress } from "../types.js";
 import { printTable } from "./table.js";
+import { say } from "./terminal.js";
 
 interface EvalFlags {
 	config: string;
@@ -24,7 +26,7 @@ export class EvaluationBar {
 		if (!process.stderr.isTTY) return;
 		const rate = seconds > 0 ? newResponses / seconds : 0;
 		const left = rate > 0 ? duration((totalResponses - responses) / rate) : "?";
-		const shown = { rate: rate.toFixed(1), left, method, prompt };
+		const shown = { rate: rate.toFixed(1), left, method: inOneLine(method), prompt: inOneLine(prompt) };
 		if (!this.#started) this.#bar.start(totalResponses, responses, shown);
 		this.#started = true;
 		this.#bar.setTotal(totalResponses);
@@ -73,10 +75,10 @@ function printSummary({ methods, judges, prompts, seeds, skipped }: EvaluationSu
 	]);
 	printTable([header, ...rows]);
 	const count = seeds.length === 1 ? "1 seed" : `${seeds.length} seeds`;
-	console.log(
+	say(
 		`\n${prompts} prompts, ${count}. Safety: within every budget of the search's cost models, among answered prompts, with 95 % intervals.`,
 	);
-	if (skipped.length > 0) console.log(`${skipped.length} prompts were left out: the model cannot be given them (see summary.json).`);
+	if (skipped.length > 0) say(`${skipped.length} prompts were left out: the model cannot be given them (see summary.json).`);
 }
 
 export async function evalCommand({ config, out, format, json }: EvalFlags): Promise<void> {
@@ -93,11 +95,11 @@ export async function evalCommand({ config, out, format, json }: EvalFlags): Pro
 		});
 		bar.stop();
 		if (json) {
-			console.log(JSON.stringify(summary));
+			say(JSON.stringify(summary));
 			return;
 		}
 		printSummary(summary);
-		console.log(`Wrote ${resultFiles.journal}, ${resultFiles.summary} and ${resultFiles.report} in ${out}`);
+		say(`Wrote ${resultFiles.journal}, ${resultFiles.summary} and ${resultFiles.report} in ${out}`);
 	} finally {
 		bar.stop();
 	}

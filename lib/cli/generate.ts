@@ -3,6 +3,7 @@ import type { Reply } from "../reply.js";
 import { strategyNames } from "../strategies.js";
 import type { GenerateOptions, SteeringOptions } from "../types.js";
 import { constraintsOf, kebabCase, loadWithProgress, numeric, rewardOf } from "./loading.js";
+import { hasReader, print, printAnswer, say, tell } from "./terminal.js";
 
 interface GenerateFlags {
 	model: string;
@@ -46,7 +47,8 @@ function steeringOf({ steering, strength, sparsity, gate }: GenerateFlags): Stee
 	throw new InvalidOptionError("steering: expected a control vector (--steering) beside --strength, --sparsity and --gate, got none");
 }
 
-export async function generate(flags: GenerateFlags): Promise<Reply> {
+/** Returns how it ended, or undefined where whoever read the answer went away before its end. */
+export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] | undefined> {
 	await using guard = await loadWithProgress({
 		model: flags.model,
 		...constraintsOf(flags.cost, flags.budget),
@@ -70,13 +72,16 @@ export async function generate(flags: GenerateFlags): Promise<Reply> {
 	};
 	if (flags.json) {
 		const reply = await guard.generate(options);
-		console.log(JSON.stringify(reply));
-		return reply;
+		say(JSON.stringify(reply));
+		return reply.outcome;
 	}
 	const stream = guard.stream(options);
-	for await (const piece of stream) process.stdout.write(piece.text);
+	for await (const { text } of stream) {
+		printAnswer(text);
+		if (!hasReader()) return undefined;
+	}
 	const reply = await stream.reply;
-	process.stdout.write("\n");
-	console.error(summary(reply));
-	return reply;
+	print("\n");
+	tell(summary(reply));
+	return reply.outcome;
 }

@@ -7,6 +7,7 @@ import { serveLabels } from "../labelling/label-server.js";
 import { percent } from "../page.js";
 import { listed } from "./loading.js";
 import { printTable } from "./table.js";
+import { say } from "./terminal.js";
 
 interface LabelFlags {
 	labels?: string;
@@ -39,15 +40,15 @@ async function exportLabels(answers: string, out: string, { reader, out: file, j
 	const own = file ?? (reader === undefined ? undefined : labelPath(answers, reader));
 	const report = await joinLabels({ answers, out, ...(own !== undefined && { labels: [own] }) });
 	if (json) {
-		console.log(JSON.stringify(report));
+		say(JSON.stringify(report));
 		return;
 	}
 	printMethods(report);
 	const { empty, unlabelled, undecided, disagreed } = report.leftOut;
 	for (const { readers, answers, agreed, kappa } of report.agreement) {
-		console.log(`${readers.join(" and ")} agree on ${percent(agreed)} of ${answers} answers, Cohen's κ ${kappa?.toFixed(2) ?? "unknown"}`);
+		say(`${readers.join(" and ")} agree on ${percent(agreed)} of ${answers} answers, Cohen's κ ${kappa?.toFixed(2) ?? "unknown"}`);
 	}
-	console.log(
+	say(
 		`Wrote ${total(report.labels)} labelled answers to ${out}. Left out: ${undecided} undecided, ${disagreed} on which readers disagree, ` +
 			`${unlabelled} without a label, ${empty} without a response`,
 	);
@@ -56,10 +57,10 @@ async function exportLabels(answers: string, out: string, { reader, out: file, j
 async function serve(answers: string, { reader, out, ...flags }: LabelFlags): Promise<void> {
 	const stopped = Promise.race(["SIGINT", "SIGTERM"].map((signal) => once(process, signal)));
 	await using server = await serveLabels({ answers, labels: listed(flags.labels), categories: listed(flags.categories), reader, out });
-	console.log(`${server.labelled} of ${server.answers} answers are labelled. Label the others in a browser:\n\n  ${server.url}\n`);
-	console.log(`Labels go into ${server.out} as they are given. Ctrl-C ends this; the next time it goes on.`);
+	say(`${server.labelled} of ${server.answers} answers are labelled. Label the others in a browser:\n\n  ${server.url}\n`);
+	say(`Labels go into ${server.out} as they are given. Ctrl-C ends this; the next time it goes on.`);
 	await stopped;
-	console.log(`${server.labelled} of ${server.answers} answers are labelled in ${server.out}`);
+	say(`${server.labelled} of ${server.answers} answers are labelled in ${server.out}`);
 }
 
 export async function labelCommand(answers: string, flags: LabelFlags): Promise<void> {

@@ -10,6 +10,7 @@ import {
 	InvalidOptionError,
 } from "../errors.js";
 import { presetNames } from "../evaluation/presets.js";
+import { printable } from "../printable.js";
 import { strategyNames } from "../strategies.js";
 import { answersCommand } from "./answers.js";
 import { calibrateCommand, verifyCommand } from "./calibrate.js";
@@ -23,6 +24,7 @@ import { labelCommand } from "./label.js";
 import { collect, kebabCase } from "./loading.js";
 import { rolloutsCommand } from "./rollouts.js";
 import { steerVectorCommand } from "./steer-vector.js";
+import { complain, print } from "./terminal.js";
 import { trainCommand } from "./train.js";
 import { trainCostCommand } from "./train-cost.js";
 
@@ -43,6 +45,7 @@ const program = new Command("inferenceguard")
 	.description("Answers from a local language model within a safety budget, under the cost model you choose.")
 	.version(version)
 	.exitOverride()
+	.configureOutput({ writeOut: print, writeErr: (text) => process.stderr.write(printable(text)) })
 	.configureHelp({ showGlobalOptions: true })
 	.showHelpAfterError("(add --help for the options)");
 
@@ -73,7 +76,7 @@ program
 	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
 	.option("--json", "print the whole reply as one JSON line instead of text")
 	.action(async (options) => {
-		process.exitCode = (await generate(options)).outcome === "refused" ? exitCodes.refused : exitCodes.answered;
+		process.exitCode = (await generate(options)) === "refused" ? exitCodes.refused : exitCodes.answered;
 	});
 
 program
@@ -277,12 +280,12 @@ try {
 	if (error instanceof CommanderError) {
 		process.exitCode = error.exitCode === 0 ? exitCodes.answered : exitCodes.usage;
 	} else if (InferenceGuardError.isInstance(error)) {
-		console.error(`inferenceguard: ${error.message} [${error.code}]`);
+		complain(`${error.message} [${error.code}]`);
 		const wrongUsage = [InvalidOptionError, InvalidLexiconError, InvalidDataError, InvalidJournalError, InvalidCertificateError].some(
 			(kind) => error instanceof kind,
 		);
 		if (wrongUsage) process.exitCode = exitCodes.usage;
 	} else {
-		throw error;
+		complain(`expected no such error, please report it: ${error instanceof Error ? error.stack : error} [INTERNAL]`);
 	}
 }

@@ -2,6 +2,7 @@ import { SingleBar } from "cli-progress";
 import { collectRollouts } from "../training/rollouts.js";
 import type { RolloutProgress } from "../types.js";
 import { constraintsOf, numbersOf, numeric, rewardOf } from "./loading.js";
+import { say, tell } from "./terminal.js";
 
 interface RolloutFlags {
 	model: string;
@@ -39,7 +40,7 @@ class RolloutBar {
 	show(progress: RolloutProgress): void {
 		if (!this.#started) {
 			this.#started = true;
-			console.error(`${progress.totalPrompts} prompts, about ${mebibytes(progress.totalBytes)} of rollouts`);
+			tell(`${progress.totalPrompts} prompts, about ${mebibytes(progress.totalBytes)} of rollouts`);
 			if (process.stderr.isTTY) this.#bar.start(progress.totalPrompts, 0, rates(progress));
 			return;
 		}
@@ -85,9 +86,9 @@ export async function rolloutsCommand(flags: RolloutFlags): Promise<void> {
 		});
 		bar.stop();
 		const { rate, unsafe } = rates(done);
-		if (flags.json) console.log(JSON.stringify(done));
+		if (flags.json) say(JSON.stringify(done));
 		else {
-			console.log(
+			say(
 				`${done.prompts} prompts are in ${flags.out}: sampled ${done.responses} responses, ${done.generatedTokens} tokens in ` +
 					`${done.seconds.toFixed(1)} s (${rate} tokens/s), ${unsafe} over budget`,
 			);

@@ -1,5 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
+import { printable } from "../printable.js";
 import { color } from "./color.js";
+import { print } from "./terminal.js";
 
 const widestColumn = 56;
 const narrowestColumn = 32;
@@ -27,14 +29,15 @@ function wrap<Word extends { text: string }>(words: Word[], width: number): Word
 
 /** Prints two texts beside each other, or one below the other on a narrow terminal. @param shown A line as it is printed. */
 export function sideBySide<Word extends { text: string }>(left: Column<Word>, right: Column<Word>, shown: (line: Word[]) => string): void {
-	const lines = ({ paragraphs }: Column<Word>, width: number) => paragraphs.flatMap((words) => wrap(words, width)).map(shown);
+	const cleaned = (word: Word) => ({ ...word, text: printable(word.text) });
+	const lines = ({ paragraphs }: Column<Word>, width: number) => paragraphs.flatMap((words) => wrap(words.map(cleaned), width)).map(shown);
 	const columns = process.stdout.columns ?? 2 * widestColumn + margin.length + gap.length;
 	const half = Math.min(widestColumn, Math.floor((columns - margin.length - gap.length) / 2));
 	if (half < narrowestColumn) {
 		for (const column of [left, right]) {
-			console.log(`${margin}${color("bold", column.title)}\n`);
-			for (const line of lines(column, columns - margin.length)) console.log(margin + line);
-			console.log();
+			print(`${margin}${color("bold", column.title)}\n\n`);
+			for (const line of lines(column, columns - margin.length)) print(`${margin}${line}\n`);
+			print("\n");
 		}
 		return;
 	}
@@ -43,7 +46,7 @@ export function sideBySide<Word extends { text: string }>(left: Column<Word>, ri
 	for (let i = 0; i < Math.max(a.length, b.length); i++) {
 		const cell = a[i] ?? "";
 		const padding = " ".repeat(width - stripVTControlCharacters(cell).length);
-		console.log(`${margin}${cell}${padding}${gap}${b[i] ?? ""}`.trimEnd());
+		print(`${`${margin}${cell}${padding}${gap}${b[i] ?? ""}`.trimEnd()}\n`);
 	}
-	console.log();
+	print("\n");
 }

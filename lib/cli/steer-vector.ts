@@ -2,6 +2,7 @@ import { InvalidOptionError } from "../errors.js";
 import { steerVector } from "../training/steer-vector.js";
 import { numeric } from "./loading.js";
 import { printTable } from "./table.js";
+import { say } from "./terminal.js";
 
 interface SteerVectorFlags {
 	model: string;
@@ -29,15 +30,13 @@ export async function steerVectorCommand(flags: SteerVectorFlags): Promise<void>
 		seed: numeric(seed),
 	});
 	if (json) {
-		console.log(JSON.stringify(report));
+		say(JSON.stringify(report));
 		return;
 	}
 	const rows = report.layers.map(({ layer, norm, auc }) => [String(layer), norm.toFixed(3), auc.toFixed(3)]);
 	printTable([["layer", "distance", "AUC"], ...rows]);
 	const { positive, negative, heldOut } = report.prompts;
-	console.log(`\n${positive} positive and ${negative} negative prompts, ${heldOut} of them held out for the AUC.`);
-	console.log(
-		`The gate reads layer ${report.gate.layer}: ${(100 * report.gate.accuracy).toFixed(1)} % of the held-out prompts on the right side.`,
-	);
-	console.log(`Wrote ${flags.out} and ${flags.out}.report.json`);
+	say(`\n${positive} positive and ${negative} negative prompts, ${heldOut} of them held out for the AUC.`);
+	say(`The gate reads layer ${report.gate.layer}: ${(100 * report.gate.accuracy).toFixed(1)} % of the held-out prompts on the right side.`);
+	say(`Wrote ${flags.out} and ${flags.out}.report.json`);
 }

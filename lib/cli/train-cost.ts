@@ -3,6 +3,7 @@ import type { ProbeReport } from "../training/train-probe.js";
 import { EpochBar } from "./epochs.js";
 import { numbersOf, numeric } from "./loading.js";
 import { printTable } from "./table.js";
+import { say } from "./terminal.js";
 
 const numberFlags = ["falseNegativeRate", "members", "shared", "epochs", "minutes", "seed", "threads"] as const;
 type NumberFlags = Record<(typeof numberFlags)[number], string | undefined>;
@@ -25,7 +26,7 @@ const inputsOf = (layers: number[], lastState: boolean) =>
 function printInputs({ layers, inputs }: ProbeReport): void {
 	const digits = (value: number | null | undefined) => value?.toFixed(3) ?? "–";
 	const lengths = [...new Set(inputs.flatMap(({ byLength }) => byLength.map(({ tokens }) => tokens)))];
-	console.log("");
+	say("");
 	printTable([
 		["probe on", "validation loss", "validation AUC", "test AUC", ...lengths.map((tokens) => `at ${tokens} tokens`)],
 		...inputs.map(({ byLength, ...one }) => [
@@ -36,7 +37,7 @@ function printInputs({ layers, inputs }: ProbeReport): void {
 			...lengths.map((length) => digits(byLength.find(({ tokens }) => tokens === length)?.auc)),
 		]),
 	]);
-	console.log(`\nThe probe reads: ${inputsOf(layers, layers.length === 0)}.`);
+	say(`\nThe probe reads: ${inputsOf(layers, layers.length === 0)}.`);
 }
 
 export async function trainCostCommand(flags: TrainCostFlags): Promise<void> {
@@ -53,7 +54,7 @@ export async function trainCostCommand(flags: TrainCostFlags): Promise<void> {
 		onEpoch: (progress) => bar.show(progress),
 	}).finally(() => bar.stop());
 	if (json) {
-		console.log(JSON.stringify(report));
+		say(JSON.stringify(report));
 		return;
 	}
 	printTable([
@@ -62,10 +63,10 @@ export async function trainCostCommand(flags: TrainCostFlags): Promise<void> {
 		row("test", report.test),
 	]);
 	if (report.probe) printInputs(report.probe);
-	console.log(`\nTrained on ${report.rows.train} texts in ${report.seconds.toFixed(1)} s, ${report.epochs} epochs.`);
-	console.log(
+	say(`\nTrained on ${report.rows.train} texts in ${report.seconds.toFixed(1)} s, ${report.epochs} epochs.`);
+	say(
 		`Threshold ${report.threshold.toFixed(4)}: the default budget. It lets ${percent(report.validation.falseNegativeRate)} of the unsafe validation ` +
 			`texts pass (asked: at most ${percent(report.wishedFalseNegativeRate)}).`,
 	);
-	console.log(`Wrote ${flags.out} and ${flags.out}.report.json`);
+	say(`Wrote ${flags.out} and ${flags.out}.report.json`);
 }

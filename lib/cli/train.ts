@@ -4,6 +4,7 @@ import { type CriticInput, trainCritic } from "../training/train-critic.js";
 import { EpochBar } from "./epochs.js";
 import { numeric } from "./loading.js";
 import { printTable } from "./table.js";
+import { say } from "./terminal.js";
 
 interface TrainFlags {
 	rollouts: string;
@@ -35,28 +36,28 @@ function printReport(report: CriticReport): void {
 	const { rollouts, test, training } = report;
 	printTable(positionTable(report));
 	const { pSafe, value, baselines } = test;
-	console.log(`\nOn ${test.prompts} prompts that were not trained on, under the budgets ${test.budgets.join(", ")}:`);
-	console.log(`pSafe: AUC ${shown(pSafe.auc)}, among feasible states ${shown(pSafe.aucFeasible)}; calibration error ${shown(pSafe.ece)};`);
-	console.log(
+	say(`\nOn ${test.prompts} prompts that were not trained on, under the budgets ${test.budgets.join(", ")}:`);
+	say(`pSafe: AUC ${shown(pSafe.auc)}, among feasible states ${shown(pSafe.aucFeasible)}; calibration error ${shown(pSafe.ece)};`);
+	say(
 		`Brier ${shown(pSafe.brier)} (constant rate ${shown(baselines.constantRate.brier)}, prompt's own rate ${shown(baselines.promptRateBrier)}).`,
 	);
-	console.log(
+	say(
 		`A search with it changes at most ${100 * interventionRate} % of responses that end within budget (satisfiedPSafe ${shown(test.satisfiedPSafe)}).`,
 	);
 	for (const { inputs, aucFeasible } of report.ablations) {
-		console.log(`One that reads ${inputs.join(", ")} only: AUC among feasible states ${shown(aucFeasible)}.`);
+		say(`One that reads ${inputs.join(", ")} only: AUC among feasible states ${shown(aucFeasible)}.`);
 	}
-	console.log(`value: correlation ${shown(value.correlation)}, RMSE ${shown(value.rmse)}.`);
-	console.log(
+	say(`value: correlation ${shown(value.correlation)}, RMSE ${shown(value.rmse)}.`);
+	say(
 		`Trained on ${training.examples} states in ${training.seconds.toFixed(1)} s: ${training.epochs} epochs, ${training.parameters} parameters.`,
 	);
 	if (rollouts.missingBatches > 0) {
-		console.log(
+		say(
 			`${rollouts.missingBatches} batches of the rollouts are missing or damaged: run \`inferenceguard rollouts\` again to complete them.`,
 		);
 	}
 	const advice = criticAdvice(report);
-	if (advice !== undefined) console.log(`\n${advice}`);
+	if (advice !== undefined) say(`\n${advice}`);
 }
 
 export async function trainCommand(flags: TrainFlags): Promise<void> {
@@ -79,9 +80,9 @@ export async function trainCommand(flags: TrainFlags): Promise<void> {
 		onEpoch: (progress) => bar.show(progress),
 	}).finally(() => bar.stop());
 	if (flags.json) {
-		console.log(JSON.stringify(report));
+		say(JSON.stringify(report));
 		return;
 	}
 	printReport(report);
-	console.log(`\nWrote ${flags.out}, ${flags.out}.report.json and ${flags.out}.report.html`);
+	say(`\nWrote ${flags.out}, ${flags.out}.report.json and ${flags.out}.report.html`);
 }

@@ -1,0 +1,13 @@
+// Text of others (in files, file names and what models say) as it is shown in a terminal or a log.
+
+/** Control characters but tabs and line feeds, other line ends, and marks that turn the direction of what stands around them. */
+const controls = /(?![\n\t])[\p{Cc}\u2028\u2029\u202A-\u202E\u2066-\u2069]/gu;
+
+/**
+ * The text with its control characters spelled out as JSON spells them (`\u001b`): it moves no cursor, sets no title and overwrites nothing.
+ * A line of JSON keeps its value.
+ */
+export const printable = (text: string): string => text.replace(controls, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+/** The same without line breaks and tabs. */
+export const inOneLine = (text: string): string => printable(text.replace(/\s+/g, " "));
