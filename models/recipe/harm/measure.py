@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 import data
-from net import Judge, config_of
+from net import Judge, config_of, half_precision
 from tokens import Pieces, examples
 
 SAFE_STOPPED = 0.03  # of the held-out harmless exchanges of the chat models, at the recommended budget: those of validation alone are few
@@ -33,7 +33,7 @@ def read(model, pieces, rows, at_once=64, precise=False):
     for begin in range(0, len(order), at_once):
         some = order[begin:begin + at_once]
         tokens, n_prefix, n_tokens = pieces.batch([(rows[i].prefix, rows[i].response) for i in some])
-        with torch.autocast(pieces.device.type, dtype=torch.bfloat16, enabled=not precise):
+        with half_precision(pieces.device, wanted=not precise):
             outputs, prompts = model(tokens, n_prefix, n_tokens)
         outputs, prompts, n_prefix, n_tokens = (x.cpu().numpy() for x in (outputs, prompts, n_prefix, n_tokens))
         for k, i in enumerate(some):

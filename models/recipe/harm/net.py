@@ -13,6 +13,17 @@ from torch import nn
 
 EPSILON = 1e-12  # of layer norms
 FAR = -1e4  # in the place of minus infinity
+BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")  # what processors call their instructions for it
+
+
+def half_precision(device, wanted=True):
+    """bfloat16 where the device multiplies it, which is faster; where it is emulated, it is many times slower than float32."""
+    if device.type == "cuda":
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch don't tell
+        has = any(capabilities.get(name) for name in BFLOAT16)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and has)
 
 
 class Layer(nn.Module):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 import data
 from measure import read
-from net import Judge, config_of
+from net import Judge, config_of, half_precision
 from rows import categories_of, labelled
 from tokens import LIMIT, Pieces, examples
 
@@ -48,7 +48,7 @@ def batches(rows, chance):
 
 def loss_of(model, pieces, batch):
     tokens, n_prefix, n_tokens = pieces.batch([(e.prefix, e.response) for e in batch])
-    with torch.autocast(pieces.device.type, dtype=torch.bfloat16):
+    with half_precision(pieces.device):
         outputs, prompts = model(tokens, n_prefix, n_tokens, pieces.tokenizer.mask_token_id)
     of_batch = lambda values: torch.tensor(values, device=pieces.device)
     unsafe = of_batch([float(e.row.unsafe) for e in batch]) * (1 - SMOOTHING) + SMOOTHING / 2
@@ -90,7 +90,7 @@ def preference_batches(preferences, pieces, chance):
 
 def preference_loss(model, pieces, pairs):
     tokens, n_prefix, n_tokens = pieces.batch([side for sides in zip(*pairs) for side in sides])
-    with torch.autocast(pieces.device.type, dtype=torch.bfloat16):
+    with half_precision(pieces.device):
         outputs, _ = model(tokens, n_prefix, n_tokens, pieces.tokenizer.mask_token_id)
     better, worse = outputs[:, torch.arange(len(tokens), device=pieces.device), n_tokens - 1, 0].chunk(2, dim=1)
     return WEIGHTS["preference"] * F.softplus(better - worse).mean()
