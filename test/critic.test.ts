@@ -2,121 +2,31 @@ import { createHash } from "node:crypto";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { compareWithExact, maxTokens, randomCase, trainedOn } from "../bench/exact-critics/compare.mjs";
 import { randomNumbers } from "../lib/data/random.js";
-import {
-	type CriticReport,
-	collectRollouts,
-	type GenerateOptions,
-	InferenceGuard,
-	type LoadOptions,
-	type TabularModel,
-	type TrainCriticOptions,
-	trainCritic,
-} from "../lib/index.js";
+import { collectRollouts, InferenceGuard, type LoadOptions, type TrainCriticOptions, trainCritic } from "../lib/index.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
-const maxTokens = 4;
 const coin = ["heads", "tails"].map((_, i) => i);
-
-interface Case {
-	guard: Omit<LoadOptions, "model"> & { model: TabularModel };
-	size: number;
-}
-
-function randomCase(seed: number): Case {
-	const random = randomNumbers(seed);
-	const size = 3 + (seed % 2);
-	const row = () => Array.from({ length: size }, () => random() * 4 - 2);
-	const model = {
-		pieces: [..."abcd"].slice(0, size),
-		logits: Array.from({ length: size }, row),
-		ends: seed % 3 === 0 ? [size - 1] : [],
-	};
-	const tokenCosts = [0, 0.5, 1, 2].slice(0, size).map((cost) => (random() < 0.1 ? 0 : cost));
-	return { guard: { model, cost: { tokenCosts }, budget: 1 + (seed % 3) }, size };
-}
 
 const file = (name: string) => join(folder, name);
 
-async function trained(
-	{ guard, size }: Case,
-	name: string,
-	{ responses = 20, ...options }: Partial<TrainCriticOptions> & { responses?: number } = {},
-): Promise<{ critic: string; report: CriticReport }> {
-	// different prompts, of which the model reads the last token
-	const digits = (i: number) => Array.from({ length: 6 }, (_, d) => Math.floor(i / size ** d) % size);
-	const prompts = Array.from({ length: 200 }, (_, i) => digits(i).reverse());
-	const rollouts = file(`${name}-rollouts`);
-	await collectRollouts({ ...guard, prompts, responses, maxTokens, stride: 1, out: rollouts, batch: 256 });
-	const critic = file(`${name}.gguf`);
-	const report = await trainCritic({
-		rollouts,
-		out: critic,
-		layers: 2,
-		width: 32,
-		members: 2,
-		threads: 1,
-		learningRate: 0.003,
-		epochs: 15,
-		...options,
-	});
-	return { critic, report };
-}
+const trained = (one: ReturnType<typeof randomCase>, name: string, options: Parameters<typeof trainedOn>[3] = {}) =>
+	trainedOn(one, folder, name, options);
 
 const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 describe("a critic trained on rollouts of a tabular model", () => {
+	// nine other models: npm run bench:exact-critics
 	test("comes within 0.05 of the exact pSafe and value, and searches as well as the exact critic", async () => {
-		const errors = { pSafe: 0, value: 0, states: 0 };
-		let asGood = 0;
-		const searches = 20;
-		const models = 10;
-		for (let seed = 1; seed <= models; seed++) {
-			const one = randomCase(seed);
-			const { critic } = await trained(one, `exact-${seed}`, { responses: 100, width: 64, epochs: 16 });
-			await using learned = await InferenceGuard.load({ ...one.guard, critic });
-			await using exact = await InferenceGuard.load({ ...one.guard, model: { ...one.guard.model, oracle: true } });
-			const both = (options: GenerateOptions) => Promise.all([learned.generate(options), exact.generate(options)]);
-			for (let i = 0; i < 60; i++) {
-				const [mine, true_] = await both({
-					prompt: [i % one.size],
-					maxTokens,
-					blockLength: 1,
-					strategy: "sample",
-					estimator: "critic",
-					seed: i,
-				});
-				mine.safety.pSafe.forEach(({ position, pSafe, value }, at) => {
-					if ((mine.safety.z[position] as number) < 0) {
-						expect(pSafe).toBe(0);
-						return;
-					}
-					const reference = true_.safety.pSafe[at];
-					errors.pSafe += Math.abs(pSafe - (reference?.pSafe as number));
-					errors.value += Math.abs(value - (reference?.value as number));
-					errors.states++;
-				});
-			}
-			for (let i = 0; i < searches; i++) {
-				const [mine, true_] = await both({
-					prompt: [i % one.size],
-					maxTokens,
-					blockLength: 1,
-					candidates: 6,
-					startCandidates: 6,
-					beams: 2,
-					seed: i,
-				});
-				if (true_.outcome === "refused" || (mine.outcome !== "refused" && (mine.reward as number) >= (true_.reward as number) - 1e-6))
-					asGood++;
-			}
-		}
-		expect(errors.states).toBeGreaterThan(500);
-		expect(errors.pSafe / errors.states).toBeLessThan(0.05);
-		expect(errors.value / errors.states).toBeLessThan(0.05);
-		expect(asGood).toBeGreaterThanOrEqual(0.95 * models * searches);
-	}, 600_000);
+		const { states, wronglyHopeful, pSafeError, valueError, asGood } = await compareWithExact(2, folder);
+		expect(states).toBeGreaterThan(50);
+		expect(wronglyHopeful).toBe(0);
+		expect(pSafeError).toBeLessThan(0.05);
+		expect(valueError).toBeLessThan(0.05);
+		expect(asGood).toBeGreaterThanOrEqual(0.95);
+	});
 
 	test("reports what it measured, beside the baselines", async () => {
 		const { report, critic } = await trained(randomCase(11), "report");
@@ -180,9 +90,9 @@ describe("a critic trained on rollouts of a tabular model", () => {
 
 	test("knows that a budget that refills can be met after it was exceeded, where only the end counts", async () => {
 		for (const criterion of ["terminal", "anytime"] as const) {
-			const one: Case = {
+			const one = {
 				guard: {
-					model: { pieces: ["up", "down", "on"], logits: [0, 1, 2].map((i) => [0, 1, 2].map((j) => Math.sin(3 * i + j))) },
+					model: { pieces: ["up", "down", "on"], logits: [0, 1, 2].map((i) => [0, 1, 2].map((j) => Math.sin(3 * i + j))), ends: [] },
 					cost: { tokenCosts: [1, -1, 0] },
 					budget: 0,
 					costFloor: null,
