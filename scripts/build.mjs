@@ -1,4 +1,4 @@
-// Builds the addon with cmake-js: `node scripts/build.mjs [--prebuilt] [--sanitize]`, or `build()` from another script.
+// Builds the addon with cmake-js: `node scripts/build.mjs [--prebuilt]`, or `build()` from another script.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,8 +8,11 @@ import { hasTool, main, projectRoot, requireCompiler, requireTool, step } from "
 
 const gpuBackends = ["INFERENCEGUARD_CUDA", "INFERENCEGUARD_METAL", "INFERENCEGUARD_VULKAN"];
 
-/** Compiles `target` into `out` (default `build`); GPU backends are taken from the environment (`INFERENCEGUARD_CUDA=1`). */
-export function build({ out = "build", target = "inferenceguard", prebuilt = false, sanitize = false } = {}) {
+/**
+ * Compiles `target` into `out` (default `build`), under `sanitizers` such as `address,undefined` where they are given; GPU backends are taken
+ * from the environment (`INFERENCEGUARD_CUDA=1`).
+ */
+export function build({ out = "build", target = "inferenceguard", prebuilt = false, sanitizers = "" } = {}) {
 	requireTool("cmake", "to build the native addon");
 	requireCompiler("to build the native addon");
 	const source = llamaSource();
@@ -18,7 +21,7 @@ export function build({ out = "build", target = "inferenceguard", prebuilt = fal
 		LLAMA_CPP_DIR: source,
 		LLAMA_CPP_VERSION: process.env.LLAMA_CPP_DIR ? `custom (pinned: ${version})` : version,
 		INFERENCEGUARD_PREBUILT: prebuilt ? "ON" : "OFF",
-		INFERENCEGUARD_SANITIZE: sanitize ? "ON" : "OFF",
+		INFERENCEGUARD_SANITIZE: sanitizers,
 		NODE_EXECUTABLE: process.execPath,
 	};
 	for (const backend of gpuBackends) definitions[backend] = process.env[backend] ? "ON" : "OFF";
@@ -33,6 +36,5 @@ export function build({ out = "build", target = "inferenceguard", prebuilt = fal
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-	const sanitize = process.argv.includes("--sanitize");
-	await main(() => build({ out: sanitize ? "build-sanitize" : "build", sanitize, prebuilt: process.argv.includes("--prebuilt") }));
+	await main(() => build({ prebuilt: process.argv.includes("--prebuilt") }));
 }
