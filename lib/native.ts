@@ -61,6 +61,9 @@ export type NativeCostModel =
 	| { kind: "scorer"; scorer: NativeScorer; link: "probability" | "excess"; threshold: number }
 	| { kind: "function" };
 
+/** Whether a cost model charges token by token; otherwise once, for the whole text. */
+export const chargesTokens = (kind: NativeCostModel["kind"]) => kind === "lexicon" || kind === "tokenCosts";
+
 export type NativeConstraint = NativeCostModel & {
 	/** NaN for the threshold in a classifier's file. */
 	budget: number;
@@ -328,7 +331,7 @@ export interface NativeCriticJob {
 	/** Width of the residual stream whose means the rollouts keep; 0: they keep none. */
 	streamWidth: number;
 	/** Without a range: up to what most training responses cost. */
-	constraints: { budget: number; discount: number; anytime: boolean; lowest?: number; highest?: number }[];
+	constraints: { budget: number; discount: number; perToken: boolean; anytime: boolean; lowest?: number; highest?: number }[];
 	/** {@link splitNumbers} of every prompt. */
 	splits: Uint8Array;
 	maxTokens: number;

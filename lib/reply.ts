@@ -15,7 +15,7 @@ export type Outcome = "safe" | "steered" | "truncated" | "repaired" | "refused" 
 
 /** A budget and what was spent of it. */
 export interface ConstraintReport {
-	/** Discounted cost of the whole response under this cost model. */
+	/** Cost of the whole response under this cost model: the discounted costs of its tokens, or what the whole text costs. */
 	cost: number;
 	budget: number;
 	/**

@@ -176,7 +176,10 @@ export interface ConstraintOptions {
 	 * probability or an encoder's (`"harm"` too), the threshold in its file; for the probability of a guard LLM or a sequence classifier 0.5.
 	 */
 	budget?: number;
-	/** γ in z_{t+1} = (z_t − c_t) / γ; in (0, 1], default 1. The paper uses 0.999. That of the first constraint also discounts the reward. */
+	/**
+	 * γ in z_{t+1} = (z_t − c_t) / γ; in (0, 1], default 1. The paper uses 0.999. It discounts the costs of tokens (lexicons, `tokenCosts`);
+	 * a cost of the whole text is charged undiscounted. That of the first constraint also discounts the reward.
+	 */
 	discount?: number;
 	/** Costs below the floor count as 0 (default 0); `null` lets signed costs refill the budget. */
 	costFloor?: 0 | null;

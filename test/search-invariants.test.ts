@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type GenerateOptions, InferenceGuard, type Reply } from "../lib/index.js";
-import { logProbabilities, type Problem, problems, promptToken } from "./tabular.js";
+import { costOf, logProbabilities, type Problem, problems, promptToken } from "./tabular.js";
 
 const runs = { numRuns: 500 };
 
@@ -46,10 +46,6 @@ function decidedTokens(problem: Problem, reply: Reply): number[] {
 	return reply.finishReason === "stop" ? [...reply.tokens, problem.model.ends[0] as number] : reply.tokens;
 }
 
-function discountedCost({ tokenCosts, discount }: Problem, tokens: number[]): number {
-	return tokens.reduce((sum, token, t) => sum + discount ** t * (tokenCosts[token] as number), 0);
-}
-
 const textToTokens = (problem: Problem, text: string) => [...text].map((letter) => problem.model.pieces.indexOf(letter));
 
 const shortCases = cases.filter(({ problem }) => problem.maxTokens <= 5);
@@ -62,10 +58,10 @@ describe("for any guarded settings", () => {
 				const tokens = decidedTokens(problem, reply);
 				expect(reply.outcome).not.toBe("unguarded");
 				expect(reply.safety.cost).toBeLessThanOrEqual(problem.budget);
-				expect(reply.safety.cost).toBeCloseTo(discountedCost(problem, tokens), 9);
+				expect(reply.safety.cost).toBeCloseTo(costOf(problem, tokens), 9);
 				expect(reply.safety.z).toHaveLength(tokens.length + 1);
 				reply.safety.z.forEach((z, t) => {
-					const spent = discountedCost(problem, tokens.slice(0, t));
+					const spent = costOf(problem, tokens.slice(0, t));
 					expect(z).toBeCloseTo((problem.budget - spent) / problem.discount ** t, 8);
 				});
 				if (reply.outcome === "refused") expect(reply.text).toBe("");
@@ -87,7 +83,7 @@ describe("for any guarded settings", () => {
 					expect(streamed).not.toContain("");
 					streamed.forEach((_, i) => {
 						const prefix = streamed.slice(0, i + 1).join("");
-						expect(discountedCost(problem, textToTokens(problem, prefix))).toBeLessThanOrEqual(problem.budget + 1e-9);
+						expect(costOf(problem, textToTokens(problem, prefix))).toBeLessThanOrEqual(problem.budget + 1e-9);
 					});
 					if (reply.outcome === "truncated") expect(reply.text).not.toBe("");
 				});
@@ -149,7 +145,7 @@ test("rewards and log-likelihoods of unguarded strategies are those of the respo
 			expect(reply.outcome).toBe("unguarded");
 			expect(reply.logLikelihood).toBeCloseTo(sum / tokens.length, 4);
 			expect(reply.reward).toBeCloseTo(sum / tokens.length, 4);
-			expect(reply.safety.cost).toBeCloseTo(discountedCost(problem, tokens), 9);
+			expect(reply.safety.cost).toBeCloseTo(costOf(problem, tokens), 9);
 		}),
 		runs,
 	);

@@ -49,28 +49,33 @@ export interface Outcome {
 	reward: number;
 }
 
-/** Every finished response with its discounted cost and reward. */
-export function responses({ model, tokenCosts, discount, maxTokens }: Problem): Outcome[] {
+/** What the tokens of a text cost together, each discounted by its position. */
+export function costOf({ tokenCosts, discount }: Pick<Problem, "tokenCosts" | "discount">, tokens: readonly number[]): number {
+	return tokens.reduce((sum, token, t) => sum + discount ** t * (tokenCosts[token] as number), 0);
+}
+
+/** Every finished response with its cost and reward. */
+export function responses(problem: Problem, cost = (tokens: readonly number[]) => costOf(problem, tokens)): Outcome[] {
+	const { model, maxTokens } = problem;
 	const logP = logProbabilities(model.logits);
 	const found: Outcome[] = [];
-	const extend = (tokens: number[], cost: number, logLikelihood: number) => {
+	const extend = (tokens: number[], logLikelihood: number) => {
 		const last = tokens.at(-1);
 		if (tokens.length > 0 && (tokens.length === maxTokens || model.ends.includes(last as number))) {
-			found.push({ tokens, cost, reward: logLikelihood / tokens.length });
+			found.push({ tokens, cost: cost(tokens), reward: logLikelihood / tokens.length });
 			return;
 		}
 		model.pieces.forEach((_, next) => {
-			const step = logP[last ?? promptToken]?.[next] as number;
-			extend([...tokens, next], cost + discount ** tokens.length * (tokenCosts[next] as number), logLikelihood + step);
+			extend([...tokens, next], logLikelihood + (logP[last ?? promptToken]?.[next] as number));
 		});
 	};
-	extend([], 0, 0);
+	extend([], 0);
 	return found;
 }
 
 /** Largest γ^T · reward within budget; undefined where nothing is feasible. */
-export function constrainedOptimum(problem: Problem): number | undefined {
-	const feasible = responses(problem).filter(({ cost }) => cost <= problem.budget + 1e-12);
+export function constrainedOptimum(problem: Problem, cost?: (tokens: readonly number[]) => number): number | undefined {
+	const feasible = responses(problem, cost).filter(({ cost }) => cost <= problem.budget + 1e-12);
 	if (feasible.length === 0) return undefined;
 	return Math.max(...feasible.map(({ tokens, reward }) => problem.discount ** tokens.length * reward));
 }

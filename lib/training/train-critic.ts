@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { expectWritable, jsonFile, replaceFiles, textFile } from "../data/output.js";
 import { InvalidOptionError } from "../errors.js";
-import { callAddon, type NativeCritic, splitNumbers } from "../native.js";
+import { callAddon, chargesTokens, type NativeCritic, splitNumbers } from "../native.js";
 import { checkTrainCriticOptions } from "../options.js";
 import type { EpochProgress } from "../types.js";
 import { abortedBy, CallbackWatch, Worker } from "../worker.js";
@@ -92,9 +92,10 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 	const shared = {
 		shape: manifest.shape,
 		streamWidth: keepsMeans ? (manifest.shape.mean as number) / (manifest.meanLayers as number[]).length : 0,
-		constraints: manifest.constraints.map(({ budget, discount, criterion }, c) => {
+		constraints: manifest.constraints.map(({ kind, budget, discount, criterion }, c) => {
 			const range = budgets?.[c];
-			return { budget, discount, anytime: criterion === "anytime", ...(range && { lowest: range[0], highest: range[1] }) };
+			const terms = { budget, discount, perToken: chargesTokens(kind), anytime: criterion === "anytime" };
+			return { ...terms, ...(range && { lowest: range[0], highest: range[1] }) };
 		}),
 		splits: Uint8Array.from(splits, (split) => splitNumbers[split]),
 		maxTokens: manifest.maxTokens,

@@ -80,6 +80,7 @@ constraint guard_engine::make_constraint(size_t i, const cancel_flag & cancel) {
             made.whole_text = std::make_unique<scored_cost>(scorers->make(c.scorer, model, cancel), c.link, c.threshold);
             break;
     }
+    made.terms.per_token = made.per_token != nullptr;
     return made;
 }
 

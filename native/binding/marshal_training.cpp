@@ -63,6 +63,7 @@ critic_job critic_job_from(const Napi::Object & o) {
         budget_terms terms;
         terms.budget = number_of(c, "budget");
         terms.discount = number_of(c, "discount");
+        terms.per_token = bool_of(c, "perToken");
         terms.anytime = bool_of(c, "anytime");
         options.terms.push_back(terms);
         if (c.Has("lowest")) {

@@ -203,7 +203,7 @@ class critic_trainer {
     void features(const example & e, const std::vector<double> & budgets, float * out) const {
         std::vector<double> z;
         for (size_t c = 0; c < budgets.size(); ++c) {
-            const double weight = std::pow(options.terms[c].discount, e.position->n_tokens);
+            const double weight = std::pow(options.terms[c].cost_discount(), e.position->n_tokens);
             z.push_back((budgets[c] - e.position->cost[c]) / weight / w.budget_scale[c]);
         }
         const std::vector<float> hidden = from_half(e.position->hidden), mean = from_half(e.position->mean);

@@ -1,5 +1,6 @@
 // safety_state.h owns the budget arithmetic: z_0 = B, z_{t+1} = (z_t - c_t) / gamma, kept in the closed form
-// z_t = gamma^-t (B - sum_{k<t} gamma^k c_k), so that z_t >= 0 holds exactly when the cost is at most B.
+// z_t = gamma^-t (B - sum_{k<t} gamma^k c_k), so that z_t >= 0 holds exactly when the cost is at most B. A cost of whole texts is
+// charged undiscounted, once: there gamma is 1.
 #pragma once
 
 #include <vector>
@@ -8,9 +9,12 @@ namespace ig {
 
 struct budget_terms {
     double budget = 0;
-    double discount = 1; // gamma, in (0, 1]
+    double discount = 1; // gamma, in (0, 1]; that of the first constraint also discounts the reward
+    bool   per_token = true; // each token pays; otherwise the last one pays for the whole text
     bool   anytime = true; // z >= 0 at every step; otherwise at the end only
     bool   floored = true; // costs below 0 count as 0
+
+    double cost_discount() const { return per_token ? discount : 1; }
 };
 
 struct safety_state {
@@ -22,7 +26,7 @@ struct safety_state {
     void charge(const budget_terms & terms, double c) {
         cost += weight * floored(terms, c);
         last_weight = weight;
-        weight *= terms.discount;
+        weight *= terms.cost_discount();
         exceeded = exceeded || cost > terms.budget;
     }
 
