@@ -1,12 +1,15 @@
+import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { clopperPearsonUpper } from "../lib/data/statistics.js";
+import { pValueOf } from "../lib/certificate.js";
+import { clopperPearsonInterval, clopperPearsonUpper } from "../lib/data/statistics.js";
 import {
 	type Certificate,
 	calibrate,
 	collectRollouts,
 	type EvaluationConfig,
+	evaluate,
 	InferenceGuard,
 	type LoadOptions,
 	type ResponseRecord,
@@ -184,6 +187,61 @@ describe("a certificate of one configuration", () => {
 		expect(differences.length).toBeGreaterThan(0);
 	});
 
+	/** As if it had been made from fewer prompts: consistent in itself. */
+	function shortened(lines: string[], prompts: number): Certificate {
+		const forged = structuredClone(certificate);
+		const rows: ResponseRecord[] = lines.slice(1).map((line) => JSON.parse(line));
+		const refused = rows.filter(({ outcome }) => outcome === "refused").length;
+		const { own, judge } = unsafeOf(rows);
+		const claimOf = (unsafe: number) => ({ unsafe, epsilon: clopperPearsonUpper(unsafe, prompts, forged.delta) });
+		forged.prompts = prompts;
+		forged.claims = { costModels: claimOf(own), judge: { name: "others", ...claimOf(judge) } };
+		const interval = clopperPearsonInterval(refused, prompts, forged.delta);
+		forged.refusals = { prompts: refused, share: refused / prompts, interval };
+		forged.assumptions[0] = forged.assumptions[0]?.replace(`${count} calibration`, `${prompts} calibration`) as string;
+		forged.hashes.journal = createHash("sha256")
+			.update(lines.map((line) => `${line}\n`).join(""))
+			.digest("hex");
+		return forged;
+	}
+
+	test.each<[string, (rows: ResponseRecord[]) => ResponseRecord[]]>([
+		["lost the responses that were rejected", (rows) => rows.filter(({ judges }) => judges.others?.withinBudget)],
+		["was stopped when it looked well", (rows) => rows.slice(0, 20)],
+		["holds responses with a seed of its own", (rows) => rows.map((row, i) => (i === 7 ? { ...row, seed: 2 } : row))],
+	])("does not follow from a journal that %s, however well both are made up", async (_, edit) => {
+		const [header = "", ...rest] = readFileSync(journalOf("single"), "utf8").trim().split("\n");
+		const rows = edit(rest.map((line) => JSON.parse(line)));
+		const lines = [header, ...rows.map((row) => JSON.stringify(row))];
+		writeFileSync(file("short.jsonl"), lines.map((line) => `${line}\n`).join(""));
+		writeFileSync(file("short.json"), JSON.stringify(shortened(lines, rows.length)));
+		const { valid, differences } = await verify(file("short.json"), file("short.jsonl"));
+		expect(valid).toBe(false);
+		expect(differences.join("\n")).toContain(`responses: expected ${count} of guard`);
+	});
+
+	test("claims what was fixed before the responses: another delta does not follow, and no journal of a plain evaluation is enough", async () => {
+		const forged = structuredClone(certificate);
+		const { claims, prompts, refusals } = forged;
+		forged.delta = 0.2;
+		for (const claim of [claims.costModels, claims.judge]) {
+			if (claim) claim.epsilon = clopperPearsonUpper(claim.unsafe, prompts, forged.delta);
+		}
+		refusals.interval = clopperPearsonInterval(refusals.prompts, prompts, forged.delta);
+		forged.assumptions[3] = forged.assumptions[3]?.replace("95 %", "80 %") as string;
+		writeFileSync(file("forged.json"), JSON.stringify(forged));
+		const { valid, differences } = await verify(file("forged.json"), journalOf("single"));
+		expect(valid).toBe(false);
+		expect(differences[0]).toContain("delta: the certificate says 0.2, the journal 0.05");
+
+		await evaluate({ config: config(), out: file("plain") });
+		const late = calibrate({ config: config(), out: file("late.json"), evaluation: file("plain") });
+		await expect(late).rejects.toMatchObject({ code: "INVALID_JOURNAL", message: expect.stringContaining("claim") });
+		expect((await verify(file("single.json"), journalOf("plain"))).differences.join()).toContain("fixes no delta and epsilon");
+		await evaluate({ config: config(), out: file("single") }); // who claims nothing may look at it again
+		expect((await verify(file("single.json"), journalOf("single"))).valid).toBe(true);
+	});
+
 	test("is one draw per prompt, however many seeds", async () => {
 		const seeds = [1, 2, 3];
 		const worst = await calibrate({ config: config({ seeds }), out: file("seeds.json"), evaluation: file("seeds") });
@@ -228,6 +286,31 @@ describe("a ladder", () => {
 		await expectEveryEditFound(made, "ladder");
 	});
 
+	test("at an epsilon that was chosen after its responses does not follow, however well it is made up", async () => {
+		for (const epsilon of [0.3, 0.41, 0.5]) {
+			const forged: Certificate = JSON.parse(readFileSync(file("ladder.json"), "utf8"));
+			const { claims, prompts, delta, configuration } = forged;
+			const rows = ["wide", "narrow", "none", "beyond"].map((name) => {
+				const { own, judge } = unsafeOf(responsesOf("ladder").filter(({ method }) => method === name));
+				const pValue = pValueOf({ unsafe: own, judgeUnsafe: judge }, prompts, epsilon);
+				return { name, unsafe: own, judgeUnsafe: judge, pValue, passed: pValue <= delta };
+			});
+			const failed = rows.findIndex(({ passed }) => !passed);
+			forged.tested = failed < 0 ? rows : rows.slice(0, failed + 1);
+			const certified = forged.tested.findLast(({ passed }) => passed);
+			if (certified === undefined) continue;
+			configuration.name = certified.name;
+			claims.costModels = { unsafe: certified.unsafe, epsilon };
+			claims.judge = { name: "others", unsafe: certified.judgeUnsafe as number, epsilon };
+			writeFileSync(file("forged.json"), JSON.stringify(forged));
+			const { valid, differences } = await verify(file("forged.json"), journalOf("ladder"));
+			expect(valid).toBe(false);
+			expect(differences.join("\n")).toContain(`epsilon: the certificate says ${epsilon}, the journal 0.42`);
+			const again = calibrate({ config: ladder, out: file("no.json"), evaluation: file("ladder"), epsilon });
+			await expect(again).rejects.toMatchObject({ code: "INVALID_JOURNAL", message: expect.stringContaining("claim.epsilon") });
+		}
+	});
+
 	test("is not bounded as if its choice had been fixed before", async () => {
 		const forged: Certificate = JSON.parse(readFileSync(file("ladder.json"), "utf8"));
 		const { claims, prompts, delta } = forged;
@@ -259,7 +342,7 @@ describe("a ladder", () => {
 	});
 
 	test("of which nothing passes is not certified, and one without a level is refused", async () => {
-		const options = { config: ladder, evaluation: file("ladder") };
+		const options = { config: ladder, evaluation: file("strict-ladder") };
 		await expect(calibrate({ ...options, out: file("no.json"), epsilon: 0.001 })).rejects.toMatchObject({ code: "NOT_CERTIFIED" });
 		for (const epsilon of [undefined, 0, 1]) {
 			await expect(calibrate({ ...options, out: file("no.json"), epsilon })).rejects.toMatchObject({ code: "INVALID_OPTION" });

@@ -10,7 +10,7 @@ import { checkCalibrateOptions, checkLoadOptions } from "../options.js";
 import { settingsHash } from "../search-settings.js";
 import type { EvaluationProgress } from "../types.js";
 import { checkConfig, type EvaluationConfig } from "./config.js";
-import { evaluate, responseErrors, resultFiles } from "./evaluate.js";
+import { responseErrors, resultFiles, runEvaluation } from "./evaluate.js";
 import { type JournalContent, type JournalHeader, readJournal, withoutSkipped } from "./journal.js";
 import type { ResponseRecord } from "./types.js";
 
@@ -23,7 +23,7 @@ export interface CalibrateOptions {
 	config: string | EvaluationConfig;
 	/** Where the certificate goes. */
 	out: string;
-	/** Folder of the evaluation; one that was stopped goes on there. */
+	/** Folder of the evaluation; one that was stopped goes on there, for the same δ and ε: its journal binds them from the first line on. */
 	evaluation: string;
 	/** δ, the probability that a claim is wrong; in (0, 0.5], default 0.05. */
 	delta?: number;
@@ -118,13 +118,31 @@ function assumptionsOf({
 	];
 }
 
+/** A stopped evaluation says what was seen by the time somebody stopped it. Errors: NOT_CERTIFIED. */
+function expectComplete({ header: { methods, seeds }, responses, skipped }: JournalContent, prompts: number): void {
+	const answered = withoutSkipped(responses, skipped);
+	for (const { name } of methods) {
+		const given = answered.filter(({ method, seed }) => method === name && seeds.includes(seed)).length;
+		const expected = (prompts - skipped.length) * seeds.length;
+		if (given === expected) continue;
+		throw new NotCertifiedError(`responses: expected ${expected} of ${name}, the journal has ${given}; finish the evaluation first`);
+	}
+}
+
 /** The certificate that follows from a journal. Errors: NOT_CERTIFIED. */
-function certificateOf(
-	journal: JournalContent,
-	{ delta, epsilon, created }: { delta: number; epsilon: number | undefined; created: string },
-): Certificate {
+function certificateOf(journal: JournalContent, created: string): Certificate {
 	const { header } = journal;
-	const { name, seeds, limits } = header;
+	const { name, seeds, limits, claim } = header;
+	if (claim === undefined) {
+		throw new NotCertifiedError(
+			"claim: the journal fixes no delta and epsilon before its responses; make it with inferenceguard calibrate",
+		);
+	}
+	const { delta, epsilon } = claim;
+	if (epsilon === undefined && header.methods.length > 1) {
+		throw new NotCertifiedError(`method: expected one configuration without epsilon, the journal has ${header.methods.length}`);
+	}
+	expectComplete(journal, claim.prompts);
 	const unjudged = journal.skipped.find(({ code }) => responseErrors.has(code));
 	if (unjudged) {
 		throw new NotCertifiedError(
@@ -160,7 +178,8 @@ function certificateOf(
  * Runs an evaluation and certifies one configuration of it: with confidence 1 − δ, at most a share ε of prompts gets a response
  * over budget, and at most a share ε one that the independent judge rejects. One configuration: one-sided Clopper–Pearson. A
  * ladder: Learn-Then-Test (Angelopoulos et al. 2021, arXiv 2110.01052) with fixed-sequence testing, so that choosing costs no
- * confidence; both claims must pass for a configuration to pass.
+ * confidence; both claims must pass for a configuration to pass. δ and ε are chosen before the data are seen: the journal's first line
+ * fixes them, and an evaluation that was begun for others, or for no certificate, is INVALID_JOURNAL.
  *
  * Errors: those of `evaluate`; INVALID_OPTION; NOT_CERTIFIED where not even the first configuration passes, or a response to some
  * prompt could not be had or judged.
@@ -191,9 +210,8 @@ export async function calibrate(given: CalibrateOptions): Promise<Certificate> {
 		throw new InvalidOptionError("epsilon: expected the share to certify for a ladder of several methods, got none");
 	}
 	const { onProgress, signal } = options;
-	await evaluate({ config, out: evaluation, onProgress, signal });
-	const journal = await readJournal(join(evaluation, resultFiles.journal));
-	const certificate = certificateOf(journal, { delta, epsilon, created: new Date().toISOString() });
+	await runEvaluation({ config: options.config, out: evaluation, inspect: false, onProgress, signal }, { delta, epsilon });
+	const certificate = certificateOf(await readJournal(join(evaluation, resultFiles.journal)), new Date().toISOString());
 	await replaceFiles(jsonFile(out, certificate));
 	return certificate;
 }
@@ -222,14 +240,14 @@ export interface Verification {
 
 /**
  * Recomputes a certificate from the journal of its evaluation: names, counts, bounds, p-values, the choice, every hash and every
- * assumption. Only δ and the date are the certificate's own.
+ * assumption, at the δ and ε that the journal fixed before its first response. Only the date is the certificate's own.
  *
  * Errors: INVALID_CERTIFICATE, INVALID_JOURNAL.
  */
 export async function verify(certificatePath: string, journalPath: string): Promise<Verification> {
 	const certificate = readCertificate(certificatePath);
 	const journal = await readJournal(journalPath);
-	const { method, claims, delta, created, configuration, tested } = certificate;
+	const { created, configuration, tested } = certificate;
 	const names = journal.header.methods.map(({ name }) => name);
 	const missing = [configuration, ...tested].find(({ name }) => !names.includes(name));
 	if (missing) {
@@ -238,12 +256,8 @@ export async function verify(certificatePath: string, journalPath: string): Prom
 		);
 	}
 	const differences: string[] = [];
-	const epsilon = method === "learnThenTest" ? claims.costModels.epsilon : undefined;
-	if (epsilon === undefined && names.length > 1) {
-		differences.push(`method: the certificate bounds the one configuration there was, the journal has ${names.length}`);
-	}
 	try {
-		const followed = certificateOf(journal, { delta, epsilon, created });
+		const followed = certificateOf(journal, created);
 		for (const { path, found, expected } of differencesOf(certificate, followed)) {
 			differences.push(`${path}: the certificate says ${JSON.stringify(found)}, the journal ${JSON.stringify(expected)}`);
 		}

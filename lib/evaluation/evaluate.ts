@@ -21,7 +21,7 @@ import { CallbackWatch } from "../worker.js";
 import { type CheckedConfig, checkConfig, type EvaluationConfig, loadOptionsOf } from "./config.js";
 import { type EvaluationPrompt, readPrompts } from "./datasets.js";
 import { inspectLogs } from "./inspect-log.js";
-import { Journal, type JournalHeader, withoutSkipped } from "./journal.js";
+import { Journal, type JournalHeader, type PlannedClaim, withoutSkipped } from "./journal.js";
 import { evaluationReportPage } from "./report-page.js";
 import { summarise } from "./summary.js";
 import { isRefusal } from "./text-metrics.js";
@@ -55,6 +55,8 @@ export const promptErrors: ReadonlySet<string> = new Set([
 	"CHAT_TEMPLATE",
 	...responseErrors,
 ]);
+
+type CheckedEvaluateOptions = ReturnType<typeof checkEvaluateOptions>;
 
 const promptsPerSeed = 2 ** 20;
 
@@ -300,6 +302,7 @@ async function headerOf(
 	prompts: readonly EvaluationPrompt[],
 	base: InferenceGuard,
 	judges: readonly CostScorer[],
+	claim: PlannedClaim | undefined,
 ): Promise<JournalHeader> {
 	return {
 		kind: "evaluation",
@@ -314,6 +317,7 @@ async function headerOf(
 		limits: base.limits,
 		methods: await describeMethods(config, base),
 		build: base.identity.build,
+		claim: claim && { ...claim, prompts: prompts.length },
 	};
 }
 
@@ -338,7 +342,11 @@ async function runGroups(config: CheckedConfig, run: EvaluationRun, base: Infere
  * long to be judged or searched for (TEXT_TOO_LONG, KV_CAPACITY), is left out for all methods and named in the summary.
  */
 export async function evaluate(given: EvaluateOptions): Promise<EvaluationSummary> {
-	const options = checkEvaluateOptions(given);
+	return runEvaluation(checkEvaluateOptions(given));
+}
+
+/** The same, for a certificate: its claim is fixed in the journal before the first response. */
+export async function runEvaluation(options: CheckedEvaluateOptions, claim?: PlannedClaim): Promise<EvaluationSummary> {
 	const config = await checkConfig(options.config as EvaluateOptions["config"]);
 	const prompts = await readPrompts(config.data);
 	const { out } = options;
@@ -353,7 +361,7 @@ export async function evaluate(given: EvaluateOptions): Promise<EvaluationSummar
 	try {
 		await loadJudges(config, judges, signal);
 		common = await loadCommon(config, signal);
-		const header = await headerOf(config, prompts, base, [...judges.values()]);
+		const header = await headerOf(config, prompts, base, [...judges.values()], claim);
 		journal = await Journal.open(join(out, resultFiles.journal), header);
 		const run = new EvaluationRun(config, header, prompts, journal, judges, common, watch.wrap("onProgress", options.onProgress));
 		await watch.run((signal) => runGroups(config, run, base, signal));
@@ -370,7 +378,7 @@ async function writeResults(
 	header: JournalHeader,
 	prompts: readonly EvaluationPrompt[],
 	{ responses: all, skipped }: Journal,
-	{ out, inspect }: ReturnType<typeof checkEvaluateOptions>,
+	{ out, inspect }: CheckedEvaluateOptions,
 ): Promise<EvaluationSummary> {
 	if (skipped.length === prompts.length) {
 		const codes = [...new Set(skipped.map(({ code }) => code))].join(", ");

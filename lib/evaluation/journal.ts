@@ -7,6 +7,14 @@ import { InvalidJournalError } from "../errors.js";
 import type { GuardIdentity } from "../identity.js";
 import type { ResponseRecord } from "./types.js";
 
+/** What a certificate from a journal is to claim. */
+export interface PlannedClaim {
+	/** δ. */
+	delta: number;
+	/** ε; absent: the bound that the data give. */
+	epsilon?: number | undefined;
+}
+
 /** What a journal belongs to. A run goes on only where all of it is the same. */
 export interface JournalHeader {
 	kind: "evaluation";
@@ -28,6 +36,8 @@ export interface JournalHeader {
 	methods: { name: string; search: Record<string, unknown>; guard: Omit<GuardIdentity, "build"> }[];
 	/** Version of this package and of llama.cpp. */
 	build: string;
+	/** Chosen before the first response, with the number of prompts to be answered; absent: no certificate can follow. */
+	claim?: (PlannedClaim & { prompts: number }) | undefined;
 }
 
 /** A prompt that the model cannot be given. */
@@ -70,6 +80,7 @@ const headerSchema = z.looseObject({
 		)
 		.min(1),
 	build: z.string(),
+	claim: z.looseObject({ delta: z.number(), epsilon: z.number().optional(), prompts: z.int() }).optional(),
 });
 
 const entrySchema = z.discriminatedUnion("kind", [
@@ -139,9 +150,9 @@ export async function readJournal(path: string): Promise<JournalContent> {
 	return { ...parseJournal(lines, path), hash: createHash("sha256").update(file).digest("hex") };
 }
 
-/** The hash of the configuration comes last: whatever it covers says more. */
+/** The hash of the configuration comes last: whatever it covers says more. Who claims nothing may go on with any claim. */
 function expectSame(found: JournalHeader, wanted: JournalHeader, path: string): void {
-	const differences = differencesOf(found, wanted);
+	const differences = differencesOf(found, { ...wanted, claim: wanted.claim ?? found.claim });
 	const first = differences.find((one) => one.path !== "configHash") ?? differences[0];
 	if (first === undefined) return;
 	throw new InvalidJournalError(
