@@ -1,8 +1,8 @@
 // One process at a time, in whichever container and on whichever machine it runs.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { AppendedLines } from "../lib/data/appended-lines.js";
 import { takeLock } from "../lib/data/lock.js";
@@ -122,6 +122,36 @@ describe.concurrent("a file that is open elsewhere", () => {
 		await expect(file.append({ row: 2 })).rejects.toMatchObject({ code: "WRITE_FAILED", message: expect.stringContaining("taken over") });
 		await file.close();
 		expect([readFileSync(path, "utf8"), lockOf(path).host]).toEqual(['{"row":1}\n', "elsewhere"]);
+	});
+});
+
+describe.concurrent("a takeover that was killed on its way", () => {
+	const unknown = JSON.stringify({ pid: 1, start: "1", host: "elsewhere", boot: "another", namespaces: "others" });
+	const left: [string, string[]][] = [
+		["the lock of a process that is no more", ["dead"]],
+		["an empty lock", [""]],
+		["the lock of a process that nothing is known of", [unknown]],
+		["the locks of a takeover that was itself taken over", ["dead", "dead", "dead"]],
+	];
+
+	test.for(left)("leaves %s, and blocks nobody", { timeout: 60_000 }, async ([, takeovers], { expect }) => {
+		const path = fresh();
+		const gone = holder(path);
+		expect(await gone.next()).toBe("held");
+		gone.child.kill("SIGKILL");
+		await once(gone.child, "exit");
+		const dead = readFileSync(`${path}.lock`, "utf8");
+		for (const [i, text] of takeovers.entries()) writeFileSync(`${path}.lock${".takeover".repeat(i + 1)}`, text === "dead" ? dead : text);
+		const several = Array.from({ length: 4 }, () => holder(path));
+		const said = await Promise.all(several.map((one) => one.next()));
+		expect(said.map((text) => text === "held" || text?.endsWith("if nothing writes it"))).toEqual([true, true, true, true]);
+		const winners = several.filter((_, i) => said[i] === "held");
+		expect(winners.map(({ child }) => child.pid)).toEqual([lockOf(path).pid]);
+		const [{ child, next }] = winners as [(typeof winners)[number]];
+		child.stdin.write("\n");
+		expect(await next()).toBe("written");
+		await once(child, "exit");
+		expect(readdirSync(dirname(path))).toEqual(["rows.jsonl"]);
 	});
 });
 

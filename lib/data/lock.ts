@@ -162,6 +162,14 @@ export class Lock {
 		throw new WriteError(`expected to hold ${this.#path}, but it was removed or taken over by another process; start again`);
 	}
 
+	/** Becomes the lock at another path, and is none any more itself; false where it is no longer held. */
+	async moveTo(path: string): Promise<boolean> {
+		if (!(await this.#isHeld())) return false;
+		await rename(this.#path, path);
+		clearInterval(this.#beat);
+		return true;
+	}
+
 	async release(): Promise<void> {
 		clearInterval(this.#beat);
 		if (await this.#isHeld()) await rm(this.#path, { force: true });
@@ -180,24 +188,24 @@ function nameOf(seen: Sight): string {
 
 /**
  * Takes a lock, over from a process that is no more. Returns the lock, or who holds it. Of the processes that find it abandoned one
- * replaces it, under a lock of its own, so that what another has taken meanwhile stays. Where a process is unknown here (it runs or ran in
- * another container, on another machine, or before a restart), it is watched for up to ten seconds.
+ * replaces it, under a lock of its own, so that what another has taken meanwhile stays; that lock too may be taken over from a process
+ * that is no more. Where a process is unknown here (it runs or ran in another container, on another machine, or before a restart), it is
+ * watched for up to ten seconds.
  */
 export async function takeLock(path: string): Promise<Lock | string> {
-	const takeover = `${path}.takeover`;
 	while (!(await make(path))) {
 		const seen = await look(path);
 		if (seen === undefined) continue; // just released
-		if (!(await isAbandoned(path, seen)) || !(await make(takeover))) return nameOf(seen);
-		let isUnchanged = false;
+		if (!(await isAbandoned(path, seen))) return nameOf(seen);
+		const takeover = await takeLock(`${path}.takeover`);
+		if (typeof takeover === "string") return takeover;
+		let isTaken = false;
 		try {
-			isUnchanged = isSame(await look(path), seen);
+			isTaken = isSame(await look(path), seen) && (await takeover.moveTo(path));
 		} finally {
-			if (!isUnchanged) await rm(takeover, { force: true });
+			if (!isTaken) await takeover.release();
 		}
-		if (!isUnchanged) continue;
-		await rename(takeover, path);
-		break;
+		if (isTaken) break;
 	}
 	return new Lock(path);
 }
