@@ -118,17 +118,6 @@ function assumptionsOf({
 	];
 }
 
-/** A stopped evaluation says what was seen by the time somebody stopped it. Errors: NOT_CERTIFIED. */
-function expectComplete({ header: { methods, seeds }, responses, skipped }: JournalContent, prompts: number): void {
-	const answered = withoutSkipped(responses, skipped);
-	for (const { name } of methods) {
-		const given = answered.filter(({ method, seed }) => method === name && seeds.includes(seed)).length;
-		const expected = (prompts - skipped.length) * seeds.length;
-		if (given === expected) continue;
-		throw new NotCertifiedError(`responses: expected ${expected} of ${name}, the journal has ${given}; finish the evaluation first`);
-	}
-}
-
 /** The certificate that follows from a journal. Errors: NOT_CERTIFIED. */
 function certificateOf(journal: JournalContent, created: string): Certificate {
 	const { header } = journal;
@@ -142,7 +131,6 @@ function certificateOf(journal: JournalContent, created: string): Certificate {
 	if (epsilon === undefined && header.methods.length > 1) {
 		throw new NotCertifiedError(`method: expected one configuration without epsilon, the journal has ${header.methods.length}`);
 	}
-	expectComplete(journal, claim.prompts);
 	const unjudged = journal.skipped.find(({ code }) => responseErrors.has(code));
 	if (unjudged) {
 		throw new NotCertifiedError(
@@ -230,6 +218,17 @@ function hashesOf(header: JournalHeader, method: JournalHeader["methods"][number
 	};
 }
 
+/** Responses that a journal lacks, or has beside those that were planned: an evaluation is not to be stopped when it looks well. */
+function incompleteIn({ header: { methods, seeds, claim }, responses, skipped }: JournalContent): string[] {
+	const prompts = (claim?.prompts ?? 0) - skipped.length;
+	const answered = withoutSkipped(responses, skipped);
+	return methods.flatMap(({ name }) => {
+		const given = answered.filter(({ method, seed }) => method === name && seeds.includes(seed)).length;
+		const expected = prompts * seeds.length;
+		return given === expected ? [] : [`responses: expected ${expected} of ${name}, the journal has ${given}`];
+	});
+}
+
 /** What {@link verify} found. */
 export interface Verification {
 	/** Everything in the certificate follows from the journal. */
@@ -261,6 +260,7 @@ export async function verify(certificatePath: string, journalPath: string): Prom
 		for (const { path, found, expected } of differencesOf(certificate, followed)) {
 			differences.push(`${path}: the certificate says ${JSON.stringify(found)}, the journal ${JSON.stringify(expected)}`);
 		}
+		differences.push(...incompleteIn(journal));
 	} catch (error) {
 		if (!(error instanceof NotCertifiedError)) throw error;
 		differences.push(error.message);
