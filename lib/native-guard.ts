@@ -1,4 +1,5 @@
 import { CallbackError } from "./errors.js";
+import { tryIsolated } from "./isolation.js";
 import {
 	callAddon,
 	type NativeInfo,
@@ -23,7 +24,12 @@ export class NativeGuard {
 	readonly opened: Promise<NativeInfo>;
 
 	constructor(spec: NativeSpec, signal: AbortSignal | undefined, onProgress: (share: number) => void) {
-		this.opened = this.#run((id) => callAddon((native) => native.open(this.#worker.handle, id, spec)), signal, { progress: onProgress });
+		this.opened = this.#open(spec, signal, onProgress);
+	}
+
+	async #open(spec: NativeSpec, signal: AbortSignal | undefined, progress: (share: number) => void): Promise<NativeInfo> {
+		if (spec.isolate) await tryIsolated(spec, signal);
+		return this.#run((id) => callAddon((native) => native.open(this.#worker.handle, id, spec)), signal, { progress });
 	}
 
 	readonly #run: Worker["run"] = (start, signal, events) => this.#worker.run(start, signal, events);

@@ -91,6 +91,8 @@ export interface NativeModelFile {
 type NativeBase = NativeModelFile | { tabular: NativeTabularModel; oracle: boolean } | { constraints: NativeConstraint[] };
 
 export type NativeSpec = NativeBase & {
+	/** Whether it is tried in another process first; not the addon's. */
+	isolate?: boolean;
 	device: string;
 	gpuLayers: number;
 	threads: number;
@@ -417,7 +419,6 @@ interface Addon {
 	answer(handle: WorkerHandle, id: number, values: Float64Array | null): void;
 	cancel(handle: WorkerHandle, id: number): void;
 	close(handle: WorkerHandle, id: number): void;
-	stopAll(): void;
 	inspect(path: string): NativeModelDescription;
 	devices(): NativeDevice[];
 }
@@ -492,11 +493,7 @@ let loaded: Addon | undefined;
 
 /** The addon, loaded at first use. Errors: ADDON_NOT_FOUND, CPU_UNSUPPORTED. */
 export function addon(): Addon {
-	if (!loaded) {
-		const native = load();
-		process.on("exit", () => native.stopAll());
-		loaded = native;
-	}
+	loaded ??= load();
 	return loaded;
 }
 

@@ -230,6 +230,7 @@ const loadSchema = z
 		contextSize: integer(2, 2 ** 31 - 1).optional(),
 		kvCells: integer(1, 2 ** 31 - 1).optional(),
 		outputs: choice(["auto", "device", "host"]).default("auto"),
+		isolate: z.boolean(expected("true or false")).default(false),
 		onLoadProgress: callback<(share: number) => void>("a function of the share loaded").optional(),
 		signal: abortSignal.optional(),
 	})

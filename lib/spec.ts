@@ -95,6 +95,7 @@ export async function nativeSpec(options: CheckedLoadOptions): Promise<NativeSpe
 	const file = typeof model === "string" ? model : undefined;
 	const shared = {
 		...nativeDevice(options),
+		isolate: options.isolate,
 		constraints: await Promise.all(options.constraints.map((constraint) => nativeConstraint(constraint, file))),
 		critic: options.critic ?? "",
 		...(await nativeReward(options.reward)),

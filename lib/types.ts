@@ -266,6 +266,13 @@ export interface LoadOptions extends ConstraintOptions {
 	 * `reply.engine.outputs` says which. Errors: UNSUPPORTED_MODEL by a generation with `"device"` where they do not.
 	 */
 	outputs?: "auto" | "device" | "host";
+	/**
+	 * Whether all files are loaded, and a first step is taken, in a child process first; default false. For files from strangers: what is
+	 * known to make llama.cpp end its process is refused in any case, and whatever else does so ends the child, which is INVALID_MODEL.
+	 * It takes the time of another load and of a few tokens, and until the child has ended, the memory. Only the files' metadata is read
+	 * here before. A child that does not come to an end is ended by `signal`.
+	 */
+	isolate?: boolean;
 	/** Called with the share loaded, 0..1. */
 	onLoadProgress?: (share: number) => void;
 	/** Aborts loading. */

@@ -28,6 +28,7 @@ interface GenerateFlags {
 	seed?: string;
 	threads?: string;
 	device?: string;
+	isolate?: boolean;
 	json?: boolean;
 }
 
@@ -58,6 +59,7 @@ export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] |
 		certificate: flags.certificate,
 		threads: numeric(flags.threads),
 		device: flags.device,
+		isolate: flags.isolate,
 	});
 	const options: GenerateOptions = {
 		...(flags.chat ? { messages: [{ role: "user", content: flags.prompt }] } : { prompt: flags.prompt }),

@@ -74,6 +74,7 @@ program
 	.option("--seed <n>", "repeats a generation")
 	.option("--threads <n>", "CPU threads")
 	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
+	.option("--isolate", "load in a child process first, for files from strangers: one that crashes is refused")
 	.option("--json", "print the whole reply as one JSON line instead of text")
 	.action(async (options) => {
 		process.exitCode = (await generate(options)) === "refused" ? exitCodes.refused : exitCodes.answered;

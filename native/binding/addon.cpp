@@ -1,6 +1,7 @@
 // addon.cpp owns the functions that JavaScript sees. Workers are opaque handles with a type tag; a wrong one is an error,
 // never a crash.
 #include "engine/llama_backend.h"
+#include "ggml/assertions.h"
 #include "marshal.h"
 #include "support/cpu.h"
 #include "worker.h"
@@ -21,6 +22,7 @@ void throw_js(Napi::Env env, const std::string & code, const std::string & messa
 
 // Runs `body`; an error of the core becomes a JavaScript error with its code.
 template <typename F> Napi::Value guarded(Napi::Env env, F body) {
+    const ggml_throwing_assertions scope;
     try {
         return body();
     } catch (const error & e) {
@@ -46,8 +48,7 @@ uint32_t id_of(const Napi::CallbackInfo & info) { return info[1].As<Napi::Number
 Napi::Value start(const Napi::CallbackInfo & info) {
     const Napi::Env env = info.Env();
     return guarded(env, [&]() -> Napi::Value {
-        const std::shared_ptr<worker_list> siblings = *env.GetInstanceData<std::shared_ptr<worker_list>>();
-        worker * made = new worker(env, info[0].As<Napi::Function>(), siblings);
+        worker * made = new worker(env, info[0].As<Napi::Function>());
         worker_handle handle = worker_handle::New(env, made, [](Napi::BasicEnv, worker * w) { delete w; });
         handle.TypeTag(&worker_tag);
         return handle;
@@ -258,14 +259,6 @@ Napi::Value close(const Napi::CallbackInfo & info) {
     });
 }
 
-// stopAll(): before the process exits
-Napi::Value stop_all_workers(const Napi::CallbackInfo & info) {
-    return guarded(info.Env(), [&] {
-        stop_all(**info.Env().GetInstanceData<std::shared_ptr<worker_list>>());
-        return info.Env().Undefined();
-    });
-}
-
 Napi::Value inspect(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] { return to_js(info.Env(), read_model_file(info[0].As<Napi::String>().Utf8Value())); });
 }
@@ -296,8 +289,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
         return exports;
     }
     init_llama_backend(); // from here on its log is silent
-    env.SetInstanceData(new std::shared_ptr<worker_list>(std::make_shared<worker_list>()));
-    exports.Set("stopAll", Napi::Function::New(env, stop_all_workers));
     exports.Set("llamaCppVersion", llama_cpp_version());
     exports.Set("start", Napi::Function::New(env, start));
     exports.Set("open", Napi::Function::New(env, open));

@@ -1,9 +1,12 @@
 #include "worker.h"
 
 #include "engine/llama_backend.h"
+#include "ggml/assertions.h"
 #include "marshal.h"
 
+#include <cstdlib>
 #include <iterator>
+#include <set>
 #include <system_error>
 
 namespace ig {
@@ -12,26 +15,29 @@ namespace {
 
 const size_t max_helpers = 63;
 
-struct delivery {
-    uint32_t     id;
-    const char * kind;
-    bool         last; // the job is over
-    event        payload;
+// All live workers, of every environment. Never destroyed: threads may outlive what is.
+struct live_workers {
+    std::mutex         lock;
+    std::set<worker *> list;
 };
 
+live_workers & live() {
+    static live_workers * all = new live_workers;
+    return *all;
 }
 
-void stop_all(const worker_list & workers) {
-    for (worker * w : workers) {
-        w->cancel_everything();
-    }
-    for (worker * w : workers) {
-        w->stop();
-    }
+Napi::Value failure_object(Napi::Env env, const std::string & code, const std::string & message) {
+    Napi::Object failure = Napi::Object::New(env);
+    failure.Set("code", code);
+    failure.Set("message", message);
+    return failure;
 }
 
-worker::worker(Napi::Env env, Napi::Function dispatch, std::shared_ptr<worker_list> list)
-    : env(env), siblings(std::move(list)) {
+}
+
+worker::worker(Napi::Env env, Napi::Function dispatch) : env(env) {
+    helpers.reserve(max_helpers);
+    finished_helpers.reserve(max_helpers);
     const napi_status created = napi_create_threadsafe_function(
         env, dispatch, nullptr, Napi::String::New(env, "inferenceguard"), 0, 1, nullptr, nullptr, this, deliver, &events);
     if (created != napi_ok) {
@@ -45,17 +51,38 @@ worker::worker(Napi::Env env, Napi::Function dispatch, std::shared_ptr<worker_li
         throw error("OUT_OF_MEMORY", "the system allows no further thread; dispose other guards first");
     }
     napi_add_env_cleanup_hook(env, on_env_exit, this); // runs before the hook of the thread-safe function
-    siblings->insert(this);
+    end_threads_at_exit();
+    const std::lock_guard<std::mutex> guard(live().lock);
+    live().list.insert(this);
 }
 
 worker::~worker() {
     napi_remove_env_cleanup_hook(env, on_env_exit, this);
     stop();
-    siblings->erase(this);
+    const std::lock_guard<std::mutex> guard(live().lock);
+    live().list.erase(this);
 }
 
 void worker::on_env_exit(void * self) {
     static_cast<worker *>(self)->stop();
+}
+
+void worker::on_process_exit() {
+    const std::lock_guard<std::mutex> guard(live().lock);
+    for (worker * w : live().list) {
+        w->cancel_everything();
+    }
+    for (worker * w : live().list) {
+        w->end_thread();
+    }
+}
+
+// What the process made later is destroyed sooner: called again wherever the threads may use something new. Windows ends all threads
+// before it destroys anything.
+void worker::end_threads_at_exit() {
+#ifndef _WIN32
+    std::atexit(on_process_exit);
+#endif
 }
 
 void worker::cancel_everything() {
@@ -68,11 +95,16 @@ void worker::cancel_everything() {
     news.changed.notify_all();
 }
 
-void worker::stop() {
+void worker::end_thread() {
     cancel_everything();
+    const std::lock_guard<std::mutex> guard(ending);
     if (thread.joinable()) {
         thread.join();
     }
+}
+
+void worker::stop() {
+    end_thread();
     queue.clear();
     jobs.clear();
     if (events != nullptr) {
@@ -89,6 +121,9 @@ void worker::push(uint32_t id, std::function<void(job &)> work, bool is_generati
     j->id = id;
     j->work = std::move(work);
     j->is_generation = is_generation;
+    j->out_of_memory.reset(new delivery{ id, "failed", true, [](Napi::Env env) {
+        return failure_object(env, "OUT_OF_MEMORY", "there is not enough memory for this job; lower candidates, maxTokens, batch or width");
+    } });
     hold_process(true);
     const std::lock_guard<std::mutex> guard(news.lock);
     jobs[id] = j;
@@ -120,6 +155,7 @@ void worker::start_helpers() {
         const std::shared_ptr<job> j = queue.front();
         try {
             helpers.emplace_back([this, j] {
+                const ggml_throwing_assertions scope;
                 { const std::lock_guard<std::mutex> until_its_lane_is_open(news.lock); }
                 run_job(*j);
                 j->lane_ahead.reset();
@@ -127,7 +163,7 @@ void worker::start_helpers() {
                 finished_helpers.push_back(std::this_thread::get_id());
                 news.changed.notify_all();
             });
-        } catch (const std::system_error &) {
+        } catch (const std::exception &) {
             return; // no thread to be had: it waits for its turn
         }
         queue.pop_front();
@@ -146,6 +182,7 @@ void worker::join_finished_helpers() {
 }
 
 void worker::run() {
+    const ggml_throwing_assertions scope;
     for (;;) {
         std::shared_ptr<job> j;
         const auto ready = [this] {
@@ -177,16 +214,26 @@ void worker::run() {
 
 void worker::run_job(job & j) {
     try {
+        attempt(j);
+    } catch (const std::bad_alloc &) {
+        j.work = nullptr; // and all that was given to it
+        send(std::move(j.out_of_memory));
+    }
+    const std::lock_guard<std::mutex> guard(news.lock);
+    jobs.erase(j.id);
+}
+
+// Throws std::bad_alloc only, also where the memory to report another failure is lacking.
+void worker::attempt(job & j) {
+    try {
         j.work(j);
     } catch (const error & e) {
         send_failure(j.id, e.code, e.what());
     } catch (const std::bad_alloc &) {
-        send_failure(j.id, "OUT_OF_MEMORY", "there is not enough memory for this job; lower candidates, maxTokens, batch or width");
+        throw;
     } catch (const std::exception & e) {
         send_failure(j.id, "INTERNAL", e.what());
     }
-    const std::lock_guard<std::mutex> guard(news.lock);
-    jobs.erase(j.id);
 }
 
 void worker::open(uint32_t id, guard_spec spec) {
@@ -200,6 +247,7 @@ void worker::open(uint32_t id, guard_spec spec) {
                 send(j.id, "progress", false, [share](Napi::Env env) { return Napi::Number::New(env, share); });
             }
         });
+        end_threads_at_exit();
         if (engine->shares()) {
             engine->lanes().take_up_work = [this] { start_helpers(); };
         }
@@ -382,22 +430,17 @@ void worker::answer(uint32_t id, std::vector<double> values, bool failed) {
 }
 
 void worker::send(uint32_t id, const char * kind, bool last, event payload) {
-    if (events == nullptr) {
-        return; // stopped
-    }
-    delivery * d = new delivery{ id, kind, last, std::move(payload) };
-    if (napi_call_threadsafe_function(events, d, napi_tsfn_nonblocking) != napi_ok) {
-        delete d;
+    send(std::unique_ptr<delivery>(new delivery{ id, kind, last, std::move(payload) }));
+}
+
+void worker::send(std::unique_ptr<delivery> d) {
+    if (events != nullptr && napi_call_threadsafe_function(events, d.get(), napi_tsfn_nonblocking) == napi_ok) {
+        d.release();
     }
 }
 
 void worker::send_failure(uint32_t id, const std::string & code, const std::string & message) {
-    send(id, "failed", true, [code, message](Napi::Env env) {
-        Napi::Object failure = Napi::Object::New(env);
-        failure.Set("code", code);
-        failure.Set("message", message);
-        return failure;
-    });
+    send(id, "failed", true, [code, message](Napi::Env env) { return failure_object(env, code, message); });
 }
 
 // on the JavaScript thread; without an environment while it is being torn down

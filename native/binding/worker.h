@@ -2,9 +2,9 @@
 // order they came; generations that may share the model run side by side, the first on this thread, which makes every call
 // on the model, the others on threads of their own. Everything that happened goes back to JavaScript through one
 // thread-safe function as events; it keeps the process alive only while jobs are pending. Stopping is possible at any time,
-// also while the environment is being torn down: running work is cancelled, the thread joined and the engine freed. The
-// workers of an environment know one another, so that all can be stopped before the process exits: process.exit() runs no
-// cleanup hooks, and destroys what a decode needs.
+// also while the environment is being torn down: running work is cancelled, the thread joined and the engine freed. All workers
+// are known, so that the threads can be ended when the process exits, however it does: process.exit() runs no cleanup hooks, and
+// destroys what a decode needs.
 #pragma once
 
 #include "guard_engine.h"
@@ -15,13 +15,19 @@
 #include <deque>
 #include <map>
 #include <mutex>
-#include <set>
 #include <thread>
 
 namespace ig {
 
 // turns itself into the JavaScript arguments (kind, payload) of an event
 using event = std::function<Napi::Value(Napi::Env)>;
+
+struct delivery {
+    uint32_t     id;
+    const char * kind;
+    bool         last; // the job is over
+    event        payload;
+};
 
 // one queued or running job
 struct job {
@@ -30,6 +36,7 @@ struct job {
     cancel_flag cancel;
     std::function<void(job &)> work;
     std::unique_ptr<lane>      lane_ahead; // of a generation that begins beside others
+    std::unique_ptr<delivery>  out_of_memory; // made ahead: there may be no memory left to say so
 
     // the answer to a question to a JavaScript function; under the worker's lock
     std::condition_variable answered;
@@ -38,16 +45,9 @@ struct job {
     std::vector<double>     answer;
 };
 
-class worker;
-
-// the live workers of one environment
-using worker_list = std::set<worker *>;
-
-void stop_all(const worker_list & workers);
-
 class worker {
   public:
-    worker(Napi::Env env, Napi::Function dispatch, std::shared_ptr<worker_list> siblings);
+    worker(Napi::Env env, Napi::Function dispatch);
     ~worker();
 
     void open(uint32_t id, guard_spec spec);
@@ -71,8 +71,6 @@ class worker {
     // Frees the engine after everything that was queued before.
     void close(uint32_t id);
 
-    void cancel_everything();
-
     // Cancels everything, joins the thread and frees the engine. Idempotent; JavaScript thread only.
     void stop();
 
@@ -81,9 +79,9 @@ class worker {
 
   private:
     Napi::Env                     env;
-    std::shared_ptr<worker_list>   siblings;
     napi_threadsafe_function      events = nullptr;
     std::thread                   thread;
+    std::mutex                    ending; // held while the thread is joined
     rendezvous                    news; // its lock is that of everything down to `stopping`
     std::deque<std::shared_ptr<job>> queue;
     std::map<uint32_t, std::shared_ptr<job>> jobs; // queued or running
@@ -98,15 +96,21 @@ class worker {
     void push(uint32_t id, std::function<void(job &)> work, bool is_generation = false);
     void run();
     void run_job(job & j);
+    void attempt(job & j);
+    void cancel_everything();
+    void end_thread();
     bool may_start_next() const;
     void start_helpers();
     void join_finished_helpers();
     void send(uint32_t id, const char * kind, bool last, event payload);
+    void send(std::unique_ptr<delivery> d);
     void send_failure(uint32_t id, const std::string & code, const std::string & message);
     std::vector<double> ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts);
 
     static void deliver(napi_env env, napi_value dispatch, void * context, void * data);
     static void on_env_exit(void * self);
+    static void on_process_exit();
+    static void end_threads_at_exit();
 };
 
 }

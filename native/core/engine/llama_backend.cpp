@@ -1,5 +1,6 @@
 #include "engine/llama_backend.h"
 
+#include "ggml/assertions.h"
 #include "support/error.h"
 
 #include "ggml-cpu.h"
@@ -54,6 +55,7 @@ void init_llama_backend() {
     static std::once_flag once;
     std::call_once(once, [] {
         llama_log_set(on_log, nullptr);
+        ggml_watch_assertions();
         llama_backend_init();
     });
 }
@@ -97,7 +99,11 @@ std::vector<ggml_backend_dev_t> choose_gpus(const std::string & device, int32_t 
 std::shared_ptr<ggml_threadpool> make_threads(int32_t n_threads) {
     ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
     params.poll = 1; // some milliseconds: longer than what lies between two steps
-    return std::shared_ptr<ggml_threadpool>(ggml_threadpool_new(&params), ggml_threadpool_free);
+    try {
+        return std::shared_ptr<ggml_threadpool>(ggml_threadpool_new(&params), ggml_threadpool_free);
+    } catch (const std::exception &) {
+        throw error("OUT_OF_MEMORY", format("the system allows no %d further threads; lower threads or dispose other guards first", n_threads));
+    }
 }
 
 // The list of outputs, 4 bytes each, lies before the tensors of a graph in the same buffer. Where it does not fill its last cache line,
@@ -131,7 +137,8 @@ int32_t decode_batch(llama_context * context, const llama_batch & batch) {
         const int32_t status = llama_decode(context, batch);
         llama_synchronize(context);
         return status;
-    } catch (const std::exception &) {
+    } catch (const std::exception & e) {
+        kept_errors = e.what();
         return -3;
     }
 }

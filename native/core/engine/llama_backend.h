@@ -35,7 +35,7 @@ std::vector<device_info> list_devices();
 // The GPUs to use for "auto" or a device's name; none for the CPU. Throws DEVICE_NOT_FOUND.
 std::vector<ggml_backend_dev_t> choose_gpus(const std::string & device, int32_t n_gpu_layers);
 
-// The threads that compute for all contexts of one native thread.
+// The threads that compute for all contexts of one native thread. Throws OUT_OF_MEMORY.
 std::shared_ptr<struct ggml_threadpool> make_threads(int32_t n_threads);
 
 // A context that computes on these threads and stops where *cancel, null or a flag, was requested. Null where llama.cpp cannot

@@ -1,5 +1,6 @@
 #include "engine/llama_model.h"
 
+#include "engine/graph_check.h"
 #include "engine/llama_backend.h"
 #include "support/error.h"
 
@@ -71,8 +72,29 @@ loaded_model::loaded_model(const model_options & options, const cancel_flag & ca
     }
     pieces.resize(n);
     piece_is_known = std::vector<std::once_flag>(n);
-    if (n == 0) {
-        throw error("UNSUPPORTED_MODEL", "expected a model with a tokenizer, but " + options.path + " has none");
+    check_step(options);
+}
+
+// What llama.cpp asserts about a model while it builds a step, and what its kernels cannot compute, is to show here and not in the
+// first generation.
+void loaded_model::check_step(const model_options & options) const {
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = cell_padding;
+    params.n_batch = cell_padding;
+    params.n_ubatch = cell_padding;
+    params.kv_unified = true;
+    params.pooling_type = options.purpose == PURPOSE_CLASSIFY ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE;
+    clear_llama_errors();
+    try {
+        const llama_context_ptr context(llama_init_from_model(model.get(), params));
+        if (!context) {
+            throw std::runtime_error(llama_errors());
+        }
+        check_graph(context.get(), options.path);
+    } catch (const error &) {
+        throw;
+    } catch (const std::exception & e) {
+        throw error("INVALID_MODEL", "llama.cpp could not make a step of " + options.path + ": " + e.what());
     }
 }
 
@@ -134,8 +156,11 @@ int64_t loaded_model::hyperparameter(const char * name) const {
     return std::strtoll(metadata(metadata("general.architecture") + "." + name).c_str(), nullptr, 10);
 }
 
-// llama.cpp asserts that the tokens exist which it puts before and behind every text
+// llama.cpp asserts that there is a tokenizer, and that the tokens exist which it puts before and behind every text
 void loaded_model::check_vocabulary(const std::string & path) const {
+    if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE || llama_vocab_n_tokens(vocab) == 0) {
+        throw error("UNSUPPORTED_MODEL", "expected a model with a tokenizer, but " + path + " has none");
+    }
     const auto exists = [&](token_id token) { return token >= 0 && token < llama_vocab_n_tokens(vocab); };
     const auto expect = [&](bool valid, const char * what) {
         if (!valid) {

@@ -66,6 +66,7 @@ class loaded_model {
 
   private:
     void     check_vocabulary(const std::string & path) const;
+    void     check_step(const model_options & options) const;
     uint64_t bytes_per_cell() const;
 
     llama_model_ptr                           model;

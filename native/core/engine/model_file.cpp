@@ -19,6 +19,10 @@ const size_t   shown_elements = 8;
 // llama.cpp asserts on these (LLAMA_MAX_LAYERS, LLAMA_MAX_EXPERTS)
 const uint32_t max_layers = 512;
 const uint32_t max_experts = 1024;
+// what comes twice is looked for by comparing all with all
+const uint64_t max_entries = 1 << 14;
+const uint64_t max_tensors = 1 << 15;
+const size_t   least_alignment = 32; // of what llama.cpp computes with in the file's own memory
 
 struct opened_file {
     gguf_context_ptr gguf;
@@ -43,10 +47,19 @@ opened_file open_file(const std::string & path) {
     }
     opened_file opened;
     opened.n_bytes = fs::file_size(file, failure);
-    char magic[4] = { 0 };
-    std::ifstream(file, std::ios::binary).read(magic, sizeof(magic));
-    if (failure || std::string(magic, sizeof(magic)) != GGUF_MAGIC) {
+    struct {
+        char     magic[4] = { 0 };
+        uint32_t version = 0;
+        uint64_t n_tensors = 0;
+        uint64_t n_entries = 0;
+    } head;
+    std::ifstream(file, std::ios::binary).read(reinterpret_cast<char *>(&head), sizeof(head));
+    if (failure || std::string(head.magic, sizeof(head.magic)) != GGUF_MAGIC) {
         invalid(path, opened.n_bytes == 0 ? "is empty" : "does not start with the GGUF magic");
+    }
+    if (head.n_entries > max_entries || head.n_tensors > max_tensors) {
+        invalid(path, format("has more than %llu metadata entries or %llu tensors", (unsigned long long) max_entries,
+                             (unsigned long long) max_tensors));
     }
     opened.gguf.reset(gguf_init_from_file(path.c_str(), { /*no_alloc =*/true, /*ctx =*/nullptr }));
     if (!opened.gguf) {
@@ -103,11 +116,11 @@ std::string string_value(const gguf_context * gguf, const std::string & key) {
     return id >= 0 && gguf_get_kv_type(gguf, id) == GGUF_TYPE_STRING ? gguf_get_val_str(gguf, id) : "";
 }
 
-// the value of a 32-bit key, the largest one of an array; 0 where there is none
-uint32_t count_value(const gguf_context * gguf, const std::string & path, const std::string & key) {
+// the values of a 32-bit key, one or those of an array; empty where there is none
+std::vector<uint32_t> count_values(const gguf_context * gguf, const std::string & path, const std::string & key) {
     const int64_t id = gguf_find_key(gguf, key.c_str());
     if (id < 0) {
-        return 0;
+        return {};
     }
     const bool array = gguf_get_kv_type(gguf, id) == GGUF_TYPE_ARRAY;
     const gguf_type type = array ? gguf_get_arr_type(gguf, id) : gguf_get_kv_type(gguf, id);
@@ -115,12 +128,13 @@ uint32_t count_value(const gguf_context * gguf, const std::string & path, const 
         invalid(path, "has no valid " + key);
     }
     const uint32_t * values = static_cast<const uint32_t *>(array ? gguf_get_arr_data(gguf, id) : gguf_get_val_data(gguf, id));
-    const size_t n = array ? gguf_get_arr_n(gguf, id) : 1;
-    uint32_t largest = 0;
-    for (size_t i = 0; i < n; ++i) {
-        largest = std::max(largest, values[i]);
-    }
-    return largest;
+    return { values, values + (array ? gguf_get_arr_n(gguf, id) : 1) };
+}
+
+// the largest of the values; 0 where there is none
+uint32_t count_value(const gguf_context * gguf, const std::string & path, const std::string & key) {
+    const std::vector<uint32_t> values = count_values(gguf, path, key);
+    return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
 }
 
 void expect(bool valid, const std::string & path, const std::string & key) {
@@ -133,6 +147,28 @@ void expect(bool valid, const std::string & path, const std::string & key) {
 float real_value(const gguf_context * gguf, const std::string & key, float otherwise) {
     const int64_t id = gguf_find_key(gguf, key.c_str());
     return id >= 0 && gguf_get_kv_type(gguf, id) == GGUF_TYPE_FLOAT32 ? gguf_get_val_f32(gguf, id) : otherwise;
+}
+
+// llama.cpp computes with counts as signed numbers of 32 bits
+void check_counts(const gguf_context * gguf, const std::string & path, const std::string & arch) {
+    for (int64_t i = 0; i < gguf_get_n_kv(gguf); ++i) {
+        const std::string key = gguf_get_key(gguf, i);
+        const bool is_count = key.compare(0, arch.size() + 1, arch + ".") == 0 && gguf_get_kv_type(gguf, i) == GGUF_TYPE_UINT32;
+        expect(!is_count || gguf_get_val_u32(gguf, i) <= uint32_t(INT32_MAX), path, key);
+    }
+}
+
+// Layers without attention have no heads; those of linear attention none of keys and values.
+void check_heads(const gguf_context * gguf, const std::string & path, const std::string & arch) {
+    const std::vector<uint32_t> heads = count_values(gguf, path, arch + ".attention.head_count");
+    const std::vector<uint32_t> kv_heads = count_values(gguf, path, arch + ".attention.head_count_kv");
+    for (size_t i = 0; i < std::max(heads.size(), kv_heads.size()) && !heads.empty() && !kv_heads.empty(); ++i) {
+        const uint32_t n = heads[std::min(i, heads.size() - 1)];
+        const uint32_t n_kv = kv_heads[std::min(i, kv_heads.size() - 1)];
+        if (n_kv > 0 && n % n_kv != 0) {
+            invalid(path, format("has %u heads of attention on %u of keys and values, which do not share them evenly", n, n_kv));
+        }
+    }
 }
 
 // the conditions that llama.cpp asserts on while it reads the hyperparameters, or computes with them
@@ -227,6 +263,26 @@ void check_tokens(const gguf_context * gguf, const std::string & path) {
     }
 }
 
+// where the tensors lie in the file
+void check_extents(const opened_file & opened, const std::string & path) {
+    const gguf_context * gguf = opened.gguf.get();
+    if (gguf_get_alignment(gguf) < least_alignment) {
+        invalid(path, format("aligns its tensors to %zu bytes, not to %zu or more", gguf_get_alignment(gguf), least_alignment));
+    }
+    for (int64_t i = 0; i < gguf_get_n_tensors(gguf); ++i) {
+        const uint64_t size = gguf_get_tensor_size(gguf, i);
+        if (size == 0) {
+            invalid(path, std::string("has an empty tensor ") + gguf_get_tensor_name(gguf, i));
+        }
+        const uint64_t begin = gguf_get_data_offset(gguf) + gguf_get_tensor_offset(gguf, i);
+        if (begin > opened.n_bytes || size > opened.n_bytes - begin) {
+            invalid(path, format("is truncated: it should hold %llu bytes of %s from byte %llu on, but has %llu bytes",
+                                 (unsigned long long) size, gguf_get_tensor_name(gguf, i), (unsigned long long) begin,
+                                 (unsigned long long) opened.n_bytes));
+        }
+    }
+}
+
 }
 
 model_file read_model_file(const std::string & path) {
@@ -267,8 +323,11 @@ void check_model_file(const std::string & path, model_purpose purpose) {
         throw error("UNSUPPORTED_MODEL", "expected a model with weights, but " + path +
                                              " holds a vocabulary only; choose the full model file");
     }
+    check_counts(gguf, path, arch);
+    check_heads(gguf, path, arch);
     check_hyperparameters(gguf, path, arch);
     check_tokens(gguf, path);
+    check_extents(opened, path);
     const int64_t causal = gguf_find_key(gguf, (arch + ".attention.causal").c_str());
     const bool bidirectional =
         causal >= 0 && gguf_get_kv_type(gguf, causal) == GGUF_TYPE_BOOL && !gguf_get_val_bool(gguf, causal);
@@ -277,13 +336,6 @@ void check_model_file(const std::string & path, model_purpose purpose) {
     }
     if (purpose == PURPOSE_CLASSIFY) {
         check_classes(gguf, path, arch);
-    }
-    for (int64_t i = 0; i < gguf_get_n_tensors(gguf); ++i) {
-        const uint64_t end = gguf_get_data_offset(gguf) + gguf_get_tensor_offset(gguf, i) + gguf_get_tensor_size(gguf, i);
-        if (end > opened.n_bytes) {
-            invalid(path, format("is truncated: it should hold at least %llu bytes, but has %llu", (unsigned long long) end,
-                                 (unsigned long long) opened.n_bytes));
-        }
     }
 }
 

@@ -22,6 +22,12 @@ std::unique_ptr<lane> shared_decoder::open() {
 std::unique_ptr<lane> shared_decoder::open_ahead() {
     auto data = std::make_shared<lane_data>();
     lanes.push_back(data);
+    for (std::vector<std::shared_ptr<lane_data>> * list : { &ready, &served }) {
+        list->reserve(lanes.size()); // to serve them takes no memory then
+    }
+    for (std::vector<lane_data *> * list : { &extending, &stepping }) {
+        list->reserve(lanes.size());
+    }
     return std::make_unique<lane>(*this, data);
 }
 
@@ -96,7 +102,6 @@ template <typename F> void shared_decoder::attempt(lane_data & l, F work) {
 void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
     ready.clear();
     served.clear();
-    served.reserve(lanes.size());
     for (const auto & l : lanes) {
         if (l->state == LANE_READY) {
             ready.push_back(l);
