@@ -54,5 +54,7 @@ export async function tryIsolated(spec: NativeSpec, signal: AbortSignal | undefi
 function endedBy(ending: string, said: string): InvalidModelError {
 	const [firstLine] = said.trim().split("\n");
 	const reason = firstLine ? `${ending}: ${firstLine}` : ending;
-	return new InvalidModelError(`expected files that can be loaded, but the process that tried them ended by ${reason}; get them from elsewhere`);
+	return new InvalidModelError(
+		`expected files that can be loaded, but the process that tried them ended by ${reason}; get them from elsewhere`,
+	);
 }

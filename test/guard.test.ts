@@ -158,6 +158,28 @@ describe("in a process of its own", () => {
 		expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: "" });
 	});
 
+	const exits = [
+		["process.exit() in an exit listener that comes first", "process.prependListener('exit', () => process.exit(5));", "process.exit(5)", 5],
+		["an exit listener that comes first and throws", "process.prependListener('exit', () => { throw 5; });", "process.exit(5)", 1],
+		["process.reallyExit()", "", "process.reallyExit(5)", 5],
+		["an error that nobody catches", "", "throw new Error('of the application')", 1],
+		["an exit listener that removes all others", "process.prependListener('exit', () => process.removeAllListeners('exit'));", "process.exit(5)", 5],
+	] as const; // biome-ignore format: a table
+	const moments = [0, 3, 12, 40];
+
+	test.each(exits.flatMap(([what, before, ending, status]) => moments.map((ms) => [what, ms, before, ending, status] as const)))(
+		"threads end with the process: %s, %i ms into searches",
+		async (_, ms, before, ending, expected) => {
+			const { status, signal } = await inChild(`${load}
+				const guards = await Promise.all([load(), load()]);
+				${before}
+				for (const guard of guards) for (const seed of [1, 2, 3]) guard.generate({ ...long, seed }).catch(() => {});
+				load().catch(() => {});
+				setTimeout(() => { ${ending}; }, ${ms});`);
+			expect({ status, signal }).toEqual({ status: expected, signal: null });
+		},
+	);
+
 	const workers = `import { Worker } from "node:worker_threads";
 		const inWorker = (code) => new Worker(new URL("data:text/javascript," + encodeURIComponent(code)));
 		const prelude = ${JSON.stringify(`import { InferenceGuard } from ${JSON.stringify(new URL("../dist/index.js", import.meta.url).href)}; import { parentPort } from "node:worker_threads"; ${load}`)};`;

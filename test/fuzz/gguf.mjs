@@ -101,7 +101,10 @@ function bytesOf(type, value) {
 	const bytes = Buffer.alloc(8);
 	if (type === types.f32) bytes.writeFloatLE(Number(value));
 	else if (type === types.f64) bytes.writeDoubleLE(Number(value));
-	else bytes.writeBigUInt64LE(BigInt.asUintN(64, typeof value === "bigint" ? value : BigInt(Math.trunc(Number.isFinite(Number(value)) ? Number(value) : 0))));
+	else
+		bytes.writeBigUInt64LE(
+			BigInt.asUintN(64, typeof value === "bigint" ? value : BigInt(Math.trunc(Number.isFinite(Number(value)) ? Number(value) : 0))),
+		);
 	return bytes.subarray(0, widths[type] ?? 4);
 }
 

@@ -6,7 +6,26 @@ import { byteSize, tensorTypes, types } from "./gguf.mjs";
 export const below = (random, n) => Math.floor(random() * n);
 export const pick = (random, list) => list[below(random, list.length)];
 
-const integers = [0, 1, 2, 3, 5, 7, 31, 33, 255, 256, 65535, 65536, 2 ** 24, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2n ** 63n - 1n, 2n ** 64n - 1n];
+const integers = [
+	0,
+	1,
+	2,
+	3,
+	5,
+	7,
+	31,
+	33,
+	255,
+	256,
+	65535,
+	65536,
+	2 ** 24,
+	2 ** 31 - 1,
+	2 ** 31,
+	2 ** 32 - 1,
+	2n ** 63n - 1n,
+	2n ** 64n - 1n,
+];
 const reals = [0, -0, 1, -1, 1e-30, 1e30, 3.4e38, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
 
 const words = {
@@ -14,9 +33,22 @@ const words = {
 	"tokenizer.ggml.pre": ["default", "llama-bpe", "gpt-2", "qwen2", "deepseek-llm", "modern-bert", "tekken", "kimi-k2", "gpt-4o", "whatever", ""],
 	"general.architecture": ["llama", "bert", "t5", "mamba", "rwkv7", "gemma4-assistant", "dflash", "eagle3", "clip", "wavtokenizer-dec", ""],
 }; // biome-ignore format: tables
-const texts = ["", " ", "\0", "x".repeat(5000), "\xff\xfe", "linear", "yarn", "longrope", "none", "{% for x in range(9) %}{{ x }}{% endfor %}"];
+const texts = [
+	"",
+	" ",
+	"\0",
+	"x".repeat(5000),
+	"\xff\xfe",
+	"linear",
+	"yarn",
+	"longrope",
+	"none",
+	"{% for x in range(9) %}{{ x }}{% endfor %}",
+];
 
-const specialTokens = ["bos", "eos", "unknown", "seperator", "padding", "cls", "mask", "eot"].map((name) => `tokenizer.ggml.${name}_token_id`);
+const specialTokens = ["bos", "eos", "unknown", "seperator", "padding", "cls", "mask", "eot"].map(
+	(name) => `tokenizer.ggml.${name}_token_id`,
+);
 const flags = ["add_bos_token", "add_eos_token", "add_sep_token", "add_space_prefix"].map((name) => `tokenizer.ggml.${name}`);
 
 /** Another number in place of this one. */
@@ -27,8 +59,7 @@ function otherNumber(random, value, type) {
 	return random() < 0.5 ? pick(random, integers) : Math.trunc(value * pick(random, [2, 0.5, 3])) + pick(random, [0, 1, -1]);
 }
 
-const other = (random, value, type, key) =>
-	type === types.string ? pick(random, words[key] ?? texts) : otherNumber(random, value, type);
+const other = (random, value, type, key) => (type === types.string ? pick(random, words[key] ?? texts) : otherNumber(random, value, type));
 
 const entryChanges = [
 	(random, entries, i) => {
@@ -93,7 +124,10 @@ const tensorChanges = [
 		tensors[i] = { ...tensors[i], offset: pick(random, [0, 1, 32, 2n ** 40n, 2n ** 64n - 32n]) };
 	},
 	(random, tensors, i) => {
-		tensors[i] = { ...tensors[i], name: pick(random, [`${tensors[i].name}x`, tensors[below(random, tensors.length)].name, "", "x".repeat(70)]) };
+		tensors[i] = {
+			...tensors[i],
+			name: pick(random, [`${tensors[i].name}x`, tensors[below(random, tensors.length)].name, "", "x".repeat(70)]),
+		};
 	},
 	(random, tensors, i) => {
 		const data = Buffer.from(tensors[i].data);

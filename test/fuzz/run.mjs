@@ -27,7 +27,8 @@ class Reader {
 
 	constructor(target, work) {
 		const command = [process.execPath, child, target, work];
-		const [file, args] = process.platform === "linux" ? ["sh", ["-c", `ulimit -v ${memoryKib}; exec "$0" "$@"`, ...command]] : [command[0], command.slice(1)];
+		const [file, args] =
+			process.platform === "linux" ? ["sh", ["-c", `ulimit -v ${memoryKib}; exec "$0" "$@"`, ...command]] : [command[0], command.slice(1)];
 		this.#process = spawn(file, args, { stdio: ["ignore", "ignore", "pipe", "ipc"] });
 		this.#process.stderr.on("data", (text) => {
 			this.errors = (this.errors + text).slice(-2000);
@@ -121,7 +122,9 @@ const { values } = parseArgs({
 const names = values.target === undefined ? Object.keys(targets) : values.target.split(",");
 const unknown = names.filter((name) => !(name in targets));
 if (unknown.length > 0) {
-	console.error(`--target: expected one of ${Object.keys(targets).join(", ")}, or several with commas between them, got ${unknown.join(", ")}`);
+	console.error(
+		`--target: expected one of ${Object.keys(targets).join(", ")}, or several with commas between them, got ${unknown.join(", ")}`,
+	);
 	process.exit(2);
 }
 const results = {};

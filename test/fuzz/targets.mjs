@@ -4,11 +4,11 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parquetWriteFile } from "hyparquet-writer";
 import { vocabulary, writeRandomLlama } from "../../bench/gguf.mjs";
-import { readRecords } from "../../dist/data/records.js";
-import { readPrompts } from "../../dist/evaluation/datasets.js";
-import { checkConfig } from "../../dist/evaluation/config.js";
-import { readJournal } from "../../dist/evaluation/journal.js";
 import { readCertificate } from "../../dist/certificate.js";
+import { readRecords } from "../../dist/data/records.js";
+import { checkConfig } from "../../dist/evaluation/config.js";
+import { readPrompts } from "../../dist/evaluation/datasets.js";
+import { readJournal } from "../../dist/evaluation/journal.js";
 import { modelHash } from "../../dist/fingerprint.js";
 import { collectRollouts, convertClassifier, embeddedDefault, InferenceGuard, trainCritic } from "../../dist/index.js";
 import { callAddon } from "../../dist/native.js";
@@ -81,7 +81,12 @@ export function architectureModels() {
 			gguf: {
 				version: 3,
 				entries: [architecture, ...described, ...words],
-				tensors: Object.entries(tensors).map(([tensor, [type, ...shape]]) => ({ name: tensor, type, shape, data: weightsOf(tensor, shape, type) })),
+				tensors: Object.entries(tensors).map(([tensor, [type, ...shape]]) => ({
+					name: tensor,
+					type,
+					shape,
+					data: weightsOf(tensor, shape, type),
+				})),
 			},
 		};
 	});
@@ -213,8 +218,14 @@ export const targets = {
 			await parquetWriteFile({
 				filename: path,
 				columnData: [
-					column("text", Array.from({ length: n }, (_, i) => `row ${i} ä`)),
-					column("label", Array.from({ length: n }, (_, i) => i % 2)),
+					column(
+						"text",
+						Array.from({ length: n }, (_, i) => `row ${i} ä`),
+					),
+					column(
+						"label",
+						Array.from({ length: n }, (_, i) => i % 2),
+					),
 				],
 			});
 			return [seedOf(path), ...seedsIn("table")];

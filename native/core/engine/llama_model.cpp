@@ -20,6 +20,15 @@ struct load_watch {
     const std::function<void(float)> & progress;
 };
 
+// llama.cpp says in words only why it does not do something
+error refusal(const std::string & what, const std::string & path, const std::string & why) {
+    const auto says = [&](const char * words) { return why.find(words) != std::string::npos; };
+    const bool lacks_memory = says("bad_alloc") || says("to allocate") || says("Cannot allocate memory");
+    const bool unknown = says("unknown model architecture") || says("unsupported model architecture");
+    return { lacks_memory ? "OUT_OF_MEMORY" : unknown ? "UNSUPPORTED_MODEL" : "INVALID_MODEL",
+             "llama.cpp could not " + what + " " + path + ": " + why };
+}
+
 bool on_progress(float share, void * data) {
     const load_watch & watch = *static_cast<load_watch *>(data);
     watch.progress(share);
@@ -50,13 +59,11 @@ loaded_model::loaded_model(const model_options & options, const cancel_flag & ca
     try {
         model.reset(llama_model_load_from_file(options.path.c_str(), params));
     } catch (const std::exception & e) {
-        throw error("INVALID_MODEL", "llama.cpp could not load " + options.path + ": " + e.what());
+        throw refusal("load", options.path, e.what());
     }
     cancel.check();
     if (!model) {
-        const std::string why = llama_errors();
-        const bool unknown = why.find("unknown model architecture") != std::string::npos;
-        throw error(unknown ? "UNSUPPORTED_MODEL" : "INVALID_MODEL", "llama.cpp could not load " + options.path + ": " + why);
+        throw refusal("load", options.path, llama_errors());
     }
     const bool generates = options.purpose == PURPOSE_GENERATE;
     if (generates && (!llama_model_has_decoder(model.get()) || llama_model_has_encoder(model.get()) ||
@@ -94,7 +101,7 @@ void loaded_model::check_step(const model_options & options) const {
     } catch (const error &) {
         throw;
     } catch (const std::exception & e) {
-        throw error("INVALID_MODEL", "llama.cpp could not make a step of " + options.path + ": " + e.what());
+        throw refusal("make a step of", options.path, e.what());
     }
 }
 
