@@ -94,6 +94,8 @@ export class OutOfMemoryError extends failure("OUT_OF_MEMORY") {}
 export class DecodeError extends failure("DECODE_FAILED") {}
 /** A cost or reward function threw, or returned something other than one finite number per candidate; see `cause`. */
 export class CallbackError extends failure("CALLBACK_FAILED") {}
+/** The pieces of a stream were asked for twice. */
+export class StreamUsedError extends failure("STREAM_USED") {}
 /** The guard was disposed. */
 export class DisposedError extends failure("DISPOSED") {}
 /** No native binary for this platform could be loaded. */

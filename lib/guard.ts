@@ -84,7 +84,7 @@ export class InferenceGuard {
 		if (critic) await checkCritic(critic, spec, hash);
 		if (checked.steering) checkControlVector(checked.steering.vector, hash);
 		const identity = await guardIdentity(spec, hash);
-		const watch = new CallbackWatch(checked.signal);
+		using watch = new CallbackWatch(checked.signal);
 		const native = new NativeGuard(spec, watch.signal, watch.wrap("onLoadProgress", checked.onLoadProgress));
 		try {
 			const info = await watch.run(() => native.opened);

@@ -1,22 +1,19 @@
 // Asking the caller's cost and reward functions.
-import { inspect } from "node:util";
 import { CallbackError } from "./errors.js";
 import type { NativeQuestion } from "./native.js";
 import type { CheckedLoadOptions, ScoreFunction } from "./options.js";
-
-const shown = (value: unknown) =>
-	inspect(value, { depth: 0, customInspect: false, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 60, maxArrayLength: 3 });
+import { inspected, reasonOf } from "./thrown.js";
 
 /** What a function returned as one number per candidate; whatever else could be taken for a number is none. */
 function scoresOf(values: unknown, expected: number): Float64Array {
 	const reject = (got: string) => {
 		throw new Error(`expected it to return ${expected} finite numbers, one per candidate, got ${got}`);
 	};
-	if (typeof values !== "object" || values === null || !("length" in values)) return reject(shown(values));
-	if (values.length !== expected) return reject(`${shown(values.length)} of them`);
+	if (typeof values !== "object" || values === null || !("length" in values)) return reject(inspected(values));
+	if (values.length !== expected) return reject(`${inspected(values.length)} of them`);
 	return Float64Array.from({ length: expected }, (_, i) => {
 		const value = (values as ArrayLike<unknown>)[i];
-		return typeof value === "number" && Number.isFinite(value) ? value : reject(`${shown(value)} for candidate ${i}`);
+		return typeof value === "number" && Number.isFinite(value) ? value : reject(`${inspected(value)} for candidate ${i}`);
 	});
 }
 
@@ -25,7 +22,7 @@ async function callScoreFunction(score: ScoreFunction, kind: "cost" | "reward", 
 	try {
 		return scoresOf(await score(candidates), expected);
 	} catch (cause) {
-		throw new CallbackError(`the ${kind} function failed: ${cause instanceof Error ? cause.message : shown(cause)}`, { cause });
+		throw new CallbackError(`the ${kind} function failed: ${reasonOf(cause)}`, { cause });
 	}
 }
 

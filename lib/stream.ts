@@ -1,3 +1,5 @@
+import { LinkedController } from "./abort.js";
+import { StreamUsedError } from "./errors.js";
 import type { Reply } from "./reply.js";
 
 /** A piece of committed text. */
@@ -5,39 +7,99 @@ export interface StreamPiece {
 	text: string;
 }
 
+type Next = IteratorResult<StreamPiece, undefined>;
+
+const done: Next = { value: undefined, done: true };
+
 /** The pieces of a streamed generation, and its whole result. The generation starts at once. */
 export class GuardStream implements AsyncIterable<StreamPiece> {
 	/** The whole result; rejects with the error that ended the generation. */
 	readonly reply: Promise<Reply>;
+	readonly #abort: LinkedController;
 	readonly #pieces: StreamPiece[] = [];
-	readonly #abort = new AbortController();
-	#wake: () => void = () => {};
-	#ended = false;
+	/** Calls of `next` that wait for a piece. */
+	readonly #waiting: { resolve(next: Next): void; reject(error: unknown): void }[] = [];
+	#isUsed = false;
+	/** The loop was left. */
+	#isLeft = false;
+	#hasEnded = false;
+	#failure: { error: unknown } | undefined;
 
 	/** @internal */
 	constructor(signal: AbortSignal | undefined, start: (signal: AbortSignal, onPiece: (text: string) => void) => Promise<Reply>) {
-		const either = signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal;
-		this.reply = start(either, (text) => {
-			this.#pieces.push({ text });
-			this.#wake();
-		}).finally(() => {
-			this.#ended = true;
-			this.#wake();
-		});
-		this.reply.catch(() => {}); // whoever iterates is told
+		this.#abort = new LinkedController(signal);
+		this.reply = start(this.#abort.signal, (text) => this.#add({ text })).finally(() => this.#abort[Symbol.dispose]());
+		this.reply.then(
+			() => this.#end(undefined),
+			(error) => this.#end({ error }),
+		);
 	}
 
-	async *[Symbol.asyncIterator](): AsyncGenerator<StreamPiece, void, void> {
-		try {
-			for (;;) {
-				const piece = this.#pieces.shift();
-				if (piece) yield piece;
-				else if (this.#ended) break;
-				else await new Promise<void>((resolve) => (this.#wake = resolve));
+	/**
+	 * One loop may take the pieces; `next` of any further iterator rejects with STREAM_USED. `return`, which leaving the loop calls, aborts the
+	 * generation, and settles calls of `next` that wait.
+	 */
+	[Symbol.asyncIterator](): AsyncIterableIterator<StreamPiece> {
+		if (this.#isUsed) return refusal();
+		this.#isUsed = true;
+		const iterator: AsyncIterableIterator<StreamPiece> = {
+			next: () => this.#next(),
+			return: async () => {
+				this.#leave();
+				return done;
+			},
+			throw: async (error) => {
+				this.#leave();
+				throw error;
+			},
+			[Symbol.asyncIterator]: () => iterator,
+		};
+		return iterator;
+	}
+
+	#add(piece: StreamPiece): void {
+		const first = this.#waiting.shift();
+		if (first) first.resolve({ value: piece, done: false });
+		else if (!this.#isLeft) this.#pieces.push(piece);
+	}
+
+	async #next(): Promise<Next> {
+		if (this.#isLeft) return done;
+		const piece = this.#pieces.shift();
+		if (piece) return { value: piece, done: false };
+		if (this.#hasEnded) return this.#lastNext();
+		return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+	}
+
+	/** Behind the last piece: an error is told once. */
+	#lastNext(): Next {
+		const failure = this.#failure;
+		this.#failure = undefined;
+		if (failure) throw failure.error;
+		return done;
+	}
+
+	#end(failure: { error: unknown } | undefined): void {
+		this.#hasEnded = true;
+		this.#failure = failure;
+		for (const { resolve, reject } of this.#waiting.splice(0)) {
+			try {
+				resolve(this.#lastNext());
+			} catch (error) {
+				reject(error);
 			}
-			await this.reply;
-		} finally {
-			if (!this.#ended) this.#abort.abort();
 		}
 	}
+
+	#leave(): void {
+		this.#isLeft = true;
+		this.#pieces.length = 0;
+		for (const { resolve } of this.#waiting.splice(0)) resolve(done);
+		if (!this.#hasEnded) this.#abort.abort();
+	}
+}
+
+// biome-ignore lint/correctness/useYield: it has nothing to give
+async function* refusal(): AsyncGenerator<StreamPiece, undefined, void> {
+	throw new StreamUsedError("expected one loop over the pieces of a stream, got another; await stream.reply for the whole text");
 }

@@ -1,5 +1,9 @@
+import { AsyncResource } from "node:async_hooks";
+import { types } from "node:util";
+import { LinkedController, whenAborted } from "./abort.js";
 import { AbortedError, CallbackError, type InferenceGuardError } from "./errors.js";
 import { callAddon, errorFromNative, type NativeEvent, type NativeQuestion, type WorkerHandle } from "./native.js";
+import { reasonOf } from "./thrown.js";
 import type { EpochProgress } from "./types.js";
 
 /** What happens to a native job, seen from JavaScript, besides its end. */
@@ -15,30 +19,43 @@ interface Job extends JobEvents {
 	failed(error: InferenceGuardError): void;
 	/** Keeps the native worker alive while the job runs. */
 	handle: WorkerHandle;
+	/** Who asked for it: events happen in the asynchronous context of that call. */
+	caller: AsyncResource;
 }
 
 export function abortedBy(signal: AbortSignal): AbortedError {
 	return new AbortedError("the operation was aborted", { cause: signal.reason });
 }
 
-/** Passes progress on to functions of the caller; one that throws aborts the work and rejects with CALLBACK_FAILED. */
-export class CallbackWatch {
-	readonly #abort = new AbortController();
-	readonly signal: AbortSignal;
+/** Passes progress on to functions of the caller; one that throws or rejects aborts the work, which rejects with CALLBACK_FAILED. */
+export class CallbackWatch implements Disposable {
+	readonly #abort: LinkedController;
 	#failure: CallbackError | undefined;
 
 	constructor(signal: AbortSignal | undefined) {
-		this.signal = signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal;
+		this.#abort = new LinkedController(signal);
+	}
+
+	get signal(): AbortSignal {
+		return this.#abort.signal;
+	}
+
+	[Symbol.dispose](): void {
+		this.#abort[Symbol.dispose]();
 	}
 
 	wrap<T>(name: string, callback: ((value: T) => void) | undefined): (value: T) => void {
+		const fail = (cause: unknown) => {
+			this.#failure ??= new CallbackError(`the ${name} function failed: ${reasonOf(cause)}`, { cause });
+			this.#abort.abort();
+		};
 		return (value) => {
 			if (this.#failure) return;
 			try {
-				callback?.(value);
+				const returned: unknown = callback?.(value);
+				if (types.isPromise(returned)) (async () => await returned)().catch(fail);
 			} catch (cause) {
-				this.#failure = new CallbackError(`the ${name} function failed: ${cause instanceof Error ? cause.message : cause}`, { cause });
-				this.#abort.abort();
+				fail(cause);
 			}
 		};
 	}
@@ -64,12 +81,14 @@ export class Worker {
 			native.start((id: number, ...[kind, payload]: NativeEvent) => {
 				const job = jobs.get(id);
 				if (kind === "done" || kind === "failed") jobs.delete(id);
-				if (kind === "done") job?.done(payload);
-				else if (kind === "failed") job?.failed(errorFromNative(payload.code, payload.message));
-				else if (kind === "progress") job?.progress?.(payload);
-				else if (kind === "epoch") job?.epoch?.(payload);
-				else if (kind === "piece") job?.piece?.(payload);
-				else job?.ask?.(kind, payload);
+				job?.caller.runInAsyncScope(() => {
+					if (kind === "done") job.done(payload);
+					else if (kind === "failed") job.failed(errorFromNative(payload.code, payload.message));
+					else if (kind === "progress") job.progress?.(payload);
+					else if (kind === "epoch") job.epoch?.(payload);
+					else if (kind === "piece") job.piece?.(payload);
+					else job.ask?.(kind, payload);
+				});
 			}),
 		);
 	}
@@ -80,17 +99,16 @@ export class Worker {
 		const handle = this.handle;
 		start(id);
 		const result = new Promise<T>((resolve, reject) => {
-			this.#jobs.set(id, { ...events, handle, done: (value) => resolve(value as T), failed: reject });
+			const caller = new AsyncResource("inferenceguard");
+			this.#jobs.set(id, { ...events, handle, caller, done: (value) => resolve(value as T), failed: reject });
 		});
 		if (!signal) return result;
-		const abort = () => callAddon((native) => native.cancel(handle, id));
-		signal.addEventListener("abort", abort, { once: true });
-		if (signal.aborted) abort();
+		const stopWaiting = whenAborted(signal, () => callAddon((native) => native.cancel(handle, id)));
 		return result
 			.catch((error) => {
 				throw error instanceof AbortedError && signal.aborted ? abortedBy(signal) : error;
 			})
-			.finally(() => signal.removeEventListener("abort", abort));
+			.finally(stopWaiting);
 	}
 
 	cancelAll(): void {

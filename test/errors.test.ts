@@ -38,6 +38,7 @@ const codes = {
 	PROMPT_TOO_LONG: "the prompt leaves no room",
 	PYTHON_FAILED: "Python, a module of it or the recipe of a training failed",
 	REFUSED: "nothing within budget was found",
+	STREAM_USED: "a stream was looped over twice",
 	SPECIAL_TOKEN_TEXT: "the prompt spells out a control token",
 	TEXT_TOO_LONG: "a cost model cannot read so long a text",
 	TRAINING_DIVERGED: "the loss of a training became infinite",

@@ -202,7 +202,7 @@ export async function sampleAnswers(given: AnswerOptions): Promise<AnswerSummary
 	const prompts = await readPrompts(typeof source === "string" ? { file: source } : source);
 	await expectWritable(out);
 	const plan = await planAnswers(prompts, options);
-	const watch = new CallbackWatch(options.signal);
+	using watch = new CallbackWatch(options.signal);
 	const [file, found] = await AppendedLines.open(out, InvalidDataError, (lines) => answersIn(lines, out, plan));
 	try {
 		const { summary } = await watch.run(async (signal) => {

@@ -144,7 +144,7 @@ export async function collectRollouts(given: RolloutOptions): Promise<RolloutPro
 	}
 	const { meanLayers } = options;
 	const spec = { ...(await nativeSpec(loading)), ...(meanLayers && { meanLayers: Int32Array.from(meanLayers) }) };
-	const watch = new CallbackWatch(options.signal);
+	using watch = new CallbackWatch(options.signal);
 	const native = new NativeGuard(spec, watch.signal, watch.wrap("onLoadProgress", loading.onLoadProgress));
 	try {
 		const info = await watch.run(() => native.opened);

@@ -121,7 +121,7 @@ async function named<T>(side: string, work: Promise<T>): Promise<T> {
 
 /** What every layer holds at the last token of each prompt: [layers, width] per prompt. */
 async function readStates({ model, device, threads, chat, signal }: Checked, lists: Record<"positive" | "negative", RolloutPrompt[]>) {
-	const watch = new CallbackWatch(signal);
+	using watch = new CallbackWatch(signal);
 	const native = new NativeGuard(await nativeSpec(checkLoadOptions({ model, device, threads })), watch.signal, () => {});
 	try {
 		const info = await watch.run(() => native.opened);

@@ -63,7 +63,7 @@ const withoutMean: readonly CriticInput[] = ["hidden", "logits", "z", "position"
 export async function trainCritic(given: TrainCriticOptions): Promise<CriticReport> {
 	const options = checkTrainCriticOptions(given);
 	await expectWritable(options.out);
-	const watch = new CallbackWatch(options.signal);
+	using watch = new CallbackWatch(options.signal);
 	const begin = performance.now();
 	const manifest = await readManifest(options.rollouts);
 	const keepsMeans = manifest.meanLayers !== undefined;

@@ -1,0 +1,15 @@
+// What functions of the caller throw and return, in words: it can be anything, also what fails when it is looked at.
+import { inspect } from "node:util";
+
+export const inspected = (value: unknown) =>
+	inspect(value, { depth: 0, customInspect: false, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 60, maxArrayLength: 3 });
+
+/** Why something was thrown; never throws itself. */
+export function reasonOf(thrown: unknown): string {
+	try {
+		const message: unknown = thrown instanceof Error ? thrown.message : undefined;
+		return typeof message === "string" ? message : inspected(thrown);
+	} catch {
+		return "what was thrown cannot be shown";
+	}
+}
