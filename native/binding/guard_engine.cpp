@@ -107,6 +107,7 @@ void guard_engine::load_model(const cancel_flag & cancel, const std::function<vo
         progress(1);
     } else if (!spec.model.path.empty()) {
         model = std::make_shared<loaded_model>(spec.model, cancel, progress);
+        tokenizer = std::make_unique<text_tokenizer>(model);
         auto made = std::make_unique<llama_decoder>(*model, threads, spec.decoder);
         llama = made.get();
         steps = std::move(made);
@@ -222,7 +223,7 @@ guard_info guard_engine::info() const {
     return info;
 }
 
-std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt) const {
+std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt, const cancel_flag & cancel) {
     if (!prompt.is_text) {
         return prompt.tokens;
     }
@@ -231,11 +232,16 @@ std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt) cons
     }
     const std::string bos = model->bos_text();
     const bool template_wrote_bos = prompt.special && !bos.empty() && prompt.text.compare(0, bos.size(), bos) == 0;
-    return model->tokenize(prompt.text, !template_wrote_bos, prompt.special);
+    return tokenizer->tokenize(prompt.text, !template_wrote_bos, prompt.special, cancel);
 }
 
-std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt) const {
-    const std::vector<token_id> tokens = tokens_of(prompt);
+std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel) {
+    if (tokenizer && !tokenizer->may_fit(prompt.text, context_size())) {
+        throw error("PROMPT_TOO_LONG", format("expected a prompt that leaves room for a response within the context of %lld tokens, got %zu bytes "
+                                              "of text, which so many tokens cannot hold; shorten the prompt",
+                                              (long long) context_size(), prompt.text.size()));
+    }
+    const std::vector<token_id> tokens = tokens_of(prompt, cancel);
     if (tokens.empty()) {
         throw error("INVALID_PROMPT", "expected a prompt of at least one token, got none");
     }
@@ -268,7 +274,7 @@ generation_result guard_engine::generate(const generation_request & request, std
     if (request.prompt.text.size() > soon_tokenized) {
         ahead.reset();
     }
-    const std::vector<token_id> prompt = prompt_tokens(request.prompt);
+    const std::vector<token_id> prompt = prompt_tokens(request.prompt, cancel);
     const std::string question = request.question ? *request.question : text_of(prompt);
     search_options options = request.search;
     options.max_tokens = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
@@ -297,7 +303,7 @@ generation_result guard_engine::generate(const generation_request & request, std
     const bool needs_critic = options.asks_critic() || options.edits_hidden();
     const search_models models = { *own, constraints, *reward, needs_critic ? judge.get() : nullptr, &question };
     generation_result result;
-    result.search = request.noted ? repair(models, prompt, tokens_of(*request.noted), context_size(), options, cancel)
+    result.search = request.noted ? repair(models, prompt, tokens_of(*request.noted, cancel), context_size(), options, cancel)
                                   : search(models, prompt, options, cancel, commit);
     result.n_prompt = int64_t(prompt.size());
     result.steering = strength;
@@ -373,15 +379,15 @@ std::vector<double> guard_engine::score(const score_request & request, const ask
 double guard_engine::cost_of(const constraint & limit, const std::string & text) const {
     cost_state state;
     const double cost = limit.per_token->charge(state, 0, text);
-    return cost + limit.per_token->charge_end(state);
+    return sum_up(cost, limit.per_token->charge_end(state));
 }
 
-std::vector<std::vector<token_id>> guard_engine::tokenize(const std::vector<prompt_source> & prompts, const cancel_flag & cancel) const {
+std::vector<std::vector<token_id>> guard_engine::tokenize(const std::vector<prompt_source> & prompts, const cancel_flag & cancel) {
     std::vector<std::vector<token_id>> result;
     for (const prompt_source & prompt : prompts) {
         cancel.check();
         try {
-            result.push_back(prompt_tokens(prompt));
+            result.push_back(prompt_tokens(prompt, cancel));
         } catch (const error & e) {
             throw error(e.code, format("prompt %zu: %s", result.size() + 1, e.what()));
         }

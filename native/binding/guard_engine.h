@@ -8,6 +8,7 @@
 #include "engine/layer_reader.h"
 #include "engine/llama_decoder.h"
 #include "engine/shared_decoder.h"
+#include "engine/text_tokenizer.h"
 #include "safety/function_model.h"
 #include "safety/lexicon.h"
 #include "safety/probe_training.h"
@@ -152,7 +153,7 @@ class guard_engine {
                                const commit_function & commit);
 
     // The tokens of each prompt.
-    std::vector<std::vector<token_id>> tokenize(const std::vector<prompt_source> & prompts, const cancel_flag & cancel) const;
+    std::vector<std::vector<token_id>> tokenize(const std::vector<prompt_source> & prompts, const cancel_flag & cancel);
 
     rollout_result rollouts(const rollout_request & request, const ask_function & ask, const cancel_flag & cancel);
 
@@ -180,6 +181,7 @@ class guard_engine {
     std::vector<size_t>           mean_places; // of spec.mean_layers
     std::unique_ptr<scorer_factory> scorers;
     std::shared_ptr<loaded_model> model;
+    std::unique_ptr<text_tokenizer> tokenizer; // null without a model file
     std::unique_ptr<real_decoder> steps;
     std::unique_ptr<shared_decoder> shared; // null without a model
     llama_decoder *               llama = nullptr; // the same, unless the model is tabular
@@ -202,10 +204,11 @@ class guard_engine {
     void                  begin(const std::string & question);
     double                cost_of(const constraint & limit, const std::string & text) const;
     std::optional<harm_kind> harm_of(const rejected_text & rejected, const std::string & question) const;
-    std::vector<token_id> tokens_of(const prompt_source & prompt) const;
-    std::vector<token_id> prompt_tokens(const prompt_source & prompt) const;
+    void                  expect_readable(const std::string & text) const;
+    std::vector<token_id> tokens_of(const prompt_source & prompt, const cancel_flag & cancel);
+    std::vector<token_id> prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel);
     std::string           text_of(const std::vector<token_id> & tokens) const;
-    std::vector<token_id> response_tokens(const std::vector<token_id> & prompt, const std::string & text) const;
+    std::vector<token_id> response_tokens(const std::vector<token_id> & prompt, const std::string & text, const cancel_flag & cancel);
     std::vector<residual_sum> residuals_of(const prompt_source & prompt, const std::vector<std::string> & texts, const cancel_flag & cancel);
     int64_t               context_size() const;
     score_function        function_of(const char * kind, size_t index);

@@ -9,11 +9,12 @@ namespace ig {
 
 // Of each text behind a prompt, over all of its tokens.
 std::vector<residual_sum> guard_engine::residuals_of(const prompt_source & prompt, const std::vector<std::string> & texts, const cancel_flag & cancel) {
-    const std::vector<token_id> before = tokens_of(prompt);
+    expect_readable(prompt.text);
+    const std::vector<token_id> before = tokens_of(prompt, cancel);
     std::vector<std::vector<token_id>> tokens;
     for (const std::string & text : texts) {
         cancel.check();
-        tokens.push_back(response_tokens(before, text));
+        tokens.push_back(response_tokens(before, text, cancel));
     }
     std::vector<given_response> responses;
     for (const std::vector<token_id> & own : tokens) {
@@ -25,9 +26,18 @@ std::vector<residual_sum> guard_engine::residuals_of(const prompt_source & promp
     return residuals;
 }
 
+void guard_engine::expect_readable(const std::string & text) const {
+    if (!tokenizer->may_fit(text, context_size())) {
+        throw error("TEXT_TOO_LONG", format("expected prompt and response within the context of %lld tokens, got %zu bytes of text, which so many "
+                                            "tokens cannot hold; shorten the prompt or the response",
+                                            (long long) context_size(), text.size()));
+    }
+}
+
 // Of a response that is given as text.
-std::vector<token_id> guard_engine::response_tokens(const std::vector<token_id> & prompt, const std::string & text) const {
-    std::vector<token_id> tokens = model->tokenize(text, /*add_bos =*/false, /*special =*/false);
+std::vector<token_id> guard_engine::response_tokens(const std::vector<token_id> & prompt, const std::string & text, const cancel_flag & cancel) {
+    expect_readable(text);
+    std::vector<token_id> tokens = tokenizer->tokenize(text, /*add_bos =*/false, /*special =*/false, cancel);
     if (int64_t(prompt.size() + tokens.size()) > context_size()) {
         throw error("TEXT_TOO_LONG", format("expected prompt and response within the context of %lld tokens, got %zu; shorten the prompt or the "
                                             "response",
@@ -46,8 +56,10 @@ probe_training guard_engine::train_probes(const probe_request & request, const c
     std::vector<labelled_response> responses;
     for (size_t i = 0; i < request.texts.size(); ++i) {
         const labelled_text & text = request.texts[i];
-        std::vector<token_id> prompt = tokens_of(request.prompts[i]);
-        std::vector<token_id> tokens = response_tokens(prompt, text.text);
+        cancel.check();
+        expect_readable(request.prompts[i].text);
+        std::vector<token_id> prompt = tokens_of(request.prompts[i], cancel);
+        std::vector<token_id> tokens = response_tokens(prompt, text.text, cancel);
         responses.push_back({ std::move(prompt), std::move(tokens), text.label, text.trains, text.validates });
     }
     thread_team team(threads, spec.decoder.n_threads);

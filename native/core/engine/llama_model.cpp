@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
+#include <limits>
 
 namespace ig {
 
@@ -76,6 +78,7 @@ loaded_model::loaded_model(const model_options & options, const cancel_flag & ca
     const int32_t n = llama_vocab_n_tokens(vocab);
     for (token_id token = 0; token < n; ++token) {
         ends.push_back(llama_vocab_is_eog(vocab, token));
+        longest_piece = std::max(longest_piece, std::strlen(llama_vocab_get_text(vocab, token)));
     }
     pieces.resize(n);
     piece_is_known = std::vector<std::once_flag>(n);
@@ -119,6 +122,16 @@ std::vector<token_id> loaded_model::tokenize(const std::string & text, bool add_
         throw error("INVALID_PROMPT", std::string("the model's tokenizer rejected the prompt: ") + e.what());
     }
     return tokens;
+}
+
+// A piece is spelled with at least as many bytes as it stands for.
+uint64_t loaded_model::most_bytes(int64_t n_tokens) const {
+    const enum llama_vocab_type type = llama_vocab_type(vocab);
+    const uint64_t most = std::numeric_limits<uint64_t>::max();
+    if (type == LLAMA_VOCAB_TYPE_WPM || type == LLAMA_VOCAB_TYPE_UGM || uint64_t(n_tokens) > most / (longest_piece + 1)) {
+        return most;
+    }
+    return uint64_t(n_tokens) * longest_piece;
 }
 
 const std::string & loaded_model::piece(token_id token) {

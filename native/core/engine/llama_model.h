@@ -38,6 +38,9 @@ class loaded_model {
     // their names are plain text.
     std::vector<token_id> tokenize(const std::string & text, bool add_bos, bool special) const;
 
+    // The longest text that so many tokens can hold, in bytes. There is no limit for vocabularies that leave white space or words out.
+    uint64_t most_bytes(int64_t n_tokens) const;
+
     bool                is_end(token_id token) const { return ends[token]; }
     const std::string & piece(token_id token); // from any thread
     std::string         token_text(token_id token) const;
@@ -72,6 +75,7 @@ class loaded_model {
     llama_model_ptr                           model;
     const llama_vocab *                       vocab = nullptr;
     std::vector<bool>                         ends;
+    size_t                                    longest_piece = 0; // bytes
     std::vector<std::unique_ptr<std::string>> pieces; // filled on demand
     std::vector<std::once_flag>               piece_is_known;
     std::string                               file_path;

@@ -87,10 +87,19 @@ token_id reader_context::beginning() const {
 }
 
 std::vector<token_id> reader_context::tokenize(const std::string & text, bool with_ends) const {
+    if (cancel != nullptr) {
+        cancel->check();
+    }
     if (pieces) {
         return pieces->tokenize(text, with_ends);
     }
-    return model->tokenize(prepare != nullptr ? prepare(text) : text, with_ends, /*special =*/false);
+    const std::string read = prepare != nullptr ? prepare(text) : text;
+    if (read.size() > model->most_bytes(model->trained_context())) {
+        throw error("TEXT_TOO_LONG", format("expected prompt and response within the %lld tokens that the model which judges them was trained "
+                                            "with, got %zu bytes of text; shorten the prompt, lower maxTokens or choose another model",
+                                            (long long) model->trained_context(), read.size()));
+    }
+    return model->tokenize(read, with_ends, /*special =*/false);
 }
 
 void reader_context::make_context(const batch_shape & wanted) {

@@ -19,6 +19,7 @@ class reader_context : public text_model {
     text_classes                classes() const override;
     const std::vector<marker> & markers() const override { return known_markers; }
     token_id                    beginning() const override;
+    // Throws TEXT_TOO_LONG for one that cannot be read, by its length alone.
     std::vector<token_id>       tokenize(const std::string & text, bool with_ends) const override;
 
   protected:

@@ -1,5 +1,6 @@
 #include "safety/lexicon.h"
 
+#include "support/decimal.h"
 #include "support/error.h"
 #include "support/unicode.h"
 #include "support/utf8.h"
@@ -155,7 +156,7 @@ void lexicon::link() {
     while (!queue.empty()) {
         const int32_t at = queue.front();
         queue.pop_front();
-        nodes[at].weight += nodes[nodes[at].fallback].weight;
+        nodes[at].weight = sum_up(nodes[at].weight, nodes[nodes[at].fallback].weight);
         for (const auto & [symbol, child] : nodes[at].next) {
             nodes[child].fallback = follow(nodes[at].fallback, symbol);
             queue.push_back(child);
@@ -188,12 +189,12 @@ double lexicon::read(cost_state & state, uint32_t character) const {
     for (int i = 0; i < folded.n; ++i) {
         const uint32_t c = folded.begin[i];
         if (!is_mark(c) || state.n_marks == cost_state::max_marks) {
-            cost += settle_marks(state);
+            cost = sum_up(cost, settle_marks(state));
         }
         if (is_mark(c)) {
             state.marks[state.n_marks++] = c;
         } else {
-            cost += read_folded(state, c);
+            cost = sum_up(cost, read_folded(state, c));
         }
     }
     return cost;
@@ -204,7 +205,7 @@ double lexicon::settle_marks(cost_state & state) const {
     std::sort(state.marks, state.marks + state.n_marks);
     double cost = 0;
     for (int i = 0; i < state.n_marks; ++i) {
-        cost += read_folded(state, state.marks[i]);
+        cost = sum_up(cost, read_folded(state, state.marks[i]));
     }
     state.n_marks = 0;
     return cost;
@@ -218,9 +219,9 @@ double lexicon::read_folded(cost_state & state, uint32_t character) const {
     double cost = 0;
     const bool word = shows_borders(character);
     if (word != state.in_word) {
-        cost += advance(state, border);
+        cost = advance(state, border);
     }
-    cost += advance(state, space ? ' ' : character);
+    cost = sum_up(cost, advance(state, space ? ' ' : character));
     state.in_word = word;
     state.in_space = space;
     return cost;
@@ -230,7 +231,7 @@ double lexicon::charge(cost_state & state, token_id, std::string_view text) cons
     double cost = 0;
     size_t at = 0;
     while (at < text.size()) {
-        cost += read(state, next_character(text, at));
+        cost = sum_up(cost, read(state, next_character(text, at)));
     }
     return cost;
 }
@@ -238,7 +239,7 @@ double lexicon::charge(cost_state & state, token_id, std::string_view text) cons
 double lexicon::charge_end(const cost_state & state) const {
     cost_state end = state;
     const double cost = settle_marks(end);
-    return cost + (end.in_word ? advance(end, border) : 0);
+    return end.in_word ? sum_up(cost, advance(end, border)) : cost;
 }
 
 std::vector<double> lexicon::rewards(const std::vector<text_view> & texts) {
@@ -246,7 +247,7 @@ std::vector<double> lexicon::rewards(const std::vector<text_view> & texts) {
     for (const text_view & view : texts) {
         cost_state state;
         const double charged = charge(state, 0, *view.text);
-        sums.push_back(charged + charge_end(state));
+        sums.push_back(sum_up(charged, charge_end(state)));
     }
     return sums;
 }

@@ -1,7 +1,9 @@
 // safety_state.h owns the budget arithmetic: z_0 = B, z_{t+1} = (z_t - c_t) / gamma, kept in the closed form
 // z_t = gamma^-t (B - sum_{k<t} gamma^k c_k), so that z_t >= 0 holds exactly when the cost is at most B. A cost of whole texts is
-// charged undiscounted, once: there gamma is 1.
+// charged undiscounted, once: there gamma is 1. The cost is never below the true sum, and is that sum where decimal.h keeps it exact.
 #pragma once
+
+#include "support/decimal.h"
 
 #include <vector>
 
@@ -19,19 +21,26 @@ struct budget_terms {
 
 struct safety_state {
     double cost = 0; // sum of gamma^k c_k so far
-    double weight = 1; // gamma^t
-    double last_weight = 1; // gamma^(t-1)
+    double weight = 1; // gamma^t, or next above it
+    double least_weight = 1; // gamma^t, or next below it
+    double last_weight = 1; // gamma^(t-1), or next above it
+    double last_least_weight = 1;
     bool   exceeded = false; // z was below 0 at some step
 
     void charge(const budget_terms & terms, double c) {
-        cost += weight * floored(terms, c);
         last_weight = weight;
-        weight *= terms.cost_discount();
+        last_least_weight = least_weight;
+        weight = product_up(weight, terms.cost_discount());
+        least_weight = -product_up(-least_weight, terms.cost_discount());
+        cost = cost_with(terms, c);
         exceeded = exceeded || cost > terms.budget;
     }
 
     // the cost if the last token, charged with nothing so far, were charged with c
-    double cost_with(const budget_terms & terms, double c) const { return cost + last_weight * floored(terms, c); }
+    double cost_with(const budget_terms & terms, double c) const {
+        const double charged = floored(terms, c);
+        return sum_up(cost, product_up(charged < 0 ? last_least_weight : last_weight, charged));
+    }
 
     // z: what is left of the budget
     double left(const budget_terms & terms) const { return (terms.budget - cost) / weight; }

@@ -173,7 +173,7 @@ measurement estimator::measure(const std::vector<token_id> & tokens, const whole
                 begin = end;
             }
             if (!costs.empty()) {
-                costs.back() += limit.per_token->charge_end(state);
+                costs.back() = sum_up(costs.back(), limit.per_token->charge_end(state));
             }
         } else if (!costs.empty()) {
             costs.back() = judge_whole(c, whole);

@@ -98,8 +98,9 @@ void expander::append(response & p, token_id token, double log_likelihood) const
             continue; // a sequence cost model charges the last token once it has read the whole text
         }
         safety_state ended = p.safety[i];
-        ended.charge(c.terms, cost + undecided);
-        p.safety[i].charge(c.terms, p.finished() ? cost + undecided : cost);
+        const double at_end = sum_up(cost, undecided);
+        ended.charge(c.terms, at_end);
+        p.safety[i].charge(c.terms, p.finished() ? at_end : cost);
         const bool may_end = ended.cost <= c.terms.budget && ended.may_continue(c.terms);
         stoppable = stoppable && may_end;
         p.feasible = p.feasible && (p.finished() ? may_end : p.safety[i].may_continue(c.terms));

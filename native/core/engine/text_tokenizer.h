@@ -1,0 +1,33 @@
+// text_tokenizer.h owns how text becomes tokens of the generating model, whatever its length. Text that no context of so many tokens could
+// hold is refused by its length. llama.cpp cannot be stopped within a text, so that a long one is read on a thread of its own: a job that
+// is cancelled leaves it behind. There is one of those at most; the next long text waits for its end, and so does the destructor.
+#pragma once
+
+#include "engine/llama_model.h"
+
+#include <future>
+#include <mutex>
+
+namespace ig {
+
+class text_tokenizer {
+  public:
+    explicit text_tokenizer(std::shared_ptr<loaded_model> model) : model(std::move(model)) {}
+
+    // Whether so many tokens may hold the text, by its length alone.
+    bool may_fit(const std::string & text, int64_t n_tokens) const { return text.size() <= model->most_bytes(n_tokens); }
+
+    // See loaded_model::tokenize. Throws INVALID_PROMPT or ABORTED.
+    std::vector<token_id> tokenize(const std::string & text, bool add_bos, bool special, const cancel_flag & cancel);
+
+  private:
+    using reading = std::future<std::vector<token_id>>;
+
+    std::shared_ptr<loaded_model> model;
+    std::mutex                    lock;
+    std::vector<reading>          left_behind; // their destructors wait
+
+    bool is_reading();
+};
+
+}
