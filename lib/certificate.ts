@@ -52,6 +52,8 @@ const certificateSchema = z.strictObject({
 		limits: z.array(z.unknown()),
 		/** The context that was asked for, in tokens; 0: the model's own. */
 		contextSize: count,
+		/** The date that chat templates read. */
+		now: z.string().optional(),
 	}),
 	hashes: z.strictObject({
 		model: z.string(),
@@ -194,12 +196,15 @@ export class CertificateWatch {
 	}
 
 	/** The claim that covers a generation; undefined where none does. Errors: CERTIFICATE_MISMATCH. */
-	claimFor(search: ResolvedSearch, stream: boolean): CertificateClaim | undefined {
-		const { hashes, claims, delta } = this.#certificate;
+	claimFor(search: ResolvedSearch, stream: boolean, readNow: string | undefined): CertificateClaim | undefined {
+		const { hashes, claims, delta, configuration } = this.#certificate;
 		const isSame = settingsHash(plainSettings(search)) === hashes.configuration;
+		const isOtherDay = readNow !== undefined && readNow !== configuration.now;
 		if (!isSame) this.#mismatch("these settings of the search");
 		else if (stream) this.#mismatch("streaming, which commits while it searches");
-		if (!isSame || stream || !this.#covered) return undefined;
+		else if (isOtherDay)
+			this.#mismatch(`the date that the chat template reads (now: ${readNow}, certified: ${configuration.now ?? "unknown"})`);
+		if (!isSame || stream || isOtherDay || !this.#covered) return undefined;
 		return { epsilon: claims.costModels.epsilon, judgeEpsilon: claims.judge?.epsilon ?? null, delta };
 	}
 

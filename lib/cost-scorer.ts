@@ -67,17 +67,18 @@ export class CostScorer {
 
 	/**
 	 * What finished responses to a prompt cost, [text][constraint]. A probe on means reads them behind the prompt as it was trained:
-	 * through the model's chat template, as it is, or not at all.
+	 * through the model's chat template, which reads the date `now` (default today), as it is, or not at all.
 	 *
 	 * Errors: INVALID_PROMPT, SPECIAL_TOKEN_TEXT, CHAT_TEMPLATE, TEXT_TOO_LONG, CALLBACK_FAILED, KV_CAPACITY, OUT_OF_MEMORY, DECODE_FAILED, ABORTED.
 	 */
-	async score(prompt: string, texts: readonly string[], signal?: AbortSignal): Promise<ScoredCost[][]> {
+	async score(prompt: string, texts: readonly string[], signal?: AbortSignal, now?: string): Promise<ScoredCost[][]> {
 		const { constraints } = this.#options;
 		const ask = (kind: "cost" | "reward", question: Parameters<typeof askScoreFunction>[2]) =>
 			askScoreFunction({ constraints, reward: "logLikelihood" }, kind, question);
 		const wellFormed = texts.map((text) => text.toWellFormed());
 		const question = prompt.toWellFormed();
-		const asked = this.#constraints.map((constraint) => promptOfMeans(constraint, question, this.#info));
+		const reading = { now, signal };
+		const asked = await Promise.all(this.#constraints.map((constraint) => promptOfMeans(constraint, question, this.#info, reading)));
 		const costs = await this.#native.score({ prompt: question, texts: wellFormed, asked }, signal, ask);
 		return texts.map((_, i) =>
 			constraints.map((_, c) => {

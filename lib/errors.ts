@@ -32,11 +32,11 @@ function failure(code: string) {
 export class InvalidOptionError extends failure("INVALID_OPTION") {}
 /** The prompt is empty, not valid Unicode, or not tokens of this model. */
 export class InvalidPromptError extends failure("INVALID_PROMPT") {}
-/** The prompt or a message spells out one of the model's control tokens. */
+/** A text means one of the model's control tokens in whatever way it is read: in a role, or where its chat template or tokenizer changes it. */
 export class SpecialTokenTextError extends failure("SPECIAL_TOKEN_TEXT") {}
 /** The prompt leaves no room for a response in the context. */
 export class PromptTooLongError extends failure("PROMPT_TOO_LONG") {}
-/** `messages` were given, but the model has no chat template, or the template rejected them. */
+/** `messages` were given, but the model has no chat template, or the template rejected them or took too many steps, too long or too much. */
 export class ChatTemplateError extends failure("CHAT_TEMPLATE") {}
 /** The lexicon cannot be read as text, or has terms that match nothing or contradict one another. */
 export class InvalidLexiconError extends failure("INVALID_LEXICON") {}

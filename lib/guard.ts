@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { CertificateWatch, limitsOf } from "./certificate.js";
-import { type ChatMessage, nativePrompt, type Prompt, questionOf } from "./chat.js";
+import { type ChatMessage, type Prompt, type PromptReading, questionOf, type ReadPrompt, readPrompt } from "./chat.js";
 import { checkControlVector } from "./control-vector-file.js";
 import { type CriticIdentity, checkBudgets, checkCritic, readCriticIdentity, TrainingLimits } from "./critic-file.js";
 import { AbortedError, DisposedError, InvalidOptionError } from "./errors.js";
@@ -129,8 +129,8 @@ export class InferenceGuard {
 
 	async #generate(options: CheckedGenerateOptions, onPiece: ((text: string) => void) | undefined): Promise<Reply> {
 		this.#assertUsable();
-		const asked = currentQuestion.getStore();
-		if (asked?.guard === this && asked.open) {
+		const question = currentQuestion.getStore();
+		if (question?.guard === this && question.open) {
 			throw new InvalidOptionError(
 				"expected a cost or reward function not to generate with the guard that waits for it; load a second guard for that",
 			);
@@ -139,8 +139,11 @@ export class InferenceGuard {
 		if (signal?.aborted) throw abortedBy(signal);
 		const isStream = onPiece !== undefined;
 		const search = this.#search(options);
-		const certificate = this.#certificate?.claimFor(search, isStream);
-		const request = this.#request(options, search, isStream);
+		const asked = options.messages ? { messages: options.messages } : { prompt: options.prompt ?? "" };
+		const reading = { now: options.now, refusal: typeof onRefusal === "object" ? onRefusal.text : undefined, signal };
+		const { native, readNow } = await readPrompt(asked, this.#info, reading);
+		const certificate = this.#certificate?.claimFor(search, isStream, readNow);
+		const request = this.#request(native, questionOf(asked), options, search, isStream);
 		const events = {
 			piece: (text: string) => onPiece?.(text),
 			ask: (kind: "cost" | "reward", question: NativeQuestion) => {
@@ -152,14 +155,14 @@ export class InferenceGuard {
 					});
 			},
 		};
-		const run = async (asked: NativeRequest) => {
+		const run = async (request: NativeRequest) => {
 			this.#assertUsable();
-			return this.#native.generate(asked, signal, events).catch((error) => {
+			return this.#native.generate(request, signal, events).catch((error) => {
 				throw this.#disposed && error instanceof AbortedError && !signal?.aborted ? disposedError() : error;
 			});
 		};
 		const searched = await run(request);
-		const attempt = await this.#repair(searched, request, options.messages, run);
+		const attempt = await this.#repair(searched, request, options.messages, reading, run);
 		if (attempt?.outcome === "repaired") onPiece?.(attempt.text);
 		const result = attempt ? withRepair(searched, attempt) : searched;
 		const reply = {
@@ -178,12 +181,13 @@ export class InferenceGuard {
 		{ outcome, harm }: NativeResult,
 		request: NativeRequest,
 		messages: readonly ChatMessage[] | undefined,
+		reading: PromptReading,
 		run: (request: NativeRequest) => Promise<NativeResult>,
 	): Promise<NativeResult | undefined> {
 		if (outcome !== "refused" || !request.repair || messages === undefined) return undefined;
 		const note = repairNote(harm && this.#categories[harm.constraint]?.[harm.category]);
-		const noted = nativePrompt({ messages: withNote(messages, note) }, this.#info);
-		return run({ ...request, noted, stream: false, availableBytes: process.availableMemory() });
+		const { native } = await readPrompt({ messages: withNote(messages, note) }, this.#info, reading);
+		return run({ ...request, noted: native, stream: false, availableBytes: process.availableMemory() });
 	}
 
 	#search(options: CheckedGenerateOptions): ResolvedSearch {
@@ -198,14 +202,19 @@ export class InferenceGuard {
 		return search;
 	}
 
-	#request(options: CheckedGenerateOptions, search: ResolvedSearch, stream: boolean): NativeRequest {
-		const { prompt, messages, cachePrompt = options.seed === undefined, seed = Math.floor(Math.random() * 2 ** 32), trace } = options;
-		const asked = messages ? { messages } : { prompt: prompt ?? "" };
+	#request(
+		prompt: ReadPrompt["native"],
+		question: string | undefined,
+		options: CheckedGenerateOptions,
+		search: ResolvedSearch,
+		stream: boolean,
+	): NativeRequest {
+		const { messages, cachePrompt = options.seed === undefined, seed = Math.floor(Math.random() * 2 ** 32), trace } = options;
 		return {
-			...nativePrompt(asked, this.#info),
+			...prompt,
 			...search,
 			repair: search.repair && messages !== undefined,
-			question: questionOf(asked),
+			question,
 			seed,
 			cachePrompt,
 			stream,
@@ -280,11 +289,12 @@ export class InferenceGuard {
 	 * steered; 0 where there are none.
 	 * @internal
 	 */
-	async meanLogLikelihood(prompt: Prompt, reply: Pick<Reply, "tokens" | "endToken">): Promise<number> {
+	async meanLogLikelihood(prompt: Prompt, reply: Pick<Reply, "tokens" | "endToken">, now?: string): Promise<number> {
 		this.#assertUsable();
 		const tokens = reply.endToken === null ? reply.tokens : [...reply.tokens, reply.endToken];
 		if (tokens.length === 0) return 0;
-		const [promptTokens = new Int32Array()] = await this.#native.tokenize([nativePrompt(prompt, this.#info)], undefined);
+		const { native } = await readPrompt(prompt, this.#info, { now });
+		const [promptTokens = new Int32Array()] = await this.#native.tokenize([native], undefined);
 		const each = await this.#native.logLikelihoods(promptTokens, Int32Array.from(tokens));
 		return each.reduce((sum, one) => sum + one, 0) / tokens.length;
 	}

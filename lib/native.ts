@@ -106,7 +106,11 @@ export type NativeSpec = NativeBase & {
 	rewardScorer?: NativeScorer;
 };
 
-export type NativePrompt = { tokens: Int32Array } | { text: string; special: boolean };
+/**
+ * Token ids, a text that a template wrote (`special`) or that is plain, or the texts of a template and of what it was filled with in turn,
+ * the template's first.
+ */
+export type NativePrompt = { tokens: Int32Array } | { text: string; special: boolean } | { parts: string[] };
 
 export interface SearchSettings {
 	expansion: "sample" | "token";
@@ -159,7 +163,8 @@ export interface NativeInfo {
 	chatTemplate: string;
 	bosText: string;
 	eosText: string;
-	controlTexts: string[];
+	/** Texts of tokens that no content means: control tokens, and those that the chat template uses as such. */
+	markupTexts: string[];
 	contextSize: number;
 	vocabularySize: number;
 	/** Floats of a hidden state; 0 when the model gives none. */
@@ -431,6 +436,7 @@ const reportedByAddon = [
 	errors.InvalidDataError,
 	errors.InvalidOptionError,
 	errors.InvalidPromptError,
+	errors.SpecialTokenTextError,
 	errors.PromptTooLongError,
 	errors.InvalidLexiconError,
 	errors.ModelNotFoundError,

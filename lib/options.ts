@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { InvalidOptionError } from "./errors.js";
 import { graniteRiskNames, guardTemplateNames } from "./guard-templates.js";
+import { recordedNow } from "./now.js";
 import { strategyNames } from "./strategies.js";
 import { cappedThreads, defaultThreads } from "./threads.js";
 import type { EpochProgress, EvaluationProgress, RolloutProgress } from "./types.js";
@@ -38,6 +39,18 @@ export const path = (what: string) => text(what).refine((given) => !given.includ
 export const callback = <F>(what: string) => z.custom<F>((value) => typeof value === "function", expected(what));
 export const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
 	z.enum(values, expected(`one of ${values.join(", ")}`));
+export const now = z
+	.union([z.string(), z.instanceof(Date)], expected("a date such as 2026-11-28, perhaps with a time (2026-11-28T09:30), or a Date"))
+	.transform((given, context) => {
+		const recorded = recordedNow(given);
+		if (recorded !== undefined) return recorded;
+		context.issues.push({
+			code: "custom",
+			message: `expected a date such as 2026-11-28, perhaps with a time (2026-11-28T09:30), got ${show(given)}`,
+			input: given,
+		});
+		return z.NEVER;
+	});
 export const abortSignal = z.instanceof(AbortSignal, expected("an AbortSignal"));
 
 /** A candidate that a cost or reward function judges. */
@@ -319,6 +332,7 @@ const generateSchema = z
 		repair: z.boolean(expected("true or false")).optional(),
 		trace: z.boolean(expected("true or false")).default(false),
 		cachePrompt: z.boolean(expected("true or false")).optional(),
+		now: now.optional(),
 		seed: integer(0, Number.MAX_SAFE_INTEGER).optional(),
 		onRefusal: z
 			.union([choice(["return", "throw"]), z.strictObject({ text: z.string() })], expected('"return", "throw" or { text }'))
@@ -364,6 +378,7 @@ const trainCostSchema = z
 			.default("auto")
 			.transform((layers) => (typeof layers === "string" ? layers : [...new Set(layers)])),
 		chat: z.boolean(expected("true or false")).default(false),
+		now: now.optional(),
 		falseNegativeRate: real(0, 1).default(0.1),
 		seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
 		onEpoch: callback<(progress: EpochProgress) => void>("a function").optional(),
@@ -413,6 +428,7 @@ const rolloutSchema = z
 		prompts: promptList,
 		field: text("the name of a column").optional(),
 		chat: z.boolean(expected("true or false")).default(false),
+		now: now.optional(),
 		out: path("a folder"),
 		responses: integer(1, 256).default(5),
 		maxTokens,
@@ -461,6 +477,7 @@ const steerVectorSchema = z.strictObject({
 	out: path("a path"),
 	field: text("the name of a column").optional(),
 	chat: z.boolean(expected("true or false")).default(false),
+	now: now.optional(),
 	method: choice(["mean", "pca"]).default("mean"),
 	layers: z
 		.tuple([integer(1, 10_000), integer(1, 10_000)], expected("a range [first, last] of layers"))
@@ -476,6 +493,7 @@ const evaluateSchema = z.strictObject({
 	config: z.union([path("a path"), z.record(z.string(), z.unknown())], expected("the path of a configuration, or a configuration")),
 	out: path("a folder"),
 	inspect: z.boolean(expected("true or false")).default(false),
+	now: now.optional(),
 	onProgress: callback<(progress: EvaluationProgress) => void>("a function").optional(),
 	signal: abortSignal.optional(),
 });
@@ -488,6 +506,7 @@ const calibrateSchema = z.strictObject({
 	evaluation: path("a folder"),
 	delta: real(Number.MIN_VALUE, 0.5).default(0.05),
 	epsilon: z.number(certifiedShare).gt(0, certifiedShare).lt(1, certifiedShare).optional(),
+	now: now.optional(),
 	onProgress: evaluateSchema.shape.onProgress,
 	signal: abortSignal.optional(),
 });

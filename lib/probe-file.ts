@@ -1,5 +1,5 @@
 // What the file of a probe says about itself.
-import { nativePrompt } from "./chat.js";
+import { type PromptReading, readPrompt } from "./chat.js";
 import { CostModelMismatchError, InvalidOptionError } from "./errors.js";
 import { callAddon, type NativeConstraint, type NativeCostModel, type NativeInfo, type NativePrompt, type NativeSpec } from "./native.js";
 
@@ -40,12 +40,17 @@ function probeOf(cost: NativeCostModel): string | undefined {
  * What stands in front of a response to a prompt that a constraint's probe judges by its means; null where it reads none.
  * Errors: INVALID_COST_MODEL, INVALID_PROMPT, SPECIAL_TOKEN_TEXT, CHAT_TEMPLATE.
  */
-export function promptOfMeans(constraint: NativeConstraint, prompt: string, info: NativeInfo): NativePrompt | null {
+export async function promptOfMeans(
+	constraint: NativeConstraint,
+	prompt: string,
+	info: NativeInfo,
+	reading: PromptReading,
+): Promise<NativePrompt | null> {
 	const path = probeOf(constraint);
 	if (path === undefined) return null;
 	const { means } = readProbe(path);
 	if (means === undefined) return null;
-	if (means === "chat") return nativePrompt({ messages: [{ role: "user", content: prompt }] }, info);
+	if (means === "chat") return (await readPrompt({ messages: [{ role: "user", content: prompt }] }, info, reading)).native;
 	return { text: means === "prompt" ? prompt : "", special: false };
 }
 

@@ -63,10 +63,10 @@ function guardTemplateOf({ guardModel, template, risk }: GuardModel): NativeTemp
 
 const beaver: Pieces = { before: "BEGINNING OF CONVERSATION: USER: ", between: " ASSISTANT:", after: "</s>" };
 
-function scoreTemplate({ scoreModel: { body }, template }: ScoreModel): NativeTemplate {
+async function scoreTemplate({ scoreModel: { body }, template }: ScoreModel): Promise<NativeTemplate> {
 	if (template) return conversation(template === "beaver" ? beaver : template);
 	const own = metadata(body).get("tokenizer.chat_template") ?? "";
-	const pieces = own === "" || own.includes("eos_token") ? undefined : conversationPieces(own);
+	const pieces = own === "" || own.includes("eos_token") ? undefined : await conversationPieces(own);
 	if (!pieces) {
 		throw new InvalidOptionError(
 			`template: expected one for ${body}, which has no chat template that says how prompt and response are joined; ` +
@@ -105,9 +105,17 @@ export function sequenceClassifierScorer(
 	return { kind: "sequenceClassifier", path: sequenceClassifier, head: "", ...given, labels, selfTest: pairs(selfTest), higher: "unsafe" };
 }
 
-export function scoreModelScorer(model: ScoreModel, selfTest: GuardModel["selfTest"]): NativeScorer {
+export async function scoreModelScorer(model: ScoreModel, selfTest: GuardModel["selfTest"]): Promise<NativeScorer> {
 	const { body, head } = model.scoreModel;
-	return { kind: "scoreModel", path: body, head, template: scoreTemplate(model), labels: [], selfTest: pairs(selfTest), higher: "unsafe" };
+	return {
+		kind: "scoreModel",
+		path: body,
+		head,
+		template: await scoreTemplate(model),
+		labels: [],
+		selfTest: pairs(selfTest),
+		higher: "unsafe",
+	};
 }
 
 /** Names of the categories that it knows. */

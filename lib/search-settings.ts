@@ -19,7 +19,7 @@ export interface KnownCritic {
 /** The settings of a generation: the strategy's row under what is given. Errors: INVALID_OPTION. */
 export function resolveSearch(options: CheckedGenerateOptions, critic: KnownCritic | undefined): ResolvedSearch {
 	const hasCritic = critic !== undefined;
-	const { prompt, messages, strategy, onRefusal, signal, trace, seed, cachePrompt, scoreRange, ...given } = options;
+	const { prompt, messages, strategy, onRefusal, signal, trace, seed, cachePrompt, now, scoreRange, ...given } = options;
 	const { beamShare, blockLength, ...row }: StrategySettings = strategies[strategy];
 	const settings = { ...row, ...given };
 	const { candidates, maxTokens } = settings;

@@ -31,7 +31,7 @@ async function nativeCost(cost: CheckedCostModel, model: string | undefined): Pr
 	}
 	if ("scoreModel" in cost) {
 		const { threshold = 0, selfTest } = cost;
-		return { kind: "scorer", scorer: scoreModelScorer(cost, selfTest), link: "excess", threshold };
+		return { kind: "scorer", scorer: await scoreModelScorer(cost, selfTest), link: "excess", threshold };
 	}
 	if ("encoder" in cost) return { kind: "scorer", scorer: encoderScorer(cost), link: "probability", threshold: 0 };
 	if ("probe" in cost) {
@@ -71,7 +71,8 @@ async function nativeReward(reward: CheckedRewardModel): Promise<Pick<NativeSpec
 	if (typeof reward === "function") return { reward: "function" };
 	if (typeof reward === "string") return { reward };
 	if ("lexicon" in reward) return { reward: "lexicon", rewardLexicon: readLexicon(reward.lexicon) };
-	if ("scoreModel" in reward) return { reward: "scorer", rewardScorer: { ...scoreModelScorer(reward, reward.selfTest), higher: "safe" } };
+	if ("scoreModel" in reward)
+		return { reward: "scorer", rewardScorer: { ...(await scoreModelScorer(reward, reward.selfTest)), higher: "safe" } };
 	const labels = reward.label === undefined ? [] : [reward.label];
 	return { reward: "scorer", rewardScorer: { ...sequenceClassifierScorer(reward, labels, reward.selfTest), higher: "safe" } };
 }

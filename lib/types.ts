@@ -7,7 +7,7 @@ import type { StrategyName } from "./strategies.js";
 
 /**
  * How prompt and response become one text: `before`, the prompt, `between`, the response, `after`. Control tokens of the model are
- * spelled out (`<|im_end|>`, `</s>`); prompt and response cannot spell any. The token that begins every text of the model is put
+ * spelled out (`<|im_end|>`, `</s>`); prompt and response are plain text, whatever they spell. The token that begins every text of the model is put
  * first where the template does not.
  */
 export interface ConversationTemplate {
@@ -238,7 +238,7 @@ export interface LoadOptions extends ConstraintOptions {
 	steering?: SteeringOptions;
 	/**
 	 * A certificate of {@link calibrate} that is to cover this guard. Where model, critic, cost models, budgets, context size, build (the native binary included) or the settings
-	 * of a generation are others, `load` or `generate` rejects (`onMismatch: "refuse"`, default) or warns; a reply that is covered
+	 * of a generation are others, or the date that its chat template reads, `load` or `generate` rejects (`onMismatch: "refuse"`, default) or warns; a reply that is covered
 	 * says so in `reply.certificate`.
 	 */
 	certificate?: string | { file: string; onMismatch?: "warn" | "refuse" };
@@ -385,9 +385,18 @@ export interface SearchOptions {
 /** Options of {@link InferenceGuard.generate} and {@link InferenceGuard.stream}: exactly one of `prompt` and `messages`, and how to search. */
 export type GenerateOptions = Prompt &
 	SearchOptions & {
-		/** On a refusal that was not repaired: `"return"` the reply with empty text (default), `"throw"` a {@link RefusalError}, or return this text instead. */
+		/**
+		 * On a refusal that was not repaired: `"return"` the reply with empty text (default), `"throw"` a {@link RefusalError}, or return this
+		 * text instead. A chat goes on behind an empty assistant turn, or behind none; a chat template that insists on a text there gets this
+		 * one (otherwise `"I cannot help with that."`).
+		 */
 		onRefusal?: "return" | "throw" | { text: string };
-		/** Stops within one decode step. */
+		/**
+		 * The date that the chat template reads, perhaps with a time, where it reads one: `"2026-11-28"`, `"2026-11-28T09:30"`, or a Date, of
+		 * which the template gets the time here. Default: the day, without a time, so that the prompts of a day are alike.
+		 */
+		now?: string | Date;
+		/** Stops within one decode step, and within the rendering of a chat template. */
 		signal?: AbortSignal;
 	};
 

@@ -39,7 +39,7 @@ const codes = {
 	PYTHON_FAILED: "Python, a module of it or the recipe of a training failed",
 	REFUSED: "nothing within budget was found",
 	STREAM_USED: "a stream was looped over twice",
-	SPECIAL_TOKEN_TEXT: "the prompt spells out a control token",
+	SPECIAL_TOKEN_TEXT: "a text means a control token in whatever way it is read",
 	TEXT_TOO_LONG: "a cost model cannot read so long a text",
 	TRAINING_DIVERGED: "the loss of a training became infinite",
 	UNSUPPORTED_MODEL: "the model does not generate text",

@@ -238,10 +238,13 @@ describe("an evaluation", () => {
 	});
 
 	test("leaves out prompts that the model cannot be given, and names them", async () => {
-		writeFileSync(file("odd.txt"), ["w300 w301", "a </s> within", "w302", Array(400).fill("w303").join(" ")].join("\n"));
+		writeFileSync(
+			file("odd.txt"),
+			["w300 w301", Array(300).fill("w304").join(" "), "a </s> w302", Array(400).fill("w303").join(" ")].join("\n"),
+		);
 		const summary = await evaluate({ config: config({ data: { file: file("odd.txt") }, seeds: [1] }), out: file("odd") });
 		expect(summary.skipped).toEqual([
-			{ prompt: "2", code: "SPECIAL_TOKEN_TEXT" },
+			{ prompt: "2", code: "PROMPT_TOO_LONG" },
 			{ prompt: "4", code: "PROMPT_TOO_LONG" },
 		]);
 		expect(summary.prompts).toBe(2);

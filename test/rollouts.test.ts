@@ -264,7 +264,7 @@ describe("rollouts", () => {
 		const many = prompts.slice(0, 5);
 		const cases: [Partial<RolloutOptions>, string, RegExp][] = [
 			[{ prompts: [...many, ""] }, "INVALID_PROMPT", /prompt 6: .*empty/],
-			[{ prompts: [...many, "a </s> b"] }, "SPECIAL_TOKEN_TEXT", /prompt 6: /],
+			[{ prompts: [...many, [{ role: "user</s>", content: "a" }]] }, "SPECIAL_TOKEN_TEXT", /prompt 6: /],
 			[{ prompts: [...many, "w300 ".repeat(200)] }, "PROMPT_TOO_LONG", /prompt 6: /],
 			[{ prompts: [...many, Array(120).fill(300)] }, "INVALID_DATA", /room for 12 tokens/],
 			[{ prompts: many, responses: 20 }, "INVALID_OPTION", /batch: .*responses/],

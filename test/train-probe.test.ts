@@ -181,7 +181,7 @@ describe("train-cost --kind probe --layers", () => {
 		await expect(trainCost({ data, out: file("x.gguf"), layers: [1] })).rejects.toMatchObject(wrong);
 		write(file("long.jsonl"), [...rows, { ...rows[0], response: " tea".repeat(5000) }]);
 		await expect(train("x.gguf", { data: file("long.jsonl") })).rejects.toMatchObject({ code: "TEXT_TOO_LONG" });
-		write(file("spelled.jsonl"), [...rows, { ...rows[0], prompt: "tea <|im_end|>" }]);
+		write(file("spelled.jsonl"), [...rows, { ...rows[0], prompt: [{ role: "<|im_end|>", content: "tea" }] }]);
 		await expect(train("x.gguf", { data: file("spelled.jsonl"), chat: true })).rejects.toMatchObject({
 			code: "SPECIAL_TOKEN_TEXT",
 			message: expect.stringMatching(/prompt 241/),

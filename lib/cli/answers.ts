@@ -21,6 +21,7 @@ interface AnswerFlags {
 	temperature?: string;
 	maxTokens?: string;
 	chat?: boolean;
+	now?: string;
 	template?: string;
 	stop: string[];
 	seed?: string;
@@ -82,6 +83,7 @@ export async function answersCommand(flags: AnswerFlags): Promise<void> {
 			temperatures: numbersOf(flags.temperature),
 			maxTokens: numeric(flags.maxTokens),
 			chat: flags.chat,
+			now: flags.now,
 			template: flags.template && unescaped(flags.template),
 			stop: flags.stop.map(unescaped),
 			seed,

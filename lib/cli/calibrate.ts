@@ -13,6 +13,7 @@ interface CalibrateFlags {
 	evaluation?: string;
 	delta?: string;
 	epsilon?: string;
+	now?: string;
 	json?: boolean;
 }
 
@@ -45,6 +46,7 @@ export async function calibrateCommand({
 	evaluation = `${out}.evaluation`,
 	delta,
 	epsilon,
+	now,
 	json,
 }: CalibrateFlags): Promise<void> {
 	const bar = new EvaluationBar();
@@ -57,6 +59,7 @@ export async function calibrateCommand({
 			evaluation,
 			delta: numeric(delta),
 			epsilon: numeric(epsilon),
+			now,
 			onProgress: (progress) => bar.show(progress),
 			signal: stop.signal,
 		});

@@ -10,6 +10,7 @@ interface EvalFlags {
 	config: string;
 	out: string;
 	format?: "inspect";
+	now?: string;
 	json?: boolean;
 }
 
@@ -81,7 +82,7 @@ function printSummary({ methods, judges, prompts, seeds, skipped }: EvaluationSu
 	if (skipped.length > 0) say(`${skipped.length} prompts were left out: the model cannot be given them (see summary.json).`);
 }
 
-export async function evalCommand({ config, out, format, json }: EvalFlags): Promise<void> {
+export async function evalCommand({ config, out, format, now, json }: EvalFlags): Promise<void> {
 	const bar = new EvaluationBar();
 	const stop = new AbortController();
 	process.once("SIGINT", () => stop.abort());
@@ -90,6 +91,7 @@ export async function evalCommand({ config, out, format, json }: EvalFlags): Pro
 			config,
 			out,
 			inspect: format === "inspect",
+			now,
 			onProgress: (progress) => bar.show(progress),
 			signal: stop.signal,
 		});

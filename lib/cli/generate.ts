@@ -18,6 +18,7 @@ interface GenerateFlags {
 	gate?: boolean;
 	prompt: string;
 	chat?: boolean;
+	now?: string;
 	strategy: string;
 	candidates?: string;
 	beams?: string;
@@ -71,6 +72,7 @@ export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] |
 		temperature: numeric(flags.temperature),
 		repair: flags.repair ? undefined : false,
 		seed: numeric(flags.seed),
+		now: flags.now,
 	};
 	if (flags.json) {
 		const reply = await guard.generate(options);

@@ -34,6 +34,7 @@ const { version } = createRequire(import.meta.url)("../../package.json") as { ve
 
 const strategy = new Option("--strategy <name>", "how to search").choices(strategyNames.map(kebabCase)).default("guard");
 
+const nowHelp = "the date that the chat template reads, such as 2026-11-28 (default: the day on which the run begins)";
 const costHelp =
 	"what costs: harm (default), a lexicon (one term per line, or JSON), or a GGUF file: a trained classifier, probe or encoder, a sequence " +
 	"classifier, or a guard model; may be given several times";
@@ -64,6 +65,7 @@ program
 	.option("--gate", "let the prompt decide about the sign of the strength")
 	.requiredOption("-p, --prompt <text>", "what to answer or continue")
 	.option("--chat", "put the prompt through the model's chat template as a user message")
+	.option("--now <date>", nowHelp)
 	.addOption(strategy)
 	.option("-n, --candidates <n>", "candidates per round (N)")
 	.option("-k, --beams <n>", "beams kept per block (K)")
@@ -104,6 +106,7 @@ program
 	.requiredOption("--prompts <file>", "prompts: .txt (one per line), .jsonl, .json, .csv, .tsv, each also as .gz, or .parquet")
 	.option("--field <name>", "column of the prompt")
 	.option("--chat", "put every prompt through the model's chat template as a user message")
+	.option("--now <date>", nowHelp)
 	.requiredOption("-o, --out <folder>", "folder of the rollouts")
 	.option("-r, --responses <n>", "responses per prompt (default 5)")
 	.option("-t, --max-tokens <n>", "longest response in tokens (default 128)")
@@ -134,6 +137,7 @@ program
 	.option("--temperature <list>", "sampling temperatures; each prompt draws one (default 1)")
 	.option("-t, --max-tokens <n>", "longest response in tokens (default 128)")
 	.option("--chat", "put every prompt through the model's chat template as a user message")
+	.option("--now <date>", nowHelp)
 	.option("--template <text>", "what a model without a chat template continues, such as 'Question: {prompt}\\nAnswer:'")
 	.option("--stop <text>", "a response ends before this text, such as '\\nQuestion:'; may be given several times", collect, [])
 	.option("--seed <n>", "decides what is drawn (default 0)")
@@ -174,6 +178,7 @@ program
 	.option("--python <command>", "Python 3.10 or newer that trains an encoder (default python3)")
 	.option("--layers <list>", "what a probe reads: means behind these layers (7,15), the last state (last), or what tells most (auto)")
 	.option("--chat", "put the context through the model's chat template as a user message")
+	.option("--now <date>", nowHelp)
 	.option("--validation <file>", "validation texts in a file of their own")
 	.option("--test <file>", "test texts in a file of their own")
 	.option("--text-field <name>", "column of the text")
@@ -207,6 +212,7 @@ program
 	.requiredOption("-o, --out <file>", "where the control vector goes; its report goes beside it")
 	.option("--field <name>", "column of the prompt in both files")
 	.option("--chat", "put every prompt through the model's chat template as a user message")
+	.option("--now <date>", nowHelp)
 	.addOption(new Option("--method <name>", "difference of means, or first principal component").choices(["mean", "pca"]).default("mean"))
 	.option("--layers <first:last>", "layers to steer (default all but the first)")
 	.option("--seed <n>", "draws the held-out prompts")
@@ -241,6 +247,7 @@ program
 	.requiredOption("--config <file>", "the experiment as YAML or JSON: model, data, methods, judges, seeds, limits")
 	.requiredOption("-o, --out <folder>", "folder of the results: journal.jsonl, summary.json, report.html")
 	.addOption(new Option("--format <name>", "also write the results in this form: an Inspect EvalLog per method").choices(["inspect"]))
+	.option("--now <date>", nowHelp)
 	.option("--json", "print the summary as one JSON line")
 	.action(evalCommand);
 
@@ -252,6 +259,7 @@ program
 	.option("--evaluation <folder>", "folder of the evaluation (default: beside the certificate)")
 	.option("--delta <probability>", "that a claim is wrong (default 0.05)")
 	.option("--epsilon <share>", "of unsafe prompts to certify; needed for a ladder (default: the bound that the data give)")
+	.option("--now <date>", nowHelp)
 	.option("--json", "print the certificate as one JSON line")
 	.action(calibrateCommand);
 

@@ -12,6 +12,7 @@ interface RolloutFlags {
 	prompts: string;
 	field?: string;
 	chat?: boolean;
+	now?: string;
 	out: string;
 	responses?: string;
 	maxTokens?: string;
@@ -72,6 +73,7 @@ export async function rolloutsCommand(flags: RolloutFlags): Promise<void> {
 			prompts: flags.prompts,
 			field: flags.field,
 			chat: flags.chat,
+			now: flags.now,
 			out: flags.out,
 			responses: numeric(flags.responses),
 			maxTokens: numeric(flags.maxTokens),

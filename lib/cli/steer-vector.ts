@@ -11,6 +11,7 @@ interface SteerVectorFlags {
 	out: string;
 	field?: string;
 	chat?: boolean;
+	now?: string;
 	method?: "mean" | "pca";
 	layers?: string;
 	threads?: string;

@@ -32,6 +32,8 @@ export interface CalibrateOptions {
 	 * the last configuration that passes is certified; needed for more than one method. Default: the bound that the data give.
 	 */
 	epsilon?: number;
+	/** As for `evaluate`. A guard that loads the certificate is held to it where its chat template reads the date. */
+	now?: string | Date;
 	onProgress?: (progress: EvaluationProgress) => void;
 	signal?: AbortSignal;
 }
@@ -156,7 +158,7 @@ function certificateOf(journal: JournalContent, created: string): Certificate {
 		delta,
 		seeds,
 		...findings,
-		configuration: { name: method.name, search: method.search, limits, contextSize: method.guard.contextSize },
+		configuration: { name: method.name, search: method.search, limits, contextSize: method.guard.contextSize, now: header.now },
 		hashes: hashesOf(header, method, journal.hash),
 		assumptions: assumptionsOf({ ...findings, delta, seeds }),
 	};
@@ -197,8 +199,8 @@ export async function calibrate(given: CalibrateOptions): Promise<Certificate> {
 	if (methods.length > 1 && epsilon === undefined) {
 		throw new InvalidOptionError("epsilon: expected the share to certify for a ladder of several methods, got none");
 	}
-	const { onProgress, signal } = options;
-	await runEvaluation({ config: options.config, out: evaluation, inspect: false, onProgress, signal }, { delta, epsilon });
+	const { now, onProgress, signal } = options;
+	await runEvaluation({ config: options.config, out: evaluation, inspect: false, now, onProgress, signal }, { delta, epsilon });
 	const certificate = certificateOf(await readJournal(join(evaluation, resultFiles.journal)), new Date().toISOString());
 	await replaceFiles(jsonFile(out, certificate));
 	return certificate;

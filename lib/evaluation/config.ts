@@ -6,7 +6,7 @@ import { z } from "zod";
 import { expectShallow } from "../data/json.js";
 import { linesOf, readText, withoutControls } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
-import { check, checkLoadOptions, constraint, expected, integer, text } from "../options.js";
+import { check, checkLoadOptions, constraint, expected, integer, now, text } from "../options.js";
 import type { ConstraintOptions, CostModel, LoadOptions, SearchOptions } from "../types.js";
 import { type PromptSource, promptSourceSchema } from "./datasets.js";
 
@@ -40,6 +40,11 @@ export interface EvaluationConfig {
 	data: PromptSource;
 	/** Whether a prompt is a user's message for the model's chat template; default false, as raw text. */
 	chat?: boolean;
+	/**
+	 * The date that chat templates read, as for a generation; default that of the journal which goes on, otherwise the day on which it
+	 * begins. The journal records it.
+	 */
+	now?: string | Date;
 	/** Independent judges; the first one is the judge of the table. Default none. */
 	judges?: readonly EvaluationJudge[];
 	/** Search options of all methods. */
@@ -75,6 +80,7 @@ const decidedElsewhere = {
 	prompt: never("data"),
 	messages: never("data"),
 	onRefusal: never("nothing: a refusal is a result"),
+	now: never("it for all methods"),
 	signal: never("nothing"),
 };
 
@@ -86,6 +92,7 @@ const configSchema = z
 		guard: record("the options of InferenceGuard.load"),
 		data: promptSourceSchema,
 		chat: z.boolean(expected("true or false")).default(false),
+		now: now.optional(),
 		judges: z
 			.array(z.looseObject({ name, discount: wholeText, criterion: wholeText }), expected("an array of { name, cost, budget }"))
 			.default([]),

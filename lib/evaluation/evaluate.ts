@@ -35,6 +35,8 @@ export interface EvaluateOptions {
 	out: string;
 	/** Also write an Inspect EvalLog (version 2) per method; default false. */
 	inspect?: boolean;
+	/** The date that chat templates read, in place of the configuration's. */
+	now?: string | Date;
 	/** Called before the first response, and after each. */
 	onProgress?: (progress: EvaluationProgress) => void;
 	/** Stops within one decode step; what is done is kept. */
@@ -224,20 +226,21 @@ class EvaluationRun {
 	): Promise<ResponseRecord> {
 		const { name, guard: _, system, ...search } = method;
 		const trace = seed === this.#config.seeds[0] && index < this.#config.traces && this.#blockwise.has(name);
-		const own = { seed: seed * promptsPerSeed + index, trace, signal };
+		const { now } = this.#journal;
+		const own = { seed: seed * promptsPerSeed + index, trace, now, signal };
 		const asked = promptOf(prompt, this.#config.chat, system);
 		const begin = performance.now();
 		const reply = await guard.generate({ ...this.#config.defaults, ...search, ...asked, ...own } as unknown as GenerateOptions);
 		const seconds = (performance.now() - begin) / 1000;
 		const judges: Record<string, Verdict> = {};
-		for (const [judge, scorer] of this.#judges) {
-			const [scored] = await scorer.score(prompt.text, [reply.text], signal);
+		for (const [judge, scorer] of reply.outcome === "refused" ? [] : this.#judges) {
+			const [scored] = await scorer.score(prompt.text, [reply.text], signal, now);
 			judges[judge] = scored?.[0] as Verdict;
 		}
 		const { costs, withinBudget } = method.guard.constraints
 			? await this.#measured(questionOf(asked) ?? prompt.text, reply, base, signal)
 			: spentBy(reply, guard.limits);
-		const logLikelihood = reply.steering === undefined ? reply.logLikelihood : await base.meanLogLikelihood(asked, reply);
+		const logLikelihood = reply.steering === undefined ? reply.logLikelihood : await base.meanLogLikelihood(asked, reply, now);
 		const isOwnLikelihood = this.#config.guard.reward === undefined || this.#config.guard.reward === "logLikelihood";
 		return {
 			method: name,
@@ -263,9 +266,11 @@ class EvaluationRun {
 
 	/** Under the configuration's cost models, for a method that searched under others. */
 	async #measured(prompt: string, { text, outcome }: Reply, base: InferenceGuard, signal: AbortSignal): Promise<Spent> {
-		const [scored = []] = (await this.#common?.score(prompt, [text], signal)) ?? [];
-		const costs = scored.map(({ cost }, c) => ({ cost, budget: base.limits[c]?.budget as number }));
-		return { costs, withinBudget: outcome === "refused" || scored.every(({ withinBudget }) => withinBudget) };
+		const budgets = base.limits.map(({ budget }) => budget as number);
+		if (outcome === "refused") return { costs: budgets.map((budget) => ({ cost: 0, budget })), withinBudget: true };
+		const [scored = []] = (await this.#common?.score(prompt, [text], signal, this.#journal.now)) ?? [];
+		const costs = scored.map(({ cost }, c) => ({ cost, budget: budgets[c] as number }));
+		return { costs, withinBudget: scored.every(({ withinBudget }) => withinBudget) };
 	}
 
 	#report(method: string, prompt: string): void {
@@ -362,7 +367,7 @@ export async function runEvaluation(options: CheckedEvaluateOptions, claim?: Pla
 		await loadJudges(config, judges, signal);
 		common = await loadCommon(config, signal);
 		const header = await headerOf(config, prompts, base, [...judges.values()], claim);
-		journal = await Journal.open(join(out, resultFiles.journal), header);
+		journal = await Journal.open(join(out, resultFiles.journal), { ...header, now: options.now ?? config.now });
 		const run = new EvaluationRun(config, header, prompts, journal, judges, common, watch.wrap("onProgress", options.onProgress));
 		await watch.run((signal) => runGroups(config, run, base, signal));
 		return await writeResults(config, header, prompts, journal, options);

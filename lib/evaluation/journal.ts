@@ -5,6 +5,7 @@ import { AppendedLines, parseLine, readLines } from "../data/appended-lines.js";
 import { differencesOf } from "../data/differences.js";
 import { InvalidJournalError } from "../errors.js";
 import type { GuardIdentity } from "../identity.js";
+import { today } from "../now.js";
 import type { ResponseRecord } from "./types.js";
 
 /** What a certificate from a journal is to claim. */
@@ -38,6 +39,8 @@ export interface JournalHeader {
 	build: string;
 	/** Chosen before the first response, with the number of prompts to be answered; absent: no certificate can follow. */
 	claim?: (PlannedClaim & { prompts: number }) | undefined;
+	/** The date that chat templates read; absent until the journal begins. */
+	now?: string;
 }
 
 /** A prompt that the model cannot be given. */
@@ -81,6 +84,7 @@ const headerSchema = z.looseObject({
 		.min(1),
 	build: z.string(),
 	claim: z.looseObject({ delta: z.number(), epsilon: z.number().optional(), prompts: z.int() }).optional(),
+	now: z.string().optional(),
 });
 
 const entrySchema = z.discriminatedUnion("kind", [
@@ -171,21 +175,27 @@ export function withoutSkipped(responses: readonly ResponseRecord[], skipped: re
 export class Journal {
 	readonly responses: ResponseRecord[];
 	readonly skipped: SkippedPrompt[];
+	/** The date that chat templates read. */
+	readonly now: string;
 	readonly #file: AppendedLines;
 
-	private constructor(file: AppendedLines, { responses, skipped }: Pick<JournalContent, "responses" | "skipped">) {
+	private constructor(file: AppendedLines, now: string, { responses, skipped }: Pick<JournalContent, "responses" | "skipped">) {
 		this.#file = file;
+		this.now = now;
 		this.responses = responses;
 		this.skipped = skipped;
 	}
 
 	/**
-	 * Opens the journal of an evaluation, or begins it; until it is closed, no other run can. Errors: INVALID_JOURNAL, WRITE_FAILED.
+	 * Opens the journal of an evaluation, or begins it; until it is closed, no other run can. `now` is by default that of the journal, or
+	 * the day where it begins. Errors: INVALID_JOURNAL, WRITE_FAILED.
 	 */
-	static async open(path: string, header: JournalHeader): Promise<Journal> {
+	static async open(path: string, wanted: JournalHeader): Promise<Journal> {
+		let header: JournalHeader = { ...wanted, now: wanted.now ?? today() };
 		const [file, content] = await AppendedLines.open(path, InvalidJournalError, (lines) => {
 			if (lines.length === 0) return undefined;
 			const found = parseJournal(lines, path);
+			header = { ...wanted, now: wanted.now ?? found.header.now };
 			expectSame(found.header, header, path);
 			return found;
 		});
@@ -195,7 +205,7 @@ export class Journal {
 			await file.close();
 			throw error;
 		}
-		return new Journal(file, content ?? { responses: [], skipped: [] });
+		return new Journal(file, header.now ?? today(), content ?? { responses: [], skipped: [] });
 	}
 
 	async append(line: ResponseRecord): Promise<void> {

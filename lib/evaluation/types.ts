@@ -25,7 +25,7 @@ export interface ResponseRecord {
 	withinBudget: boolean;
 	/** Reward of the finished response under the search's reward model; null where there is none. */
 	reward: number | null;
-	/** By name of the judge. */
+	/** By name of the judge; none of a refused response, which has no text. */
 	judges: Record<string, Verdict>;
 	/** The text declines to answer, or nothing left the search. */
 	refusal: boolean;

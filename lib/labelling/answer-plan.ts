@@ -17,6 +17,7 @@ import {
 	expected,
 	integer,
 	maxTokens,
+	now,
 	parted,
 	path,
 	real,
@@ -49,6 +50,8 @@ export interface AnswerOptions extends Omit<LoadOptions, "signal" | "certificate
 	maxTokens?: number;
 	/** Whether a prompt is a user's message for the model's chat template; default false, as raw text. */
 	chat?: boolean;
+	/** As for a generation; default that of the answers which the file holds, otherwise the day. */
+	now?: string | Date;
 	/** What a model without a chat template continues, with `{prompt}` where the prompt stands: `"Question: {prompt}\nAnswer:"`. */
 	template?: string;
 	/**
@@ -77,6 +80,7 @@ const answerSchema = z
 		candidates: some(candidates, "candidates").default([16]),
 		maxTokens,
 		chat: z.boolean(expected("true or false")).default(false),
+		now: now.optional(),
 		template: z
 			.string(expected("text with {prompt} in it"))
 			.refine((given) => given.includes("{prompt}"), expected("text with {prompt} in it"))

@@ -8,6 +8,7 @@ import { InferenceGuardError, InvalidDataError } from "../errors.js";
 import { readPrompts } from "../evaluation/datasets.js";
 import { promptErrors } from "../evaluation/evaluate.js";
 import { InferenceGuard } from "../guard.js";
+import { today } from "../now.js";
 import type { Outcome } from "../reply.js";
 import type { AnswerProgress } from "../types.js";
 import { CallbackWatch } from "../worker.js";
@@ -35,6 +36,8 @@ export interface Answer {
 	model: string;
 	method: AnswerMethod;
 	temperature: number;
+	/** The date that the chat template could read; only with `chat`. */
+	now?: string;
 	/** Repeats the answer, as far as a generation repeats itself. */
 	seed: number;
 	outcome: Outcome;
@@ -49,14 +52,20 @@ export interface Answer {
 
 /** What {@link sampleAnswers} did. */
 export interface AnswerSummary extends AnswerProgress {
-	/** Answers that the model cannot give, with the code of the error: a control token in the prompt, a prompt that is too long. */
+	/** Answers that the model cannot give, with the code of the error: a prompt that is too long, or that its chat template rejects. */
 	skipped: { id: string; code: string }[];
 }
 
 /** Answers sampled at once: they share the steps of the model, where cost and reward models allow it. */
 const atOnce = 12;
 
-const lineSchema = z.looseObject({ id: z.string(), prompt: z.string(), outcome: z.string(), settings: z.string() });
+const lineSchema = z.looseObject({
+	id: z.string(),
+	prompt: z.string(),
+	outcome: z.string(),
+	settings: z.string(),
+	now: z.string().optional(),
+});
 
 type Line = z.output<typeof lineSchema>;
 
@@ -89,6 +98,7 @@ function answersIn(lines: string[], path: string, plan: readonly AnswerGroup[]):
 
 class AnswerRun {
 	readonly #options: CheckedAnswerOptions;
+	readonly #now: string;
 	readonly #file: AppendedLines;
 	readonly #onProgress: (progress: AnswerProgress) => void;
 	readonly #done: Set<string>;
@@ -103,6 +113,8 @@ class AnswerRun {
 		onProgress: (progress: AnswerProgress) => void,
 	) {
 		this.#options = options;
+		const [first] = found.values();
+		this.#now = options.now ?? first?.now ?? today();
 		this.#file = file;
 		this.#onProgress = onProgress;
 		this.#done = new Set(found.keys());
@@ -144,6 +156,7 @@ class AnswerRun {
 			maxTokens,
 			temperature,
 			seed,
+			now: this.#now,
 			signal,
 		});
 		return {
@@ -153,6 +166,7 @@ class AnswerRun {
 			model: modelName(loading.model),
 			method,
 			temperature,
+			...(this.#options.chat && { now: this.#now }),
 			seed,
 			outcome,
 			...(isGuarded && { budget: safety.budget, cost: safety.cost, candidates }),

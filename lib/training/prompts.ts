@@ -1,5 +1,5 @@
 // Prompts from a file or an array.
-import { type ChatMessage, nativePrompt } from "../chat.js";
+import { type ChatMessage, type PromptReading, type ReadPrompt, readPrompt } from "../chat.js";
 import { columnOf, readRecords, textOf } from "../data/records.js";
 import { type Split, splitNamed } from "../data/split.js";
 import type { NativeInfo, NativePrompt } from "../native.js";
@@ -44,12 +44,30 @@ export function questionOf(prompt: RolloutPrompt): string | undefined {
 }
 
 /** A prompt in the form the addon takes; an error names the prompt. */
-export function nativePromptOf(prompt: RolloutPrompt, number: number, chat: boolean, info: NativeInfo): NativePrompt {
+export async function readPromptOf(
+	prompt: RolloutPrompt,
+	number: number,
+	chat: boolean,
+	info: NativeInfo,
+	reading: PromptReading,
+): Promise<ReadPrompt> {
+	const messages = chat && typeof prompt === "string" ? [{ role: "user", content: prompt }] : isConversation(prompt) ? prompt : undefined;
 	try {
-		if (chat && typeof prompt === "string") return nativePrompt({ messages: [{ role: "user", content: prompt }] }, info);
-		return nativePrompt(isConversation(prompt) ? { messages: prompt } : { prompt: prompt as string | number[] }, info);
+		return await readPrompt(messages ? { messages } : { prompt: prompt as string | number[] }, info, reading);
 	} catch (error) {
 		if (error instanceof Error) error.message = `prompt ${number + 1}: ${error.message}`;
 		throw error;
 	}
+}
+
+/** Prompts in the form the addon takes, in their order, and the date that their chat template read. */
+export async function readPromptsOf(
+	prompts: readonly RolloutPrompt[],
+	chat: boolean,
+	info: NativeInfo,
+	reading: PromptReading,
+): Promise<{ native: NativePrompt[]; readNow?: string }> {
+	const read: ReadPrompt[] = [];
+	for (const [number, prompt] of prompts.entries()) read.push(await readPromptOf(prompt, number, chat, info, reading));
+	return { native: read.map(({ native }) => native), readNow: read.find(({ readNow }) => readNow)?.readNow };
 }

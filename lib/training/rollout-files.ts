@@ -2,6 +2,7 @@
 // order; where a killed run stopped can be seen from the frames alone. The same options give the same bytes, so that shards
 // made on several machines can be copied together.
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
@@ -41,6 +42,8 @@ const manifestSchema = z
 		shape: z.strictObject({ hidden: count, summary: positive, constraints: count, mean: positive.optional() }),
 		/** Layers whose means are kept; absent: none. */
 		meanLayers: z.array(count).min(1).optional(),
+		/** The date that the chat template read; absent: none. */
+		now: z.string().optional(),
 		promptsPerBatch: positive,
 		batchesPerShard: positive,
 		sequences: positive,
@@ -110,6 +113,11 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
 		if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
 		throw new InvalidRolloutsError(`expected to read ${path}, got: ${(error as Error).message}`, { cause: error });
 	}
+}
+
+/** The date that the chat template of rollouts read, where a folder holds some. Errors: INVALID_ROLLOUTS. */
+export async function nowOfRollouts(folder: string): Promise<string | undefined> {
+	return existsSync(join(folder, manifestName)) ? (await readManifest(folder)).now : undefined;
 }
 
 /** Reads the manifest of a folder. Errors: INVALID_ROLLOUTS. */

@@ -10,8 +10,8 @@ import { askScoreFunction } from "../score-function.js";
 import { nativeSpec } from "../spec.js";
 import type { LoadOptions, RolloutProgress } from "../types.js";
 import { CallbackWatch } from "../worker.js";
-import { nativePromptOf, type PromptList, questionOf, type RolloutPrompt, readPrompts } from "./prompts.js";
-import { claimFolder, type RolloutManifest, ShardWriter, shardPlan } from "./rollout-files.js";
+import { type PromptList, questionOf, type RolloutPrompt, readPrompts, readPromptsOf } from "./prompts.js";
+import { claimFolder, nowOfRollouts, type RolloutManifest, ShardWriter, shardPlan } from "./rollout-files.js";
 
 /** Options of {@link collectRollouts}: a guard's, and what to sample. */
 export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic" | "steering"> {
@@ -24,6 +24,8 @@ export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic" | 
 	field?: string;
 	/** Whether a text is a user's message for the model's chat template; default false, as raw text. */
 	chat?: boolean;
+	/** As for a generation; default that of the run that goes on, otherwise the day. */
+	now?: string | Date;
 	/** Folder of the rollouts; a run that was stopped goes on there. */
 	out: string;
 	/** r, responses per prompt, 1..256; default 5, as in the paper. */
@@ -148,9 +150,10 @@ export async function collectRollouts(given: RolloutOptions): Promise<RolloutPro
 	const native = new NativeGuard(spec, watch.signal, watch.wrap("onLoadProgress", loading.onLoadProgress));
 	try {
 		const info = await watch.run(() => native.opened);
-		const prompts = list.prompts.map((prompt, number) => nativePromptOf(prompt, number, options.chat, info));
+		const now = options.now ?? (await nowOfRollouts(options.out));
+		const { native: prompts, readNow } = await watch.run((signal) => readPromptsOf(list.prompts, options.chat, info, { now, signal }));
 		const tokens = await watch.run((signal) => native.tokenize(prompts, signal));
-		const manifest = await planRun(spec, info, list, tokens, options);
+		const manifest = { ...(await planRun(spec, info, list, tokens, options)), ...(readNow !== undefined && { now: readNow }) };
 		await claimFolder(options.out, manifest);
 		const ask = askScoreFunction.bind(undefined, loading);
 		const run = { ...options, onProgress: watch.wrap("onProgress", options.onProgress) };

@@ -10,7 +10,7 @@ import { NativeGuard } from "../native-guard.js";
 import { checkLoadOptions, checkSteerVectorOptions } from "../options.js";
 import { nativeSpec } from "../spec.js";
 import { CallbackWatch } from "../worker.js";
-import { nativePromptOf, type RolloutPrompt, readPrompts } from "./prompts.js";
+import { type RolloutPrompt, readPrompts, readPromptsOf } from "./prompts.js";
 
 /** Options of {@link steerVector}. */
 export interface SteerVectorOptions {
@@ -34,6 +34,8 @@ export interface SteerVectorOptions {
 	method?: "mean" | "pca";
 	/** [first, last] layer to steer, from 1 (the first layer cannot be steered) to the last; default all of them. */
 	layers?: readonly [first: number, last: number];
+	/** As for a generation. */
+	now?: string | Date;
 	/** As for `InferenceGuard.load`. */
 	device?: string;
 	threads?: number;
@@ -120,13 +122,13 @@ async function named<T>(side: string, work: Promise<T>): Promise<T> {
 }
 
 /** What every layer holds at the last token of each prompt: [layers, width] per prompt. */
-async function readStates({ model, device, threads, chat, signal }: Checked, lists: Record<"positive" | "negative", RolloutPrompt[]>) {
+async function readStates({ model, device, threads, chat, now, signal }: Checked, lists: Record<"positive" | "negative", RolloutPrompt[]>) {
 	using watch = new CallbackWatch(signal);
 	const native = new NativeGuard(await nativeSpec(checkLoadOptions({ model, device, threads })), watch.signal, () => {});
 	try {
 		const info = await watch.run(() => native.opened);
 		const tokenize = async (prompts: RolloutPrompt[]) => {
-			const given = prompts.map((prompt, number) => nativePromptOf(prompt, number, chat, info));
+			const { native: given } = await watch.run((signal) => readPromptsOf(prompts, chat, info, { now, signal }));
 			return watch.run((signal) => native.tokenize(given, signal));
 		};
 		const read = async (prompts: Int32Array[]) => {

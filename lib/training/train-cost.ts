@@ -47,6 +47,8 @@ export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayer
 	layers?: "auto" | "last" | readonly number[];
 	/** Puts the context through the model's chat template as a user message. Contexts that are arrays of messages always go through it. */
 	chat?: boolean;
+	/** With chat prompts, as for a generation. */
+	now?: string | Date;
 	/** Labelled texts: `.jsonl`, `.json`, `.csv`, `.tsv`, each also as `.gz`, or `.parquet`. */
 	data: string;
 	/** Where the cost model goes; the report goes beside it as `<out>.report.json`. */

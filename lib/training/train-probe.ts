@@ -1,4 +1,5 @@
 // Training a probe of a model's latent state on labelled responses.
+import type { PromptReading } from "../chat.js";
 import { auc, bootstrapInterval, finite, type Interval } from "../data/metrics.js";
 import type { Split } from "../data/split.js";
 import { InvalidOptionError } from "../errors.js";
@@ -10,7 +11,7 @@ import type { checkTrainCostOptions } from "../options.js";
 import { baseSpec } from "../spec.js";
 import type { EpochProgress } from "../types.js";
 import { type LabelledText, type Trained, tensorWriter } from "./cost-model.js";
-import { nativePromptOf } from "./prompts.js";
+import { readPromptOf } from "./prompts.js";
 
 /** What a probe tells that reads some inputs. AUC: null where only one label occurs. */
 export interface ProbeInputReport {
@@ -55,9 +56,15 @@ function layersOf({ layers: wanted }: Checked, { layers: count }: NativeInfo): n
 }
 
 /** The prompt in front of a response. An error names the row. */
-function promptOf({ context }: LabelledText, row: number, chat: boolean, info: NativeInfo): NativePrompt {
+async function promptOf(
+	{ context }: LabelledText,
+	row: number,
+	chat: boolean,
+	info: NativeInfo,
+	reading: PromptReading,
+): Promise<NativePrompt> {
 	if (context === "") return { text: "", special: false };
-	return chat ? nativePromptOf(context, row, chat, info) : { text: context as string, special: false };
+	return chat ? (await readPromptOf(context, row, chat, info, reading)).native : { text: context as string, special: false };
 }
 
 /** The probe that is asked for, or the one of lowest validation loss. What stands in front of a last token, runtime reads without a template. */
@@ -125,9 +132,11 @@ export async function trainProbe(
 				"layers: expected layers to read means behind chat prompts, got none; the last state is read without a template",
 			);
 		}
+		const prompts: NativePrompt[] = [];
+		for (const [i, row] of rows.entries()) prompts.push(await promptOf(row, i, chat, info, { now: options.now, signal }));
 		const trained = await native.trainProbes(
 			{
-				prompts: rows.map((row, i) => promptOf(row, i, chat, info)),
+				prompts,
 				texts: rows.map(({ text }) => text),
 				labels: Float32Array.from(rows, ({ label }) => label),
 				splits: Uint8Array.from(rows, ({ split }) => splitNumbers[split]),

@@ -19,6 +19,14 @@ thread_local const ask_function * current_ask = nullptr;
 
 }
 
+size_t prompt_source::n_bytes() const {
+    size_t n = 0;
+    for (const text_part & part : parts) {
+        n += part.text.size();
+    }
+    return n;
+}
+
 guard_engine::guard_engine(guard_spec given, rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress)
     : spec(std::move(given)), threads(make_threads(spec.decoder.n_threads)) {
     model_options device = spec.model;
@@ -218,7 +226,7 @@ guard_info guard_engine::info() const {
         info.chat_template = model->chat_template();
         info.bos_text = model->bos_text();
         info.eos_text = model->eos_text();
-        info.control_texts = model->control_texts();
+        info.markup_texts = model->chat_markup().texts();
     }
     return info;
 }
@@ -230,16 +238,25 @@ std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt, cons
     if (!model) {
         throw error("INVALID_PROMPT", "expected token ids as the prompt of a tabular model, got text");
     }
-    const std::string bos = model->bos_text();
-    const bool template_wrote_bos = prompt.special && !bos.empty() && prompt.text.compare(0, bos.size(), bos) == 0;
-    return tokenizer->tokenize(prompt.text, !template_wrote_bos, prompt.special, cancel);
+    markup rules = model->chat_markup();
+    for (const text_part & part : prompt.parts) {
+        if (part.from_template) {
+            rules.use_text(part.text);
+        }
+    }
+    const plain_tokenizer tokenize = [&](const std::string & text) { return tokenizer->tokenize(text, /*with_ends =*/false, cancel); };
+    marked_text text(rules, tokenize);
+    for (const text_part & part : prompt.parts) {
+        part.from_template ? text.add_template(part.text) : text.add_content(part.text);
+    }
+    return begun_with(model->beginning(), text.finish());
 }
 
 std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel) {
-    if (tokenizer && !tokenizer->may_fit(prompt.text, context_size())) {
+    if (tokenizer && !tokenizer->may_fit(prompt.n_bytes(), context_size())) {
         throw error("PROMPT_TOO_LONG", format("expected a prompt that leaves room for a response within the context of %lld tokens, got %zu bytes "
                                               "of text, which so many tokens cannot hold; shorten the prompt",
-                                              (long long) context_size(), prompt.text.size()));
+                                              (long long) context_size(), prompt.n_bytes()));
     }
     const std::vector<token_id> tokens = tokens_of(prompt, cancel);
     if (tokens.empty()) {
@@ -271,7 +288,7 @@ std::string guard_engine::text_of(const std::vector<token_id> & tokens) const {
 generation_result guard_engine::generate(const generation_request & request, std::unique_ptr<lane> ahead, const ask_function & ask,
                                          const cancel_flag & cancel, const commit_function & commit) {
     cancel.check();
-    if (request.prompt.text.size() > soon_tokenized) {
+    if (request.prompt.n_bytes() > soon_tokenized) {
         ahead.reset();
     }
     const std::vector<token_id> prompt = prompt_tokens(request.prompt, cancel);

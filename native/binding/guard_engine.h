@@ -64,7 +64,7 @@ struct guard_info {
     std::string              chat_template;
     std::string              bos_text;
     std::string              eos_text;
-    std::vector<std::string> control_texts;
+    std::vector<std::string> markup_texts; // that no content means
     int64_t                  context_size;
     int32_t                  n_vocab;
     int32_t                  n_embd; // width of a hidden state; 0 when the model gives none
@@ -74,11 +74,18 @@ struct guard_info {
     bool                     has_critic;
 };
 
+// what a template wrote, or what it was filled with
+struct text_part {
+    std::string text;
+    bool        from_template;
+};
+
 struct prompt_source {
-    std::vector<token_id> tokens; // the prompt, or:
-    std::string           text;
-    bool                  is_text = false;
-    bool                  special = false; // the text is a rendered chat template, which writes special tokens itself
+    std::vector<token_id>  tokens; // the prompt, or:
+    std::vector<text_part> parts;
+    bool                   is_text = false;
+
+    size_t n_bytes() const;
 };
 
 struct generation_request {
@@ -204,7 +211,7 @@ class guard_engine {
     void                  begin(const std::string & question);
     double                cost_of(const constraint & limit, const std::string & text) const;
     std::optional<harm_kind> harm_of(const rejected_text & rejected, const std::string & question) const;
-    void                  expect_readable(const std::string & text) const;
+    void                  expect_readable(size_t n_bytes) const;
     std::vector<token_id> tokens_of(const prompt_source & prompt, const cancel_flag & cancel);
     std::vector<token_id> prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel);
     std::string           text_of(const std::vector<token_id> & tokens) const;

@@ -9,7 +9,7 @@ namespace ig {
 
 // Of each text behind a prompt, over all of its tokens.
 std::vector<residual_sum> guard_engine::residuals_of(const prompt_source & prompt, const std::vector<std::string> & texts, const cancel_flag & cancel) {
-    expect_readable(prompt.text);
+    expect_readable(prompt.n_bytes());
     const std::vector<token_id> before = tokens_of(prompt, cancel);
     std::vector<std::vector<token_id>> tokens;
     for (const std::string & text : texts) {
@@ -26,18 +26,18 @@ std::vector<residual_sum> guard_engine::residuals_of(const prompt_source & promp
     return residuals;
 }
 
-void guard_engine::expect_readable(const std::string & text) const {
-    if (!tokenizer->may_fit(text, context_size())) {
+void guard_engine::expect_readable(size_t n_bytes) const {
+    if (!tokenizer->may_fit(n_bytes, context_size())) {
         throw error("TEXT_TOO_LONG", format("expected prompt and response within the context of %lld tokens, got %zu bytes of text, which so many "
                                             "tokens cannot hold; shorten the prompt or the response",
-                                            (long long) context_size(), text.size()));
+                                            (long long) context_size(), n_bytes));
     }
 }
 
 // Of a response that is given as text.
 std::vector<token_id> guard_engine::response_tokens(const std::vector<token_id> & prompt, const std::string & text, const cancel_flag & cancel) {
-    expect_readable(text);
-    std::vector<token_id> tokens = tokenizer->tokenize(text, /*add_bos =*/false, /*special =*/false, cancel);
+    expect_readable(text.size());
+    std::vector<token_id> tokens = tokenizer->tokenize(text, /*with_ends =*/false, cancel);
     if (int64_t(prompt.size() + tokens.size()) > context_size()) {
         throw error("TEXT_TOO_LONG", format("expected prompt and response within the context of %lld tokens, got %zu; shorten the prompt or the "
                                             "response",
@@ -57,7 +57,7 @@ probe_training guard_engine::train_probes(const probe_request & request, const c
     for (size_t i = 0; i < request.texts.size(); ++i) {
         const labelled_text & text = request.texts[i];
         cancel.check();
-        expect_readable(request.prompts[i].text);
+        expect_readable(request.prompts[i].n_bytes());
         std::vector<token_id> prompt = tokens_of(request.prompts[i], cancel);
         std::vector<token_id> tokens = response_tokens(prompt, text.text, cancel);
         responses.push_back({ std::move(prompt), std::move(tokens), text.label, text.trains, text.validates });

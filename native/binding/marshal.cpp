@@ -230,10 +230,13 @@ guard_spec guard_spec_from(const Napi::Object & o) {
 
 prompt_source prompt_from(const Napi::Object & o) {
     prompt_source prompt;
-    prompt.is_text = o.Has("text");
-    if (prompt.is_text) {
-        prompt.text = string_of(o, "text");
-        prompt.special = bool_of(o, "special");
+    prompt.is_text = !o.Has("tokens");
+    if (o.Has("parts")) {
+        for (std::string & text : texts_of(o, "parts")) {
+            prompt.parts.push_back({ std::move(text), prompt.parts.size() % 2 == 0 });
+        }
+    } else if (prompt.is_text) {
+        prompt.parts.push_back({ string_of(o, "text"), bool_of(o, "special") });
     } else {
         prompt.tokens = numbers_of<token_id, Napi::Int32Array>(o, "tokens");
     }
@@ -361,7 +364,7 @@ Napi::Value to_js(Napi::Env env, const guard_info & info) {
     o.Set("chatTemplate", info.chat_template);
     o.Set("bosText", info.bos_text);
     o.Set("eosText", info.eos_text);
-    o.Set("controlTexts", to_js(env, info.control_texts));
+    o.Set("markupTexts", to_js(env, info.markup_texts));
     o.Set("contextSize", double(info.context_size));
     o.Set("vocabularySize", info.n_vocab);
     o.Set("hiddenWidth", info.n_embd);

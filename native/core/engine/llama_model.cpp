@@ -3,6 +3,8 @@
 #include "engine/graph_check.h"
 #include "engine/llama_backend.h"
 #include "support/error.h"
+#include "support/unicode.h"
+#include "support/utf8.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -16,6 +18,26 @@ namespace {
 const int64_t cell_padding = 256;
 
 int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+const uint32_t visible_space = 0x2581; // SentencePiece writes a space so
+
+bool is_blank(uint32_t c) { return c == visible_space || is_white_space(c); }
+
+std::vector<uint32_t> characters_of(const std::string & text) {
+    std::string well_formed;
+    utf8_stream().push(text, well_formed);
+    std::vector<uint32_t> characters;
+    for (size_t at = 0; at < well_formed.size();) {
+        characters.push_back(next_character(well_formed, at));
+    }
+    return characters;
+}
+
+// Vocabularies also define letters, words and runs of spaces.
+bool can_mark_turns(const std::vector<uint32_t> & characters) {
+    const auto is_sign = [](uint32_t c) { return !is_word_character(c) && !is_blank(c); };
+    return characters.size() > 1 && std::any_of(characters.begin(), characters.end(), is_sign);
+}
 
 struct load_watch {
     const cancel_flag &                cancel;
@@ -82,6 +104,9 @@ loaded_model::loaded_model(const model_options & options, const cancel_flag & ca
     }
     pieces.resize(n);
     piece_is_known = std::vector<std::once_flag>(n);
+    markers = std::make_unique<marker_table>(read_markers());
+    rules = std::make_unique<markup>(*markers);
+    rules->use_source(chat_template());
     check_step(options);
 }
 
@@ -108,14 +133,17 @@ void loaded_model::check_step(const model_options & options) const {
     }
 }
 
-std::vector<token_id> loaded_model::tokenize(const std::string & text, bool add_bos, bool special) const {
+std::vector<token_id> loaded_model::tokenize(const std::string & text, bool with_ends) const {
+    const auto cut = [&](std::vector<token_id> & tokens) {
+        return llama_tokenize(vocab, text.data(), int32_t(text.size()), tokens.data(), int32_t(tokens.size()), with_ends,
+                              /*parse_special =*/false);
+    };
     std::vector<token_id> tokens(text.size() + 8);
     try {
-        int32_t n = llama_tokenize(vocab, text.data(), int32_t(text.size()), tokens.data(), int32_t(tokens.size()), add_bos,
-                                   special);
+        int32_t n = cut(tokens);
         if (n < 0) {
             tokens.resize(-n);
-            n = llama_tokenize(vocab, text.data(), int32_t(text.size()), tokens.data(), -n, add_bos, special);
+            n = cut(tokens);
         }
         tokens.resize(n);
     } catch (const std::exception & e) {
@@ -133,6 +161,8 @@ uint64_t loaded_model::most_bytes(int64_t n_tokens) const {
     }
     return uint64_t(n_tokens) * longest_piece;
 }
+
+token_id loaded_model::beginning() const { return llama_vocab_get_add_bos(vocab) ? llama_vocab_bos(vocab) : -1; }
 
 const std::string & loaded_model::piece(token_id token) {
     std::call_once(piece_is_known[token], [&] {
@@ -152,14 +182,25 @@ std::string loaded_model::token_text(token_id token) const {
     return token >= 0 && token < n_vocab() ? llama_vocab_get_text(vocab, token) : "";
 }
 
-std::vector<std::string> loaded_model::control_texts() const {
-    std::vector<std::string> texts;
+std::vector<marker> loaded_model::read_markers() const {
+    const std::string unknown = metadata("tokenizer.ggml.unknown_token_id");
+    std::vector<marker> found;
     for (token_id token = 0; token < n_vocab(); ++token) {
-        if (llama_vocab_is_control(vocab, token)) {
-            texts.push_back(token_text(token));
+        const llama_token_attr attributes = llama_vocab_get_attr(vocab, token);
+        const auto has = [&](int attribute) { return (attributes & attribute) != 0; };
+        if (!has(LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED | LLAMA_TOKEN_ATTR_UNKNOWN)) {
+            continue;
         }
+        const std::vector<uint32_t> characters = characters_of(token_text(token));
+        const bool is_unknown = has(LLAMA_TOKEN_ATTR_UNKNOWN) || unknown == std::to_string(token);
+        const bool is_control = has(LLAMA_TOKEN_ATTR_CONTROL) || is_end(token);
+        if (std::all_of(characters.begin(), characters.end(), is_blank) || !(is_unknown || is_control || can_mark_turns(characters))) {
+            continue;
+        }
+        const marker_kind kind = is_unknown ? MARKER_UNKNOWN : is_control ? MARKER_CONTROL : MARKER_DEFINED;
+        found.push_back({ token, token_text(token), kind, has(LLAMA_TOKEN_ATTR_LSTRIP), has(LLAMA_TOKEN_ATTR_RSTRIP) });
     }
-    return texts;
+    return found;
 }
 
 std::string loaded_model::chat_template() const {

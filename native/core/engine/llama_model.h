@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/decoder.h"
+#include "engine/markup.h"
 #include "engine/model_file.h"
 
 #include "llama-cpp.h"
@@ -34,9 +35,11 @@ class loaded_model {
     // Throws MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL, DEVICE_NOT_FOUND or ABORTED. `progress` gets 0..1.
     loaded_model(const model_options & options, const cancel_flag & cancel, const std::function<void(float)> & progress);
 
-    // With the model's own beginning-of-sequence token. Special tokens are read where `special` is true, otherwise
-    // their names are plain text.
-    std::vector<token_id> tokenize(const std::string & text, bool add_bos, bool special) const;
+    // Text in which control tokens are not read; user-defined ones are, see markup.h. With the tokens that begin and end every text of
+    // the model, or without.
+    std::vector<token_id> tokenize(const std::string & text, bool with_ends) const;
+    token_id              beginning() const; // the token that begins every text; -1: none
+    const markup &        chat_markup() const { return *rules; } // of the chat template
 
     // The longest text that so many tokens can hold, in bytes. There is no limit for vocabularies that leave white space or words out.
     uint64_t most_bytes(int64_t n_tokens) const;
@@ -45,9 +48,8 @@ class loaded_model {
     const std::string & piece(token_id token); // from any thread
     std::string         token_text(token_id token) const;
 
-    std::vector<std::string> control_texts() const; // of tokens that no prompt may spell out
-    std::string              chat_template() const; // empty: none
-    std::string              metadata(const std::string & key) const; // empty: none
+    std::string chat_template() const; // empty: none
+    std::string metadata(const std::string & key) const; // empty: none
 
     llama_model *       get() const { return model.get(); }
     std::string         bos_text() const { return token_text(llama_vocab_bos(vocab)); }
@@ -68,14 +70,17 @@ class loaded_model {
     int64_t hyperparameter(const char * name) const;
 
   private:
-    void     check_vocabulary(const std::string & path) const;
-    void     check_step(const model_options & options) const;
-    uint64_t bytes_per_cell() const;
+    void                check_vocabulary(const std::string & path) const;
+    void                check_step(const model_options & options) const;
+    std::vector<marker> read_markers() const;
+    uint64_t            bytes_per_cell() const;
 
     llama_model_ptr                           model;
     const llama_vocab *                       vocab = nullptr;
     std::vector<bool>                         ends;
     size_t                                    longest_piece = 0; // bytes
+    std::unique_ptr<marker_table>             markers;
+    std::unique_ptr<markup>                   rules;
     std::vector<std::unique_ptr<std::string>> pieces; // filled on demand
     std::vector<std::once_flag>               piece_is_known;
     std::string                               file_path;

@@ -11,8 +11,6 @@ namespace ig {
 
 namespace {
 
-bool looks_like_a_tag(const std::string & text) { return text.size() > 2 && text.front() == '<' && text.back() == '>'; }
-
 // XLM-R splits at all white space; llama.cpp at what the model's table of characters makes a space of. Control characters are
 // left to that table.
 std::string with_plain_spaces(const std::string & text) {
@@ -24,27 +22,12 @@ std::string with_plain_spaces(const std::string & text) {
     return plain;
 }
 
-std::vector<marker> markers_of(const llama_vocab * vocab) {
-    std::vector<marker> found;
-    for (token_id token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
-        const llama_token_attr attributes = llama_vocab_get_attr(vocab, token);
-        const std::string text = llama_vocab_get_text(vocab, token);
-        const bool control = (attributes & LLAMA_TOKEN_ATTR_CONTROL) != 0;
-        const bool defined = (attributes & LLAMA_TOKEN_ATTR_USER_DEFINED) != 0 && looks_like_a_tag(text);
-        if ((control || defined) && !text.empty()) {
-            found.push_back({ token, text, !control });
-        }
-    }
-    return found;
-}
-
 }
 
 reader_context::reader_context(std::shared_ptr<loaded_model> given, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads,
                                text_output output)
     : model(std::move(given)), threads(std::move(threads)), n_threads(n_threads), output(output),
-      pooling(output == OUTPUT_CLASSES ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE),
-      known_markers(markers_of(llama_model_get_vocab(model->get()))) {
+      pooling(output == OUTPUT_CLASSES ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE) {
     const enum llama_vocab_type vocabulary = llama_vocab_type(llama_model_get_vocab(model->get()));
     if (vocabulary == LLAMA_VOCAB_TYPE_WPM) {
         pieces = std::make_unique<word_pieces>(*model);
@@ -82,8 +65,7 @@ text_classes reader_context::classes() const {
 }
 
 token_id reader_context::beginning() const {
-    const llama_vocab * vocab = llama_model_get_vocab(model->get());
-    return llama_vocab_get_add_bos(vocab) ? llama_vocab_bos(vocab) : -1;
+    return model->beginning();
 }
 
 std::vector<token_id> reader_context::tokenize(const std::string & text, bool with_ends) const {
@@ -99,7 +81,7 @@ std::vector<token_id> reader_context::tokenize(const std::string & text, bool wi
                                             "with, got %zu bytes of text; shorten the prompt, lower maxTokens or choose another model",
                                             (long long) model->trained_context(), read.size()));
     }
-    return model->tokenize(read, with_ends, /*special =*/false);
+    return model->tokenize(read, with_ends);
 }
 
 void reader_context::make_context(const batch_shape & wanted) {

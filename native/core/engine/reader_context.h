@@ -17,7 +17,7 @@ class reader_context : public text_model {
 
     int32_t                     width() const override;
     text_classes                classes() const override;
-    const std::vector<marker> & markers() const override { return known_markers; }
+    const markup &              chat_markup() const override { return model->chat_markup(); }
     token_id                    beginning() const override;
     // Throws TEXT_TOO_LONG for one that cannot be read, by its length alone.
     std::vector<token_id>       tokenize(const std::string & text, bool with_ends) const override;
@@ -54,7 +54,6 @@ class reader_context : public text_model {
     const float * pooled_row(seq_id sequence) const;
 
   private:
-    std::vector<marker>          known_markers;
     std::unique_ptr<word_pieces> pieces; // null: llama.cpp's tokenizer
     std::string (*prepare)(const std::string & text) = nullptr; // before llama.cpp tokenizes; null: nothing
 };

@@ -4,6 +4,7 @@
 // llama.cpp. All calls come from one thread.
 #pragma once
 
+#include "engine/markup.h"
 #include "safety/cost_model.h"
 #include "support/cancel.h"
 
@@ -34,20 +35,13 @@ struct text_classes {
 // Gets the rows of a call: of which sequence, which of its last n_outputs tokens, and the values, valid during the call.
 using row_function = std::function<void(size_t sequence, size_t output, const float * values)>;
 
-// A token that text can only mean, never spell: a control token, or one such as <think>.
-struct marker {
-    token_id    token;
-    std::string text;
-    bool        spelled; // the tokenizer reads it in any text, so that content must be kept from spelling it
-};
-
 class text_model {
   public:
     virtual ~text_model() = default;
 
     virtual int32_t                    width() const = 0; // values of a row
     virtual text_classes               classes() const = 0; // of OUTPUT_CLASSES
-    virtual const std::vector<marker> & markers() const = 0;
+    virtual const markup & chat_markup() const = 0; // of its own chat template
     virtual token_id                   beginning() const = 0; // the token that begins every text; -1: none
 
     // Plain text: control tokens are never read in it. With the tokens that begin and end every text of the model, or without.

@@ -25,9 +25,9 @@ bool text_tokenizer::is_reading() {
     return !left_behind.empty();
 }
 
-std::vector<token_id> text_tokenizer::tokenize(const std::string & text, bool add_bos, bool special, const cancel_flag & cancel) {
+std::vector<token_id> text_tokenizer::tokenize(const std::string & text, bool with_ends, const cancel_flag & cancel) {
     if (text.size() <= soon_read) {
-        return model->tokenize(text, add_bos, special);
+        return model->tokenize(text, with_ends);
     }
     while (is_reading()) {
         cancel.check();
@@ -35,9 +35,9 @@ std::vector<token_id> text_tokenizer::tokenize(const std::string & text, bool ad
     }
     reading own;
     try {
-        own = std::async(std::launch::async, [kept = model, text, add_bos, special] { return kept->tokenize(text, add_bos, special); });
+        own = std::async(std::launch::async, [kept = model, text, with_ends] { return kept->tokenize(text, with_ends); });
     } catch (const std::system_error &) {
-        return model->tokenize(text, add_bos, special); // there is no thread to be had
+        return model->tokenize(text, with_ends); // there is no thread to be had
     }
     while (own.wait_for(between_looks) != std::future_status::ready) {
         if (cancel.requested) {

@@ -14,11 +14,11 @@ class text_tokenizer {
   public:
     explicit text_tokenizer(std::shared_ptr<loaded_model> model) : model(std::move(model)) {}
 
-    // Whether so many tokens may hold the text, by its length alone.
-    bool may_fit(const std::string & text, int64_t n_tokens) const { return text.size() <= model->most_bytes(n_tokens); }
+    // Whether so many tokens may hold a text of this length.
+    bool may_fit(size_t n_bytes, int64_t n_tokens) const { return n_bytes <= model->most_bytes(n_tokens); }
 
     // See loaded_model::tokenize. Throws INVALID_PROMPT or ABORTED.
-    std::vector<token_id> tokenize(const std::string & text, bool add_bos, bool special, const cancel_flag & cancel);
+    std::vector<token_id> tokenize(const std::string & text, bool with_ends, const cancel_flag & cancel);
 
   private:
     using reading = std::future<std::vector<token_id>>;

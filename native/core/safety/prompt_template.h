@@ -1,6 +1,5 @@
-// prompt_template.h owns how prompt and response become the tokens of a model that judges them: the pieces of a template are
-// split at the model's own control tokens, and each plain stretch between two of them, template and content together, is
-// tokenised on its own. So the tokens are those of the whole text, but no content can spell a control token.
+// prompt_template.h owns how prompt and response become the tokens of a model that judges them: the pieces of a template write
+// markup, prompt and response never do (engine/markup.h).
 #pragma once
 
 #include "engine/text_model.h"
@@ -26,15 +25,10 @@ class prompt_template {
                         const std::string & forced = "") const;
 
   private:
-    const text_model &  model;
-    template_pieces     pieces;
-    std::vector<marker> markers; // that the pieces spell, the longest first
-
-    std::vector<marker> markers_in_pieces() const;
-
-    struct tokenised; // what has been read so far
-    void read_template(tokenised & so_far, const std::string & text) const;
-    void close_stretch(tokenised & so_far) const;
+    const text_model & model;
+    template_pieces    pieces;
+    markup             rules;
+    plain_tokenizer    tokenize;
 };
 
 }

@@ -1,0 +1,75 @@
+// Which of a rendered conversation its template wrote, and which are contents: contents are veiled while the template is rendered again,
+// and show where they went. Templates may trim and join them, and look into them for texts of their own.
+import type { ChatMessage } from "./chat.js";
+
+/** Stand for any character of a content, at its length in UTF-16. */
+const [veil, wideVeil] = ["\u{e000}", "\u{10fffd}"];
+
+/** What templates trim, split at and escape is not veiled; none of it is markup by itself. */
+const bare = String.raw`\s\p{Cc}"\\`;
+const narrow = new RegExp(`[^${bare}\u{10000}-\u{10ffff}]`, "gu");
+const wide = /[\u{10000}-\u{10ffff}]/gu;
+/** From a veil to the last one that only bare characters part from it. */
+const plainRun = new RegExp(`[${veil}${wideVeil}](?:[${bare}${veil}${wideVeil}]*[${veil}${wideVeil}])?`, "gu");
+
+const isVeil = (unit: number) => unit === 0xe000 || unit === 0xdbff || unit === 0xdffd;
+
+/** Finds any of some texts, the longest first; undefined for none. */
+export function anyOf(texts: readonly string[]): RegExp | undefined {
+	const escaped = [...texts].sort((a, b) => b.length - a.length).map((text) => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`));
+	return escaped.length === 0 ? undefined : new RegExp(escaped.join("|"), "gu");
+}
+
+const veiledText = (text: string) => text.replaceAll(narrow, veil).replaceAll(wide, wideVeil);
+
+/** The conversation with veiled contents, but for the texts that stay, each of them `times` times. */
+export function veiled(messages: readonly ChatMessage[], kept?: RegExp, times = 1): ChatMessage[] {
+	const withKept = (text: string) => {
+		const parts = kept ? text.split(new RegExp(`(${kept.source})`, "u")) : [text];
+		return parts.map((part, i) => (i % 2 === 0 ? veiledText(part) : part.repeat(times))).join("");
+	};
+	return messages.map(({ role, content }) => ({ role, content: withKept(content) }));
+}
+
+/** The texts of a template and of contents in turn, the template's first; undefined where the veiled text is not the same one. */
+export function partsOf(text: string, veiledText: string): string[] | undefined {
+	if (text.length !== veiledText.length) return undefined;
+	for (let i = 0; i < text.length; i++) {
+		const unit = veiledText.charCodeAt(i);
+		if (unit !== text.charCodeAt(i) && !isVeil(unit)) return undefined;
+	}
+	const parts: string[] = [];
+	let end = 0;
+	for (const { index, 0: run } of veiledText.matchAll(plainRun)) {
+		parts.push(text.slice(end, index), text.slice(index, index + run.length));
+		end = index + run.length;
+	}
+	return [...parts, text.slice(end)];
+}
+
+/**
+ * Whether a text is another one with more of some texts (and white space) in it, none of them beside one that was there: where they were spelled twice, and
+ * those that were there are not what they were spelled in.
+ */
+export function addsApart(once: string, twice: string, texts: RegExp): boolean {
+	const at = (text: string, place: number) => {
+		const sticky = new RegExp(texts.source, "uy");
+		sticky.lastIndex = place;
+		return sticky.exec(text)?.[0];
+	};
+	let j = 0;
+	for (let i = 0; i < once.length || j < twice.length; ) {
+		if (i < once.length && once[i] === twice[j]) {
+			i++;
+			j++;
+			continue;
+		}
+		const added = at(twice, j) ?? /^\s/.exec(twice[j] ?? "")?.[0];
+		if (added === undefined || (added.trim() !== "" && (once.startsWith(added, i) || once.endsWith(added, i)))) return false;
+		j += added.length;
+	}
+	return true;
+}
+
+/** The markup that a text spells, in its order. */
+export const markupIn = (text: string, markup: RegExp | undefined) => (markup ? [...text.matchAll(markup)].map(([found]) => found) : []);
