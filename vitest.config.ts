@@ -1,4 +1,7 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+import { modelFolder } from "./lib/model-cache.js";
 
 export default defineConfig({
 	test: {
@@ -8,5 +11,7 @@ export default defineConfig({
 		pool: "forks",
 		maxWorkers: 2,
 		execArgv: ["--expose-gc"],
+		// Hashes of the tests' own models stay out of the user's cache.
+		env: { XDG_CACHE_HOME: join(tmpdir(), "inferenceguard-test-cache"), INFERENCEGUARD_MODELS: modelFolder("") },
 	},
 });

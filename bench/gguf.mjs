@@ -78,9 +78,10 @@ export function vocabulary(size) {
 
 /**
  * A llama model of random weights with tied embeddings. The defaults make 44 million parameters;
- * `sharpness` is what its logits are multiplied with.
+ * `sharpness` is what its logits are multiplied with. In several parts `name.gguf` becomes `name-00001-of-00002.gguf` and so on. Returns the
+ * paths.
  * @param {string} path
- * @param {{ dim?: number, layers?: number, heads?: number, kvHeads?: number, ffn?: number, vocab?: number, context?: number, ropeBase?: number, type?: "f32" | "q8_0", seed?: number, sharpness?: number, metadata?: [string, string, any][] }} [shape]
+ * @param {{ dim?: number, layers?: number, heads?: number, kvHeads?: number, ffn?: number, vocab?: number, context?: number, ropeBase?: number, type?: "f32" | "q8_0", seed?: number, sharpness?: number, parts?: number, metadata?: [string, string, any][] }} [shape]
  */
 export function writeRandomLlama(
 	path,
@@ -96,6 +97,7 @@ export function writeRandomLlama(
 		type = "q8_0",
 		seed = 1,
 		sharpness = 1,
+		parts = 1,
 		metadata = [],
 	} = {},
 ) {
@@ -119,22 +121,38 @@ export function writeRandomLlama(
 			weights(name("ffn_down"), [ffn, dim]),
 		);
 	}
-	writeGguf(path, {
-		metadata: [
-			["general.architecture", "string", "llama"],
-			["llama.vocab_size", "u32", vocab],
-			["llama.context_length", "u32", context],
-			["llama.embedding_length", "u32", dim],
-			["llama.block_count", "u32", layers],
-			["llama.feed_forward_length", "u32", ffn],
-			["llama.attention.head_count", "u32", heads],
-			["llama.attention.head_count_kv", "u32", kvHeads],
-			["llama.attention.layer_norm_rms_epsilon", "f32", 1e-5],
-			["llama.rope.dimension_count", "u32", dim / heads],
-			...(ropeBase === 10000 ? [] : [["llama.rope.freq_base", "f32", ropeBase]]), // 10000 is what a file without it means
-			...vocabulary(vocab),
-			...metadata,
-		],
-		tensors,
-	});
+	const described = [
+		["general.architecture", "string", "llama"],
+		["llama.vocab_size", "u32", vocab],
+		["llama.context_length", "u32", context],
+		["llama.embedding_length", "u32", dim],
+		["llama.block_count", "u32", layers],
+		["llama.feed_forward_length", "u32", ffn],
+		["llama.attention.head_count", "u32", heads],
+		["llama.attention.head_count_kv", "u32", kvHeads],
+		["llama.attention.layer_norm_rms_epsilon", "f32", 1e-5],
+		["llama.rope.dimension_count", "u32", dim / heads],
+		...(ropeBase === 10000 ? [] : [["llama.rope.freq_base", "f32", ropeBase]]), // 10000 is what a file without it means
+		...vocabulary(vocab),
+		...metadata,
+	];
+	const split = (number) =>
+		parts === 1
+			? []
+			: [
+					["split.no", "u16", number],
+					["split.count", "u16", parts],
+					["split.tensors.count", "i32", tensors.length],
+				];
+	const numbered = (number) => String(number).padStart(5, "0");
+	const paths = Array.from({ length: parts }, (_, i) =>
+		parts === 1 ? path : path.replace(/\.gguf$/, `-${numbered(i + 1)}-of-${numbered(parts)}.gguf`),
+	);
+	const each = Math.ceil(tensors.length / parts);
+	for (const [i, part] of paths.entries()) {
+		const own = tensors.slice(i * each, (i + 1) * each);
+		const metadata = i === 0 ? [...described, ...split(0)] : [described[0], ...split(i)];
+		writeGguf(part, { metadata, tensors: own });
+	}
+	return paths;
 }

@@ -54,7 +54,7 @@ try {
 	const batches = Math.ceil(prompts / promptsPerBatch);
 	const manifest = {
 		format: "inferenceguard.rollouts",
-		version: 2,
+		version: 3,
 		modelHash: "synthetic",
 		constraints: [{ hash: "synthetic", kind: "function", budget: 0.5, discount: 1, criterion: "anytime", floored: true }],
 		rewardHash: "synthetic",

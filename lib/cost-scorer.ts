@@ -1,8 +1,8 @@
-import { costHash, specHash } from "./fingerprint.js";
+import { Fingerprints } from "./identity.js";
 import type { NativeConstraint, NativeInfo } from "./native.js";
 import { NativeGuard } from "./native-guard.js";
 import { type CheckedScorerOptions, checkScorerOptions } from "./options.js";
-import { checkProbes, promptOfMeans } from "./probe-file.js";
+import { checkProbes, promptOfMeans, readsProbe } from "./probe-file.js";
 import { askScoreFunction } from "./score-function.js";
 import { scorerSpec } from "./spec.js";
 import type { ConstraintOptions, CostModel, LoadOptions } from "./types.js";
@@ -32,17 +32,16 @@ export class CostScorer {
 	readonly #options: CheckedScorerOptions;
 	readonly #info: NativeInfo;
 	readonly #constraints: NativeConstraint[];
-	/** Fingerprints of the cost models. */
-	readonly hashes: readonly string[];
+	readonly #fingerprints: Fingerprints;
 
 	private constructor(
 		native: NativeGuard,
 		options: CheckedScorerOptions,
 		constraints: NativeConstraint[],
 		info: NativeInfo,
-		hashes: string[],
+		fingerprints: Fingerprints,
 	) {
-		this.hashes = hashes;
+		this.#fingerprints = fingerprints;
 		this.#native = native;
 		this.#options = options;
 		this.#constraints = constraints;
@@ -54,11 +53,13 @@ export class CostScorer {
 		const options = checkScorerOptions(given);
 		if (options.signal?.aborted) throw abortedBy(options.signal);
 		const spec = await scorerSpec(options);
-		checkProbes(spec, await specHash(spec));
-		const hashes = await Promise.all(spec.constraints.map(costHash));
+		const fingerprints = await Fingerprints.of(spec);
+		if (readsProbe(spec)) checkProbes(spec, await fingerprints.model({ signal: options.signal }));
 		const native = new NativeGuard(spec, options.signal, () => {});
 		try {
-			return new CostScorer(native, options, spec.constraints, await native.opened, hashes);
+			const info = await native.opened;
+			await fingerprints.expectLoaded();
+			return new CostScorer(native, options, spec.constraints, info, fingerprints);
 		} catch (error) {
 			await native.close();
 			throw error;
@@ -86,6 +87,11 @@ export class CostScorer {
 				return { cost, withinBudget: cost <= (this.#info.budgets[c] as number) };
 			}),
 		);
+	}
+
+	/** Fingerprints of the cost models. Errors: INVALID_MODEL where a file is no longer the one that was loaded. */
+	hashes(): Promise<string[]> {
+		return this.#fingerprints.costs();
 	}
 
 	async dispose(): Promise<void> {

@@ -1,33 +1,36 @@
 import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
 import { z } from "zod";
-import { InvalidCostModelError } from "./errors.js";
+import { InvalidCostModelError, InvalidModelError } from "./errors.js";
+import { type HashOptions, hashFiles } from "./file-hash.js";
 import { callAddon, type NativeCostModel, type NativeLexiconTerm, type NativeScorer, type NativeSpec } from "./native.js";
 
-const sampledBlocks = 64;
-const blockBytes = 65536;
+/** The files of a model, in the order of its parts. Errors: MODEL_NOT_FOUND, INVALID_MODEL. */
+function modelParts(path: string): string[] {
+	const { metadata } = callAddon((native) => native.inspect(path));
+	const numberOf = (key: string) => Number(metadata.find((entry) => entry.key === key)?.value ?? 0);
+	const count = numberOf("split.count");
+	if (count <= 1 || numberOf("split.no") > 0) return [path]; // a later part is no model by itself
+	const parts = partsByName(path);
+	if (parts.length === count) return parts;
+	const name = `-00001-of-${String(count).padStart(5, "0")}.gguf`;
+	throw new InvalidModelError(
+		`expected the name of the first of ${count} parts to end with ${name}, got ${path}; give the parts their names back`,
+	);
+}
+
+/** The files that a name of a first part speaks of; any other name is of one file. */
+export function partsByName(path: string): string[] {
+	const [, before, count] = /^(.*)-00001-of-(\d{5})\.gguf$/s.exec(path) ?? [];
+	if (count === undefined) return [path];
+	return Array.from({ length: Number(count) }, (_, i) => `${before}-${String(i + 1).padStart(5, "0")}-of-${count}.gguf`);
+}
 
 /**
- * Fingerprint of a model file: SHA-256 over its metadata and tensor directory, its size, and 64 blocks of 64 KiB spread
- * evenly over the tensor data. Costs milliseconds for a file of any size.
+ * Fingerprint of a model file: SHA-256 over all bytes, of a model in parts over those of all parts in their order. Computed once for a file
+ * that stays as it is. Errors: MODEL_NOT_FOUND, INVALID_MODEL, ABORTED.
  */
-export async function modelHash(path: string): Promise<string> {
-	const { dataOffset, bytes } = callAddon((native) => native.inspect(path));
-	const hash = createHash("sha256").update(`${bytes}`);
-	const file = await open(path);
-	try {
-		const addBytes = async (position: number, length: number) => {
-			const buffer = Buffer.alloc(length);
-			const { bytesRead } = await file.read(buffer, 0, length, position);
-			hash.update(buffer.subarray(0, bytesRead));
-		};
-		await addBytes(0, dataOffset);
-		const stride = Math.max(blockBytes, Math.floor((bytes - dataOffset) / sampledBlocks));
-		for (let position = dataOffset; position < bytes; position += stride) await addBytes(position, Math.min(blockBytes, bytes - position));
-	} finally {
-		await file.close();
-	}
-	return hash.digest("hex");
+export async function modelHash(path: string, options?: HashOptions): Promise<string> {
+	return hashFiles(modelParts(path), options);
 }
 
 const sha256 = (...parts: (string | NodeJS.ArrayBufferView)[]) =>
@@ -39,8 +42,8 @@ const sha256 = (...parts: (string | NodeJS.ArrayBufferView)[]) =>
 		.digest("hex");
 
 /** Fingerprint of a guard's model, from its file or its table. */
-export async function specHash(spec: NativeSpec): Promise<string> {
-	if ("path" in spec) return modelHash(spec.path);
+export async function specHash(spec: NativeSpec, options?: HashOptions): Promise<string> {
+	if ("path" in spec) return modelHash(spec.path, options);
 	if (!("tabular" in spec)) return "";
 	const { pieces, logits, ends } = spec.tabular;
 	return sha256(JSON.stringify(pieces), logits, ends);

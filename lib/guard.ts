@@ -4,12 +4,11 @@ import { type ChatMessage, type Prompt, type PromptReading, questionOf, type Rea
 import { checkControlVector } from "./control-vector-file.js";
 import { type CriticIdentity, checkBudgets, checkCritic, readCriticIdentity, TrainingLimits } from "./critic-file.js";
 import { AbortedError, DisposedError, InvalidOptionError } from "./errors.js";
-import { specHash } from "./fingerprint.js";
-import { type GuardIdentity, guardIdentity } from "./identity.js";
+import { Fingerprints, type GuardIdentity } from "./identity.js";
 import { callAddon, type NativeInfo, type NativeQuestion, type NativeRequest, type NativeResult, type NativeSpec } from "./native.js";
 import { NativeGuard } from "./native-guard.js";
 import { type CheckedGenerateOptions, type CheckedLoadOptions, checkGenerateOptions, checkLoadOptions } from "./options.js";
-import { checkProbes } from "./probe-file.js";
+import { checkProbes, readsProbe } from "./probe-file.js";
 import { repairNote, withNote, withRepair } from "./repair.js";
 import { RefusalError, type Reply } from "./reply.js";
 import { askScoreFunction } from "./score-function.js";
@@ -35,11 +34,7 @@ export class InferenceGuard {
 	readonly #native: NativeGuard;
 	readonly #info: NativeInfo;
 	readonly #options: CheckedLoadOptions;
-	/**
-	 * Fingerprints of what decides its answers.
-	 * @internal
-	 */
-	readonly identity: GuardIdentity;
+	readonly #fingerprints: Fingerprints;
 	/** Names of the categories that each cost model knows. */
 	readonly #categories: readonly (readonly string[])[];
 	readonly #limits: TrainingLimits | undefined;
@@ -52,7 +47,7 @@ export class InferenceGuard {
 		info: NativeInfo,
 		options: CheckedLoadOptions,
 		spec: NativeSpec,
-		identity: GuardIdentity,
+		fingerprints: Fingerprints,
 		critic: CriticIdentity | undefined,
 		certificate: CertificateWatch | undefined,
 	) {
@@ -60,7 +55,7 @@ export class InferenceGuard {
 		this.#native = native;
 		this.#info = info;
 		this.#options = options;
-		this.identity = identity;
+		this.#fingerprints = fingerprints;
 		this.#categories = spec.constraints.map((cost) => (cost.kind === "scorer" ? categoriesOf(cost.scorer) : []));
 		this.#critic = critic ?? (info.hasCritic ? {} : undefined);
 		this.#limits = critic && new TrainingLimits(critic, options.steering !== undefined);
@@ -78,19 +73,27 @@ export class InferenceGuard {
 		const checked = checkLoadOptions(options);
 		if (checked.signal?.aborted) throw abortedBy(checked.signal);
 		const spec = await nativeSpec(checked);
-		const hash = await specHash(spec);
-		checkProbes(spec, hash);
 		const critic = checked.critic === undefined ? undefined : readCriticIdentity(checked.critic);
-		if (critic) await checkCritic(critic, spec, hash);
-		if (checked.steering) checkControlVector(checked.steering.vector, hash);
-		const identity = await guardIdentity(spec, hash);
 		using watch = new CallbackWatch(checked.signal);
-		const native = new NativeGuard(spec, watch.signal, watch.wrap("onLoadProgress", checked.onLoadProgress));
+		const onProgress = watch.wrap("onLoadProgress", checked.onLoadProgress);
+		const fingerprints = await Fingerprints.of(spec);
+		const asked = critic || checked.steering || checked.certificate || readsProbe(spec);
+		const [hashed, loaded] = asked ? [0.5, 0.5] : [0, 1];
+		if (asked || "tabular" in spec) {
+			const hashing = { signal: watch.signal, onProgress: (share: number) => onProgress(hashed * share) };
+			const hash = await watch.run(() => fingerprints.model(hashing));
+			checkProbes(spec, hash);
+			if (critic) await checkCritic(critic, spec, hash);
+			if (checked.steering) checkControlVector(checked.steering.vector, hash);
+		}
+		const native = new NativeGuard(spec, watch.signal, (share) => onProgress(hashed + loaded * share));
 		try {
 			const info = await watch.run(() => native.opened);
+			await fingerprints.expectLoaded();
 			if (critic) checkBudgets(critic, info.budgets);
-			const certificate = checked.certificate && new CertificateWatch(checked.certificate, identity, limitsOf(checked, info.budgets));
-			return new InferenceGuard(native, info, checked, spec, identity, critic, certificate);
+			const certificate =
+				checked.certificate && new CertificateWatch(checked.certificate, await fingerprints.identity(), limitsOf(checked, info.budgets));
+			return new InferenceGuard(native, info, checked, spec, fingerprints, critic, certificate);
 		} catch (error) {
 			await native.close();
 			throw error;
@@ -100,6 +103,27 @@ export class InferenceGuard {
 	/** Longest prompt and response together, in tokens. */
 	get contextSize(): number {
 		return this.#info.contextSize;
+	}
+
+	/**
+	 * Fingerprint of the model: SHA-256 over all bytes of its file, of all its parts one after the other; or of its table. Every byte is read
+	 * for it, on a thread of its own and only once for a file that stays as it is. Loading has done that where something depends on it: a
+	 * critic, a probe, steering or a certificate.
+	 *
+	 * Errors: INVALID_MODEL where the file is no longer the one that was loaded, ABORTED.
+	 */
+	async modelHash({ onProgress, signal }: { onProgress?: (share: number) => void; signal?: AbortSignal } = {}): Promise<string> {
+		const watch = new CallbackWatch(signal);
+		const options = { signal: watch.signal, onProgress: watch.wrap("onProgress", onProgress) };
+		return watch.run(() => this.#fingerprints.model(options));
+	}
+
+	/**
+	 * Fingerprints of what decides its answers.
+	 * @internal
+	 */
+	identity(): Promise<GuardIdentity> {
+		return this.#fingerprints.identity();
 	}
 
 	/**
@@ -252,7 +276,7 @@ export class InferenceGuard {
 				llamaCpp: callAddon((native) => native.llamaCppVersion),
 				backend: this.#info.backend,
 				threads: this.#options.threads,
-				modelHash: this.identity.model,
+				modelHash: this.#fingerprints.known,
 				outputs: result.outputs,
 			},
 			seed,

@@ -20,10 +20,12 @@ function filesOf(name) {
 	return model.files;
 }
 
+/** What can be had again lies there. */
+export const cacheFolder = () => join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "inferenceguard");
+
 /** @param {string} name */
 export function modelFolder(name) {
-	const { INFERENCEGUARD_MODELS: own, XDG_CACHE_HOME: caches } = process.env;
-	return join(own || join(caches || join(homedir(), ".cache"), "inferenceguard", "models"), name);
+	return join(process.env.INFERENCEGUARD_MODELS || join(cacheFolder(), "models"), name);
 }
 
 /** Where a model is, or would be: its file, or its folder where it has several. @param {string} name */

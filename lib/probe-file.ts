@@ -54,6 +54,9 @@ export async function promptOfMeans(
 	return { text: means === "prompt" ? prompt : "", special: false };
 }
 
+/** Whether a cost model is a probe, or has one beside it. */
+export const readsProbe = ({ constraints }: Pick<NativeSpec, "constraints">) => constraints.some((cost) => probeOf(cost) !== undefined);
+
 /** Checks that every probe belongs to the model with this fingerprint. Errors: COST_MODEL_MISMATCH, INVALID_OPTION. */
 export function checkProbes(spec: NativeSpec, modelHash: string): void {
 	for (const cost of spec.constraints) {

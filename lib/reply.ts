@@ -136,8 +136,8 @@ export interface Reply {
 		backend: string;
 		/** CPU threads that computed; see `threads` of `load`. */
 		threads: number;
-		/** Fingerprint of the model file or table. */
-		modelHash: string;
+		/** Fingerprint of the model file or table; null where loading did not need it and `guard.modelHash()` was not asked for it yet. */
+		modelHash: string | null;
 		/** Where outputs were cut down, and where the critic runs if there is one; see `outputs` of `load`. */
 		outputs: "device" | "host";
 	};

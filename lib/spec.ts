@@ -1,4 +1,5 @@
-import { harmJudge, harmProbes } from "./embedded.js";
+import { statSync } from "node:fs";
+import { harmJudge, harmProbesBySize } from "./embedded.js";
 import { readEncoder } from "./encoder-file.js";
 import { InvalidOptionError } from "./errors.js";
 import { modelHash } from "./fingerprint.js";
@@ -12,9 +13,11 @@ type Constraint = CheckedLoadOptions["constraints"][number];
 
 /** The judge that comes along, with the probe that comes along for this model. */
 async function harm(model: string | undefined): Promise<CheckedCostModel> {
-	const hash = model === undefined ? undefined : await modelHash(model);
-	const probe = harmProbes.find((path) => readProbe(path).modelHash === hash);
-	return { encoder: harmJudge, ...(probe !== undefined && { probe }) };
+	const size = model === undefined ? undefined : statSync(model, { throwIfNoEntry: false })?.size;
+	const probe = size === undefined ? undefined : harmProbesBySize.get(size);
+	if (probe === undefined || model === undefined) return { encoder: harmJudge };
+	const isOfModel = readProbe(probe).modelHash === (await modelHash(model));
+	return { encoder: harmJudge, ...(isOfModel && { probe }) };
 }
 
 async function nativeCost(cost: CheckedCostModel, model: string | undefined): Promise<NativeCostModel> {

@@ -273,7 +273,7 @@ export interface LoadOptions extends ConstraintOptions {
 	 * here before. A child that does not come to an end is ended by `signal`.
 	 */
 	isolate?: boolean;
-	/** Called with the share loaded, 0..1. */
+	/** Called with the share loaded, 0..1; where the model's fingerprint has to be computed, the first half is that. */
 	onLoadProgress?: (share: number) => void;
 	/** Aborts loading. */
 	signal?: AbortSignal;

@@ -77,10 +77,10 @@ describe("the judge that comes along", () => {
 		await using known = await InferenceGuard.load({ model: smollm2, threads });
 		const cost = { encoder: harmJudge, probe: harmProbes[0] as string };
 		await using explicit = await InferenceGuard.load({ model: smollm2, cost, threads });
-		expect(known.identity.costs).toEqual(explicit.identity.costs);
+		expect((await known.identity()).costs).toEqual((await explicit.identity()).costs);
 		await using other = await InferenceGuard.load({ model, threads });
 		await using alone = await InferenceGuard.load({ model, cost: { encoder: harmJudge }, threads });
-		expect(other.identity.costs).toEqual(alone.identity.costs);
-		expect(other.identity.costs).not.toEqual(known.identity.costs);
+		expect((await other.identity()).costs).toEqual((await alone.identity()).costs);
+		expect((await other.identity()).costs).not.toEqual((await known.identity()).costs);
 	});
 });

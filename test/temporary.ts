@@ -14,9 +14,13 @@ export function temporaryFolder(): string {
 
 /** A llama model of random weights, a few hundred kilobytes. */
 export function smallModel(folder: string, options: Parameters<typeof writeRandomLlama>[1] = {}): string {
+	return smallModelParts(folder, options)[0] as string;
+}
+
+/** Its parts, with the option `parts`. */
+export function smallModelParts(folder: string, options: Parameters<typeof writeRandomLlama>[1] = {}): string[] {
 	const path = join(folder, `model-${Math.random().toString(36).slice(2)}.gguf`);
-	writeRandomLlama(path, { dim: 64, layers: 2, heads: 4, ffn: 128, vocab: 512, context: 256, type: "f32", ...options });
-	return path;
+	return writeRandomLlama(path, { dim: 64, layers: 2, heads: 4, ffn: 128, vocab: 512, context: 256, type: "f32", ...options });
 }
 
 function constantTensor(name: string, shape: number[], value: number) {

@@ -1,6 +1,7 @@
 import { modelHash } from "../fingerprint.js";
 import { callAddon } from "../native.js";
 import { inOneLine } from "../printable.js";
+import { withBar } from "./loading.js";
 import { say } from "./terminal.js";
 
 const shownCharacters = 100;
@@ -12,7 +13,7 @@ function shortened(text: string): string {
 
 export async function inspect(file: string, flags: { json?: boolean }): Promise<void> {
 	const description = callAddon((native) => native.inspect(file));
-	const hash = await modelHash(file);
+	const hash = await withBar("reading", (onProgress) => modelHash(file, { onProgress }));
 	if (flags.json) {
 		say(JSON.stringify({ hash, ...description }));
 		return;

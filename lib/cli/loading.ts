@@ -6,20 +6,25 @@ import { InferenceGuard } from "../guard.js";
 import { callAddon } from "../native.js";
 import type { CostModel, LoadOptions, RewardModel } from "../types.js";
 
-/** Loads a guard with a progress bar on a terminal. */
-export async function loadWithProgress(options: LoadOptions): Promise<InferenceGuard> {
+/** Shows on a terminal how far work has come. */
+export async function withBar<T>(name: string, work: (onProgress: (share: number) => void) => Promise<T>): Promise<T> {
 	const bar = new SingleBar({
-		format: "loading model [{bar}] {percentage}%",
+		format: `${name} [{bar}] {percentage}%`,
 		clearOnComplete: true,
 		noTTYOutput: false,
 		stream: process.stderr,
 	});
 	if (process.stderr.isTTY) bar.start(100, 0);
 	try {
-		return await InferenceGuard.load({ ...options, onLoadProgress: (share) => bar.update(Math.round(share * 100)) });
+		return await work((share) => bar.update(Math.round(share * 100)));
 	} finally {
 		bar.stop();
 	}
+}
+
+/** Loads a guard with a progress bar on a terminal. */
+export function loadWithProgress(options: LoadOptions): Promise<InferenceGuard> {
+	return withBar("loading model", (onLoadProgress) => InferenceGuard.load({ ...options, onLoadProgress }));
 }
 
 /** Reads a number given on the command line; anything else is left for the option's own check to reject. */

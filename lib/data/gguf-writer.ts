@@ -1,7 +1,7 @@
 // Writing GGUF files.
 import { closeSync, openSync, writeSync } from "node:fs";
 
-const valueTypes = { u8: 0, u32: 4, i32: 5, f32: 6, bool: 7, string: 8 } as const;
+const valueTypes = { u8: 0, u16: 2, u32: 4, i32: 5, f32: 6, bool: 7, string: 8 } as const;
 const arrayType = 9;
 const alignment = 32;
 
@@ -53,6 +53,9 @@ function encodeValue(type: ValueType, value: unknown): Buffer {
 			return Buffer.from([value ? 1 : 0]);
 		case "u8":
 			return Buffer.from([value as number]);
+		case "u16":
+			bytes.writeUInt16LE(value as number);
+			return bytes.subarray(0, 2);
 		case "u32":
 			return u32(value as number);
 		case "i32":

@@ -290,10 +290,11 @@ class EvaluationRun {
 /** The name of a method's row, its settings and the guard they are for: what a journal and a certificate remember. */
 async function describeMethods(config: CheckedConfig, base: InferenceGuard): Promise<JournalHeader["methods"]> {
 	const described: JournalHeader["methods"] = [];
+	const { model } = await base.identity();
 	for (const { options, methods } of guardGroups(config)) {
 		const checked = checkLoadOptions(options);
 		const critic = checked.critic === undefined ? undefined : readCriticIdentity(checked.critic);
-		const { build, ...guard } = await guardIdentity(await nativeSpec(checked), base.identity.model);
+		const { build, ...guard } = await guardIdentity(await nativeSpec(checked), model);
 		for (const { name, guard: _, system, ...search } of methods) {
 			const settings = checkGenerateOptions({ ...config.defaults, ...search, prompt: "" });
 			described.push({ name, search: plainSettings(resolveSearch(settings, critic)), guard });
@@ -309,19 +310,20 @@ async function headerOf(
 	judges: readonly CostScorer[],
 	claim: PlannedClaim | undefined,
 ): Promise<JournalHeader> {
+	const { model, build } = await base.identity();
 	return {
 		kind: "evaluation",
 		version: 1,
 		name: config.name,
 		configHash: config.hash,
-		modelHash: base.identity.model,
+		modelHash: model,
 		promptsHash: sha256(JSON.stringify(prompts.map(({ id, text }) => [id, text]))),
 		judges: config.judges.map(({ name }) => name),
-		judgeHashes: judges.flatMap(({ hashes }) => hashes),
+		judgeHashes: (await Promise.all(judges.map((judge) => judge.hashes()))).flat(),
 		seeds: config.seeds,
 		limits: base.limits,
 		methods: await describeMethods(config, base),
-		build: base.identity.build,
+		build,
 		claim: claim && { ...claim, prompts: prompts.length },
 	};
 }

@@ -24,7 +24,7 @@ const positive = count.min(1);
 const manifestSchema = z
 	.strictObject({
 		format: z.literal("inferenceguard.rollouts"),
-		version: z.literal(2),
+		version: z.literal(3),
 		modelHash: z.string(),
 		constraints: z.array(constraintIdentity),
 		rewardHash: z.string(),

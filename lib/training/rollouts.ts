@@ -2,10 +2,12 @@
 import { createHash } from "node:crypto";
 import { splitsOf } from "../data/split.js";
 import { InvalidDataError, KvCapacityError } from "../errors.js";
-import { costHash, rewardHash, specHash } from "../fingerprint.js";
+import { costHash, rewardHash } from "../fingerprint.js";
+import { Fingerprints } from "../identity.js";
 import type { NativeInfo, NativeSpec } from "../native.js";
 import { NativeGuard } from "../native-guard.js";
 import { checkRolloutOptions } from "../options.js";
+import { checkProbes } from "../probe-file.js";
 import { askScoreFunction } from "../score-function.js";
 import { nativeSpec } from "../spec.js";
 import type { LoadOptions, RolloutProgress } from "../types.js";
@@ -65,6 +67,7 @@ async function planRun(
 	info: NativeInfo,
 	list: PromptList,
 	tokens: Int32Array[],
+	modelHash: string,
 	options: Checked,
 ): Promise<RolloutManifest> {
 	const { responses, maxTokens, stride, temperature, seed, meanLayers } = options;
@@ -90,8 +93,8 @@ async function planRun(
 	for (const prompt of tokens) promptsHash.update(prompt).update(";");
 	return {
 		format: "inferenceguard.rollouts",
-		version: 2,
-		modelHash: await specHash(spec),
+		version: 3,
+		modelHash,
 		constraints: await Promise.all(
 			spec.constraints.map(async (constraint, c) => {
 				const { kind, discount, criterion, floored } = constraint;
@@ -147,13 +150,16 @@ export async function collectRollouts(given: RolloutOptions): Promise<RolloutPro
 	const { meanLayers } = options;
 	const spec = { ...(await nativeSpec(loading)), ...(meanLayers && { meanLayers: Int32Array.from(meanLayers) }) };
 	using watch = new CallbackWatch(options.signal);
+	const fingerprints = await Fingerprints.of(spec);
 	const native = new NativeGuard(spec, watch.signal, watch.wrap("onLoadProgress", loading.onLoadProgress));
 	try {
 		const info = await watch.run(() => native.opened);
+		const modelHash = await watch.run((signal) => fingerprints.model({ signal }));
+		checkProbes(spec, modelHash);
 		const now = options.now ?? (await nowOfRollouts(options.out));
 		const { native: prompts, readNow } = await watch.run((signal) => readPromptsOf(list.prompts, options.chat, info, { now, signal }));
 		const tokens = await watch.run((signal) => native.tokenize(prompts, signal));
-		const manifest = { ...(await planRun(spec, info, list, tokens, options)), ...(readNow !== undefined && { now: readNow }) };
+		const manifest = { ...(await planRun(spec, info, list, tokens, modelHash, options)), ...(readNow !== undefined && { now: readNow }) };
 		await claimFolder(options.out, manifest);
 		const ask = askScoreFunction.bind(undefined, loading);
 		const run = { ...options, onProgress: watch.wrap("onProgress", options.onProgress) };

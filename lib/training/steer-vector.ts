@@ -4,11 +4,11 @@ import { auc } from "../data/metrics.js";
 import { expectWritable, jsonFile, replaceFiles } from "../data/output.js";
 import { randomNumbers } from "../data/random.js";
 import { InvalidDataError, InvalidOptionError } from "../errors.js";
-import { modelHash } from "../fingerprint.js";
+import { Fingerprints } from "../identity.js";
 import { callAddon } from "../native.js";
 import { NativeGuard } from "../native-guard.js";
 import { checkLoadOptions, checkSteerVectorOptions } from "../options.js";
-import { nativeSpec } from "../spec.js";
+import { baseSpec } from "../spec.js";
 import { CallbackWatch } from "../worker.js";
 import { type RolloutPrompt, readPrompts, readPromptsOf } from "./prompts.js";
 
@@ -124,9 +124,12 @@ async function named<T>(side: string, work: Promise<T>): Promise<T> {
 /** What every layer holds at the last token of each prompt: [layers, width] per prompt. */
 async function readStates({ model, device, threads, chat, now, signal }: Checked, lists: Record<"positive" | "negative", RolloutPrompt[]>) {
 	using watch = new CallbackWatch(signal);
-	const native = new NativeGuard(await nativeSpec(checkLoadOptions({ model, device, threads })), watch.signal, () => {});
+	const spec = baseSpec(model, checkLoadOptions({ model, device, threads }));
+	const fingerprints = await Fingerprints.of(spec);
+	const native = new NativeGuard(spec, watch.signal, () => {});
 	try {
 		const info = await watch.run(() => native.opened);
+		const modelHash = await watch.run((signal) => fingerprints.model({ signal }));
 		const tokenize = async (prompts: RolloutPrompt[]) => {
 			const { native: given } = await watch.run((signal) => readPromptsOf(prompts, chat, info, { now, signal }));
 			return watch.run((signal) => native.tokenize(given, signal));
@@ -138,7 +141,7 @@ async function readStates({ model, device, threads, chat, now, signal }: Checked
 		};
 		const positive = await named("positive", tokenize(lists.positive));
 		const negative = await named("negative", tokenize(lists.negative));
-		return { width: info.streamWidth, positive: await read(positive), negative: await read(negative) };
+		return { modelHash, width: info.streamWidth, positive: await read(positive), negative: await read(negative) };
 	} finally {
 		native.cancelAll();
 		await native.close();
@@ -163,7 +166,7 @@ export async function steerVector(given: SteerVectorOptions): Promise<SteeringRe
 		if (prompts.length >= fewestPrompts) continue;
 		throw new InvalidDataError(`expected at least ${fewestPrompts} ${side} prompts, got ${prompts.length}`);
 	}
-	const { width, positive: positiveStates, negative: negativeStates } = await readStates(options, lists);
+	const { modelHash, width, positive: positiveStates, negative: negativeStates } = await readStates(options, lists);
 	const layerCount = (positiveStates[0] as Float32Array).length / width;
 	const [first, last] = options.layers ?? [1, layerCount - 1];
 	if (last >= layerCount) {
@@ -198,7 +201,7 @@ export async function steerVector(given: SteerVectorOptions): Promise<SteeringRe
 		layers: made.map(({ layer, norm, auc }) => ({ layer, norm, auc })),
 		gate: { layer: gate.layer, threshold: gate.threshold, accuracy: gate.accuracy },
 	};
-	const texts = { [controlVectorFile.modelKey]: await modelHash(options.model), method: options.method };
+	const texts = { [controlVectorFile.modelKey]: modelHash, method: options.method };
 	const numbers = {
 		hidden_width: width,
 		layers: layerCount,

@@ -3,7 +3,7 @@ import type { PromptReading } from "../chat.js";
 import { auc, bootstrapInterval, finite, type Interval } from "../data/metrics.js";
 import type { Split } from "../data/split.js";
 import { InvalidOptionError } from "../errors.js";
-import { modelHash } from "../fingerprint.js";
+import { Fingerprints } from "../identity.js";
 import type { NativeInfo, NativeProbe, NativeProbes, NativePrompt } from "../native.js";
 import { splitNumbers } from "../native.js";
 import { NativeGuard } from "../native-guard.js";
@@ -121,10 +121,12 @@ export async function trainProbe(
 	signal: AbortSignal,
 	epoch: (progress: EpochProgress) => void,
 ): Promise<Trained> {
-	const texts = { model_hash: await modelHash(model) };
-	const native = new NativeGuard(baseSpec(model, options), signal, () => {});
+	const spec = baseSpec(model, options);
+	const fingerprints = await Fingerprints.of(spec);
+	const native = new NativeGuard(spec, signal, () => {});
 	try {
 		const info = await native.opened;
+		const texts = { model_hash: await fingerprints.model({ signal }) };
 		const layers = layersOf(options, info);
 		const chat = options.chat || rows.some(({ context }) => typeof context !== "string");
 		if (chat && layers.length === 0) {

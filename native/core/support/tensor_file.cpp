@@ -16,6 +16,11 @@ namespace {
 
 const std::string prefix = "inferenceguard.";
 
+// Of the kinds that name a model: in version 1 its fingerprint was of parts of its file.
+int32_t version_of(const std::string & kind) {
+    return kind == "critic" || kind == "probe" || kind == "control-vector" ? 2 : 1;
+}
+
 }
 
 void tensor_file::fail(const std::string & what) const {
@@ -47,10 +52,10 @@ tensor_file::tensor_file(const std::string & path, const std::string & kind, con
         throw error(error_code, "expected a " + kind + " file, but " + path + " is a " + text("kind") + " file; check the path");
     }
     const double version = number("format_version");
-    if (version != tensor_file_version) {
+    if (version != version_of(kind)) {
         throw error(error_code, format("expected format version %d of a %s file, but %s has version %g; make the file again with "
                                        "this version of inferenceguard",
-                                       tensor_file_version, kind.c_str(), path.c_str(), version));
+                                       version_of(kind), kind.c_str(), path.c_str(), version));
     }
 }
 
@@ -193,7 +198,7 @@ uint64_t write_tensor_file(const std::string & path, const std::string & kind, c
     const ggml_context_ptr ctx(ggml_init(params));
     const gguf_context_ptr gguf(gguf_init_empty());
     gguf_set_val_str(gguf.get(), (prefix + "kind").c_str(), kind.c_str());
-    gguf_set_val_f64(gguf.get(), (prefix + "format_version").c_str(), tensor_file_version);
+    gguf_set_val_f64(gguf.get(), (prefix + "format_version").c_str(), version_of(kind));
     for (const named_text & t : texts) {
         gguf_set_val_str(gguf.get(), (prefix + t.key).c_str(), t.value.c_str());
     }

@@ -57,8 +57,6 @@ class tensor_file {
     std::vector<float> unpacked(const std::string & name, const packed_tensor & packed) const;
 };
 
-const int32_t tensor_file_version = 1;
-
 struct named_text {
     std::string key, value;
 };
