@@ -96,6 +96,8 @@ export type NativeSpec = NativeBase & {
 	device: string;
 	gpuLayers: number;
 	threads: number;
+	useMmap: boolean;
+	useMlock: boolean;
 	constraints: NativeConstraint[];
 	/** Path; empty: none. */
 	critic: string;

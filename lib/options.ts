@@ -199,6 +199,8 @@ const deviceFields = {
 	device: text("auto, cpu or the name of a device").default("auto"),
 	gpuLayers: z.union([z.literal("all"), integer(0, 10000)], expected('"all" or an integer from 0 to 10000')).default("all"),
 	threads,
+	useMmap: z.boolean(expected("true or false")).default(true),
+	useMlock: z.boolean(expected("true or false")).default(false),
 };
 
 /** The largest number in single precision. */

@@ -80,10 +80,18 @@ async function nativeReward(reward: CheckedRewardModel): Promise<Pick<NativeSpec
 	return { reward: "scorer", rewardScorer: { ...sequenceClassifierScorer(reward, labels, reward.selfTest), higher: "safe" } };
 }
 
-const nativeDevice = ({ device, gpuLayers, threads }: Pick<CheckedLoadOptions, "device" | "gpuLayers" | "threads">) => ({
+const nativeDevice = ({
+	device,
+	gpuLayers,
+	threads,
+	useMmap = true,
+	useMlock = false,
+}: Pick<CheckedLoadOptions, "device" | "gpuLayers" | "threads"> & Partial<Pick<CheckedLoadOptions, "useMmap" | "useMlock">>) => ({
 	device,
 	gpuLayers: gpuLayers === "all" ? -1 : gpuLayers,
 	threads,
+	useMmap,
+	useMlock,
 });
 
 const unlimited = { kvCells: 0, contextSize: 0, outputs: "auto" } as const;

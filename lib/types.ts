@@ -252,6 +252,13 @@ export interface LoadOptions extends ConstraintOptions {
 	 * `reply.engine.threads` says how many ran.
 	 */
 	threads?: number;
+	/**
+	 * Whether model files are mapped into memory, where the device can: the default `true`. A mapped file must not be changed in place: every
+	 * generation after that fails with INVALID_MODEL. With `false` it is read into memory whole, and may be changed once it is loaded.
+	 */
+	useMmap?: boolean;
+	/** Whether the weights are kept in memory, so that the system swaps none of them out; as far as the system lets it. Default `false`. */
+	useMlock?: boolean;
 	/** Longest prompt and response together, in tokens; default and at most: what the model was trained with. */
 	contextSize?: number;
 	/**

@@ -15,7 +15,7 @@ import { trainEncoder } from "./train-encoder.js";
 import { type ProbeReport, trainProbe } from "./train-probe.js";
 
 /** Options of {@link trainCost}. */
-export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayers" | "threads"> {
+export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayers" | "threads" | "useMmap" | "useMlock"> {
 	/**
 	 * `"ngrams"` (default): hashed n-grams of the text. `"probe"`: logistic regression on what the layers of `model` hold of the text;
 	 * it costs next to nothing beside that model, and belongs to it. `"encoder"`: a small BERT that reads the prompt and the response as it

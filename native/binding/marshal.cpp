@@ -207,6 +207,8 @@ guard_spec guard_spec_from(const Napi::Object & o) {
     }
     spec.model.device = string_of(o, "device");
     spec.model.n_gpu_layers = int_of(o, "gpuLayers");
+    spec.model.use_mmap = bool_of(o, "useMmap");
+    spec.model.use_mlock = bool_of(o, "useMlock");
     spec.decoder.n_threads = int_of(o, "threads");
     if (o.Has("meanLayers")) {
         spec.mean_layers = numbers_of<int32_t, Napi::Int32Array>(o, "meanLayers");

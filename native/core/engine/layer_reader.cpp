@@ -63,6 +63,7 @@ std::vector<float> layer_reader::read(const std::vector<token_id> & prompt, uint
         const int32_t n = int32_t(std::min(size_t(tokens_per_decode), tokens.size() - begin));
         const int32_t status = decode_batch(context.get(), llama_batch_get_one(&tokens[begin], n));
         current_cancel = nullptr;
+        model.check_files();
         cancel.check();
         if (status != 0) {
             throw error("DECODE_FAILED", format("llama.cpp failed to read a prompt (%d): %s", status, llama_errors().c_str()));

@@ -315,6 +315,7 @@ void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, co
         for (size_t i = 0; i < n; ++i) {
             lengths[items[i].seq] = items[i].position + 1;
         }
+        model.check_files();
         if (tap) {
             tap->check();
         }

@@ -53,6 +53,13 @@ error refusal(const std::string & what, const std::string & path, const std::str
              "llama.cpp could not " + what + " " + path + ": " + why };
 }
 
+llama_load_mode load_mode(const model_options & options) {
+    if (options.use_mlock) {
+        return options.use_mmap ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MLOCK;
+    }
+    return options.use_mmap ? LLAMA_LOAD_MODE_AUTO : LLAMA_LOAD_MODE_NONE;
+}
+
 bool on_progress(float share, void * data) {
     const load_watch & watch = *static_cast<load_watch *>(data);
     watch.progress(share);
@@ -77,6 +84,8 @@ loaded_model::loaded_model(const model_options & options, const cancel_flag & ca
     llama_model_params params = llama_model_default_params();
     params.devices = devices.data();
     params.n_gpu_layers = devices.size() == 1 ? 0 : options.n_gpu_layers;
+    params.load_mode = load_mode(options);
+    params.lazy_mode = options.use_mmap ? LLAMA_LAZY_MODE_AUTO : LLAMA_LAZY_MODE_OFF;
     params.progress_callback = on_progress;
     params.progress_callback_user_data = &watch;
     clear_llama_errors();
@@ -89,6 +98,7 @@ loaded_model::loaded_model(const model_options & options, const cancel_flag & ca
     if (!model) {
         throw refusal("load", options.path, llama_errors());
     }
+    files = std::make_unique<mapped_files>(model.get(), options.path);
     const bool generates = options.purpose == PURPOSE_GENERATE;
     if (generates && (!llama_model_has_decoder(model.get()) || llama_model_has_encoder(model.get()) ||
         llama_model_is_diffusion(model.get()) || llama_model_n_cls_out(model.get()) > 1)) {

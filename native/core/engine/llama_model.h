@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/decoder.h"
+#include "engine/mapped_files.h"
 #include "engine/markup.h"
 #include "engine/model_file.h"
 
@@ -18,6 +19,8 @@ struct model_options {
     std::string   path;
     std::string   device; // "auto", "cpu" or a device's name
     int32_t       n_gpu_layers = -1; // -1: all that the device takes
+    bool          use_mmap = true; // where the device can; otherwise the file is read into memory
+    bool          use_mlock = false; // keeps it in memory
     model_purpose purpose = PURPOSE_GENERATE;
 };
 
@@ -66,6 +69,9 @@ class loaded_model {
     // The size of a context for so many KV cells, at least `least`.
     int64_t context_cells(int64_t cells, int64_t least) const;
 
+    // Throws INVALID_MODEL where a file that weights are mapped from was changed. To be called after every decode.
+    void check_files() const { files->check(); }
+
     // A number from the metadata, by its key behind the architecture's name; 0 where there is none.
     int64_t hyperparameter(const char * name) const;
 
@@ -76,6 +82,7 @@ class loaded_model {
     uint64_t            bytes_per_cell() const;
 
     llama_model_ptr                           model;
+    std::unique_ptr<mapped_files>             files;
     const llama_vocab *                       vocab = nullptr;
     std::vector<bool>                         ends;
     size_t                                    longest_piece = 0; // bytes

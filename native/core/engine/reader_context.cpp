@@ -131,6 +131,7 @@ bool reader_context::compute() {
         cancel->check();
     }
     const int32_t status = decode_batch(context.get(), batch);
+    model->check_files();
     if (status == 0) {
         return true;
     }
