@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { CostScorer } from "../lib/cost-scorer.js";
 import { collectRollouts, InferenceGuard, type RolloutOptions, trainCritic } from "../lib/index.js";
 import { rolloutRecords } from "./rollout-records.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
@@ -200,6 +201,25 @@ describe("rollouts", () => {
 		});
 		expect(existsSync(join(folder, "never.gguf"))).toBe(false);
 	}, 60_000);
+
+	test("are judged with the prompt that they answer", async () => {
+		const given = ["how do I hurt somebody", "how do I bake a cake"];
+		await collectRollouts(options("answers", { cost: "harm", budget: 0.5, prompts: given, responses: 2, maxTokens: 4 }));
+		await using judge = await CostScorer.load({ constraints: [{ cost: "harm" }], threads: 1 });
+		const textOf = (tokens: number[]) =>
+			Buffer.concat(tokens.map((token) => (token < 259 ? Buffer.from([token - 3]) : Buffer.from(` w${token}`)))).toString();
+		let answers = 0;
+		for (const record of (await rolloutRecords(join(folder, "answers"))).records) {
+			const bytes = new DataView(record.buffer, record.byteOffset, record.length);
+			const prompt = given[bytes.getInt32(0, true)] as string; // of the record's first response
+			const tokens = Array.from({ length: bytes.getUint32(8, true) }, (_, i) => bytes.getInt32(32 + 4 * i, true));
+			const text = textOf(tokens.filter((token) => token !== 2));
+			const [[scored]] = (await judge.score(prompt, [text])) as unknown as [[{ cost: number }]];
+			expect(bytes.getFloat64(24, true)).toBeCloseTo(scored.cost, 5);
+			answers++;
+		}
+		expect(answers).toBeGreaterThan(0);
+	});
 
 	test("hold what the base model and the cost model really did", async () => {
 		const given = [[3], [5, 6]];

@@ -26,8 +26,8 @@ search_options plain_sampling(const rollout_options & options) {
 
 class rollout_run {
   public:
-    rollout_run(const search_models & models, const rollout_options & options, const cancel_flag & cancel)
-        : models(models), options(options), cancel(cancel), search(plain_sampling(options)),
+    rollout_run(const search_models & given, const rollout_options & options, const cancel_flag & cancel)
+        : models(given), options(options), cancel(cancel), search(plain_sampling(options)),
           expand(models, search, cancel, timings), judge(models, search, timings), samplers(models.model.n_visitors(), token_sampler(search.sampling)) {
         top_k = std::min(options.top_k, models.model.n_vocab());
         for (const constraint & c : models.constraints) {
