@@ -43,7 +43,7 @@ operation log_sum_exp_of(size_t n_vocab) {
 }
 
 // a text of so many words, none of which is a term
-operation lexicon_of(size_t n_words) {
+operation lexicon_of(size_t n_words, spelling_rule rule) {
     std::vector<lexicon_term> terms;
     for (int i = 0; i < 1000; ++i) {
         terms.push_back({ "term" + std::to_string(i) + "*", 1 });
@@ -52,7 +52,7 @@ operation lexicon_of(size_t n_words) {
     for (size_t i = 0; i < n_words; ++i) {
         text += " word" + std::to_string(i % 100);
     }
-    return [words = std::make_shared<lexicon>(terms), text] {
+    return [words = std::make_shared<lexicon>(terms, rule), text] {
         cost_state state;
         sink = words->charge(state, 0, text) + words->charge_end(state);
     };
@@ -125,7 +125,10 @@ operation operation_of(const std::string & name, size_t size, const std::string 
         return log_sum_exp_of(size);
     }
     if (name == "lexicon") {
-        return lexicon_of(size);
+        return lexicon_of(size, SPELLING_STRICT);
+    }
+    if (name == "looseLexicon") {
+        return lexicon_of(size, SPELLING_LOOSE);
     }
     return name == "critic" ? critic_of(size, file) : tree_of(size, file);
 }

@@ -38,6 +38,7 @@ function addOperation(title, name, size, file = "") {
 addOperation("top 20 of 128256 logits", "topK", 128256);
 addOperation("log-sum-exp of 128256 logits", "logSumExp", 128256);
 addOperation("lexicon of 1000 terms on 64 words", "lexicon", 64);
+addOperation("loose lexicon of 1000 terms on 64 words", "looseLexicon", 64);
 addOperation("critic on 1 candidate, 32000 logits", "critic", 1, embeddedDefault.critic);
 addOperation("critic on 16 candidates, 32000 logits", "critic", 16, embeddedDefault.critic);
 addOperation("fork and drop 16 sequences behind 256 tokens", "tree", 16, randomModel("random-44m-q8_0.gguf"));

@@ -68,11 +68,16 @@ export class CostScorer {
 
 	/**
 	 * What finished responses to a prompt cost, [text][constraint]. A probe on means reads them behind the prompt as it was trained:
-	 * through the model's chat template, which reads the date `now` (default today), as it is, or not at all.
+	 * through the model's chat template, which reads the date `now` (default today), as it is, or not at all. A lexicon reads responses to a
+	 * raw prompt on from where its text ends.
 	 *
 	 * Errors: INVALID_PROMPT, SPECIAL_TOKEN_TEXT, CHAT_TEMPLATE, TEXT_TOO_LONG, CALLBACK_FAILED, KV_CAPACITY, OUT_OF_MEMORY, DECODE_FAILED, ABORTED.
 	 */
-	async score(prompt: string, texts: readonly string[], signal?: AbortSignal, now?: string): Promise<ScoredCost[][]> {
+	async score(
+		prompt: string,
+		texts: readonly string[],
+		{ signal, now, isRaw = false }: { signal?: AbortSignal; now?: string; isRaw?: boolean } = {},
+	): Promise<ScoredCost[][]> {
 		const { constraints } = this.#options;
 		const ask = (kind: "cost" | "reward", question: Parameters<typeof askScoreFunction>[2]) =>
 			askScoreFunction({ constraints, reward: "logLikelihood" }, kind, question);
@@ -80,7 +85,7 @@ export class CostScorer {
 		const question = prompt.toWellFormed();
 		const reading = { now, signal };
 		const asked = await Promise.all(this.#constraints.map((constraint) => promptOfMeans(constraint, question, this.#info, reading)));
-		const costs = await this.#native.score({ prompt: question, texts: wellFormed, asked }, signal, ask);
+		const costs = await this.#native.score({ prompt: question, isRaw, texts: wellFormed, asked }, signal, ask);
 		return texts.map((_, i) =>
 			constraints.map((_, c) => {
 				const cost = costs[i * constraints.length + c] as number;

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { InvalidCostModelError, InvalidModelError } from "./errors.js";
 import { type HashOptions, hashFiles } from "./file-hash.js";
+import type { LexiconMatch } from "./lexicon.js";
 import { callAddon, type NativeCostModel, type NativeLexiconTerm, type NativeScorer, type NativeSpec } from "./native.js";
 
 /** The files of a model, in the order of its parts. Errors: MODEL_NOT_FOUND, INVALID_MODEL. */
@@ -49,8 +50,8 @@ export async function specHash(spec: NativeSpec, options?: HashOptions): Promise
 	return sha256(JSON.stringify(pieces), logits, ends);
 }
 
-function lexiconHash(terms: readonly NativeLexiconTerm[]): string {
-	return sha256(JSON.stringify(terms.map(({ term, weight }) => [term, weight]).sort()));
+function lexiconHash(terms: readonly NativeLexiconTerm[], match: LexiconMatch): string {
+	return sha256(JSON.stringify(terms.map(({ term, weight }) => [term, weight]).sort()), match === "strict" ? "" : match);
 }
 
 async function classifierHash(path: string): Promise<string> {
@@ -87,7 +88,7 @@ export type ConstraintIdentity = z.output<typeof constraintIdentity>;
 export async function costHash(cost: NativeCostModel): Promise<string> {
 	switch (cost.kind) {
 		case "lexicon":
-			return lexiconHash(cost.lexicon);
+			return lexiconHash(cost.lexicon, cost.match);
 		case "tokenCosts":
 			return sha256(cost.tokenCosts);
 		case "classifier":
@@ -106,5 +107,5 @@ export async function rewardHash({
 	rewardScorer,
 }: Pick<NativeSpec, "reward" | "rewardLexicon" | "rewardScorer">): Promise<string> {
 	if (rewardScorer) return scorerHash(rewardScorer);
-	return rewardLexicon ? lexiconHash(rewardLexicon) : reward;
+	return rewardLexicon ? lexiconHash(rewardLexicon, "strict") : reward;
 }

@@ -18,7 +18,7 @@ export type { AnswerMethod, AnswerOptions } from "./labelling/answer-plan.js";
 export { type Answer, type AnswerSummary, sampleAnswers } from "./labelling/answers.js";
 export { type JoinOptions, type JoinReport, joinLabels, type ReaderAgreement } from "./labelling/join-labels.js";
 export { type LabelOptions, type LabelServer, serveLabels } from "./labelling/label-server.js";
-export type { LexiconTerm } from "./lexicon.js";
+export type { LexiconMatch, LexiconTerm } from "./lexicon.js";
 export type { Candidate, ScoreFunction } from "./options.js";
 export {
 	type ConstraintReport,

@@ -6,6 +6,13 @@ import type { NativeLexiconTerm } from "./native.js";
 /** A lexicon entry: a word or phrase, with `*` at either end for any continuation; alone (weight 1) or with its weight. */
 export type LexiconTerm = string | { term: string; weight?: number };
 
+/**
+ * Which spellings of a term count: those that differ in what Unicode data say is the same (`"strict"`), or also those that look or are
+ * marked up differently: digits and signs for letters, letters of other scripts, accents, letters apart, markup, character references
+ * (`"loose"`).
+ */
+export type LexiconMatch = "strict" | "loose";
+
 /** What is taken for a term, and where it stands. */
 interface Entry {
 	place: string;

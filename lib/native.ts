@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import * as errors from "./errors.js";
+import type { LexiconMatch } from "./lexicon.js";
 import type { TraceNode } from "./reply.js";
 import type { EpochProgress } from "./types.js";
 
@@ -54,7 +55,7 @@ export interface NativeScorer {
 }
 
 export type NativeCostModel =
-	| { kind: "lexicon"; lexicon: NativeLexiconTerm[] }
+	| { kind: "lexicon"; lexicon: NativeLexiconTerm[]; match: LexiconMatch }
 	| { kind: "tokenCosts"; tokenCosts: Float64Array }
 	/** `threshold`: NaN for the one in the file. */
 	| { kind: "classifier"; classifier: string; link: "probability" | "excess"; threshold: number }
@@ -241,7 +242,8 @@ export interface NativeDevice {
 }
 
 export interface NativeRolloutRequest {
-	prompts: { number: number; tokens: Int32Array; question: string | undefined }[];
+	/** A raw prompt's text is what its responses go on from. */
+	prompts: { number: number; tokens: Int32Array; question: string | undefined; isRaw: boolean }[];
 	responses: number;
 	maxTokens: number;
 	stride: number;
@@ -262,6 +264,8 @@ export interface NativeRolloutBatch {
 
 export interface NativeScoreRequest {
 	prompt: string;
+	/** Whether the texts go on from the prompt's text. */
+	isRaw: boolean;
 	texts: string[];
 	/** Per constraint: what stands in front of the texts, where it reads means of the residual stream. */
 	asked: (NativePrompt | null)[];

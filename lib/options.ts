@@ -147,7 +147,7 @@ const encoderCost = z.strictObject({
 const costModel = z.union(
 	[
 		z.literal("harm"),
-		z.strictObject({ lexicon: lexiconSource }),
+		z.strictObject({ lexicon: lexiconSource, match: choice(["strict", "loose"]).optional() }),
 		z.strictObject({ tokenCosts }),
 		classifierCost,
 		guardModelCost,

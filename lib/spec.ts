@@ -47,7 +47,7 @@ async function nativeCost(cost: CheckedCostModel, model: string | undefined): Pr
 	const lexicon = readLexicon(cost.lexicon);
 	const negative = lexicon.find(({ weight }) => weight < 0);
 	if (negative) throw new InvalidOptionError(`expected positive weights in a cost lexicon, got ${negative.weight} for "${negative.term}"`);
-	return { kind: "lexicon", lexicon };
+	return { kind: "lexicon", lexicon, match: cost.match ?? "strict" };
 }
 
 /**

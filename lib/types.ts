@@ -1,6 +1,6 @@
 import type { Prompt } from "./chat.js";
 import type { GraniteRisk, GuardTemplateName } from "./guard-templates.js";
-import type { LexiconTerm } from "./lexicon.js";
+import type { LexiconMatch, LexiconTerm } from "./lexicon.js";
 import type { ScoreFunction } from "./options.js";
 import type { SelfTestPair } from "./self-test.js";
 import type { StrategyName } from "./strategies.js";
@@ -121,10 +121,13 @@ export interface EncoderCost {
  *   judges). It is the default for a model file.
  * - `{ lexicon }`: terms with weights (default 1) from an array or a file: one term per line (`#` begins a comment line), a JSON array as
  *   in code, or a JSON object of weights by term; UTF-8, or UTF-16 with a byte order mark. Whole words, with `*` at either end for any
- *   continuation; in scripts without spaces between words a term is found anywhere. Letter case, accents' encoding, compatibility forms
- *   and runs of white space do not matter. Each hit is charged to the token with which it is decided: for a whole word the one that
- *   brings the next character, or the last. Terms that were meant otherwise and would match nothing (regular expressions, separated
- *   values, quotes, `*` inside) are INVALID_LEXICON; so is a term with two different weights, while equal ones count once.
+ *   continuation; in scripts without spaces between words a term is found anywhere. What Unicode data say is the same does not hide a
+ *   term (letter case, compatibility forms, invisible characters, other dashes…); with `match: "loose"` (default `"strict"`) neither do
+ *   digits and signs for letters, letters of other scripts, accents, letters apart, markup and character references. `docs/lexicons.md` has
+ *   the tables. Each hit is charged to the token with which it is decided: for a whole word the one that brings the next character, or the
+ *   last. A response to a raw prompt is read on from where the prompt's text ends; hits that lie in the prompt as a whole cost nothing.
+ *   Terms that were meant otherwise and would match nothing (regular expressions, separated values, quotes, `*` inside) are
+ *   INVALID_LEXICON; so is a term with two different weights, while equal ones count once.
  * - `{ tokenCosts }`: one cost per token id; ids beyond the array cost 0.
  * - `{ classifier }`: the path of a cost model that {@link trainCost} made; it judges whole texts. Its cost is the probability
  *   of "unsafe" (`link: "probability"`, default; the default budget is the threshold in its file), or how far the log-odds
@@ -140,7 +143,7 @@ export interface EncoderCost {
  */
 export type CostModel =
 	| "harm"
-	| { lexicon: string | readonly LexiconTerm[] }
+	| { lexicon: string | readonly LexiconTerm[]; match?: LexiconMatch }
 	| { tokenCosts: readonly number[] | Float64Array }
 	| { classifier: string; link?: "probability" | "excess"; threshold?: number }
 	| GuardModelCost

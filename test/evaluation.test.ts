@@ -304,6 +304,24 @@ describe("an evaluation", () => {
 		expect(one.reward).toBe(one.logLikelihood); // that is the reward here, comparable with the rows beside it
 	});
 
+	test("reads responses to raw prompts on from where these end, in guards and judges alike", async () => {
+		const judge = { cost: { lexicon: pieces.map((prompt) => `${prompt} w*`) }, budget: 0 };
+		const guard = { model, ...judge, threads: 1 };
+		const methods = [
+			{ name: "base", strategy: "sample" as const },
+			{ name: "own", strategy: "sample" as const, guard: { constraints: [{ cost: { lexicon: ["w1"] }, budget: 0 }] } },
+		];
+		const out = file("borders");
+		await evaluate({ config: config({ guard, methods, judges: [{ name: "same", ...judge }], seeds: [1] }), out });
+		const responses = responsesOf(out);
+		for (const { text, costs, judges } of responses) {
+			const hits = text.startsWith(" w") ? 1 : 0;
+			expect(costs[0]?.cost).toBe(hits);
+			expect(judges.same?.cost).toBe(hits);
+		}
+		expect(new Set(responses.map(({ costs }) => costs[0]?.cost))).toEqual(new Set([0, 1]));
+	});
+
 	test("measures a method with cost models of its own under the configuration's", async () => {
 		const own = { constraints: [{ cost: { lexicon: file("others.txt") }, budget: 0 }] };
 		const methods = [

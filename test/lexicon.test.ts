@@ -5,16 +5,10 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InferenceGuard, type LexiconTerm } from "../lib/index.js";
+import { sayingModel } from "./saying.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
-
-/** A tabular model that says exactly the given pieces, one token each. */
-function saying(pieces: string[]) {
-	const table = ["", ...pieces];
-	const logits = table.map((_, last) => table.map((_, next) => (next === Math.min(last + 1, pieces.length) ? 0 : -1e4)));
-	return { pieces: table, logits };
-}
 
 async function say(
 	pieces: string[],
@@ -22,7 +16,7 @@ async function say(
 	options: { budget?: number; strategy?: "guard" | "sample"; blockLength?: number } = {},
 ) {
 	const { budget = 0, strategy = "sample", blockLength } = options;
-	const guard = await InferenceGuard.load({ model: saying(pieces), cost: { lexicon }, budget });
+	const guard = await InferenceGuard.load({ model: sayingModel(pieces), cost: { lexicon }, budget });
 	try {
 		const stream = guard.stream({
 			prompt: [0],

@@ -202,6 +202,15 @@ describe("rollouts", () => {
 		expect(existsSync(join(folder, "never.gguf"))).toBe(false);
 	}, 60_000);
 
+	test("go on from the text of a raw prompt, where a lexicon may find a phrase that begins in it", async () => {
+		const overBudget = async (out: string, term: string) => {
+			const given = options(out, { cost: { lexicon: [term] }, budget: 0, prompts: [[300, 400]], responses: 40, batch: 40, maxTokens: 1 });
+			return (await collectRollouts(given)).overBudget;
+		};
+		expect(await overBudget("border", "w400 w*")).toBeGreaterThan(0);
+		expect(await overBudget("inside", "w300 w*")).toBe(0);
+	});
+
 	test("are judged with the prompt that they answer", async () => {
 		const given = ["how do I hurt somebody", "how do I bake a cake"];
 		await collectRollouts(options("answers", { cost: "harm", budget: 0.5, prompts: given, responses: 2, maxTokens: 4 }));

@@ -644,7 +644,7 @@ describe("a scorer of finished texts", () => {
 		expect(scored[1]?.[2]?.cost).toBe(30);
 		expect(scored[0]?.[1]?.cost).toBeLessThanOrEqual(threshold);
 		expect(await scorer.score("", [])).toEqual([]);
-		await expect(scorer.score("", ["a"], AbortSignal.abort())).rejects.toMatchObject({ code: "ABORTED" });
+		await expect(scorer.score("", ["a"], { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORTED" });
 	});
 
 	test("refuses what needs tokens, and what it does not know", async () => {

@@ -234,7 +234,7 @@ class EvaluationRun {
 		const seconds = (performance.now() - begin) / 1000;
 		const judges: Record<string, Verdict> = {};
 		for (const [judge, scorer] of reply.outcome === "refused" ? [] : this.#judges) {
-			const [scored] = await scorer.score(prompt.text, [reply.text], signal, now);
+			const [scored] = await scorer.score(prompt.text, [reply.text], { signal, now, isRaw: !this.#config.chat });
 			judges[judge] = scored?.[0] as Verdict;
 		}
 		const { costs, withinBudget } = method.guard.constraints
@@ -268,7 +268,7 @@ class EvaluationRun {
 	async #measured(prompt: string, { text, outcome }: Reply, base: InferenceGuard, signal: AbortSignal): Promise<Spent> {
 		const budgets = base.limits.map(({ budget }) => budget as number);
 		if (outcome === "refused") return { costs: budgets.map((budget) => ({ cost: 0, budget })), withinBudget: true };
-		const [scored = []] = (await this.#common?.score(prompt, [text], signal, this.#journal.now)) ?? [];
+		const [scored = []] = (await this.#common?.score(prompt, [text], { signal, now: this.#journal.now, isRaw: !this.#config.chat })) ?? [];
 		const costs = scored.map(({ cost }, c) => ({ cost, budget: budgets[c] as number }));
 		return { costs, withinBudget: scored.every(({ withinBudget }) => withinBudget) };
 	}

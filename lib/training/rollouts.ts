@@ -4,7 +4,7 @@ import { splitsOf } from "../data/split.js";
 import { InvalidDataError, KvCapacityError } from "../errors.js";
 import { costHash, rewardHash } from "../fingerprint.js";
 import { Fingerprints } from "../identity.js";
-import type { NativeInfo, NativeSpec } from "../native.js";
+import type { NativeInfo, NativePrompt, NativeSpec } from "../native.js";
 import { NativeGuard } from "../native-guard.js";
 import { checkRolloutOptions } from "../options.js";
 import { checkProbes } from "../probe-file.js";
@@ -57,6 +57,8 @@ export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic" | 
 
 const topLogProbabilities = 8;
 const defaultBatch = 64;
+/** Whether no template wrote any of it. */
+const isRaw = (prompt: NativePrompt) => "tokens" in prompt || ("text" in prompt && !prompt.special);
 const largestShardBytes = 64 * 2 ** 20;
 const usualShards = 32;
 
@@ -160,11 +162,12 @@ export async function collectRollouts(given: RolloutOptions): Promise<RolloutPro
 		const { native: prompts, readNow } = await watch.run((signal) => readPromptsOf(list.prompts, options.chat, info, { now, signal }));
 		const tokens = await watch.run((signal) => native.tokenize(prompts, signal));
 		const manifest = { ...(await planRun(spec, info, list, tokens, modelHash, options)), ...(readNow !== undefined && { now: readNow }) };
+		const raw = prompts.map(isRaw);
 		await claimFolder(options.out, manifest);
 		const ask = askScoreFunction.bind(undefined, loading);
 		const run = { ...options, onProgress: watch.wrap("onProgress", options.onProgress) };
 		return await watch
-			.run((signal) => runShards(native, manifest, list, tokens, { ...run, signal }, ask))
+			.run((signal) => runShards(native, manifest, list, tokens, raw, { ...run, signal }, ask))
 			.catch((error) => {
 				if (!(error instanceof KvCapacityError)) throw error;
 				throw new KvCapacityError(`a batch of rollouts does not fit; lower batch, responses or maxTokens (${error.message})`, {
@@ -182,6 +185,7 @@ async function runShards(
 	manifest: RolloutManifest,
 	list: PromptList,
 	tokens: Int32Array[],
+	raw: boolean[],
 	{ out, shard: [part, parts], onProgress, signal }: Pick<Checked, "out" | "shard" | "onProgress" | "signal">,
 	ask: Parameters<NativeGuard["rollouts"]>[2],
 ): Promise<RolloutProgress> {
@@ -218,7 +222,8 @@ async function runShards(
 						...manifest,
 						prompts: numbers.map((number) => {
 							const prompt = list.prompts[number] as RolloutPrompt;
-							return { number, tokens: tokens[number] as Int32Array, question: questionOf(prompt) };
+							const isRaw = raw[number] as boolean;
+							return { number, tokens: tokens[number] as Int32Array, question: questionOf(prompt), isRaw };
 						}),
 						availableBytes: process.availableMemory(),
 					},

@@ -6,6 +6,7 @@
 #include "support/numeric.h"
 #include "support/utf8.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ig {
@@ -25,6 +26,10 @@ size_t prompt_source::n_bytes() const {
         n += part.text.size();
     }
     return n;
+}
+
+bool prompt_source::is_raw() const {
+    return std::none_of(parts.begin(), parts.end(), [](const text_part & part) { return part.from_template; });
 }
 
 guard_engine::guard_engine(guard_spec given, rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress)
@@ -68,7 +73,7 @@ constraint guard_engine::make_constraint(size_t i, const cancel_flag & cancel) {
     made.terms = c.terms;
     switch (c.kind) {
         case COST_LEXICON:
-            made.per_token = std::make_unique<lexicon>(c.lexicon);
+            made.per_token = std::make_unique<lexicon>(c.lexicon, c.spelling);
             break;
         case COST_TOKENS:
             made.per_token = std::make_unique<token_costs>(c.token_costs);
@@ -98,7 +103,7 @@ void guard_engine::make_reward(const cancel_flag & cancel) {
             reward = std::make_unique<log_likelihood_reward>();
             break;
         case REWARD_LEXICON:
-            reward = std::make_unique<lexicon>(spec.reward_lexicon);
+            reward = std::make_unique<lexicon>(spec.reward_lexicon, SPELLING_STRICT);
             break;
         case REWARD_FUNCTION:
             reward = std::make_unique<function_reward>(function_of("reward", 0));
@@ -285,6 +290,13 @@ std::string guard_engine::text_of(const std::vector<token_id> & tokens) const {
     return text;
 }
 
+// Behind the last control token: what a response may go on from.
+std::string guard_engine::last_text_of(const std::vector<token_id> & tokens) const {
+    const auto has_text = [&](token_id token) { return !steps->piece(token).empty(); };
+    const auto begin = std::find_if_not(tokens.rbegin(), tokens.rend(), has_text).base();
+    return text_of({ begin, tokens.end() });
+}
+
 generation_result guard_engine::generate(const generation_request & request, std::unique_ptr<lane> ahead, const ask_function & ask,
                                          const cancel_flag & cancel, const commit_function & commit) {
     cancel.check();
@@ -318,7 +330,8 @@ generation_result guard_engine::generate(const generation_request & request, std
     };
     current_ask = &ask_away;
     const bool needs_critic = options.asks_critic() || options.edits_hidden();
-    const search_models models = { *own, constraints, *reward, needs_critic ? judge.get() : nullptr, &question };
+    const std::vector<cost_state> starts = states_behind(constraints, request.prompt.is_raw() ? last_text_of(prompt) : "");
+    const search_models models = { *own, constraints, *reward, needs_critic ? judge.get() : nullptr, &question, &starts };
     generation_result result;
     result.search = request.noted ? repair(models, prompt, tokens_of(*request.noted, cancel), context_size(), options, cancel)
                                   : search(models, prompt, options, cancel, commit);
@@ -375,6 +388,12 @@ std::vector<double> guard_engine::score(const score_request & request, const ask
     for (const std::string & text : request.texts) {
         views.push_back({ &text, &no_tokens, true, 0, nullptr, &request.prompt });
     }
+    const std::vector<cost_state> starts = states_behind(constraints, request.is_raw ? request.prompt : "");
+    const auto charged = [&](size_t c, const std::string & text) {
+        cost_state state = starts[c];
+        const double cost = constraints[c].per_token->charge(state, 0, text);
+        return sum_up(cost, constraints[c].per_token->charge_end(state));
+    };
     std::vector<double> costs(request.texts.size() * n);
     for (size_t c = 0; c < n && !views.empty(); ++c) {
         cancel.check();
@@ -386,17 +405,11 @@ std::vector<double> guard_engine::score(const score_request & request, const ask
         }
         const std::vector<double> whole = limit.whole_text ? limit.whole_text->costs(views) : std::vector<double>();
         for (size_t i = 0; i < views.size(); ++i) {
-            const double cost = limit.whole_text ? whole.at(i) : cost_of(limit, request.texts[i]);
+            const double cost = limit.whole_text ? whole.at(i) : charged(c, request.texts[i]);
             costs[i * n + c] = safety_state::floored(limit.terms, cost);
         }
     }
     return costs;
-}
-
-double guard_engine::cost_of(const constraint & limit, const std::string & text) const {
-    cost_state state;
-    const double cost = limit.per_token->charge(state, 0, text);
-    return sum_up(cost, limit.per_token->charge_end(state));
 }
 
 std::vector<std::vector<token_id>> guard_engine::tokenize(const std::vector<prompt_source> & prompts, const cancel_flag & cancel) {
@@ -422,9 +435,10 @@ rollout_result guard_engine::rollouts(const rollout_request & request, const ask
     std::vector<rollout_prompt> prompts = request.prompts;
     for (rollout_prompt & prompt : prompts) {
         prompt.question = prompt.question ? prompt.question : text_of(prompt.tokens);
+        prompt.starts = states_behind(constraints, prompt.is_raw ? last_text_of(prompt.tokens) : "");
     }
     const std::unique_ptr<lane> own = shared->open();
-    const search_models models = { *own, constraints, *reward, nullptr, nullptr };
+    const search_models models = { *own, constraints, *reward, nullptr, nullptr, nullptr };
     rollout_options options = request.options;
     options.mean_places = mean_places;
     options.n_stream = model ? size_t(llama_model_n_embd(model->get())) : 0;

@@ -28,6 +28,7 @@ struct constraint_spec {
     cost_kind                 kind;
     budget_terms              terms;
     std::vector<lexicon_term> lexicon;
+    spelling_rule             spelling = SPELLING_STRICT;
     std::vector<double>       token_costs;
     std::string               classifier; // path
     cost_link                 link = LINK_PROBABILITY;
@@ -86,6 +87,7 @@ struct prompt_source {
     bool                   is_text = false;
 
     size_t n_bytes() const;
+    bool   is_raw() const; // no template wrote any of it
 };
 
 struct generation_request {
@@ -120,6 +122,7 @@ struct generation_result {
 
 struct score_request {
     std::string                               prompt;
+    bool                                      is_raw; // the texts go on from the prompt
     std::vector<std::string>                  texts; // finished
     std::vector<std::optional<prompt_source>> asked; // per constraint: the prompt in front of the texts, where the residual stream is read
 };
@@ -209,13 +212,13 @@ class guard_engine {
     constraint            make_constraint(size_t i, const cancel_flag & cancel);
     void                  make_reward(const cancel_flag & cancel);
     void                  begin(const std::string & question);
-    double                cost_of(const constraint & limit, const std::string & text) const;
     std::optional<harm_kind> harm_of(const rejected_text & rejected, const std::string & question) const;
     void                  expect_readable(size_t n_bytes) const;
     std::vector<token_id> tokens_of(const prompt_source & prompt, const cancel_flag & cancel);
     std::vector<token_id> prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel);
     std::string           text_of(const std::vector<token_id> & tokens) const;
     std::vector<token_id> response_tokens(const std::vector<token_id> & prompt, const std::string & text, const cancel_flag & cancel);
+    std::string           last_text_of(const std::vector<token_id> & tokens) const;
     std::vector<residual_sum> residuals_of(const prompt_source & prompt, const std::vector<std::string> & texts, const cancel_flag & cancel);
     int64_t               context_size() const;
     score_function        function_of(const char * kind, size_t index);

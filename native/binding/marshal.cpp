@@ -83,6 +83,7 @@ constraint_spec constraint_from(const Napi::Object & o) {
     spec.terms.floored = bool_of(o, "floored");
     if (spec.kind == COST_LEXICON) {
         spec.lexicon = lexicon_of(o, "lexicon");
+        spec.spelling = choice_of<spelling_rule>(o, "match", { { "strict", SPELLING_STRICT }, { "loose", SPELLING_LOOSE } });
     }
     if (spec.kind == COST_CLASSIFIER) {
         spec.classifier = string_of(o, "classifier");
@@ -246,7 +247,7 @@ prompt_source prompt_from(const Napi::Object & o) {
 }
 
 score_request score_request_from(const Napi::Object & o) {
-    score_request request = { string_of(o, "prompt"), texts_of(o, "texts"), {} };
+    score_request request = { string_of(o, "prompt"), bool_of(o, "isRaw"), texts_of(o, "texts"), {} };
     const Napi::Array asked = o.Get("asked").As<Napi::Array>();
     for (uint32_t i = 0; i < asked.Length(); ++i) {
         const Napi::Value prompt = asked.Get(i);
@@ -317,7 +318,7 @@ rollout_request rollout_request_from(const Napi::Object & o) {
     for (uint32_t i = 0; i < prompts.Length(); ++i) {
         const Napi::Object prompt = prompts.Get(i).As<Napi::Object>();
         request.prompts.push_back({ int_of(prompt, "number"), numbers_of<token_id, Napi::Int32Array>(prompt, "tokens"),
-                                    question_from(prompt) });
+                                    question_from(prompt), bool_of(prompt, "isRaw"), {} });
     }
     request.options.n_responses = int_of(o, "responses");
     request.options.max_tokens = int_of(o, "maxTokens");

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "safety/safety_state.h"
+#include "safety/spelling.h"
 
 #include <cstdint>
 #include <memory>
@@ -56,21 +57,40 @@ struct text_view {
     const residual_sum *          residual = nullptr; // over the tokens decoded so far, all but the last one or all; null: not read
 };
 
+// where one reading of a text stands
+struct text_reading {
+    spelling at;
+    int32_t  node = 0; // of the automaton
+    bool     of_prompt = false; // nothing of the response has been read
+    double   lead = 0; // what it found more than was charged so far
+};
+
+// where the reading of letters that stand apart stands
+struct letter_reading {
+    int32_t node = 0;
+    int     n_in_word = 0; // 2: or more
+    bool    lettered = false; // some of them are letters, not only digits and signs
+    double  undecided = 0; // found with the last letter, if it stands alone
+    double  lead = 0; // of what was found in a script without spaces, where letters that do not stand apart are found too
+};
+
 // where a token cost model stands in a text
 struct cost_state {
-    int32_t node = 0;
-    bool    in_word = false;
-    bool    in_space = false;
-
-    // combining marks that were read, but whose order is open until another character follows
-    static constexpr int max_marks = 6;
-    uint32_t             marks[max_marks] = { 0 };
-    int                  n_marks = 0;
+    text_reading   plain;
+    text_reading   gapped; // where something was read that may show as a gap
+    bool           has_gap = false;
+    text_reading   likeness;
+    text_reading   bare;
+    markup         tags;
+    letter_reading apart;
 };
 
 class token_cost_model {
   public:
     virtual ~token_cost_model() = default;
+
+    // where it stands behind a text that costs nothing
+    virtual cost_state begin(std::string_view before) const { return {}; }
 
     // the cost of a token that adds `text`
     virtual double charge(cost_state & state, token_id token, std::string_view text) const = 0;
@@ -115,5 +135,16 @@ struct constraint {
     std::unique_ptr<token_cost_model>    per_token;
     std::unique_ptr<sequence_cost_model> whole_text;
 };
+
+// where the token cost models stand behind a prompt that the response goes on from
+inline std::vector<cost_state> states_behind(const std::vector<constraint> & constraints, std::string_view prompt) {
+    std::vector<cost_state> states(constraints.size());
+    for (size_t i = 0; i < constraints.size(); ++i) {
+        if (constraints[i].per_token) {
+            states[i] = constraints[i].per_token->begin(prompt);
+        }
+    }
+    return states;
+}
 
 }

@@ -6,6 +6,7 @@
 #include "support/utf8.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <map>
 
@@ -13,44 +14,49 @@ namespace ig {
 
 namespace {
 
-const uint32_t border = 0x110000; // behind the last code point
+using symbol_list = std::vector<spelled_symbol>;
 
-bool shows_borders(uint32_t character) { return is_word_character(character) && !is_unspaced(character); }
-
-// the symbols of a term without its asterisks: folded characters, with a border wherever a word begins or ends inside
-std::vector<uint32_t> term_symbols(std::string_view text, bool open_start, bool open_end) {
-    std::vector<uint32_t> folded;
-    size_t at = 0;
-    while (at < text.size()) {
-        folded_character character;
-        fold_character(next_character(text, at), character);
-        for (int i = 0; i < character.n; ++i) {
-            const uint32_t c = is_space(character.begin[i]) ? ' ' : character.begin[i];
-            if (c != ' ' || folded.empty() || folded.back() != ' ') {
-                folded.push_back(c);
-            }
-        }
+symbol_list symbols_of(std::string_view text, spelling_rule rule) {
+    const bool open_start = !text.empty() && text.front() == '*';
+    if (open_start) {
+        text.remove_prefix(1);
     }
-    for (auto begin = folded.begin(); begin != folded.end();) {
-        const auto end = std::find_if_not(begin, folded.end(), is_mark);
-        std::sort(begin, end);
-        begin = end == folded.end() ? end : end + 1;
+    const bool open_end = !text.empty() && text.back() == '*';
+    if (open_end) {
+        text.remove_suffix(1);
     }
-    std::vector<uint32_t> symbols;
-    bool in_word = false;
-    for (size_t i = 0; i < folded.size(); ++i) {
-        const bool word = shows_borders(folded[i]);
-        const bool at_open_start = i == 0 && open_start;
-        if (word != in_word && !at_open_start) {
-            symbols.push_back(border);
-        }
-        symbols.push_back(folded[i]);
-        in_word = word;
+    symbol_list symbols;
+    spelling at;
+    for (size_t i = 0; i < text.size();) {
+        read_character(at, rule, next_character(text, i), symbols);
     }
-    if (in_word && !open_end) {
-        symbols.push_back(border);
+    if (open_end) {
+        settle_word(at, symbols);
+    } else {
+        end_text(at, symbols);
+    }
+    if (open_start && !symbols.empty() && symbols.front().code == word_border) {
+        symbols.erase(symbols.begin());
     }
     return symbols;
+}
+
+bool shows(const spelled_symbol & symbol) { return symbol.code != word_border && symbol.code != ' '; }
+
+bool is_letter(const spelled_symbol & symbol) { return symbol.code != word_border && is_word_character(symbol.code); }
+
+// What is left of a term once its letters may stand apart; nothing where they do already, or are so few that ordinary text has such
+// letters in a row.
+symbol_list letters_of(const symbol_list & symbols) {
+    const auto both_letters = [](const spelled_symbol & a, const spelled_symbol & b) { return is_letter(a) && is_letter(b); };
+    if (std::adjacent_find(symbols.begin(), symbols.end(), both_letters) == symbols.end()) {
+        return {};
+    }
+    symbol_list letters;
+    std::copy_if(symbols.begin(), symbols.end(), std::back_inserter(letters), is_letter);
+    const bool unspaced = std::all_of(letters.begin(), letters.end(), [](const spelled_symbol & s) { return is_unspaced(s.code); });
+    const size_t fewest = unspaced ? 2 : 3;
+    return letters.size() < fewest ? symbol_list() : letters;
 }
 
 std::string quoted(const std::string & text) { return "\"" + text + "\""; }
@@ -86,69 +92,77 @@ std::string with_weights(const std::vector<const lexicon_term *> & same) {
     return joined(found, " and ");
 }
 
+// Hits all of whose letters belong to the prompt are not the response's.
+void follow_symbols(text_reading & reading, const term_automaton & automaton, const symbol_list & symbols) {
+    for (const spelled_symbol & symbol : symbols) {
+        reading.of_prompt = reading.of_prompt && (symbol.code == word_border || is_mark(symbol.code));
+        const double weight = automaton.advance(reading.node, symbol.code);
+        reading.lead = sum_up(reading.lead, symbol.lettered && !reading.of_prompt ? weight : 0);
+    }
 }
 
-lexicon::lexicon(const std::vector<lexicon_term> & terms) : nodes(1) {
-    std::map<int32_t, std::vector<const lexicon_term *>> spellings; // by the node where they end
-    for (const lexicon_term & term : terms) {
-        spellings[add(term.text)].push_back(&term);
-    }
-    const auto invisible = spellings.find(0);
-    if (invisible != spellings.end()) {
-        std::vector<std::string> found;
-        for (const lexicon_term * term : invisible->second) {
-            found.push_back(quoted(term->text));
-        }
-        throw error("INVALID_LEXICON", "expected lexicon terms with at least one visible character, got " + first_of(found) +
-                                           "; remove them from the lexicon");
-    }
-    std::vector<std::string> contradictions;
-    for (const auto & [end, same] : spellings) {
-        nodes[end].weight = same[0]->weight;
-        if (have_other_weights(same)) {
-            contradictions.push_back(with_weights(same));
-        }
-    }
-    if (!contradictions.empty()) {
-        throw error("INVALID_LEXICON", "expected one weight per lexicon term, whatever its case and its form, got " +
-                                           first_of(contradictions) + "; keep one of each");
-    }
-    link();
+void read_on(text_reading & reading, const term_automaton & automaton, spelling_rule rule, uint32_t character, symbol_list & symbols) {
+    symbols.clear();
+    const int n_marks = reading.at.n_marks;
+    read_character(reading.at, rule, character, symbols);
+    reading.of_prompt = reading.of_prompt && reading.at.n_marks <= n_marks;
+    follow_symbols(reading, automaton, symbols);
 }
 
-int32_t lexicon::add(std::string_view text) {
-    const bool open_start = !text.empty() && text.front() == '*';
-    if (open_start) {
-        text.remove_prefix(1);
+// A letter counts once the next character shows that it stands alone.
+void end_word(letter_reading & reading, double & lead) {
+    lead = sum_up(lead, reading.n_in_word == 1 ? reading.undecided : 0);
+    reading.undecided = 0;
+    reading.n_in_word = 0;
+}
+
+// The hits are those of words whose letters stand apart in a text that has the given lead.
+void join_letters(letter_reading & reading, const term_automaton & automaton, const symbol_list & symbols, double & lead) {
+    for (const spelled_symbol & symbol : symbols) {
+        if (!is_letter(symbol)) {
+            end_word(reading, lead);
+            continue;
+        }
+        const bool unspaced = is_unspaced(symbol.code);
+        if (unspaced) {
+            end_word(reading, lead);
+        } else if (!is_mark(symbol.code) && reading.n_in_word < 2) {
+            ++reading.n_in_word;
+        }
+        if (reading.n_in_word == 2) {
+            reading = { 0, 2, false, 0, reading.lead };
+            continue;
+        }
+        reading.lettered = reading.lettered || symbol.lettered;
+        const double weight = automaton.advance(reading.node, symbol.code);
+        double & found = unspaced ? reading.lead : reading.undecided;
+        found = sum_up(found, reading.lettered ? weight : 0);
     }
-    const bool open_end = !text.empty() && text.back() == '*';
-    if (open_end) {
-        text.remove_suffix(1);
-    }
-    const std::vector<uint32_t> symbols = term_symbols(text, open_start, open_end);
-    bool has_text = false;
-    for (uint32_t symbol : symbols) {
-        has_text = has_text || (symbol != border && symbol != ' ');
-    }
-    if (!has_text) {
-        return 0;
-    }
+}
+
+}
+
+int32_t term_automaton::add(const symbol_list & symbols) {
     int32_t at = 0;
-    for (uint32_t symbol : symbols) {
-        const auto known = nodes[at].next.find(symbol);
+    for (const spelled_symbol & symbol : symbols) {
+        const auto known = nodes[at].next.find(symbol.code);
         if (known != nodes[at].next.end()) {
             at = known->second;
             continue;
         }
         const int32_t fresh = int32_t(nodes.size());
-        nodes[at].next[symbol] = fresh;
+        nodes[at].next[symbol.code] = fresh;
         nodes.emplace_back();
         at = fresh;
     }
     return at;
 }
 
-void lexicon::link() {
+void term_automaton::raise_weight(int32_t node, double weight) {
+    nodes[node].weight = std::max(nodes[node].weight, weight);
+}
+
+void term_automaton::link() {
     std::deque<int32_t> queue;
     for (const auto & [symbol, child] : nodes[0].next) {
         queue.push_back(child);
@@ -164,7 +178,7 @@ void lexicon::link() {
     }
 }
 
-int32_t lexicon::follow(int32_t from, uint32_t symbol) const {
+int32_t term_automaton::follow(int32_t from, uint32_t symbol) const {
     for (;;) {
         const auto next = nodes[from].next.find(symbol);
         if (next != nodes[from].next.end()) {
@@ -177,69 +191,138 @@ int32_t lexicon::follow(int32_t from, uint32_t symbol) const {
     }
 }
 
-double lexicon::advance(cost_state & state, uint32_t symbol) const {
-    state.node = follow(state.node, symbol);
-    return nodes[state.node].weight;
+double term_automaton::advance(int32_t & node, uint32_t symbol) const {
+    node = follow(node, symbol);
+    return nodes[node].weight;
 }
 
-double lexicon::read(cost_state & state, uint32_t character) const {
-    folded_character folded;
-    fold_character(character, folded);
-    double cost = 0;
-    for (int i = 0; i < folded.n; ++i) {
-        const uint32_t c = folded.begin[i];
-        if (!is_mark(c) || state.n_marks == cost_state::max_marks) {
-            cost = sum_up(cost, settle_marks(state));
+lexicon::lexicon(const std::vector<lexicon_term> & terms, spelling_rule rule) : rule(rule) {
+    std::map<int32_t, std::vector<const lexicon_term *>> spellings; // by the node where they end
+    std::vector<std::string> invisible;
+    for (const lexicon_term & term : terms) {
+        const symbol_list symbols = symbols_of(term.text, SPELLING_STRICT);
+        if (std::none_of(symbols.begin(), symbols.end(), shows)) {
+            invisible.push_back(quoted(term.text));
+            continue;
         }
-        if (is_mark(c)) {
-            state.marks[state.n_marks++] = c;
-        } else {
-            cost = sum_up(cost, read_folded(state, c));
+        spellings[strict.add(symbols)].push_back(&term);
+        if (rule == SPELLING_LOOSE) {
+            add_loosely(term);
         }
     }
-    return cost;
+    if (!invisible.empty()) {
+        throw error("INVALID_LEXICON", "expected lexicon terms with at least one visible character, got " + first_of(invisible) +
+                                           "; remove them from the lexicon");
+    }
+    std::vector<std::string> contradictions;
+    for (const auto & [end, same] : spellings) {
+        strict.set_weight(end, same[0]->weight);
+        if (have_other_weights(same)) {
+            contradictions.push_back(with_weights(same));
+        }
+    }
+    if (!contradictions.empty()) {
+        throw error("INVALID_LEXICON", "expected one weight per lexicon term, whatever its case and its form, got " +
+                                           first_of(contradictions) + "; keep one of each");
+    }
+    strict.link();
+    loose.link();
+    letters.link();
 }
 
-// Unicode leaves the order of most marks free; any fixed order will do as long as terms are read in the same way.
-double lexicon::settle_marks(cost_state & state) const {
-    std::sort(state.marks, state.marks + state.n_marks);
-    double cost = 0;
-    for (int i = 0; i < state.n_marks; ++i) {
-        cost = sum_up(cost, read_folded(state, state.marks[i]));
+// What is nothing but digits and signs is no word in disguise.
+void lexicon::add_loosely(const lexicon_term & term) {
+    const symbol_list symbols = symbols_of(term.text, SPELLING_LOOSE);
+    if (std::none_of(symbols.begin(), symbols.end(), [](const spelled_symbol & s) { return shows(s) && s.lettered; })) {
+        return;
     }
-    state.n_marks = 0;
-    return cost;
+    loose.raise_weight(loose.add(symbols), term.weight);
+    const symbol_list apart = letters_of(symbols);
+    if (!apart.empty()) {
+        letters.raise_weight(letters.add(apart), term.weight);
+    }
 }
 
-double lexicon::read_folded(cost_state & state, uint32_t character) const {
-    const bool space = is_space(character);
-    if (space && state.in_space) {
-        return 0;
+void lexicon::read(cost_state & state, std::string_view text) const {
+    symbol_list symbols;
+    std::vector<uint32_t> bare;
+    for (size_t i = 0; i < text.size();) {
+        const uint32_t character = next_character(text, i);
+        const bool gap = is_gap(character);
+        if (gap && !state.has_gap) {
+            state.gapped = state.plain;
+            state.has_gap = true;
+        }
+        read_on(state.plain, strict, SPELLING_STRICT, character, symbols);
+        if (state.has_gap) {
+            read_on(state.gapped, strict, SPELLING_STRICT, gap ? ' ' : character, symbols);
+        }
+        if (rule == SPELLING_STRICT) {
+            continue;
+        }
+        read_on(state.likeness, loose, SPELLING_LOOSE, character, symbols);
+        bare.clear();
+        read_markup(state.tags, character, bare);
+        for (uint32_t shown : bare) {
+            read_on(state.bare, loose, SPELLING_LOOSE, shown, symbols);
+            join_letters(state.apart, letters, symbols, state.bare.lead);
+        }
     }
-    double cost = 0;
-    const bool word = shows_borders(character);
-    if (word != state.in_word) {
-        cost = advance(state, border);
+}
+
+void lexicon::end(cost_state & state) const {
+    symbol_list symbols;
+    const auto finish = [&](text_reading & reading, const term_automaton & automaton) {
+        symbols.clear();
+        end_text(reading.at, symbols);
+        follow_symbols(reading, automaton, symbols);
+    };
+    finish(state.plain, strict);
+    finish(state.gapped, strict);
+    finish(state.likeness, loose);
+    finish(state.bare, loose);
+    end_word(state.apart, state.bare.lead);
+}
+
+// Returns what the costliest reading found more than was charged so far.
+double lexicon::settle(cost_state & state) const {
+    const double rounding = 1e-12;
+    double * leads[] = { &state.plain.lead, &state.gapped.lead, &state.likeness.lead, &state.bare.lead, &state.apart.lead };
+    double most = state.plain.lead;
+    if (state.has_gap) {
+        most = std::max(most, state.gapped.lead);
     }
-    cost = sum_up(cost, advance(state, space ? ' ' : character));
-    state.in_word = word;
-    state.in_space = space;
-    return cost;
+    if (rule == SPELLING_LOOSE) {
+        most = std::max({ most, state.likeness.lead, state.bare.lead, state.apart.lead });
+    }
+    most = std::abs(most) < rounding ? 0 : most;
+    for (double * lead : leads) {
+        *lead = sum_up(*lead, -most);
+    }
+    return most;
+}
+
+cost_state lexicon::begin(std::string_view before) const {
+    cost_state state;
+    read(state, before);
+    for (text_reading * reading : { &state.plain, &state.gapped, &state.likeness, &state.bare }) {
+        reading->lead = 0;
+        reading->of_prompt = true;
+    }
+    state.apart.lead = 0;
+    state.apart.undecided = 0;
+    return state;
 }
 
 double lexicon::charge(cost_state & state, token_id, std::string_view text) const {
-    double cost = 0;
-    size_t at = 0;
-    while (at < text.size()) {
-        cost = sum_up(cost, read(state, next_character(text, at)));
-    }
-    return cost;
+    read(state, text);
+    return settle(state);
 }
 
 double lexicon::charge_end(const cost_state & state) const {
-    cost_state end = state;
-    const double cost = settle_marks(end);
-    return end.in_word ? sum_up(cost, advance(end, border)) : cost;
+    cost_state ended = state;
+    end(ended);
+    return settle(ended);
 }
 
 std::vector<double> lexicon::rewards(const std::vector<text_view> & texts) {
@@ -247,7 +330,7 @@ std::vector<double> lexicon::rewards(const std::vector<text_view> & texts) {
     for (const text_view & view : texts) {
         cost_state state;
         const double charged = charge(state, 0, *view.text);
-        sums.push_back(sum_up(charged, charge_end(state)));
+        sums.push_back(charged + charge_end(state));
     }
     return sums;
 }

@@ -1,8 +1,8 @@
-// lexicon.h owns terms with weights and the automaton (Aho and Corasick 1975) that finds them in folded text. Word
-// borders are symbols of the automaton's alphabet: a whole-word term is stored as border + letters + border, so a hit
-// is decided by the character that follows the word, and the state alone tells whether one is still undecided. Runs of
-// white space count as one space, and runs of combining marks are put in order, so that equivalent spellings are equal.
-// Scripts without spaces between words do not show their borders: their characters are found wherever they stand.
+// lexicon.h owns terms with weights and the automata (Aho and Corasick 1975) that find them in spelled text. Word borders are symbols of
+// their alphabet: a whole-word term is stored as border + letters + border, so a hit is decided by the character that follows the word,
+// and the state alone tells whether one is still undecided. A text that can be read in several ways is read in all of them side by side
+// (as it stands, with gaps where something may show as one; loosely also by likeness, without markup, and with single letters joined),
+// and what it costs so far is what the costliest reading found.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -16,11 +16,38 @@ struct lexicon_term {
     double      weight;
 };
 
+class term_automaton {
+  public:
+    // Returns the node where the term ends.
+    int32_t add(const std::vector<spelled_symbol> & symbols);
+
+    void set_weight(int32_t node, double weight) { nodes[node].weight = weight; }
+    void raise_weight(int32_t node, double weight);
+
+    // Once all terms are there.
+    void link();
+
+    // The weights of all terms that end with the symbol.
+    double advance(int32_t & node, uint32_t symbol) const;
+
+  private:
+    struct automaton_node {
+        std::unordered_map<uint32_t, int32_t> next;
+        int32_t                               fallback = 0;
+        double                                weight = 0; // of all terms that end here
+    };
+
+    std::vector<automaton_node> nodes = std::vector<automaton_node>(1);
+
+    int32_t follow(int32_t from, uint32_t symbol) const;
+};
+
 class lexicon : public token_cost_model, public reward_model {
   public:
-    // Terms that fold to the same count once. Throws INVALID_LEXICON where their weights differ, or a term folds to nothing.
-    explicit lexicon(const std::vector<lexicon_term> & terms);
+    // Terms that are spelled the same count once. Throws INVALID_LEXICON where their weights differ, or nothing of a term shows.
+    lexicon(const std::vector<lexicon_term> & terms, spelling_rule rule);
 
+    cost_state begin(std::string_view before) const override;
     double charge(cost_state & state, token_id token, std::string_view text) const override;
     double charge_end(const cost_state & state) const override;
 
@@ -28,21 +55,15 @@ class lexicon : public token_cost_model, public reward_model {
     std::vector<double> rewards(const std::vector<text_view> & texts) override;
 
   private:
-    struct node {
-        std::unordered_map<uint32_t, int32_t> next;
-        int32_t                               fallback = 0;
-        double                                weight = 0; // of all terms that end here
-    };
+    spelling_rule  rule;
+    term_automaton strict;
+    term_automaton loose; // by likeness
+    term_automaton letters; // by likeness, without what stands between them
 
-    std::vector<node> nodes;
-
-    int32_t add(std::string_view text); // returns the node where it ends, the root for one without a visible character
-    void    link();
-    int32_t follow(int32_t from, uint32_t symbol) const;
-    double  advance(cost_state & state, uint32_t symbol) const;
-    double  read(cost_state & state, uint32_t character) const;
-    double  read_folded(cost_state & state, uint32_t character) const;
-    double  settle_marks(cost_state & state) const;
+    void   add_loosely(const lexicon_term & term);
+    void   read(cost_state & state, std::string_view text) const;
+    void   end(cost_state & state) const;
+    double settle(cost_state & state) const;
 };
 
 }

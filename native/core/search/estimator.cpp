@@ -165,7 +165,7 @@ measurement estimator::measure(const std::vector<token_id> & tokens, const whole
         const constraint & limit = models.constraints[c];
         std::vector<double> costs(tokens.size(), 0);
         if (limit.per_token) {
-            cost_state state;
+            cost_state state = (*models.starts)[c];
             size_t begin = 0;
             for (size_t t = 0; t < tokens.size(); ++t) {
                 const size_t end = whole.ends[t].n_text;

@@ -69,7 +69,7 @@ path expander::start(const std::vector<token_id> & given) {
 
 path expander::empty_path(const random_stream & random) const {
     path empty(response(), random);
-    empty.cost_states.resize(models.constraints.size());
+    empty.cost_states = *models.starts;
     empty.progress.resize(models.constraints.size());
     empty.safety.resize(models.constraints.size());
     return empty;

@@ -77,6 +77,7 @@ class rollout_run {
         models.model.reserve({ options.n_sequences, options.n_cells }, nothing, cancel);
         std::vector<decode_item> items;
         for (const rollout_prompt & prompt : prompts) {
+            models.starts = &prompt.starts;
             for (int32_t i = 0; i < options.n_responses; ++i) {
                 const random_stream random(options.seed, uint64_t(prompt.number), uint64_t(i));
                 growing g = { &prompt, expand.empty_path(random), rollout(), {}, {} };

@@ -12,6 +12,8 @@ struct rollout_prompt {
     int32_t               number;
     std::vector<token_id> tokens;
     std::optional<std::string> question; // what cost models read as context; by the time of sampling there is one
+    bool                       is_raw; // responses go on from its text
+    std::vector<cost_state>    starts; // where the token cost models stand behind it
 };
 
 struct rollout_options {

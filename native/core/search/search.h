@@ -101,6 +101,7 @@ struct search_models {
     reward_model &                  reward;
     critic *                        judge; // null: none is needed
     const std::string *             question; // what responses answer
+    const std::vector<cost_state> * starts; // per constraint: where its token cost model stands before the response
 };
 
 enum search_outcome {

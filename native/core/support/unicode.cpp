@@ -24,6 +24,11 @@ struct unicode_rank {
     int      rank;
 };
 
+struct unicode_lookalike {
+    uint32_t code;
+    uint32_t alike;
+};
+
 struct unicode_pair {
     uint32_t first, second;
     uint32_t composed;
@@ -49,10 +54,22 @@ int split_hangul(uint32_t code, uint32_t letters[3]) {
 
 // the entry of a sorted table, or null
 template <typename T, size_t n> const T * find_in(const T (&table)[n], uint32_t code) {
+    if (code < table[0].code) {
+        return nullptr;
+    }
     const T * entry = std::lower_bound(table, table + n, code, [](const T & e, uint32_t c) { return e.code < c; });
     return entry != table + n && entry->code == code ? entry : nullptr;
 }
 
+}
+
+template <size_t n> static bool is_in(const unicode_range (&ranges)[n], uint32_t code) {
+    if (code < ranges[0].first) {
+        return false; // most text
+    }
+    const auto before = [](const unicode_range & range, uint32_t c) { return range.last < c; };
+    const unicode_range * range = std::lower_bound(ranges, ranges + n, code, before);
+    return range != ranges + n && range->first <= code;
 }
 
 void fold_character(uint32_t code, folded_character & folded) {
@@ -70,11 +87,36 @@ void fold_character(uint32_t code, folded_character & folded) {
     folded.n = 1;
 }
 
-template <size_t n> static bool is_in(const unicode_range (&ranges)[n], uint32_t code) {
-    const auto before = [](const unicode_range & range, uint32_t c) { return range.last < c; };
-    const unicode_range * range = std::lower_bound(ranges, ranges + n, code, before);
-    return range != ranges + n && range->first <= code;
+void spell_character(uint32_t code, folded_character & spelled) {
+    if (const unicode_folding * entry = find_in(spellings, code)) {
+        spelled.begin = spelling_targets + entry->offset;
+        spelled.n = entry->n;
+        return;
+    }
+    fold_character(code, spelled);
 }
+
+bool is_optional_mark(uint32_t letter, uint32_t mark) {
+    const uint32_t grave = 0x300, acute = 0x301, dot_above = 0x307, diaeresis = 0x308;
+    const uint32_t ghe = 0x433, ie = 0x435, ka = 0x43a;
+    if (mark == dot_above && is_in(soft_dotted_ranges, letter)) {
+        return true;
+    }
+    if (is_in(cyrillic_ranges, letter)) {
+        const bool stress = (mark == grave || mark == acute) && letter != ghe && letter != ka;
+        return stress || (mark == diaeresis && letter == ie);
+    }
+    return is_in(greek_ranges, letter) && is_accent(mark); // capitals have none
+}
+
+uint32_t lookalike(uint32_t code) {
+    const unicode_lookalike * entry = find_in(lookalikes, code);
+    return entry != nullptr ? entry->alike : 0;
+}
+
+bool is_gap(uint32_t code) { return is_in(gap_ranges, code); }
+
+bool is_accent(uint32_t code) { return is_in(accent_ranges, code); }
 
 bool is_word_character(uint32_t code) { return is_in(word_ranges, code); }
 

@@ -1,6 +1,7 @@
-// unicode.h owns what is known about characters. For lexicons: their folding (compatibility decomposition, case folding,
-// default-ignorable characters dropped) and which of them make up words. For tokenizers: their canonical forms, lower case and
-// categories. The tables are generated at build time by scripts/unicode-tables.mjs.
+// unicode.h owns what is known about characters. For classifiers of words: their folding (compatibility decomposition, case folding,
+// default-ignorable characters dropped). For lexicons: the one spelling of what is spelled in several ways, which characters make up
+// words, and which look like others. For tokenizers: their canonical forms, lower case and categories. The tables are generated at
+// build time by scripts/unicode-tables.mjs.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,21 @@ struct folded_character {
 };
 
 void fold_character(uint32_t code, folded_character & folded);
+
+// What a lexicon reads in place of a character: folded, without what does not show, and the usual one of several of a kind.
+void spell_character(uint32_t code, folded_character & spelled);
+
+// Whether ordinary spelling leaves out this mark behind this letter.
+bool is_optional_mark(uint32_t letter, uint32_t mark);
+
+// the Latin letter or digit that it looks like; 0: none
+uint32_t lookalike(uint32_t code);
+
+// Whether it shows as nothing, or as a space.
+bool is_gap(uint32_t code);
+
+// of a letter that is one without it
+bool is_accent(uint32_t code);
 
 // letters, marks and numbers
 bool is_word_character(uint32_t code);
