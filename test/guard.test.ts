@@ -160,12 +160,12 @@ describe("in a process of its own", () => {
 
 	const exits = [
 		["process.exit() in an exit listener that comes first", "process.prependListener('exit', () => process.exit(5));", "process.exit(5)", 5],
-		["an exit listener that comes first and throws", "process.prependListener('exit', () => { throw 5; });", "process.exit(5)", 1],
+		["an exit listener that comes first and throws", "process.prependListener('exit', () => { throw 5; });", "process.exit(5)", 5],
 		["process.reallyExit()", "", "process.reallyExit(5)", 5],
 		["an error that nobody catches", "", "throw new Error('of the application')", 1],
 		["an exit listener that removes all others", "process.prependListener('exit', () => process.removeAllListeners('exit'));", "process.exit(5)", 5],
 	] as const; // biome-ignore format: a table
-	const moments = [0, 3, 12, 40];
+	const moments = [2, 25];
 
 	test.each(exits.flatMap(([what, before, ending, status]) => moments.map((ms) => [what, ms, before, ending, status] as const)))(
 		"threads end with the process: %s, %i ms into searches",

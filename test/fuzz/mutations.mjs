@@ -109,7 +109,8 @@ const tensorChanges = [
 	(random, tensors, i) => {
 		const { shape, type } = tensors[i];
 		const at = below(random, shape.length);
-		const size = pick(random, [0, 1, 2, 3, shape[at] - 1, shape[at] + 1, shape[at] * 2, shape[at] / 2]);
+		const before = Number(shape[at]);
+		const size = pick(random, [0, 1, 2, 3, before - 1, before + 1, before * 2, before / 2]);
 		tensors[i] = refilled(tensors[i], type, shape.with(at, Math.max(0, Math.trunc(size))));
 	},
 	(random, tensors, i) => {

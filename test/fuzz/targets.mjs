@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { parquetWriteFile } from "hyparquet-writer";
 import { vocabulary, writeRandomLlama } from "../../bench/gguf.mjs";
 import { readCertificate } from "../../dist/certificate.js";
+import { randomNumbers } from "../../dist/data/random.js";
 import { readRecords } from "../../dist/data/records.js";
 import { checkConfig } from "../../dist/evaluation/config.js";
 import { readPrompts } from "../../dist/evaluation/datasets.js";
@@ -51,42 +52,46 @@ function changedFields(random, { bytes }) {
 }
 const changedLines = (random, { bytes }) => changedText(random, bytes);
 
-/** Weights that make no infinite numbers. */
-function weightsOf(name, shape, type) {
-	const values = new Float32Array(byteSize(type, shape) / 4);
-	let state = [...name].reduce((hash, character) => (hash * 31 + character.charCodeAt(0)) | 0, 7) | 1;
-	for (let i = 0; i < values.length; i++) {
-		state ^= state << 13;
-		state ^= state >>> 17;
-		state ^= state << 5;
-		const drawn = (state >>> 0) / 2 ** 32 - 0.5;
-		if (type === 0) values[i] = name.includes("ssm_a") ? -Math.abs(drawn) : /norm[^.]*\.weight$/.test(name) ? 1 : drawn / 2;
-	}
-	return Buffer.from(values.buffer);
+/** Weights that make no infinite numbers, the same for the same name. */
+function weightsOf(name, shape) {
+	const random = randomNumbers([...name].reduce((hash, character) => (hash * 31 + character.charCodeAt(0)) >>> 0, 7));
+	const isNorm = /norm[^.]*\.weight$/.test(name);
+	const one = () => (isNorm ? 1 : name.includes("ssm_a") ? -random() : random() / 2 - 0.25);
+	return Buffer.from(Float32Array.from({ length: byteSize(0, shape) / 4 }, one).buffer);
 }
 
-/** A small model of every architecture that generates, as corpus/models.json describes it. */
+const entryOf = (key, [type, value]) =>
+	type.endsWith("[]") ? { key, type: types.array, of: types[type.slice(0, -2)], value } : { key, type: types[type], value };
+
+/** The tensors of some layers: `blk.[0,1].attn_q.weight` are two. */
+function tensorsOf([pattern, shape]) {
+	const [, layers, rest] = /^blk\.(\[.*\])\.(.*)$/.exec(pattern) ?? [];
+	const names = layers === undefined ? [pattern] : JSON.parse(layers).map((layer) => `blk.${layer}.${rest}`);
+	return names.map((name) => ({ name, type: 0, shape, data: weightsOf(name, shape) }));
+}
+
+/**
+ * A small model of every architecture that generates, as corpus/models.json describes it: what most share, and per model what differs
+ * (null: it lacks that). Keys go behind the architecture's name.
+ *
+ * @returns {{ name: string, gguf: import("./gguf.mjs").Gguf }[]}
+ */
 export function architectureModels() {
-	const { vocabularySize, models } = JSON.parse(readFileSync(corpus("models.json"), "utf8"));
-	const words = vocabulary(vocabularySize).map(([key, type, value]) =>
-		type.endsWith("[]") ? { key, type: types.array, of: types[type.slice(0, -2)], value } : { key, type: types[type], value },
-	);
+	const { vocabularySize, entries: shared, models } = JSON.parse(readFileSync(corpus("models.json"), "utf8"));
+	const words = vocabulary(vocabularySize).map(([key, ...typed]) => entryOf(key, typed));
 	return models.map(({ name, entries, tensors }) => {
-		const described = Object.entries(entries).map(([key, [type, value]]) =>
-			type.endsWith("[]") ? { key, type: types.array, of: types[type.slice(0, -2)], value } : { key, type: types[type], value },
-		);
-		const architecture = { key: "general.architecture", type: types.string, value: name.split(" ")[0] };
+		const [architecture] = name.split(" ");
+		const own = Object.entries({ ...shared, ...entries }).filter(([, typed]) => typed !== null);
 		return {
 			name,
 			gguf: {
 				version: 3,
-				entries: [architecture, ...described, ...words],
-				tensors: Object.entries(tensors).map(([tensor, [type, ...shape]]) => ({
-					name: tensor,
-					type,
-					shape,
-					data: weightsOf(tensor, shape, type),
-				})),
+				entries: [
+					entryOf("general.architecture", ["string", architecture]),
+					...own.map(([key, typed]) => entryOf(key.startsWith("/") ? key.slice(1) : `${architecture}.${key}`, typed)),
+					...words,
+				],
+				tensors: Object.entries(tensors).flatMap(tensorsOf),
 			},
 		};
 	});

@@ -139,8 +139,13 @@ int32_t decode_batch(llama_context * context, const llama_batch & batch) {
         return status;
     } catch (const std::exception & e) {
         kept_errors = e.what();
-        return -3;
+        return tells_of_memory(kept_errors) ? -2 : -3;
     }
+}
+
+bool tells_of_memory(const std::string & why) {
+    const auto says = [&](const char * words) { return why.find(words) != std::string::npos; };
+    return says("bad_alloc") || says("to allocate") || says("Cannot allocate memory") || says("mem_buffer != NULL");
 }
 
 void clear_llama_errors() { kept_errors.clear(); }

@@ -43,8 +43,11 @@ std::shared_ptr<struct ggml_threadpool> make_threads(int32_t n_threads);
 llama_context_ptr make_llama_context(llama_model * model, llama_context_params params, struct ggml_threadpool * threads,
                                      const cancel_flag ** cancel);
 
-// llama_decode, waited for: 0, or its status; -3 also where it throws. llama_errors() tell why.
+// llama_decode, waited for: 0, or its status; also where it throws, -2 for lack of memory and -3 otherwise. llama_errors() tell why.
 int32_t decode_batch(llama_context * context, const llama_batch & batch);
+
+// Whether llama.cpp says so of a lack of memory: it says in words only why it does not do something.
+bool tells_of_memory(const std::string & why);
 
 // Forgets or returns the error lines that llama.cpp logged on this thread.
 void        clear_llama_errors();

@@ -11,6 +11,10 @@
 #include <cstring>
 #include <limits>
 
+#ifdef __linux__
+#include <pthread.h>
+#endif
+
 namespace ig {
 
 namespace {
@@ -44,12 +48,10 @@ struct load_watch {
     const std::function<void(float)> & progress;
 };
 
-// llama.cpp says in words only why it does not do something
 error refusal(const std::string & what, const std::string & path, const std::string & why) {
     const auto says = [&](const char * words) { return why.find(words) != std::string::npos; };
-    const bool lacks_memory = says("bad_alloc") || says("to allocate") || says("Cannot allocate memory");
     const bool unknown = says("unknown model architecture") || says("unsupported model architecture");
-    return { lacks_memory ? "OUT_OF_MEMORY" : unknown ? "UNSUPPORTED_MODEL" : "INVALID_MODEL",
+    return { tells_of_memory(why) ? "OUT_OF_MEMORY" : unknown ? "UNSUPPORTED_MODEL" : "INVALID_MODEL",
              "llama.cpp could not " + what + " " + path + ": " + why };
 }
 
@@ -58,6 +60,42 @@ llama_load_mode load_mode(const model_options & options) {
         return options.use_mmap ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MLOCK;
     }
     return options.use_mmap ? LLAMA_LOAD_MODE_AUTO : LLAMA_LOAD_MODE_NONE;
+}
+
+// Of a kind in a row, as tokenizers' regular expressions match them. libstdc++ calls itself for every character of a match, and takes up
+// to half a kilobyte of the stack for it.
+size_t most_in_a_row() {
+#ifdef __linux__
+    const size_t   bytes_each = 2048;
+    size_t         stack = 0;
+    pthread_attr_t attributes;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+        pthread_attr_getstacksize(&attributes, &stack);
+        pthread_attr_destroy(&attributes);
+    }
+    return stack / bytes_each;
+#else
+    return 4096;
+#endif
+}
+
+char kind_of(uint32_t c) {
+    return c >= '0' && c <= '9' ? 'd' : is_white_space(c) ? 's' : is_word_character(c) ? 'w' : 'o';
+}
+
+void check_rows(const std::string & text) {
+    const size_t most = most_in_a_row();
+    size_t       n = 0;
+    char         last = 0;
+    for (size_t at = 0; text.size() > most && at < text.size();) {
+        const char kind = kind_of(next_character(text, at));
+        n = kind == last ? n + 1 : 1;
+        last = kind;
+        if (n > most) {
+            throw error("INVALID_PROMPT", format("expected a text with at most %zu letters, digits, spaces or signs in a row, which this model's "
+                                                 "tokenizer can split; shorten them or put spaces in between", most));
+        }
+    }
 }
 
 bool on_progress(float share, void * data) {
@@ -144,6 +182,9 @@ void loaded_model::check_step(const model_options & options) const {
 }
 
 std::vector<token_id> loaded_model::tokenize(const std::string & text, bool with_ends) const {
+    if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_BPE) {
+        check_rows(text);
+    }
     const auto cut = [&](std::vector<token_id> & tokens) {
         return llama_tokenize(vocab, text.data(), int32_t(text.size()), tokens.data(), int32_t(tokens.size()), with_ends,
                               /*parse_special =*/false);
