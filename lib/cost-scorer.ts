@@ -83,6 +83,7 @@ export class CostScorer {
 			askScoreFunction({ constraints, reward: "logLikelihood" }, kind, question);
 		const wellFormed = texts.map((text) => text.toWellFormed());
 		const question = prompt.toWellFormed();
+		if (signal?.aborted) throw abortedBy(signal);
 		const reading = { now, signal };
 		const asked = await Promise.all(this.#constraints.map((constraint) => promptOfMeans(constraint, question, this.#info, reading)));
 		const costs = await this.#native.score({ prompt: question, isRaw, texts: wellFormed, asked }, signal, ask);
