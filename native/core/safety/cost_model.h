@@ -81,7 +81,7 @@ struct cost_state {
     bool           has_gap = false;
     text_reading   likeness;
     text_reading   bare;
-    markup         tags;
+    shown_markup   tags;
     letter_reading apart;
 };
 

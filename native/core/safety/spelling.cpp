@@ -145,51 +145,51 @@ void end_text(spelling & at, std::vector<spelled_symbol> & out) {
     }
 }
 
-void read_markup(markup & at, uint32_t c, std::vector<uint32_t> & out) {
+void read_markup(shown_markup & at, uint32_t c, std::vector<uint32_t> & out) {
     const int longest = 200; // characters between brackets
-    const auto back_to_text = [&] { at = markup(); };
+    const auto back_to_text = [&] { at = shown_markup(); };
     switch (at.place) {
-        case markup::TEXT:
+        case shown_markup::TEXT:
             if (c == '<' || c == '[') {
-                at.place = markup::TAG_OPENED;
+                at.place = shown_markup::TAG_OPENED;
                 at.opener = c;
             } else if (c == '&') {
-                at.place = markup::REFERENCE_OPENED;
+                at.place = shown_markup::REFERENCE_OPENED;
             } else if (c != '*' && c != '_' && c != '~' && c != '`') {
                 out.push_back(c);
             }
             return;
-        case markup::TAG_OPENED:
+        case shown_markup::TAG_OPENED:
             if (is_ascii_letter(c) || c == '/' || c == '!') {
-                at.place = markup::TAG;
+                at.place = shown_markup::TAG;
                 return;
             }
             out.push_back(at.opener);
             break;
-        case markup::TAG:
+        case shown_markup::TAG:
             if (c == (at.opener == '<' ? '>' : ']') || ++at.n >= longest) {
                 back_to_text();
             }
             return;
-        case markup::REFERENCE_OPENED:
+        case shown_markup::REFERENCE_OPENED:
             if (c == '#') {
-                at.place = markup::DECIMAL;
+                at.place = shown_markup::DECIMAL;
                 return;
             }
             if (is_ascii_letter(c)) {
-                at.place = markup::NAME;
+                at.place = shown_markup::NAME;
                 at.code = c;
                 return;
             }
             out.push_back('&');
             break;
-        case markup::DECIMAL:
-        case markup::HEXADECIMAL: {
-            if (at.place == markup::DECIMAL && at.n == 0 && (c == 'x' || c == 'X')) {
-                at.place = markup::HEXADECIMAL;
+        case shown_markup::DECIMAL:
+        case shown_markup::HEXADECIMAL: {
+            if (at.place == shown_markup::DECIMAL && at.n == 0 && (c == 'x' || c == 'X')) {
+                at.place = shown_markup::HEXADECIMAL;
                 return;
             }
-            const bool hexadecimal = at.place == markup::HEXADECIMAL;
+            const bool hexadecimal = at.place == shown_markup::HEXADECIMAL;
             const int value = value_of(c, hexadecimal);
             if (value >= 0) {
                 at.n = 1;
@@ -205,7 +205,7 @@ void read_markup(markup & at, uint32_t c, std::vector<uint32_t> & out) {
             }
             break;
         }
-        case markup::NAME: {
+        case shown_markup::NAME: {
             const uint32_t no_break_space = 'n' << 24 | 'b' << 16 | 's' << 8 | 'p';
             if ((is_ascii_letter(c) || is_digit(c)) && ++at.n < longest) {
                 at.code = at.code << 8 | c;

@@ -45,7 +45,7 @@ void end_text(spelling & at, std::vector<spelled_symbol> & out);
 bool shows_borders(uint32_t character);
 
 // where a text stands in its markup: tags of HTML and of bulletin boards, character references, and the signs of Markdown
-struct markup {
+struct shown_markup {
     enum place_kind : uint8_t { TEXT, TAG_OPENED, TAG, REFERENCE_OPENED, DECIMAL, HEXADECIMAL, NAME };
 
     place_kind place = TEXT;
@@ -55,6 +55,6 @@ struct markup {
 };
 
 // Appends what shows of a text once its markup is taken away.
-void read_markup(markup & at, uint32_t character, std::vector<uint32_t> & out);
+void read_markup(shown_markup & at, uint32_t character, std::vector<uint32_t> & out);
 
 }
