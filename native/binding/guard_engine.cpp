@@ -28,6 +28,14 @@ size_t prompt_source::n_bytes() const {
     return n;
 }
 
+std::string prompt_source::text() const {
+    std::string text;
+    for (const text_part & part : parts) {
+        text += part.text;
+    }
+    return text;
+}
+
 bool prompt_source::is_raw() const {
     return std::none_of(parts.begin(), parts.end(), [](const text_part & part) { return part.from_template; });
 }
@@ -330,7 +338,8 @@ generation_result guard_engine::generate(const generation_request & request, std
     };
     current_ask = &ask_away;
     const bool needs_critic = options.asks_critic() || options.edits_hidden();
-    const std::vector<cost_state> starts = states_behind(constraints, request.prompt.is_raw() ? last_text_of(prompt) : "");
+    const std::string before = request.prompt.is_text ? request.prompt.text() : last_text_of(prompt);
+    const std::vector<cost_state> starts = states_behind(constraints, request.prompt.is_raw() ? before : "");
     const search_models models = { *own, constraints, *reward, needs_critic ? judge.get() : nullptr, &question, &starts };
     generation_result result;
     result.search = request.noted ? repair(models, prompt, tokens_of(*request.noted, cancel), context_size(), options, cancel)
@@ -434,8 +443,9 @@ rollout_result guard_engine::rollouts(const rollout_request & request, const ask
     const job_scope scope(*scorers, cancel, request.available_bytes);
     std::vector<rollout_prompt> prompts = request.prompts;
     for (rollout_prompt & prompt : prompts) {
+        const std::string before = prompt.question ? *prompt.question : last_text_of(prompt.tokens);
+        prompt.starts = states_behind(constraints, prompt.is_raw ? before : "");
         prompt.question = prompt.question ? prompt.question : text_of(prompt.tokens);
-        prompt.starts = states_behind(constraints, prompt.is_raw ? last_text_of(prompt.tokens) : "");
     }
     const std::unique_ptr<lane> own = shared->open();
     const search_models models = { *own, constraints, *reward, nullptr, nullptr, nullptr };

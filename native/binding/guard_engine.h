@@ -86,8 +86,9 @@ struct prompt_source {
     std::vector<text_part> parts;
     bool                   is_text = false;
 
-    size_t n_bytes() const;
-    bool   is_raw() const; // no template wrote any of it
+    size_t      n_bytes() const;
+    std::string text() const;
+    bool        is_raw() const; // no template wrote any of it
 };
 
 struct generation_request {
