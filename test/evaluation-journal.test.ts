@@ -30,6 +30,7 @@ const header: JournalHeader = {
 		},
 	],
 	build: "b",
+	now: "2026-01-02",
 };
 
 const response = (prompt: string, more: Partial<ResponseRecord> = {}): ResponseRecord => ({

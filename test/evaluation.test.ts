@@ -268,7 +268,7 @@ describe("an evaluation", () => {
 		expect(summary.skipped).toEqual([{ prompt: "2", code: "KV_CAPACITY" }]);
 		expect(responsesOf(file("wide")).filter(({ prompt }) => prompt === "2")).toHaveLength(1); // what base said
 		expect(summary.methods.map(({ responses }) => responses)).toEqual([1, 1]);
-		const ladder = { config: wide, evaluation: file("wide"), out: file("wide.json"), epsilon: 0.5 };
+		const ladder = { config: wide, evaluation: file("claimed-wide"), out: file("wide.json"), epsilon: 0.5 };
 		await expect(calibrate(ladder)).rejects.toMatchObject({ code: "NOT_CERTIFIED", message: expect.stringContaining("prompt 2") });
 	});
 
