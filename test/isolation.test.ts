@@ -43,10 +43,11 @@ describe("a guard that is tried in a process of its own first", () => {
 		writeFileSync(crashing, `exports.start = () => ({}); exports.open = () => { console.error("assertion failed"); process.abort(); };`);
 		const { status, stdout, stderr } = await inChild(`
 			const load = (more) => InferenceGuard.load({ model: ${JSON.stringify(model)}, cost: ${JSON.stringify(cost)}, threads: 1, ...more });
-			await using guard = await load();
+			const guard = await load();
 			process.env.INFERENCEGUARD_ADDON = ${JSON.stringify(crashing)};
 			const { code, message } = await load({ isolate: true }).catch((error) => error);
 			await guard.generate({ prompt: [1, 5], maxTokens: 2 });
+			await guard.dispose();
 			console.log(JSON.stringify({ code, message }));`);
 		expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
 		expect(JSON.parse(stdout)).toEqual({ code: "INVALID_MODEL", message: expect.stringMatching(/ended by SIGABRT: assertion failed/) });
