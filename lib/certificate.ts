@@ -1,5 +1,6 @@
 // A certificate: what a calibration run says of one fixed guard and configuration, and whether a guard is that one.
 import { z } from "zod";
+import { type Difference, differencesOf } from "./data/differences.js";
 import { parseJson } from "./data/json.js";
 import { binomialTail, clopperPearsonInterval, clopperPearsonUpper } from "./data/statistics.js";
 import { readText } from "./data/text-file.js";
@@ -147,24 +148,34 @@ export function limitsOf({ constraints }: Pick<CheckedLoadOptions, "constraints"
 	return constraints.map(({ discount, costFloor, criterion }, c) => ({ budget: budgets[c], discount, costFloor, criterion }));
 }
 
-/** Which of a certificate's fingerprints a guard does not have. */
-export function guardDifferences(
-	{ hashes, configuration }: Certificate,
-	guard: GuardIdentity,
-	limits: Record<string, unknown>[],
-): string[] {
-	const pairs: [what: string, certified: unknown, own: unknown][] = [
-		["model", hashes.model, guard.model],
-		["critic", hashes.critic, guard.critic],
-		["control vector", hashes.controlVector, guard.controlVector],
-		["cost models", hashes.costs, guard.costs],
-		["reward", hashes.reward, guard.reward],
-		["budgets", configuration.limits, limits],
-		["context size", configuration.contextSize, guard.contextSize],
-		["build", hashes.build, guard.build],
-	];
-	return pairs.filter(([, certified, own]) => JSON.stringify(certified) !== JSON.stringify(own)).map(([what]) => what);
+/** What a guard or a search has otherwise than its certificate says. */
+interface Mismatch {
+	what: string;
+	/** Leaf by leaf. */
+	differences: Difference[];
 }
+
+function guardMismatches({ hashes, configuration }: Certificate, guard: GuardIdentity, limits: Record<string, unknown>[]): Mismatch[] {
+	const pairs: [what: string, option: string, own: unknown, certified: unknown][] = [
+		["model", "model", guard.model, hashes.model],
+		["critic", "critic", guard.critic, hashes.critic],
+		["control vector", "steering", guard.controlVector, hashes.controlVector],
+		["cost models", "cost", guard.costs, hashes.costs],
+		["reward", "reward", guard.reward, hashes.reward],
+		["budgets", "constraints", limits, configuration.limits],
+		["context size", "contextSize", guard.contextSize, configuration.contextSize],
+		["build", "build", guard.build, hashes.build],
+	];
+	return pairs
+		.map(([what, option, own, certified]) => ({ what, differences: differencesOf(own, certified, [option]) }))
+		.filter(({ differences }) => differences.length > 0);
+}
+
+/** Fingerprints are told apart by their beginnings. */
+const shown = (value: unknown) =>
+	value === "" || value === undefined ? "none" : JSON.stringify(value).replace(/\b([0-9a-f]{12})[0-9a-f]{52}\b/g, "$1…");
+
+const differenceShown = ({ path, expected, found }: Difference) => `${path}: expected ${shown(expected)}, got ${shown(found)}`;
 
 /** What a reply says of the certificate that covers it. */
 export interface CertificateClaim {
@@ -190,26 +201,33 @@ export class CertificateWatch {
 	) {
 		this.#certificate = readCertificate(file);
 		this.#refuses = onMismatch === "refuse";
-		const differences = guardDifferences(this.#certificate, guard, limits);
-		this.#covered = differences.length === 0;
-		if (!this.#covered) this.#mismatch(`this guard's ${differences.join(", ")}`);
+		const mismatches = guardMismatches(this.#certificate, guard, limits);
+		this.#covered = mismatches.length === 0;
+		const whats = mismatches.map(({ what }) => what).join(", ");
+		if (!this.#covered) {
+			this.#mismatch(
+				`this guard's ${whats}`,
+				mismatches.flatMap(({ differences }) => differences),
+			);
+		}
 	}
 
 	/** The claim that covers a generation; undefined where none does. Errors: CERTIFICATE_MISMATCH. */
 	claimFor(search: ResolvedSearch, stream: boolean, readNow: string | undefined): CertificateClaim | undefined {
-		const { hashes, claims, delta, configuration } = this.#certificate;
-		const isSame = settingsHash(plainSettings(search)) === hashes.configuration;
+		const { configuration, claims, delta } = this.#certificate;
+		const differences = differencesOf(plainSettings(search), configuration.search);
 		const isOtherDay = readNow !== undefined && readNow !== configuration.now;
-		if (!isSame) this.#mismatch("these settings of the search");
-		else if (stream) this.#mismatch("streaming, which commits while it searches");
+		if (differences.length > 0) this.#mismatch("these settings of the search", differences);
+		else if (stream) this.#mismatch("streaming, which commits while it searches", []);
 		else if (isOtherDay)
-			this.#mismatch(`the date that the chat template reads (now: ${readNow}, certified: ${configuration.now ?? "unknown"})`);
-		if (!isSame || stream || isOtherDay || !this.#covered) return undefined;
+			this.#mismatch(`the date that the chat template reads (now: ${readNow}, certified: ${configuration.now ?? "unknown"})`, []);
+		if (differences.length > 0 || stream || isOtherDay || !this.#covered) return undefined;
 		return { epsilon: claims.costModels.epsilon, judgeEpsilon: claims.judge?.epsilon ?? null, delta };
 	}
 
-	#mismatch(what: string): void {
-		const message = `expected a certificate for ${what}, got one for another (${this.#certificate.name}); calibrate again, or load without it`;
+	#mismatch(what: string, differences: readonly Difference[]): void {
+		const another = [`got one for another (${this.#certificate.name})`, ...differences.map(differenceShown)].join("; ");
+		const message = `expected a certificate for ${what}, ${another}; calibrate again, or load without it`;
 		if (this.#refuses) throw new CertificateMismatchError(message);
 		if (this.#warned.has(what)) return;
 		this.#warned.add(what);

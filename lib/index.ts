@@ -30,7 +30,7 @@ export {
 	type TraceNode,
 } from "./reply.js";
 export type { SelfTestPair } from "./self-test.js";
-export { type StrategyName, type StrategySettings, strategies } from "./strategies.js";
+export { type StrategyName, type StrategySettings, type StrategySpelling, strategies } from "./strategies.js";
 export { GuardStream, type StreamPiece } from "./stream.js";
 export type { BaselineAucs, CriticReport, PositionReport } from "./training/critic-report.js";
 export type { RolloutPrompt } from "./training/prompts.js";

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { InvalidOptionError } from "./errors.js";
 import { graniteRiskNames, guardTemplateNames } from "./guard-templates.js";
 import { recordedNow } from "./now.js";
-import { strategyNames } from "./strategies.js";
+import { strategyNamed, strategyNames } from "./strategies.js";
 import { cappedThreads, defaultThreads } from "./threads.js";
 import type { EpochProgress, EvaluationProgress, RolloutProgress } from "./types.js";
 
@@ -51,6 +51,10 @@ export const now = z
 		});
 		return z.NEVER;
 	});
+export const strategyName = z.preprocess(
+	(given) => (typeof given === "string" ? (strategyNamed(given) ?? given) : given),
+	choice(strategyNames),
+);
 export const abortSignal = z.instanceof(AbortSignal, expected("an AbortSignal"));
 
 /** A candidate that a cost or reward function judges. */
@@ -302,7 +306,7 @@ const generateSchema = z
 	.strictObject({
 		prompt: z.union([z.string(), z.array(z.number()), z.instanceof(Int32Array)], expected("text or an array of token ids")).optional(),
 		messages: z.array(messageSchema, expected("an array of { role, content }")).optional(),
-		strategy: choice(strategyNames).default("guard"),
+		strategy: strategyName.default("guard"),
 		maxTokens,
 		blockLength: integer(1, 1_048_576).optional(),
 		candidates: candidates.optional(),
@@ -524,15 +528,44 @@ function withoutUndefined(options: object): object {
 	return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
+/** Stands where a message is about all options together. */
+const rootOption = "options";
+
+/** Errors: INVALID_OPTION with a line per problem, which begins with the option. */
 export function check<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
 	const result = schema.safeParse(given);
 	if (result.success) return withoutUndefined(result.data as object) as z.output<S>;
-	const problems = result.error.issues.map((issue) => {
-		if (issue.code === "unrecognized_keys") return `${issue.keys.join(", ")}: there is no such option; check the spelling`;
-		return `${issue.path.join(".") || "options"}: ${issue.message}`;
+	const problems = result.error.issues.flatMap((issue) => {
+		if (issue.code !== "unrecognized_keys") return `${issue.path.join(".") || rootOption}: ${issue.message}`;
+		return issue.keys.map((key) => `${[...issue.path, key].join(".")}: there is no such option; check the spelling`);
 	});
 	throw new InvalidOptionError(problems.join("\n"));
 }
+
+/** Collects the problems of several checks, so that all are reported at once. */
+export class Problems {
+	readonly #lines = new Set<string>();
+
+	/** What a check returns; undefined where it finds something. `place` says where the option of a line stands. */
+	of<T>(check: () => T, place: (line: string) => string = (line) => line): T | undefined {
+		try {
+			return check();
+		} catch (error) {
+			if (!(error instanceof InvalidOptionError)) throw error;
+			for (const line of error.message.split("\n")) this.#lines.add(place(line));
+			return undefined;
+		}
+	}
+
+	/** Errors: INVALID_OPTION where there are any. */
+	throwAny(): void {
+		if (this.#lines.size > 0) throw new InvalidOptionError([...this.#lines].join("\n"));
+	}
+}
+
+/** Puts the option of a line below another one. */
+export const below = (place: string) => (line: string) =>
+	line.startsWith(`${rootOption}: `) ? place + line.slice(rootOption.length) : `${place}.${line}`;
 
 export const checkLoadOptions = (given: unknown) => check(loadSchema, given);
 export const checkScorerOptions = (given: unknown) => check(scorerSchema, given);

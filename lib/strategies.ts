@@ -116,3 +116,19 @@ export const strategies = {
 export type StrategyName = keyof typeof strategies;
 
 export const strategyNames = Object.keys(strategies) as [StrategyName, ...StrategyName[]];
+
+type KebabCase<S extends string> = S extends `${infer First}${infer Rest}`
+	? `${First extends Lowercase<First> ? First : `-${Lowercase<First>}`}${KebabCase<Rest>}`
+	: S;
+
+/** A strategy as it may be spelled: `bestOfN` or `best-of-n`. */
+export type StrategySpelling = StrategyName | KebabCase<StrategyName>;
+
+const kebabCase = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** As they are typed on a command line. */
+export const kebabStrategyNames = strategyNames.map(kebabCase);
+
+/** The strategy that is spelled so; undefined where none is. */
+export const strategyNamed = (spelled: string): StrategyName | undefined =>
+	strategyNames.find((name) => name === spelled || kebabCase(name) === spelled);

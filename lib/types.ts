@@ -3,7 +3,7 @@ import type { GraniteRisk, GuardTemplateName } from "./guard-templates.js";
 import type { LexiconMatch, LexiconTerm } from "./lexicon.js";
 import type { ScoreFunction } from "./options.js";
 import type { SelfTestPair } from "./self-test.js";
-import type { StrategyName } from "./strategies.js";
+import type { StrategySpelling } from "./strategies.js";
 
 /**
  * How prompt and response become one text: `before`, the prompt, `between`, the response, `after`. Control tokens of the model are
@@ -292,7 +292,7 @@ export interface LoadOptions extends ConstraintOptions {
 /** How a generation searches. Defaults come with the strategy. */
 export interface SearchOptions {
 	/** Named settings, each with its source: see {@link strategies}; default `"guard"`. */
-	strategy?: StrategyName;
+	strategy?: StrategySpelling;
 	/** T, the longest response in tokens, 1..1048576, within the context; default 128. */
 	maxTokens?: number;
 	/** d, tokens per block, at least 1; default 32 (best-of-N rows and `filter`: the whole response; `sample`, ARGS and RE-Control rows: 1). */

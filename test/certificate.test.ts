@@ -382,21 +382,22 @@ describe("a guard with a certificate", () => {
 		return file("build.json");
 	}
 
-	test.each<[string, () => Partial<LoadOptions> | Promise<Partial<LoadOptions>>]>([
-		["model", () => ({ model: smallModel(folder, { seed: 2 }) })],
-		["cost models", () => ({ cost: { lexicon: ["w31*"] } })],
-		["budgets", () => ({ budget: 1 })],
-		["reward", () => ({ reward: { lexicon: ["w4*"] } })],
-		["critic", async () => ({ critic: await critic() })],
-		["control vector", async () => ({ steering: await steering() })],
-		["context size", () => ({ contextSize: 40 })],
-		["build", () => ({ certificate: ofAnotherBuild() })],
-	])("refuses another %s, or warns", async (what, make) => {
+	test.each<[string, RegExp, () => Partial<LoadOptions> | Promise<Partial<LoadOptions>>]>([
+		["model", /; model: expected "[0-9a-f]{12}…", got "[0-9a-f]{12}…";/, () => ({ model: smallModel(folder, { seed: 2 }) })],
+		["cost models", /; cost.0: expected ".*", got ".*";/, () => ({ cost: { lexicon: ["w31*"] } })],
+		["budgets", /; constraints.0.budget: expected 0, got 1;/, () => ({ budget: 1 })],
+		["reward", /; reward: expected .*, got ".*";/, () => ({ reward: { lexicon: ["w4*"] } })],
+		["critic", /; critic: expected none, got ".*";/, async () => ({ critic: await critic() })],
+		["control vector", /; steering: expected none, got ".*";/, async () => ({ steering: await steering() })],
+		["context size", /; contextSize: expected 0, got 40;/, () => ({ contextSize: 40 })],
+		["build", /; build: expected "another build", got "inferenceguard .*";/, () => ({ certificate: ofAnotherBuild() })],
+	])("refuses another %s, or warns, and says what differs", async (what, detail, make) => {
 		const { certificate = file("single.json"), ...other } = await make();
 		const load = (onMismatch?: "warn" | "refuse") =>
 			InferenceGuard.load({ ...guard, ...other, certificate: { file: certificate as string, onMismatch } });
 		const message = expect.stringContaining(`this guard's ${what},`);
 		await expect(load()).rejects.toMatchObject({ code: "CERTIFICATE_MISMATCH", message });
+		await expect(load()).rejects.toThrow(detail);
 		const warned = new Promise<NodeJS.ErrnoException>((resolve) => process.once("warning", resolve));
 		await using warning = await load("warn");
 		expect((await warned).code).toBe("CERTIFICATE_MISMATCH");
@@ -406,7 +407,12 @@ describe("a guard with a certificate", () => {
 	test("refuses other settings of the search, and streams", async () => {
 		await using loaded = await InferenceGuard.load({ ...guard, certificate: file("single.json") });
 		for (const other of [{ candidates: 3 }, { temperature: 0.5 }, { maxTokens: 9 }, { repair: false }, { strategy: "sample" as const }]) {
-			await expect(loaded.generate({ ...covered, ...other })).rejects.toMatchObject({ code: "CERTIFICATE_MISMATCH" });
+			const refused = loaded.generate({ ...covered, ...other });
+			await expect(refused).rejects.toMatchObject({ code: "CERTIFICATE_MISMATCH" });
+			for (const [name, value] of Object.entries(other).filter(([name]) => name !== "strategy")) {
+				const certified = JSON.stringify(certificate.configuration.search[name]);
+				await expect(refused).rejects.toThrow(`${name}: expected ${certified}, got ${JSON.stringify(value)}`);
+			}
 		}
 		await expect(loaded.stream(covered).reply).rejects.toMatchObject({ code: "CERTIFICATE_MISMATCH" });
 	});

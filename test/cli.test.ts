@@ -28,7 +28,7 @@ describe("inferenceguard generate", () => {
 		expect(JSON.parse(stdout)).toMatchObject({ seed: 1, safety: { cost: 0, budget: 0 }, finishReason: expect.any(String) });
 	});
 
-	test.each(["sample", "beam", "best-of-n"])("--strategy %s is unguarded", async (strategy) => {
+	test.each(["sample", "beam", "best-of-n", "bestOfN"])("--strategy %s is unguarded", async (strategy) => {
 		const { status, stdout } = await generate("--strategy", strategy, "--json");
 		expect(status).toBe(0);
 		expect(JSON.parse(stdout).outcome).toBe("unguarded");
@@ -99,12 +99,27 @@ describe("wrong usage exits with 2 and says what was expected", () => {
 		[
 			"a budget that is no number",
 			["generate", "--model", model, "--prompt", "x", "--cost", lexicon, "--budget", "much"],
-			/budget: expected a number/,
+			/inferenceguard: --budget: expected a number of at least 0, got "much" \[/,
 		],
 		[
 			"no candidates",
 			["generate", "--model", model, "--prompt", "x", "--cost", lexicon, "--candidates", "0"],
-			/candidates: expected an integer from 1 to 1024, got 0/,
+			/inferenceguard: --candidates: expected an integer from 1 to 1024, got 0/,
+		],
+		[
+			"several at once, each by its flag",
+			["generate", "--model", model, "--prompt", "x", "--cost", lexicon, "--threads", "none", "--strategy", "bestOfN", "--budget", "-1"],
+			/--budget: expected .*, got -1\n {2}--threads: expected .*, got "none"/,
+		],
+		[
+			"the second budget of two",
+			["generate", "--model", model, "--prompt", "x", "--cost", lexicon, "--cost", lexicon, "--budget", "1", "--budget", "little"],
+			/--budget: expected .*, got "little"/,
+		],
+		[
+			"a longer block",
+			["generate", "--model", model, "--prompt", "x", "--cost", lexicon, "--block-length", "0"],
+			/: --block-length: expected/,
 		],
 		["a lexicon that is not there", ["generate", "--model", model, "--prompt", "x", "--cost", "/nowhere.txt"], /expected a lexicon file/],
 	])("%s", async (_, args, message) => {

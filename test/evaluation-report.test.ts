@@ -25,8 +25,8 @@ async function unfoldAll(page: Page) {
 }
 
 test("the same results make the same page, and without responses it stays small", async () => {
-	const page = await evaluationReportPage(summary, [], "notes");
-	expect(await evaluationReportPage(summary, [], "notes")).toBe(page);
+	const page = await evaluationReportPage(summary, [], { notes: "notes" });
+	expect(await evaluationReportPage(summary, [], { notes: "notes" })).toBe(page);
 	expect(Buffer.byteLength(page)).toBeLessThan(120 * 1024);
 });
 
@@ -36,7 +36,9 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 	const open = pageOpener();
 
 	test("shows what was evaluated, in the paper's layout, with notes and a warning", async () => {
-		const page = await open(await evaluationReportPage(summary, responses(2), "First paragraph,\nits second line.\n\nSecond paragraph."));
+		const page = await open(
+			await evaluationReportPage(summary, responses(2), { notes: "First paragraph,\nits second line.\n\nSecond paragraph." }),
+		);
 		const header = await words(page, "header");
 		for (const part of [
 			summary.name,
@@ -135,6 +137,26 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		await page.keyboard.press("Escape");
 		expect(await count(page, ".tip:not([hidden])")).toBe(0);
 		expect(await words(page, "figcaption")).toContain("safety hacking");
+	});
+
+	test("the viewer holds what fits into its size, first prompts first, and says how many responses it does not hold", async () => {
+		const all = responses(6);
+		const prompts = [...new Set(all.map(({ prompt }) => prompt))];
+		const bytes = (held: typeof all) => held.reduce((sum, one) => sum + JSON.stringify(one).length, 0);
+		const first = all.filter(({ prompt }) => prompt === prompts[0]);
+		for (const [reportMegabytes, held] of [
+			[undefined, all.length],
+			[(bytes(first) + 1000) / 1e6, first.length],
+			[0, 0],
+		] as const) {
+			const page = await open(await evaluationReportPage(summary, all, { reportMegabytes }));
+			expect(await page.evaluate("JSON.parse(document.getElementById('data').textContent).responses.length")).toBe(held);
+			const left = all.length - held;
+			const [said = ""] = await texts(page, "#left-out");
+			expect(said.slice(0, 60)).toBe(
+				left === 0 ? "" : `This report does not hold ${left} of ${all.length} responses. The journal`.slice(0, 60),
+			);
+		}
 	});
 
 	test("opening a response shows its numbers and its tree with the reasons", async () => {
@@ -324,7 +346,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 				const nodes = trace({ blocks: 1, width: 1, kept: 1 }).map((node) => ({ ...node, text: block }));
 				const verdicts = Object.fromEntries([[judge, { cost: 1, withinBudget: true }]]);
 				const response = { ...responses(1)[0]!, promptText, text, prompt: text, method: name, judges: verdicts, trace: nodes };
-				const page = await open(await evaluationReportPage(made, [response], name), "#response=1");
+				const page = await open(await evaluationReportPage(made, [response], { notes: name }), "#response=1");
 				await page.waitForSelector(".point");
 				const passages = [promptText, ...(text === "" ? [] : [text]), block || "(no text)"];
 				expect(await texts(page, "#opened .passage")).toEqual(passages);

@@ -466,6 +466,64 @@ describe("a configuration", () => {
 		expect(existsSync(join(out, "journal.jsonl"))).toBe(false);
 	});
 
+	test("with several problems is refused for all of them at once, each with its place", async () => {
+		const methods = [
+			{ name: "a", strategy: "magic", beams: 0 },
+			{ name: "a", candidates: 2, beams: 3 },
+			{ name: "b", beans: 1, guard: { steering: { vector: "" } } },
+			{ name: "c", estimator: "critic", system: "Be kind." },
+		];
+		const wrong = {
+			...config(),
+			methods,
+			guard: { ...config().guard, budget: -1, treads: 2 },
+			judges: [{ name: "j", cost: { lexicon: ["x"] }, budget: -2 }],
+			defaults: { maxTokens: 0 },
+			seeds: [1, 1],
+			notes: 3,
+			extra: true,
+		};
+		writeFileSync(file("wrong.json"), JSON.stringify(wrong));
+		const places = [
+			"extra: there is no",
+			"notes: ",
+			"seeds: expected every seed once",
+			"methods: expected every name once, got a twice",
+			"guard.budget: ",
+			"guard.treads: there is no",
+			"methods.0.strategy: ",
+			"methods.0.beams: ",
+			"methods.2.beans: there is no",
+			"methods.2.guard.steering.vector: ",
+			"defaults.maxTokens: ",
+			"judges.0.budget: ",
+		];
+		for (const given of [file("wrong.json"), wrong as unknown as EvaluationConfig]) {
+			const error = await evaluate({ config: given, out: file("never") }).catch((error) => error);
+			expect(error.code).toBe("INVALID_OPTION");
+			for (const place of places) expect(`\n${error.message}`).toContain(`\n${place}`);
+			expect(new Set(error.message.split("\n")).size).toBe(error.message.split("\n").length);
+		}
+		const search = {
+			...config(),
+			methods: [
+				{ name: "a", candidates: 2, beams: 3 },
+				{ name: "c", estimator: "critic" },
+			],
+		};
+		const error = await evaluate({ config: search as EvaluationConfig, out: file("never") }).catch((error) => error);
+		expect(error.message).toMatch(/^methods.0.beams: expected at most as many beams[^\n]*\nmethods.1.estimator: /);
+	});
+
+	test("may spell a strategy in both ways, which are the same experiment", async () => {
+		const spelled = (strategy: "best-of-n" | "bestOfN") =>
+			config({ methods: [{ name: "best", strategy, candidates: 2 }], seeds: [1], data: { file: file("prompts.jsonl"), limit: 3 } });
+		const first = await evaluate({ config: spelled("best-of-n"), out: file("spelled") });
+		const second = await evaluate({ config: spelled("bestOfN"), out: file("spelled") });
+		expect(second).toEqual(first);
+		expect(first.methods[0]?.settings).toContain("bestOfN, N = 2");
+	});
+
 	test("in a file has paths from its own folder, in YAML as in JSON", async () => {
 		const yaml = [
 			"name: from a file",

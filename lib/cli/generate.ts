@@ -1,8 +1,8 @@
 import { InvalidOptionError } from "../errors.js";
 import type { Reply } from "../reply.js";
-import { strategyNames } from "../strategies.js";
+import type { StrategyName } from "../strategies.js";
 import type { GenerateOptions, SteeringOptions } from "../types.js";
-import { constraintsOf, kebabCase, loadWithProgress, numeric, rewardOf } from "./loading.js";
+import { constraintsOf, loadWithProgress, numeric, rewardOf } from "./loading.js";
 import { hasReader, print, printAnswer, say, tell } from "./terminal.js";
 
 interface GenerateFlags {
@@ -19,7 +19,7 @@ interface GenerateFlags {
 	prompt: string;
 	chat?: boolean;
 	now?: string;
-	strategy: string;
+	strategy: StrategyName;
 	candidates?: string;
 	beams?: string;
 	blockLength?: string;
@@ -64,7 +64,7 @@ export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] |
 	});
 	const options: GenerateOptions = {
 		...(flags.chat ? { messages: [{ role: "user", content: flags.prompt }] } : { prompt: flags.prompt }),
-		strategy: strategyNames.find((name) => kebabCase(name) === flags.strategy),
+		strategy: flags.strategy,
 		candidates: numeric(flags.candidates),
 		beams: numeric(flags.beams),
 		blockLength: numeric(flags.blockLength),

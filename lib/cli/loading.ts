@@ -68,8 +68,3 @@ export function constraintsOf(costs: string[], budgets: (string | undefined)[]):
 export function rewardOf(file: string | undefined): RewardModel | undefined {
 	return file === undefined ? undefined : { lexicon: file };
 }
-
-/** A strategy's name as it is typed: `bestOfN` is `best-of-n`. */
-export function kebabCase(name: string): string {
-	return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}

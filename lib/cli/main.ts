@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { createRequire } from "node:module";
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import {
 	InferenceGuardError,
 	InvalidCertificateError,
@@ -11,17 +11,18 @@ import {
 } from "../errors.js";
 import { presetNames } from "../evaluation/presets.js";
 import { printable } from "../printable.js";
-import { strategyNames } from "../strategies.js";
+import { kebabStrategyNames, strategyNamed } from "../strategies.js";
 import { answersCommand } from "./answers.js";
 import { calibrateCommand, verifyCommand } from "./calibrate.js";
 import { convertCommand } from "./convert.js";
 import { demo } from "./demo.js";
 import { devices } from "./devices.js";
 import { evalCommand } from "./eval.js";
+import { inFlags } from "./flags.js";
 import { generate } from "./generate.js";
 import { inspect } from "./inspect.js";
 import { labelCommand } from "./label.js";
-import { collect, kebabCase } from "./loading.js";
+import { collect } from "./loading.js";
 import { rolloutsCommand } from "./rollouts.js";
 import { steerVectorCommand } from "./steer-vector.js";
 import { complain, print } from "./terminal.js";
@@ -32,7 +33,14 @@ const exitCodes = { answered: 0, failure: 1, usage: 2, refused: 3 };
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
 
-const strategy = new Option("--strategy <name>", "how to search").choices(strategyNames.map(kebabCase)).default("guard");
+const strategy = new Option("--strategy <name>", "how to search")
+	.choices(kebabStrategyNames)
+	.argParser((given: string) => {
+		const name = strategyNamed(given);
+		if (name === undefined) throw new InvalidArgumentError(`Allowed choices are ${kebabStrategyNames.join(", ")}.`);
+		return name;
+	})
+	.default("guard");
 
 const nowHelp = "the date that the chat template reads, such as 2026-11-28 (default: the day on which the run begins)";
 const costHelp =
@@ -42,7 +50,13 @@ const budgetHelp = "largest cumulative cost of a response, one per --cost in ord
 
 const rewardHelp = "lexicon of what is wished for (default: the model's log-likelihood)";
 
+/** The command that runs. */
+let running: Command | undefined;
+
 const program = new Command("inferenceguard")
+	.hook("preAction", (_, command) => {
+		running = command;
+	})
 	.description("Answers from a local language model within a safety budget, under the cost model you choose.")
 	.version(version)
 	.exitOverride()
@@ -289,7 +303,7 @@ try {
 	if (error instanceof CommanderError) {
 		process.exitCode = error.exitCode === 0 ? exitCodes.answered : exitCodes.usage;
 	} else if (InferenceGuardError.isInstance(error)) {
-		complain(`${error.message} [${error.code}]`);
+		complain(`${running ? inFlags(running, error.message) : error.message} [${error.code}]`);
 		const wrongUsage = [InvalidOptionError, InvalidLexiconError, InvalidDataError, InvalidJournalError, InvalidCertificateError].some(
 			(kind) => error instanceof kind,
 		);

@@ -14,7 +14,8 @@ type TrainCostFlags = Omit<TrainCostOptions, keyof NumberFlags | "layers" | "gpu
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 function row(name: string, m: CostMetrics): string[] {
-	const interval = m.aucInterval?.map((bound) => bound.toFixed(3)).join("–") ?? "unknown";
+	const bounds = m.aucInterval?.map((bound) => bound.toFixed(3)).join("–");
+	const interval = bounds ? `${bounds}${m.aucIntervalMethod === "t" ? ", by t" : ""}` : "unknown";
 	const rates = [percent(m.falseNegativeRate), percent(m.falsePositiveRate)];
 	return [name, `${m.texts}`, `${m.unsafe}`, `${m.auc.toFixed(3)} (${interval})`, percent(m.accuracy), m.ece.toFixed(3), ...rates];
 }

@@ -1,4 +1,5 @@
 // How good predicted probabilities and values are.
+import { betaQuantile } from "./beta.js";
 import { randomNumbers } from "./random.js";
 
 /** A figure, or null where there is none. */
@@ -92,14 +93,54 @@ export function correlation(a: ArrayLike<number>, b: ArrayLike<number>): number 
 export type Interval = [low: number, high: number];
 
 const bootstrapSamples = 400;
-/** Resampling fewer groups than this says nothing about others. */
+/** Fewer groups than this say nothing about others. */
 export const fewestGroups = 10;
+/** Of fewer groups than this percentiles of a bootstrap are too narrow. */
+const fewestResampled = 30;
+
+/** How an interval over groups was found: Student's t with the jackknife's standard error (fewer than 30 groups), or percentiles of a bootstrap. */
+export type IntervalMethod = "t" | "bootstrap";
+
+export function intervalMethod(groups: ArrayLike<unknown>): IntervalMethod {
+	return new Set(Array.from(groups)).size < fewestResampled ? "t" : "bootstrap";
+}
+
+/** The 0.975 quantile of Student's t distribution. */
+function studentQuantile(degrees: number): number {
+	const x = betaQuantile(0.05, degrees / 2, 0.5);
+	return Math.sqrt((degrees * (1 - x)) / x);
+}
+
+type Statistic = (rows: number[]) => number;
+
+function jackknifeInterval(groups: number[][], statistic: Statistic): Interval | null {
+	const without = groups.map((left) => statistic(groups.flatMap((rows) => (rows === left ? [] : rows))));
+	const center = mean(without);
+	const squares = without.reduce((sum, value) => sum + (value - center) ** 2, 0);
+	const half = studentQuantile(groups.length - 1) * Math.sqrt(((groups.length - 1) / groups.length) * squares);
+	const value = statistic(groups.flat());
+	return Number.isFinite(half) && Number.isFinite(value) ? [value - half, value + half] : null;
+}
+
+function percentileInterval(groups: number[][], statistic: Statistic, seed: number): Interval | null {
+	const random = randomNumbers(seed);
+	const found: number[] = [];
+	for (let i = 0; i < bootstrapSamples; i++) {
+		const rows = groups.flatMap(() => groups[Math.floor(random() * groups.length)] as number[]);
+		const value = statistic(rows);
+		if (Number.isFinite(value)) found.push(value);
+	}
+	if (found.length === 0) return null;
+	found.sort((a, b) => a - b);
+	const at = (share: number) => found[Math.min(found.length - 1, Math.floor(share * found.length))] as number;
+	return [at(0.025), at(0.975)];
+}
 
 /**
- * Percentile bootstrap over groups of rows (rows of one prompt are not independent): `statistic` gets row numbers. Null below
- * {@link fewestGroups}, and where the statistic is never a number.
+ * 95 % interval of a statistic over groups of rows (rows of one prompt are not independent), by {@link intervalMethod}: `statistic` gets row
+ * numbers. Null below {@link fewestGroups}, and where the statistic is no number, or with few groups hinges on one of them.
  */
-export function bootstrapInterval(groups: ArrayLike<number>, statistic: (rows: number[]) => number, seed = 0): Interval | null {
+export function groupedInterval(groups: ArrayLike<number>, statistic: Statistic, seed = 0): Interval | null {
 	const members = new Map<number, number[]>();
 	for (let i = 0; i < groups.length; i++) {
 		const rows = members.get(groups[i] as number);
@@ -108,17 +149,13 @@ export function bootstrapInterval(groups: ArrayLike<number>, statistic: (rows: n
 	}
 	const all = [...members.values()];
 	if (all.length < fewestGroups) return null;
-	const random = randomNumbers(seed);
-	const found: number[] = [];
-	for (let i = 0; i < bootstrapSamples; i++) {
-		const rows = all.flatMap(() => all[Math.floor(random() * all.length)] as number[]);
-		const value = statistic(rows);
-		if (Number.isFinite(value)) found.push(value);
-	}
-	if (found.length === 0) return null;
-	found.sort((a, b) => a - b);
-	const at = (share: number) => found[Math.min(found.length - 1, Math.floor(share * found.length))] as number;
-	return [at(0.025), at(0.975)];
+	return intervalMethod(groups) === "t" ? jackknifeInterval(all, statistic) : percentileInterval(all, statistic, seed);
+}
+
+/** The same of an area under a ROC curve, or of another share. */
+export function groupedShareInterval(groups: ArrayLike<number>, statistic: Statistic): Interval | null {
+	const interval = groupedInterval(groups, statistic);
+	return interval && [Math.max(0, interval[0]), Math.min(1, interval[1])];
 }
 
 /** Share of pairs of equal names, and Cohen's κ (1960): that share beyond what the names' own frequencies would give; null where these give 1. */

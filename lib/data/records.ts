@@ -1,12 +1,13 @@
 // Reading tables of training data and prompts from files.
-import { constants, isUtf8 } from "node:buffer";
+import { constants } from "node:buffer";
 import { extname } from "node:path";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { parse } from "csv-parse/sync";
 import { InvalidDataError } from "../errors.js";
 import { parseJson } from "./json.js";
-import { decodeText, isGzip, linesOf, readBytes } from "./text-file.js";
+import { parseApart } from "./parse-apart.js";
+import { decodeText, fileSize, isGzip, linesOf, readBytes } from "./text-file.js";
 
 /** One row of a data file. */
 export type DataRecord = Record<string, unknown>;
@@ -69,12 +70,8 @@ const commaSeparated = { name: "comma", delimiter: ",", quote: '"' };
 const tabSeparated = { name: "tab", delimiter: "\t", quote: null };
 
 async function parquetRows(path: string): Promise<unknown[]> {
-	const { asyncBufferFromFile, parquetReadObjects } = await import("hyparquet");
 	try {
-		return await parquetReadObjects({
-			file: await asyncBufferFromFile(path),
-			parsers: { stringFromBytes: (bytes) => (bytes && isUtf8(bytes) ? Buffer.from(bytes).toString("utf8") : bytes) },
-		});
+		return (await parseApart({ kind: "parquet", path }, fileSize(path))) as unknown[];
 	} catch (cause) {
 		throw new InvalidDataError(`expected a Parquet file (uncompressed or Snappy) at ${path}, got: ${(cause as Error).message}`, { cause });
 	}

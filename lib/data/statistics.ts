@@ -1,7 +1,7 @@
 // Intervals and tests for what an evaluation counts and measures.
 
 import { betaProbability, betaQuantile } from "./beta.js";
-import { bootstrapInterval, type Interval } from "./metrics.js";
+import { groupedInterval, type Interval } from "./metrics.js";
 
 /**
  * One-sided upper bound on a share of which `count` cases out of `of` were seen: the true share is above it with probability at
@@ -30,14 +30,11 @@ export function wilsonInterval(count: number, of: number): Interval | null {
 	return [count === 0 ? 0 : centre - half, count === of ? 1 : centre + half];
 }
 
-/**
- * 95 % bootstrap interval of a mean. Values of one group (the responses to one prompt) are not independent: whole groups are
- * drawn. Null below 10 groups.
- */
+/** 95 % interval of a mean, see {@link groupedInterval}. Values of one group (the responses to one prompt) are not independent. Null below 10 groups. */
 export function meanInterval(values: ArrayLike<number>, groups: readonly string[], seed = 0): Interval | null {
 	const numbers = new Map([...new Set(groups)].map((group, i) => [group, i]));
 	const mean = (rows: number[]) => rows.reduce((sum, row) => sum + (values[row] as number), 0) / rows.length;
-	return bootstrapInterval(
+	return groupedInterval(
 		groups.map((group) => numbers.get(group) as number),
 		mean,
 		seed,

@@ -63,11 +63,17 @@ export function decodeText(bytes: Buffer): string {
 	throw new Error(`NUL characters in ${where}, as binary files and UTF-16 without a byte order mark have; save it as UTF-8`);
 }
 
-/** Reads a whole file. Devices and pipes are none: they may have no end. Errors: one that says what came instead. */
-export function readBytes(path: string): Buffer {
+/** Bytes of a file. Devices and pipes are none: they may have no end. Errors: one that says what came instead. */
+export function fileSize(path: string): number {
 	const found = statSync(path);
 	if (found.isDirectory()) throw new Error("a folder");
 	if (!found.isFile()) throw new Error("a device, pipe or socket; save what it gives to a file first");
+	return found.size;
+}
+
+/** Reads a whole file. Errors: those of {@link fileSize}. */
+export function readBytes(path: string): Buffer {
+	fileSize(path);
 	return readFileSync(path);
 }
 

@@ -6,11 +6,11 @@ import { expectWritable, jsonFile, replaceFiles } from "../data/output.js";
 import { confidence } from "../data/percent.js";
 import { clopperPearsonInterval, clopperPearsonUpper, fixedSequenceTest } from "../data/statistics.js";
 import { InvalidJournalError, InvalidOptionError, NotCertifiedError } from "../errors.js";
-import { checkCalibrateOptions, checkLoadOptions } from "../options.js";
+import { checkCalibrateOptions, checkLoadOptions, Problems } from "../options.js";
 import { settingsHash } from "../search-settings.js";
 import type { EvaluationProgress } from "../types.js";
 import { checkConfig, type EvaluationConfig } from "./config.js";
-import { responseErrors, resultFiles, runEvaluation } from "./evaluate.js";
+import { responseErrors, resultFiles, runExperiment } from "./evaluate.js";
 import { type JournalContent, type JournalHeader, readJournal, withoutSkipped } from "./journal.js";
 import type { ResponseRecord } from "./types.js";
 
@@ -178,29 +178,32 @@ export async function calibrate(given: CalibrateOptions): Promise<Certificate> {
 	const options = checkCalibrateOptions(given);
 	const { out, evaluation, delta, epsilon } = options;
 	await expectWritable(out);
-	const config = options.config as CalibrateOptions["config"];
-	const { methods, guard, judgeConstraints } = await checkConfig(config);
+	const config = await checkConfig(options.config as CalibrateOptions["config"]);
+	const { methods, guard, judgeConstraints } = config;
 	const { constraints, reward } = checkLoadOptions(guard);
-	if ([...constraints, ...judgeConstraints].some(({ cost }) => typeof cost === "function") || typeof reward === "function") {
-		throw new InvalidOptionError("config: expected cost and reward models that a hash can name, got a function, which has no fingerprint");
-	}
+	const problems = new Problems();
+	const expectNone = (found: unknown, message: string) =>
+		problems.of(() => {
+			if (found) throw new InvalidOptionError(message);
+		});
+	expectNone(
+		[...constraints, ...judgeConstraints].some(({ cost }) => typeof cost === "function") || typeof reward === "function",
+		"config: expected cost and reward models that a hash can name, got a function, which has no fingerprint",
+	);
 	const other = methods.find(({ guard }) => guard.constraints !== undefined);
-	if (other) {
-		throw new InvalidOptionError(
-			`methods: expected all to search under the configuration's cost models, which the claim is about, got ${other.name}`,
-		);
-	}
+	expectNone(other, `methods: expected all to search under the configuration's cost models, which the claim is about, got ${other?.name}`);
 	const instructed = methods.find(({ system }) => system !== undefined);
-	if (instructed) {
-		throw new InvalidOptionError(
-			`methods: expected none with a system message, which a guard that loads the certificate cannot be held to, got ${instructed.name}`,
-		);
-	}
-	if (methods.length > 1 && epsilon === undefined) {
-		throw new InvalidOptionError("epsilon: expected the share to certify for a ladder of several methods, got none");
-	}
+	expectNone(
+		instructed,
+		`methods: expected none with a system message, which a guard that loads the certificate cannot be held to, got ${instructed?.name}`,
+	);
+	expectNone(
+		methods.length > 1 && epsilon === undefined,
+		"epsilon: expected the share to certify for a ladder of several methods, got none",
+	);
+	problems.throwAny();
 	const { now, onProgress, signal } = options;
-	await runEvaluation({ config: options.config, out: evaluation, inspect: false, now, onProgress, signal }, { delta, epsilon });
+	await runExperiment(config, { out: evaluation, inspect: false, now, onProgress, signal }, { delta, epsilon });
 	const certificate = certificateOf(await readJournal(join(evaluation, resultFiles.journal)), new Date().toISOString());
 	await replaceFiles(jsonFile(out, certificate));
 	return certificate;

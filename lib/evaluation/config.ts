@@ -1,12 +1,29 @@
 // The configuration of an evaluation: the file is the experiment.
 import { createHash } from "node:crypto";
 import { dirname, extname, resolve } from "node:path";
-import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import { expectShallow } from "../data/json.js";
+import { parseApart } from "../data/parse-apart.js";
+import { isRecord } from "../data/records.js";
 import { linesOf, readText, withoutControls } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
-import { check, checkLoadOptions, constraint, expected, integer, now, text } from "../options.js";
+import {
+	below,
+	check,
+	checkGenerateOptions,
+	checkLoadOptions,
+	constraint,
+	expected,
+	integer,
+	now,
+	Problems,
+	parted,
+	real,
+	strategyName,
+	text,
+} from "../options.js";
+import { resolveSearch } from "../search-settings.js";
+import { strategyNamed } from "../strategies.js";
 import type { ConstraintOptions, CostModel, LoadOptions, SearchOptions } from "../types.js";
 import { type PromptSource, promptSourceSchema } from "./datasets.js";
 
@@ -62,8 +79,8 @@ export interface EvaluationConfig {
 	 * single tokens, whose trees have a node per token and candidate; nor of responses that the journal has without one.
 	 */
 	traces?: number;
-	/** So many of the first prompts have their responses in the report; default 20. The journal has all of them. */
-	reportPrompts?: number;
+	/** The largest size of the responses in the report, 0..1000; default 20. First prompts come first; the journal has all of them. */
+	reportMegabytes?: number;
 	/** Paragraphs for the report, an empty line between them. */
 	notes?: string;
 }
@@ -102,6 +119,7 @@ const configSchema = z
 				z.looseObject({
 					name,
 					system: text("the text of a system message").optional(),
+					strategy: strategyName.optional(),
 					...decidedElsewhere,
 					guard: z
 						.strictObject(
@@ -117,27 +135,19 @@ const configSchema = z
 		seeds: z
 			.array(integer(0, 2 ** 32 - 1), expected("an array of seeds"))
 			.min(1, expected("at least one seed"))
+			.refine((seeds) => new Set(seeds).size === seeds.length, { error: "expected every seed once" })
 			.default([1]),
 		concurrency: integer(1, 64).default(1),
 		traces: integer(0, 10_000).default(3),
-		reportPrompts: integer(0, 1_000_000).default(20),
+		reportMegabytes: real(0, 1000).default(20),
 		notes: z.string(expected("text")).optional(),
 	})
 	.check((context) => {
-		for (const list of ["judges", "methods"] as const) {
-			const names = context.value[list].map((one) => one.name);
-			const twice = names.find((one, i) => names.indexOf(one) !== i);
-			if (twice === undefined) continue;
-			context.issues.push({ code: "custom", message: `expected every name once, got ${twice} twice`, path: [list], input: context.value });
-		}
-		const { seeds, chat, methods } = context.value;
+		const { chat, methods } = context.value;
 		const instructed = methods.findIndex(({ system }) => system !== undefined);
 		if (instructed >= 0 && !chat) {
 			const message = "expected a system message with chat: true only, since raw prompts have none";
 			context.issues.push({ code: "custom", message, path: ["methods", instructed, "system"], input: context.value });
-		}
-		if (new Set(seeds).size !== seeds.length) {
-			context.issues.push({ code: "custom", message: "expected every seed once", path: ["seeds"], input: context.value });
 		}
 	});
 
@@ -178,7 +188,18 @@ function withPathsFrom(folder: string, value: unknown, key = ""): unknown {
 	return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, withPathsFrom(folder, one, name)]));
 }
 
-function readConfig(path: string): unknown {
+/** In YAML, whose readers take long over large texts. */
+const mostCharacters = 2 ** 16;
+
+async function parsed(source: string, path: string): Promise<unknown> {
+	if (extname(path).toLowerCase() === ".json") return JSON.parse(source);
+	if (source.length > mostCharacters) {
+		throw new Error(`${source.length} characters of YAML, more than ${mostCharacters}; name files instead, or write it as JSON`);
+	}
+	return parseApart({ kind: "yaml", text: linesOf(source).join("\n") }, source.length);
+}
+
+async function readConfig(path: string): Promise<unknown> {
 	let source: string;
 	try {
 		source = withoutControls(readText(path));
@@ -186,32 +207,87 @@ function readConfig(path: string): unknown {
 		throw new InvalidOptionError(`config: expected a configuration at ${path}, got: ${(cause as Error).message}`, { cause });
 	}
 	try {
-		return extname(path).toLowerCase() === ".json" ? JSON.parse(source) : parseYaml(linesOf(source).join("\n"));
+		return await parsed(source, path);
 	} catch (cause) {
 		throw new InvalidOptionError(`config: expected JSON or YAML in ${path}, got: ${(cause as Error).message}`, { cause });
 	}
 }
 
+function expectEveryNameOnce(list: string, names: readonly unknown[]): void {
+	const twice = names.find((one, i) => one !== undefined && names.indexOf(one) !== i);
+	if (twice !== undefined) throw new InvalidOptionError(`${list}: expected every name once, got ${twice} twice`);
+}
+
+const listOf = (value: unknown) => (Array.isArray(value) ? value : []).map((one) => (isRecord(one) ? one : {}));
+
+/** The checks of those who will run it: what is loaded, how is searched, who judges. */
+function checkParts(source: Record<string, unknown>, problems: Problems): void {
+	const guard = isRecord(source.guard) ? source.guard : undefined;
+	const defaults = isRecord(source.defaults) ? source.defaults : {};
+	for (const list of ["methods", "judges"]) {
+		const names = listOf(source[list]).map(({ name }) => name);
+		problems.of(() => expectEveryNameOnce(list, names));
+	}
+	if (guard) problems.of(() => checkLoadOptions(guard), below("guard"));
+	listOf(source.methods).forEach(({ name, system, guard: given, ...asked }, i) => {
+		const own = isRecord(given) ? given : {};
+		const loading = { ...loadOptionsOf({ guard: guard ?? {} }, { guard: own }) };
+		const placeIn = (option: Record<string, unknown>, place: string, otherwise: string) => (line: string) =>
+			below((line.match(/^\w+/)?.[0] ?? "") in option ? place : otherwise)(line);
+		if (guard) problems.of(() => checkLoadOptions(loading), placeIn(own, `methods.${i}.guard`, "guard"));
+		const [, search] = parted({ shape: decidedElsewhere }, asked);
+		const [, common] = parted({ shape: { ...decidedElsewhere, ...asked } }, defaults);
+		const place = placeIn(common, "defaults", `methods.${i}`);
+		const settings = problems.of(() => checkGenerateOptions({ ...common, ...search, prompt: "" }), place);
+		const hasCritic = loading.critic !== undefined || (isRecord(loading.model) && loading.model.oracle === true);
+		if (settings) problems.of(() => resolveSearch(settings, hasCritic ? {} : undefined), place);
+	});
+	listOf(source.judges).forEach(({ name, ...judge }, i) => {
+		problems.of(() => check(constraint, judge), below(`judges.${i}`));
+	});
+}
+
+/** A method with cost models of its own is measured under the configuration's as finished text. */
+function checkCommon(config: z.output<typeof configSchema>): void {
+	const own = config.methods.find(({ guard }) => guard.constraints);
+	if (own === undefined) return;
+	const { constraints } = checkLoadOptions(config.guard);
+	const isOfFinishedText = ({ cost, discount, criterion, costFloor }: (typeof constraints)[number]) =>
+		!(typeof cost === "object" && "tokenCosts" in cost) && discount === 1 && (criterion === "terminal" || costFloor === 0);
+	if (constraints.length > 0 && constraints.every(isOfFinishedText)) return;
+	throw new InvalidOptionError(
+		`methods: ${own.name} searches under constraints of its own and is measured under the configuration's; expected some of those in ` +
+			"guard, each of finished texts: without tokenCosts, without discount, and without signed costs that must hold at every token",
+	);
+}
+
 /**
  * Reads and checks a configuration, without loading anything.
  *
- * Errors: INVALID_OPTION.
+ * Errors: INVALID_OPTION, with a line per problem.
  */
 export async function checkConfig(given: string | EvaluationConfig): Promise<CheckedConfig> {
-	const source = typeof given === "string" ? readConfig(given) : given;
+	const source = typeof given === "string" ? await readConfig(given) : given;
 	try {
 		expectShallow(source);
 	} catch (cause) {
 		throw new InvalidOptionError(`config: expected a configuration, got ${(cause as Error).message}`, { cause });
 	}
 	const located = typeof given === "string" ? withPathsFrom(dirname(resolve(given)), source) : source;
-	const config = check(configSchema, located);
-	for (const method of config.methods) checkLoadOptions(loadOptionsOf(config, method));
-	const judgeConstraints = config.judges.map(({ name, ...judge }) => check(constraint, judge));
-	const { notes, concurrency, traces, reportPrompts, ...experiment } = source as EvaluationConfig;
-	const hash = createHash("sha256").update(JSON.stringify(experiment, functionNames)).digest("hex");
-	return { ...config, hash, judgeConstraints };
+	const problems = new Problems();
+	const config = problems.of(() => check(configSchema, located));
+	checkParts(isRecord(located) ? located : {}, problems);
+	problems.throwAny();
+	const sound = config as NonNullable<typeof config>;
+	checkCommon(sound);
+	const judgeConstraints = sound.judges.map(({ name, ...judge }) => check(constraint, judge));
+	const { notes, concurrency, traces, reportMegabytes, ...experiment } = source as EvaluationConfig;
+	const hash = createHash("sha256").update(JSON.stringify(experiment, inOneSpelling)).digest("hex");
+	return { ...sound, hash, judgeConstraints };
 }
 
-/** A function of the configuration has no text of its own that could be compared. */
-const functionNames = (_: string, value: unknown) => (typeof value === "function" ? "function" : value);
+/** A strategy may be spelled in two ways, and a function of the configuration has no text of its own that could be compared. */
+function inOneSpelling(key: string, value: unknown): unknown {
+	if (key === "strategy" && typeof value === "string") return strategyNamed(value) ?? value;
+	return typeof value === "function" ? "function" : value;
+}

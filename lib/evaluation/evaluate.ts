@@ -8,7 +8,7 @@ import { CostScorer } from "../cost-scorer.js";
 import { readCriticIdentity } from "../critic-file.js";
 import { inLanes } from "../data/lanes.js";
 import { expectWritable, jsonFile, replaceFiles, textFile } from "../data/output.js";
-import { InferenceGuardError, InvalidDataError, InvalidOptionError, WriteError } from "../errors.js";
+import { InferenceGuardError, InvalidDataError, WriteError } from "../errors.js";
 
 import { InferenceGuard } from "../guard.js";
 import { guardIdentity } from "../identity.js";
@@ -94,18 +94,8 @@ async function loadJudges(config: CheckedConfig, judges: Map<string, CostScorer>
 }
 
 async function loadCommon(config: CheckedConfig, signal: AbortSignal): Promise<CostScorer | undefined> {
-	const own = config.methods.find(({ guard }) => guard.constraints);
-	if (own === undefined) return undefined;
-	const { constraints } = checkLoadOptions(config.guard);
-	const isOfFinishedText = ({ cost, discount, criterion, costFloor }: (typeof constraints)[number]) =>
-		!(typeof cost === "object" && "tokenCosts" in cost) && discount === 1 && (criterion === "terminal" || costFloor === 0);
-	if (constraints.length === 0 || !constraints.every(isOfFinishedText)) {
-		throw new InvalidOptionError(
-			`methods: ${own.name} searches under constraints of its own and is measured under the configuration's; expected some of those in ` +
-				"guard, each of finished texts: without tokenCosts, without discount, and without signed costs that must hold at every token",
-		);
-	}
-	return loadScorer(config, constraints, signal);
+	if (!config.methods.some(({ guard }) => guard.constraints)) return undefined;
+	return loadScorer(config, checkLoadOptions(config.guard).constraints, signal);
 }
 
 async function makeFolder(path: string): Promise<void> {
@@ -349,17 +339,19 @@ async function runGroups(config: CheckedConfig, run: EvaluationRun, base: Infere
  * long to be judged or searched for (TEXT_TOO_LONG, KV_CAPACITY), is left out for all methods and named in the summary.
  */
 export async function evaluate(given: EvaluateOptions): Promise<EvaluationSummary> {
-	return runEvaluation(checkEvaluateOptions(given));
+	const options = checkEvaluateOptions(given);
+	return runExperiment(await checkConfig(options.config as EvaluateOptions["config"]), options);
 }
 
-/** The same, for a certificate: its claim is fixed in the journal before the first response. */
-export async function runEvaluation(options: CheckedEvaluateOptions, claim?: PlannedClaim): Promise<EvaluationSummary> {
-	const config = await checkConfig(options.config as EvaluateOptions["config"]);
+type RunOptions = Omit<CheckedEvaluateOptions, "config">;
+
+/** Runs an experiment whose configuration was read; the claim of a certificate is fixed in the journal before the first response. */
+export async function runExperiment(config: CheckedConfig, options: RunOptions, claim?: PlannedClaim): Promise<EvaluationSummary> {
 	const prompts = await readPrompts(config.data);
 	const { out } = options;
 	await makeFolder(out);
 	await expectWritable(join(out, resultFiles.journal));
-	const watch = new CallbackWatch(options.signal);
+	using watch = new CallbackWatch(options.signal);
 	const { signal } = watch;
 	const base = await InferenceGuard.load({ ...(config.guard as unknown as LoadOptions), signal });
 	const judges = new Map<string, CostScorer>();
@@ -385,7 +377,7 @@ async function writeResults(
 	header: JournalHeader,
 	prompts: readonly EvaluationPrompt[],
 	{ responses: all, skipped }: Journal,
-	{ out, inspect }: CheckedEvaluateOptions,
+	{ out, inspect }: RunOptions,
 ): Promise<EvaluationSummary> {
 	if (skipped.length === prompts.length) {
 		const codes = [...new Set(skipped.map(({ code }) => code))].join(", ");
@@ -394,18 +386,16 @@ async function writeResults(
 	const responses = withoutSkipped(all, skipped);
 	const summary = summarise(config, header, prompts, responses, skipped);
 	const asked = new Map(prompts.map((prompt) => [prompt.id, prompt]));
-	const first = new Set(prompts.slice(0, config.reportPrompts).map(({ id }) => id));
-	const shown = responses.flatMap((response) => {
+	const asAsked = responses.flatMap((response) => {
 		const prompt = asked.get(response.prompt);
-		if (prompt === undefined || !first.has(prompt.id)) return [];
-		return [{ ...response, promptText: prompt.text, category: prompt.category, label: prompt.label }];
+		return prompt ? [{ ...response, promptText: prompt.text, category: prompt.category, label: prompt.label }] : [];
 	});
 	const left = new Set(skipped.map(({ prompt }) => prompt));
 	const texts = new Map(prompts.filter(({ id }) => !left.has(id)).map(({ id, text }) => [id, text]));
 	const logs = inspect ? inspectLogs(summary, responses, texts, new Date()) : [];
 	await replaceFiles(
 		jsonFile(join(out, resultFiles.summary), summary),
-		textFile(join(out, resultFiles.report), await evaluationReportPage(summary, shown, config.notes)),
+		textFile(join(out, resultFiles.report), await evaluationReportPage(summary, asAsked, config)),
 		...logs.map((log, i) => jsonFile(join(out, `inspect-${i + 1}.json`), log)),
 	);
 	return summary;

@@ -58,13 +58,38 @@ function rounded(responses: ReportResponse[]): ReportResponse[] {
 	return responses.map((response) => ({ ...JSON.parse(JSON.stringify(response, short)), costs: response.costs }));
 }
 
+/** The responses to as many of the first prompts as fit into so many bytes. */
+function fitting(responses: ReportResponse[], bytes: number): ReportResponse[] {
+	const sizes = new Map<string, number>();
+	for (const response of responses) {
+		sizes.set(response.prompt, (sizes.get(response.prompt) ?? 0) + Buffer.byteLength(JSON.stringify(response)));
+	}
+	let total = 0;
+	const held = new Set<string>();
+	for (const [prompt, size] of sizes) {
+		total += size;
+		if (total > bytes) break;
+		held.add(prompt);
+	}
+	return responses.filter(({ prompt }) => held.has(prompt));
+}
+
+export interface ReportOptions {
+	/** Plain text below the header; an empty line begins a new paragraph. Default none. */
+	notes?: string;
+	/** The largest size of the responses that the page holds; default 20. */
+	reportMegabytes?: number;
+}
+
 /**
  * The report of an evaluation: one HTML page that works offline and shows all text as text, whatever stands in it. The same input gives the
- * same page. `#response=<n>` in its address opens the n-th of `responses`, from 1.
- *
- * @param notes Plain text below the header; an empty line begins a new paragraph.
+ * same page. `#response=<n>` in its address opens the n-th of the responses that it holds, from 1; it says how many it does not hold.
  */
-export async function evaluationReportPage(summary: EvaluationSummary, responses: ReportResponse[], notes = ""): Promise<string> {
+export async function evaluationReportPage(
+	summary: EvaluationSummary,
+	responses: ReportResponse[],
+	{ notes = "", reportMegabytes = 20 }: ReportOptions = {},
+): Promise<string> {
 	const methods = summary.methods.map(({ name, family, candidates, estimates }) => ({
 		name,
 		family,
@@ -85,7 +110,8 @@ ${methodTable(summary)}
 ${categoryTable(summary)}<h2>Responses</h2>
 <div id="responses"></div>
 </main>`;
-	const data = { judges: summary.judges, methods, responses: rounded(responses) };
+	const held = fitting(rounded(responses), 1e6 * reportMegabytes);
+	const data = { judges: summary.judges, methods, responses: held, left: responses.length - held.length };
 	const script = await joinedModules(modules);
 	return htmlPage({ title: `${summary.name}: evaluation`, style, body, data, script, plots: true, asksServer: false });
 }

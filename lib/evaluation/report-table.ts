@@ -1,6 +1,6 @@
 // The table of methods, in the layout of the paper's tables (arXiv 2502.01208): Method, Reward, Cost, Safety, Time, and more behind them.
 import { escapeHtml, percent } from "../page.js";
-import type { CategorySummary, EvaluationSummary, MethodSummary } from "./types.js";
+import type { CategorySummary, Estimate, EvaluationSummary, MethodSummary } from "./types.js";
 
 type Format = (value: number) => string;
 
@@ -34,7 +34,7 @@ function number(title: string, note: string, value: (method: MethodSummary) => n
 function estimate(
 	title: string,
 	note: string,
-	of: (method: MethodSummary) => { value: number | null; interval: readonly [number, number] | null } | undefined,
+	of: (method: MethodSummary) => Estimate | undefined,
 	format: Format,
 	spread?: (method: MethodSummary) => number | null,
 ): Column {
@@ -42,10 +42,11 @@ function estimate(
 	return {
 		...column,
 		shown: (method) => {
-			const interval = of(method)?.interval;
+			const found = of(method);
+			const how = found?.method === "t" ? " (t)" : "";
 			const deviation = spread?.(method) ?? null;
 			const beside = deviation === null ? "" : ` (${format(deviation)})`;
-			return `${column.shown(method, 0)}${beside}${interval ? small(interval.map(format).join(" to ")) : ""}`;
+			return `${column.shown(method, 0)}${beside}${found?.interval ? small(found.interval.map(format).join(" to ") + how) : ""}`;
 		},
 	};
 }
@@ -162,7 +163,7 @@ export function methodTable({ methods, judges }: EvaluationSummary): string {
 <tbody>
 ${methods.map((method, i) => row(method, i + 1)).join("\n")}
 </tbody></table></div>
-<p class="quiet">In smaller type: 95 % intervals, by Wilson for shares, by bootstrap over prompts for means, by jackknife over prompts for distinct-n.</p>
+<p class="quiet">In smaller type: 95 % intervals, by Wilson for shares, by bootstrap over prompts for means, of fewer than 30 prompts by Student’s t with the jackknife’s standard error (t), by jackknife over prompts for distinct-n.</p>
 <details class="meanings"><summary>What the columns mean</summary><dl>${meanings.join("")}</dl></details>`;
 }
 

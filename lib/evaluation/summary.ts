@@ -1,6 +1,7 @@
 // From responses to the row of a method.
 
 import { basename } from "node:path";
+import { intervalMethod } from "../data/metrics.js";
 import { meanInterval, wilsonInterval } from "../data/statistics.js";
 import { type StrategyName, strategies } from "../strategies.js";
 import type { SteeringOptions } from "../types.js";
@@ -92,11 +93,9 @@ function mean(rows: readonly ResponseRecord[], value: (row: ResponseRecord) => n
 	const known = rows.filter((row) => value(row) !== null);
 	const values = known.map((row) => value(row) as number);
 	if (values.length === 0) return { value: null, interval: null };
-	const interval = meanInterval(
-		values,
-		known.map(({ prompt }) => prompt),
-	);
-	return { value: values.reduce((sum, one) => sum + one, 0) / values.length, interval };
+	const prompts = known.map(({ prompt }) => prompt);
+	const average = values.reduce((sum, one) => sum + one, 0) / values.length;
+	return { value: average, interval: meanInterval(values, prompts), method: intervalMethod(prompts) };
 }
 
 function standardDeviation(values: number[]): number | null {
@@ -105,26 +104,24 @@ function standardDeviation(values: number[]): number | null {
 	return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
 }
 
-/** A sum over another one, over the responses; the interval resamples prompts. */
+/** A sum over another one, over the responses; the interval is over prompts. */
 function ratio(rows: readonly ResponseRecord[], above: (row: ResponseRecord) => number, below: (row: ResponseRecord) => number): Estimate {
 	const total = rows.reduce((sum, row) => sum + below(row), 0);
 	if (total === 0) return { value: null, interval: null };
 	const value = rows.reduce((sum, row) => sum + above(row), 0) / total;
 	// linearised: a ratio of means deviates as the mean of the residuals does
 	const residuals = rows.map((row) => ((above(row) - value * below(row)) * rows.length) / total);
-	const interval = meanInterval(
-		residuals,
-		rows.map(({ prompt }) => prompt),
-	);
-	return { value, interval: interval && [value + interval[0], value + interval[1]] };
+	const prompts = rows.map(({ prompt }) => prompt);
+	const interval = meanInterval(residuals, prompts);
+	return { value, interval: interval && [value + interval[0], value + interval[1]], method: intervalMethod(prompts) };
 }
 
 const emitted = ({ emittedTokens }: ResponseRecord) => emittedTokens;
 
 /** exp of the mean negative log-likelihood of a token. */
 function perplexity(rows: readonly ResponseRecord[]): Estimate {
-	const { value, interval } = ratio(rows, (row) => -row.logLikelihood * row.emittedTokens, emitted);
-	return { value: value === null ? null : Math.exp(value), interval: interval && [Math.exp(interval[0]), Math.exp(interval[1])] };
+	const { value, interval, ...how } = ratio(rows, (row) => -row.logLikelihood * row.emittedTokens, emitted);
+	return { value: value === null ? null : Math.exp(value), interval: interval && [Math.exp(interval[0]), Math.exp(interval[1])], ...how };
 }
 
 function byCategory(rows: readonly ResponseRecord[], prompts: readonly EvaluationPrompt[]): Record<string, CategorySummary> {

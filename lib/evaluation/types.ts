@@ -1,4 +1,4 @@
-import type { Interval } from "../data/metrics.js";
+import type { Interval, IntervalMethod } from "../data/metrics.js";
 import type { Outcome, TraceNode } from "../reply.js";
 import type { PromptLabel } from "./presets.js";
 
@@ -41,10 +41,12 @@ export interface ResponseRecord {
 	trace?: TraceNode[];
 }
 
-/** With its 95 % interval: Wilson for a share, bootstrap over prompts for a mean, jackknife over prompts for distinct-n. */
+/** With its 95 % interval: Wilson for a share, `method` for a mean, jackknife over prompts for distinct-n. */
 export interface Estimate {
 	value: number | null;
 	interval: Interval | null;
+	/** Of a mean over prompts: Student's t with the jackknife's standard error (fewer than 30 prompts), or percentiles of a bootstrap. */
+	method?: IntervalMethod;
 }
 
 /** A method's responses to the prompts of one category. */

@@ -2,13 +2,13 @@
 
 import {
 	auc,
-	bootstrapInterval,
 	type CalibrationBin,
 	calibrationCurve,
 	correlation,
 	expectedCalibrationError,
 	fewestGroups,
 	finite,
+	groupedShareInterval,
 	type Interval,
 	meanSquaredError,
 } from "../data/metrics.js";
@@ -175,7 +175,7 @@ class States {
 			}
 			return won / pairs;
 		};
-		return bootstrapInterval(this.column("prompt"), ofSample);
+		return groupedShareInterval(this.column("prompt"), ofSample);
 	}
 
 	aucInterval(): Interval | null {
@@ -185,7 +185,7 @@ class States {
 				sample.map((i) => pSafe[i] as number),
 				sample.map((i) => safe[i] as number),
 			);
-		return bootstrapInterval(this.column("prompt"), ofSample);
+		return groupedShareInterval(this.column("prompt"), ofSample);
 	}
 
 	baselines(hasCostModel: boolean): BaselineAucs {

@@ -1,6 +1,15 @@
 // Training a cost model of whole texts from labelled texts.
 import { createHash } from "node:crypto";
-import { accuracy, auc, bootstrapInterval, expectedCalibrationError, type Interval, meanSquaredError } from "../data/metrics.js";
+import {
+	accuracy,
+	auc,
+	expectedCalibrationError,
+	groupedShareInterval,
+	type Interval,
+	type IntervalMethod,
+	intervalMethod,
+	meanSquaredError,
+} from "../data/metrics.js";
 import { expectWritable, inTemporaryFolder, jsonFile, replaceFiles } from "../data/output.js";
 import { columnOf, type DataRecord, readRecords, shown, textOf } from "../data/records.js";
 import { type Split, splitNamed, splitsOf } from "../data/split.js";
@@ -87,9 +96,10 @@ export interface CostMetrics {
 	unsafe: number;
 	/** Area under the ROC curve. */
 	auc: number;
-	/** 95 % bootstrap interval over groups. */
-	/** Over groups; null where there are fewer than 10. */
+	/** 95 % interval over groups; null where there are fewer than 10. */
 	aucInterval: Interval | null;
+	/** How: Student's t with the jackknife's standard error (fewer than 30 groups), or percentiles of a bootstrap. */
+	aucIntervalMethod: IntervalMethod;
 	/** At probability 0.5. */
 	accuracy: number;
 	/** Expected calibration error, 15 bins. */
@@ -234,7 +244,8 @@ function measure(rows: LabelledText[], probabilities: number[], threshold: numbe
 		texts: rows.length,
 		unsafe: labels.filter((label) => label === 1).length,
 		auc: auc(probabilities, labels),
-		aucInterval: bootstrapInterval(groups, (sample) =>
+		aucIntervalMethod: intervalMethod(groups),
+		aucInterval: groupedShareInterval(groups, (sample) =>
 			auc(
 				sample.map((i) => probabilities[i] as number),
 				sample.map((i) => labels[i] as number),
@@ -331,7 +342,7 @@ export async function trainCost(given: TrainCostOptions): Promise<CostReport> {
 	const options = checkTrainCostOptions(given);
 	const { out, model, base } = options;
 	await expectWritable(out);
-	const watch = new CallbackWatch(options.signal);
+	using watch = new CallbackWatch(options.signal);
 	const begin = performance.now();
 	const rows = await readSplits(options);
 	checkSplits(rows);

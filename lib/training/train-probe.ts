@@ -1,6 +1,6 @@
 // Training a probe of a model's latent state on labelled responses.
 import type { PromptReading } from "../chat.js";
-import { auc, bootstrapInterval, finite, type Interval } from "../data/metrics.js";
+import { auc, finite, groupedShareInterval, type Interval } from "../data/metrics.js";
 import type { Split } from "../data/split.js";
 import { InvalidOptionError } from "../errors.js";
 import { Fingerprints } from "../identity.js";
@@ -23,7 +23,7 @@ export interface ProbeInputReport {
 	validationLoss: number;
 	validationAuc: number | null;
 	testAuc: number | null;
-	/** 95 % bootstrap interval over groups; null where there are fewer than 10. */
+	/** 95 % interval over groups, found as {@link CostMetrics.aucIntervalMethod} of the test split says; null where there are fewer than 10. */
 	testAucInterval: Interval | null;
 	/** On the first tokens of longer responses of the test split. */
 	byLength: { tokens: number; texts: number; auc: number | null }[];
@@ -105,7 +105,7 @@ function inputReport(probe: NativeProbe, { text, tokens, whole }: NativeProbes, 
 		validationLoss: probe.validationLoss,
 		validationAuc: finite(aucOf(wholeOf("validation"))),
 		testAuc: finite(aucOf(test)),
-		testAucInterval: bootstrapInterval(test.map(groupOf), (sample) => aucOf(sample.map((i) => test[i] as number))),
+		testAucInterval: groupedShareInterval(test.map(groupOf), (sample) => aucOf(sample.map((i) => test[i] as number))),
 		byLength: lengths.map((length) => {
 			const some = unfinished.filter((i) => tokens[i] === length);
 			return { tokens: length, texts: some.length, auc: finite(aucOf(some)) };

@@ -156,8 +156,13 @@ function detail({ number, response }) {
 	return { heading, parts: [element("div", { class: "texts-and-numbers" }, texts, numbers), tree] };
 }
 
-/** @param {HTMLElement} place @param {ReportResponse[]} responses */
-export function showResponses(place, responses) {
+/** @param {HTMLElement} place @param {ReportResponse[]} responses @param {number} left how many the report does not hold */
+export function showResponses(place, responses, left) {
+	if (left > 0) {
+		const all = counted(responses.length + left, "response");
+		const how = "The journal has all of them; reportMegabytes in the configuration sets how much a report holds.";
+		place.append(element("p", { class: "warning", id: "left-out" }, `This report does not hold ${left} of ${all}. ${how}`));
+	}
 	if (responses.length === 0) {
 		place.append(element("p", {}, "This report holds no responses."));
 		return;

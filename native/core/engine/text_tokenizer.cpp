@@ -33,9 +33,10 @@ std::vector<token_id> text_tokenizer::tokenize(const std::string & text, bool wi
         cancel.check();
         std::this_thread::sleep_for(between_looks);
     }
-    reading own;
+    std::packaged_task<std::vector<token_id>()> work([kept = model, text, with_ends] { return kept->tokenize(text, with_ends); });
+    reading own = work.get_future();
     try {
-        own = std::async(std::launch::async, [kept = model, text, with_ends] { return kept->tokenize(text, with_ends); });
+        std::thread(std::move(work)).detach();
     } catch (const std::system_error &) {
         return model->tokenize(text, with_ends); // there is no thread to be had
     }

@@ -1,6 +1,7 @@
 // text_tokenizer.h owns how text becomes tokens of the generating model, whatever its length. Text that no context of so many tokens could
-// hold is refused by its length. llama.cpp cannot be stopped within a text, so that a long one is read on a thread of its own: a job that
-// is cancelled leaves it behind. There is one of those at most; the next long text waits for its end, and so does the destructor.
+// hold is refused by its length. llama.cpp cannot be stopped within a text, and takes long over characters that its vocabulary lacks, so that
+// a long text is read on a thread of its own: a job that is cancelled leaves it behind with the model. There is one of those at most; the
+// next long text waits for its end.
 #pragma once
 
 #include "engine/llama_model.h"
@@ -25,7 +26,7 @@ class text_tokenizer {
 
     std::shared_ptr<loaded_model> model;
     std::mutex                    lock;
-    std::vector<reading>          left_behind; // their destructors wait
+    std::vector<reading>          left_behind;
 
     bool is_reading();
 };

@@ -1,0 +1,38 @@
+// Parsing on a thread that can be ended: a small file may keep a parser busy for ever, or make it ask for all memory there is.
+import { Worker } from "node:worker_threads";
+
+/** What is parsed; see parse-worker.js. */
+export type ParseTask = { kind: "parquet"; path: string } | { kind: "yaml"; text: string };
+
+/** Many times what a sound file of this size takes. */
+const limitsFor = (bytes: number) => ({ seconds: 8 + bytes / 20_000, heapMegabytes: Math.ceil(256 + (64 * bytes) / 1e6) });
+
+/** Parses a file, or a text, of so many bytes. Errors: one that says what came instead, or that it took too much time or memory. */
+export async function parseApart(task: ParseTask, bytes: number): Promise<unknown> {
+	const { seconds, heapMegabytes } = limitsFor(bytes);
+	const worker = new Worker(new URL("./parse-worker.js", import.meta.url), {
+		workerData: task,
+		execArgv: [],
+		resourceLimits: { maxOldGenerationSizeMb: heapMegabytes },
+	});
+	let timer: NodeJS.Timeout | undefined;
+	try {
+		return await new Promise((resolve, reject) => {
+			timer = setTimeout(
+				() => reject(new Error(`${bytes} bytes that are not read within ${Math.round(seconds)} s, as damaged files are`)),
+				seconds * 1000,
+			);
+			worker.on("message", ({ value, problem }: { value?: unknown; problem?: string }) =>
+				problem === undefined ? resolve(value) : reject(new Error(problem)),
+			);
+			worker.on("error", ({ code, message }: NodeJS.ErrnoException) => {
+				const isMemory = code === "ERR_WORKER_OUT_OF_MEMORY";
+				reject(new Error(isMemory ? `${bytes} bytes that take more than ${heapMegabytes} MB to read, as damaged files do` : message));
+			});
+			worker.on("exit", (status) => reject(new Error(`a reader that ended with ${status}`)));
+		});
+	} finally {
+		clearTimeout(timer);
+		await worker.terminate();
+	}
+}
