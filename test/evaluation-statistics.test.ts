@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { jStat } from "jstat";
 import { describe, expect, test } from "vitest";
 import { betaProbability, betaQuantile } from "../lib/data/beta.js";
+import { intervalMethod } from "../lib/data/metrics.js";
 import { randomNumbers } from "../lib/data/random.js";
 import {
 	binomialTail,
@@ -240,6 +241,43 @@ describe("the interval of a mean", () => {
 		expect(meanInterval(values, groups, 5)).toEqual(meanInterval(values, groups, 5));
 		expect(meanInterval(values.slice(0, 27), groups.slice(0, 27))).toBeNull();
 		expect(meanInterval([], [])).toBeNull();
+	});
+});
+
+describe("the interval of a mean of fewer than 30 prompts", () => {
+	// 0.975 quantiles of Student's t distribution, as printed in tables
+	const quantiles: [prompts: number, quantile: number][] = [[10, 2.262157], [11, 2.228139], [16, 2.13145], [21, 2.085963], [29, 2.048407]]; // biome-ignore format: a table
+
+	test.each(quantiles)("is Student's t over %d prompts, and called so", (prompts, quantile) => {
+		const random = randomNumbers(prompts);
+		const values = Array.from({ length: prompts }, random);
+		const groups = values.map((_, i) => `p${i}`);
+		const center = values.reduce((sum, value) => sum + value, 0) / prompts;
+		const deviation = Math.sqrt(values.reduce((sum, value) => sum + (value - center) ** 2, 0) / (prompts - 1));
+		const half = (quantile * deviation) / Math.sqrt(prompts);
+		const [low, high] = meanInterval(values, groups) ?? [Number.NaN, Number.NaN];
+		expect(low).toBeCloseTo(center - half, 5);
+		expect(high).toBeCloseTo(center + half, 5);
+		expect(intervalMethod(groups)).toBe("t");
+	});
+
+	test("holds the mean as often as it says", () => {
+		const random = randomNumbers(9);
+		const groups = Array.from({ length: 36 }, (_, i) => `p${Math.floor(i / 3)}`);
+		let held = 0;
+		for (let run = 0; run < 1500; run++) {
+			const ofPrompt = Array.from({ length: 12 }, () => random() + random());
+			const values = groups.map((_, i) => (ofPrompt[Math.floor(i / 3)] as number) + 0.1 * (random() - 0.5));
+			const [low, high] = meanInterval(values, groups) ?? [1, 1];
+			if (low <= 1 && high >= 1) held++;
+		}
+		expect(held / 1500).toBeGreaterThan(0.93);
+		expect(held / 1500).toBeLessThan(0.97);
+	});
+
+	test("is a bootstrap of more, and called so", () => {
+		expect(intervalMethod(Array.from({ length: 30 }, (_, i) => i))).toBe("bootstrap");
+		expect(intervalMethod(Array.from({ length: 290 }, (_, i) => i % 29))).toBe("t");
 	});
 });
 

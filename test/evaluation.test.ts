@@ -494,7 +494,8 @@ describe("a configuration", () => {
 			"methods.0.strategy: ",
 			"methods.0.beams: ",
 			"methods.2.beans: there is no",
-			"methods.2.guard.steering.vector: ",
+			"methods.2.guard.steering.strength: ",
+			"methods.3.system: ",
 			"defaults.maxTokens: ",
 			"judges.0.budget: ",
 		];

@@ -103,53 +103,44 @@ const decidedElsewhere = {
 
 const wholeText = z.undefined({ error: "expected none for a judge, which judges whole texts" }).optional();
 
-const configSchema = z
-	.strictObject({
-		name,
-		guard: record("the options of InferenceGuard.load"),
-		data: promptSourceSchema,
-		chat: z.boolean(expected("true or false")).default(false),
-		now: now.optional(),
-		judges: z
-			.array(z.looseObject({ name, discount: wholeText, criterion: wholeText }), expected("an array of { name, cost, budget }"))
-			.default([]),
-		defaults: z.looseObject({ ...decidedElsewhere, strategy: never("it to every method") }, expected("search options")).default({}),
-		methods: z
-			.array(
-				z.looseObject({
-					name,
-					system: text("the text of a system message").optional(),
-					strategy: strategyName.optional(),
-					...decidedElsewhere,
-					guard: z
-						.strictObject(
-							{ steering: z.unknown(), critic: z.unknown(), constraints: z.unknown() },
-							expected("steering, critic or constraints"),
-						)
-						.partial()
-						.default({}),
-				}),
-				expected("an array of methods"),
-			)
-			.min(1, expected("at least one method")),
-		seeds: z
-			.array(integer(0, 2 ** 32 - 1), expected("an array of seeds"))
-			.min(1, expected("at least one seed"))
-			.refine((seeds) => new Set(seeds).size === seeds.length, { error: "expected every seed once" })
-			.default([1]),
-		concurrency: integer(1, 64).default(1),
-		traces: integer(0, 10_000).default(3),
-		reportMegabytes: real(0, 1000).default(20),
-		notes: z.string(expected("text")).optional(),
-	})
-	.check((context) => {
-		const { chat, methods } = context.value;
-		const instructed = methods.findIndex(({ system }) => system !== undefined);
-		if (instructed >= 0 && !chat) {
-			const message = "expected a system message with chat: true only, since raw prompts have none";
-			context.issues.push({ code: "custom", message, path: ["methods", instructed, "system"], input: context.value });
-		}
-	});
+const configSchema = z.strictObject({
+	name,
+	guard: record("the options of InferenceGuard.load"),
+	data: promptSourceSchema,
+	chat: z.boolean(expected("true or false")).default(false),
+	now: now.optional(),
+	judges: z
+		.array(z.looseObject({ name, discount: wholeText, criterion: wholeText }), expected("an array of { name, cost, budget }"))
+		.default([]),
+	defaults: z.looseObject({ ...decidedElsewhere, strategy: never("it to every method") }, expected("search options")).default({}),
+	methods: z
+		.array(
+			z.looseObject({
+				name,
+				system: text("the text of a system message").optional(),
+				strategy: strategyName.optional(),
+				...decidedElsewhere,
+				guard: z
+					.strictObject(
+						{ steering: z.unknown(), critic: z.unknown(), constraints: z.unknown() },
+						expected("steering, critic or constraints"),
+					)
+					.partial()
+					.default({}),
+			}),
+			expected("an array of methods"),
+		)
+		.min(1, expected("at least one method")),
+	seeds: z
+		.array(integer(0, 2 ** 32 - 1), expected("an array of seeds"))
+		.min(1, expected("at least one seed"))
+		.refine((seeds) => new Set(seeds).size === seeds.length, { error: "expected every seed once" })
+		.default([1]),
+	concurrency: integer(1, 64).default(1),
+	traces: integer(0, 10_000).default(3),
+	reportMegabytes: real(0, 1000).default(20),
+	notes: z.string(expected("text")).optional(),
+});
 
 /** A configuration that was checked: what belongs together stands together. */
 export interface CheckedConfig extends z.output<typeof configSchema> {
@@ -231,6 +222,10 @@ function checkParts(source: Record<string, unknown>, problems: Problems): void {
 	if (guard) problems.of(() => checkLoadOptions(guard), below("guard"));
 	listOf(source.methods).forEach(({ name, system, guard: given, ...asked }, i) => {
 		const own = isRecord(given) ? given : {};
+		problems.of(() => {
+			if (system === undefined || source.chat === true) return;
+			throw new InvalidOptionError(`methods.${i}.system: expected a system message with chat: true only, since raw prompts have none`);
+		});
 		const loading = { ...loadOptionsOf({ guard: guard ?? {} }, { guard: own }) };
 		const placeIn = (option: Record<string, unknown>, place: string, otherwise: string) => (line: string) =>
 			below((line.match(/^\w+/)?.[0] ?? "") in option ? place : otherwise)(line);
