@@ -12,6 +12,7 @@ import { InferenceGuardError, InvalidDataError, WriteError } from "../errors.js"
 
 import { InferenceGuard } from "../guard.js";
 import { guardIdentity } from "../identity.js";
+import { today } from "../now.js";
 import { checkEvaluateOptions, checkGenerateOptions, checkLoadOptions } from "../options.js";
 import type { Reply } from "../reply.js";
 import { plainSettings, resolveSearch } from "../search-settings.js";
@@ -361,7 +362,7 @@ export async function runExperiment(config: CheckedConfig, options: RunOptions, 
 		await loadJudges(config, judges, signal);
 		common = await loadCommon(config, signal);
 		const header = await headerOf(config, prompts, base, [...judges.values()], claim);
-		journal = await Journal.open(join(out, resultFiles.journal), { ...header, now: options.now ?? config.now });
+		journal = await Journal.open(join(out, resultFiles.journal), { ...header, now: options.now ?? config.now }, today());
 		const run = new EvaluationRun(config, header, prompts, journal, judges, common, watch.wrap("onProgress", options.onProgress));
 		await watch.run((signal) => runGroups(config, run, base, signal));
 		return await writeResults(config, header, prompts, journal, options);

@@ -5,7 +5,6 @@ import { AppendedLines, parseLine, readLines } from "../data/appended-lines.js";
 import { differencesOf } from "../data/differences.js";
 import { InvalidJournalError } from "../errors.js";
 import type { GuardIdentity } from "../identity.js";
-import { today } from "../now.js";
 import type { ResponseRecord } from "./types.js";
 
 /** What a certificate from a journal is to claim. */
@@ -176,10 +175,10 @@ export class Journal {
 	readonly responses: ResponseRecord[];
 	readonly skipped: SkippedPrompt[];
 	/** The date that chat templates read. */
-	readonly now: string;
+	readonly now: string | undefined;
 	readonly #file: AppendedLines;
 
-	private constructor(file: AppendedLines, now: string, { responses, skipped }: Pick<JournalContent, "responses" | "skipped">) {
+	private constructor(file: AppendedLines, now: string | undefined, { responses, skipped }: Pick<JournalContent, "responses" | "skipped">) {
 		this.#file = file;
 		this.now = now;
 		this.responses = responses;
@@ -187,11 +186,11 @@ export class Journal {
 	}
 
 	/**
-	 * Opens the journal of an evaluation, or begins it; until it is closed, no other run can. `now` is by default that of the journal, or
-	 * the day where it begins. Errors: INVALID_JOURNAL, WRITE_FAILED.
+	 * Opens the journal of an evaluation, or begins it; until it is closed, no other run can. Where
+	 * the header names no date, it is that of the journal, or `day` where it begins. Errors: INVALID_JOURNAL, WRITE_FAILED.
 	 */
-	static async open(path: string, wanted: JournalHeader): Promise<Journal> {
-		let header: JournalHeader = { ...wanted, now: wanted.now ?? today() };
+	static async open(path: string, wanted: JournalHeader, day?: string): Promise<Journal> {
+		let header: JournalHeader = { ...wanted, now: wanted.now ?? day };
 		const [file, content] = await AppendedLines.open(path, InvalidJournalError, (lines) => {
 			if (lines.length === 0) return undefined;
 			const found = parseJournal(lines, path);
@@ -205,7 +204,7 @@ export class Journal {
 			await file.close();
 			throw error;
 		}
-		return new Journal(file, header.now ?? today(), content ?? { responses: [], skipped: [] });
+		return new Journal(file, header.now, content ?? { responses: [], skipped: [] });
 	}
 
 	async append(line: ResponseRecord): Promise<void> {
