@@ -111,7 +111,10 @@ test("a text that a tokenizer's regular expression would overflow the stack for 
 	const models = tokenizers.map((pre) =>
 		[withValue("tokenizer.ggml.model", "gpt2", types.string), withValue("tokenizer.ggml.pre", pre, types.string)].reduce(
 			(gguf, change) => change(gguf),
-			{ ...long(sound), entries: [...long(sound).entries, { key: "tokenizer.ggml.merges", type: types.array, of: types.string, value: ["a b"] }] },
+			{
+				...long(sound),
+				entries: [...long(sound).entries, { key: "tokenizer.ggml.merges", type: types.array, of: types.string, value: ["a b"] }],
+			},
 		),
 	);
 	const { status, signal, stdout, stderr } = await inChild(`
