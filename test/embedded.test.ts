@@ -53,7 +53,8 @@ describe("the embedded default", () => {
 			const guarded = await guard.generate({ prompt, seed });
 			within++;
 			changed += Number(guarded.text !== plain.text);
-			expect(guarded.outcome).toBe(guarded.text === plain.text ? "safe" : "steered");
+			expect(["safe", "steered"]).toContain(guarded.outcome);
+			if (guarded.text !== plain.text) expect(guarded.outcome).toBe("steered"); // what was first rejected may be found again
 		}
 		expect(within).toBeGreaterThan(80);
 		// at most 2 % of them; P(more than 6 % of 100 at a rate of 2 %) is 0.004
