@@ -270,9 +270,9 @@ describe("the command", () => {
 	});
 
 	test.each<[string, string[], RegExp]>([
-		["an unknown method", ["--methods", "plain,magic"], /methods\.1: expected one of plain, guard/],
-		["a temperature that is none", ["--temperature", "0.7,hot"], /temperatures\.1: expected/],
-		["no budget in a list", ["-c", lexicon, "-b", "1,"], /budgets\.1: expected a number/],
+		["an unknown method", ["--methods", "plain,magic"], /--methods: expected one of plain, guard/],
+		["a temperature that is none", ["--temperature", "0.7,hot"], /--temperature: expected/],
+		["no budget in a list", ["-c", lexicon, "-b", "1,"], /--budget: expected a number/],
 		["chat and a template", ["--chat", "--template", "{prompt}"], /either chat or a template/],
 		["a template without a place for the prompt", ["--template", "Q:"], /text with \{prompt\} in it/],
 		["a column that is not there", ["--field", "question"], /expected a column question/],

@@ -30,7 +30,6 @@ const header: JournalHeader = {
 		},
 	],
 	build: "b",
-	now: "2026-01-02",
 };
 
 const response = (prompt: string, more: Partial<ResponseRecord> = {}): ResponseRecord => ({

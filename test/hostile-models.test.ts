@@ -120,7 +120,7 @@ test("a text that a tokenizer's regular expression would overflow the stack for 
 	const { status, signal, stdout, stderr } = await inChild(`
 		const refused = [];
 		for (const model of ${JSON.stringify(written(models, "tokenizer"))}) {
-			const guard = await InferenceGuard.load({ model, threads: 1, cost: { lexicon: ["zzz"] }, contextSize: 16 });
+			const guard = await InferenceGuard.load({ model, threads: 1, cost: { lexicon: ["zzz"] }, kvCells: 64 });
 			for (const prompt of ["x".repeat(100000), " ".repeat(100000), "字".repeat(100000), "!".repeat(100000), "1".repeat(100000), ("x".repeat(1000) + " ").repeat(40)])
 				refused.push(await guard.generate({ prompt, maxTokens: 1 }).then(() => false, ({ code, message }) => code === "INVALID_PROMPT" && /in a row/.test(message)));
 			await guard.dispose();
