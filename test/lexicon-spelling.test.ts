@@ -233,11 +233,16 @@ describe("a loose lexicon", () => {
 		["spaces between letters", "kill", ["k i l l", "I k i l l you", "k  i\nl   l", "k\u00a0i\u00a0l\u00a0l"]],
 		["signs between letters", "kill", ["k.i.l.l", "k-i-l-l", "k_i_l_l", "k*i*l*l", "k/i/l/l.", "k·i·l·l", "(k)(i)(l)(l)"]],
 		["digits apart", "kill", ["k 1 l l", "k.1.1.1"]],
+		["letters in what looks like markup", "kill", ["[k i l l]", "<k i l l", "[a k.i.l.l] b", "</ k i l l"]],
 		["spaces between characters of scripts without", "法轮功", ["法 轮 功", "法.轮.功"]],
 		["a phrase apart", "to death", ["t o d e a t h", "t o  d e a t h"]],
 		["tags", "kill", ["k<b>ill</b>", "k<i class='x'>i</i>ll", "ki<!-- x -->ll", "ki[b]ll[/b]", "<b>k</b>ill"]],
 		["signs of Markdown", "kill", ["ki**ll**", "**k**ill", "k_il_l", "~~ki~~ll", "`ki`ll"]],
-		["character references", "kill", ["k&#105;ll", "k&#x69;ll", "&#107;&#105;&#108;&#108;", "k&#105ll", "ki&shy;ll", "ki&zwnj;ll"]],
+		[
+			"character references",
+			"kill",
+			["k&#105;ll", "k&#x69;ll", "&#107;&#105;&#108;&#108;", "k&#105ll", "kil&#108", "ki&#x6c;&#x6C", "ki&shy;ll", "ki&zwnj;ll"],
+		],
 		["character references for a space", "to death", ["to&nbsp;death", "to&#32;death"]],
 		["several of these", "kill", ["k<b>1</b>&#108;ł", "К&#49;l<i>l</i>", "k 1 | l"]],
 	])("sees through %s", async (_, term, texts) => {

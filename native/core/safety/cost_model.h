@@ -80,9 +80,10 @@ struct cost_state {
     text_reading   gapped; // where something was read that may show as a gap
     bool           has_gap = false;
     text_reading   likeness;
-    text_reading   bare;
-    shown_markup   tags;
     letter_reading apart;
+    shown_markup   tags;
+    text_reading   bare; // of what shows once markup is taken away
+    letter_reading bare_apart;
 };
 
 class token_cost_model {

@@ -261,12 +261,18 @@ void lexicon::read(cost_state & state, std::string_view text) const {
             continue;
         }
         read_on(state.likeness, loose, SPELLING_LOOSE, character, symbols);
+        join_letters(state.apart, letters, symbols, state.likeness.lead);
         bare.clear();
         read_markup(state.tags, character, bare);
-        for (uint32_t shown : bare) {
-            read_on(state.bare, loose, SPELLING_LOOSE, shown, symbols);
-            join_letters(state.apart, letters, symbols, state.bare.lead);
-        }
+        read_bare(state, bare);
+    }
+}
+
+void lexicon::read_bare(cost_state & state, const std::vector<uint32_t> & shown) const {
+    symbol_list symbols;
+    for (uint32_t character : shown) {
+        read_on(state.bare, loose, SPELLING_LOOSE, character, symbols);
+        join_letters(state.bare_apart, letters, symbols, state.bare.lead);
     }
 }
 
@@ -280,20 +286,24 @@ void lexicon::end(cost_state & state) const {
     finish(state.plain, strict);
     finish(state.gapped, strict);
     finish(state.likeness, loose);
+    end_word(state.apart, state.likeness.lead);
+    std::vector<uint32_t> shown;
+    end_markup(state.tags, shown);
+    read_bare(state, shown);
     finish(state.bare, loose);
-    end_word(state.apart, state.bare.lead);
+    end_word(state.bare_apart, state.bare.lead);
 }
 
 // Returns what the costliest reading found more than was charged so far.
 double lexicon::settle(cost_state & state) const {
     const double rounding = 1e-12;
-    double * leads[] = { &state.plain.lead, &state.gapped.lead, &state.likeness.lead, &state.bare.lead, &state.apart.lead };
+    double * leads[] = { &state.plain.lead, &state.gapped.lead, &state.likeness.lead, &state.apart.lead, &state.bare.lead, &state.bare_apart.lead };
     double most = state.plain.lead;
     if (state.has_gap) {
         most = std::max(most, state.gapped.lead);
     }
     if (rule == SPELLING_LOOSE) {
-        most = std::max({ most, state.likeness.lead, state.bare.lead, state.apart.lead });
+        most = std::max({ most, state.likeness.lead, state.apart.lead, state.bare.lead, state.bare_apart.lead });
     }
     most = std::abs(most) < rounding ? 0 : most;
     for (double * lead : leads) {
@@ -309,8 +319,10 @@ cost_state lexicon::begin(std::string_view before) const {
         reading->lead = 0;
         reading->of_prompt = true;
     }
-    state.apart.lead = 0;
-    state.apart.undecided = 0;
+    for (letter_reading * reading : { &state.apart, &state.bare_apart }) {
+        reading->lead = 0;
+        reading->undecided = 0;
+    }
     return state;
 }
 

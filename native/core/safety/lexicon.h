@@ -62,6 +62,7 @@ class lexicon : public token_cost_model, public reward_model {
 
     void   add_loosely(const lexicon_term & term);
     void   read(cost_state & state, std::string_view text) const;
+    void   read_bare(cost_state & state, const std::vector<uint32_t> & shown) const;
     void   end(cost_state & state) const;
     double settle(cost_state & state) const;
 };

@@ -225,4 +225,11 @@ void read_markup(shown_markup & at, uint32_t c, std::vector<uint32_t> & out) {
     read_markup(at, c, out);
 }
 
+// A reference to a character shows it also without its end.
+void end_markup(shown_markup & at, std::vector<uint32_t> & out) {
+    if (at.place == shown_markup::DECIMAL || at.place == shown_markup::HEXADECIMAL) {
+        read_markup(at, ';', out);
+    }
+}
+
 }

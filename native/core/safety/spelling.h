@@ -56,5 +56,6 @@ struct shown_markup {
 
 // Appends what shows of a text once its markup is taken away.
 void read_markup(shown_markup & at, uint32_t character, std::vector<uint32_t> & out);
+void end_markup(shown_markup & at, std::vector<uint32_t> & out);
 
 }
