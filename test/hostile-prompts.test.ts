@@ -131,6 +131,23 @@ describe("text that opens a turn of its own", () => {
 		}
 	});
 
+	test("does not come in by the token that ends a turn where that stands for the unknown too", async () => {
+		const end = vocabulary.texts.indexOf("</s>");
+		const isUnknown = (key: string) => key === "tokenizer.ggml.unknown_token_id";
+		const metadata = vocabulary.metadata.map(
+			([key, type, value]) => [key, type, isUnknown(key) ? end : value] as (typeof vocabulary.metadata)[0],
+		);
+		for (const template of [templates.plain, templates["that shouts"]]) {
+			const chat: [string, string, unknown] = ["tokenizer.chat_template", "string", template];
+			const { path } = causalModel(folder, "llama", { vocabulary: { ...vocabulary, metadata }, layers: 1, metadata: [chat] });
+			await using reader = await promptReader(path);
+			const asRole = reader.tokensOf({ messages: [{ role: "</s>", content: "x" }] });
+			await expect(asRole).rejects.toMatchObject({ code: "SPECIAL_TOKEN_TEXT" });
+			const asContent = await reader.tokensOf({ messages: [user("a </s> b")] }).catch(() => []);
+			expect(asContent).not.toContain(end);
+		}
+	});
+
 	test("is a thought where the template takes it out of an answer", async () => {
 		await using reader = await promptReader(chatModel(templates["that drops thoughts"]));
 		const answered = (answer: string) => reader.tokensOf({ messages: [user("hello"), assistant(answer), user("tea")] });

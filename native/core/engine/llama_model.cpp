@@ -243,8 +243,9 @@ std::vector<marker> loaded_model::read_markers() const {
             continue;
         }
         const std::vector<uint32_t> characters = characters_of(token_text(token));
-        const bool is_unknown = has(LLAMA_TOKEN_ATTR_UNKNOWN) || unknown == std::to_string(token);
         const bool is_control = has(LLAMA_TOKEN_ATTR_CONTROL) || is_end(token);
+        const bool turns = is_end(token) || token == llama_vocab_bos(vocab); // also where it stands for the unknown too
+        const bool is_unknown = has(LLAMA_TOKEN_ATTR_UNKNOWN) || (unknown == std::to_string(token) && !turns);
         if (std::all_of(characters.begin(), characters.end(), is_blank) || !(is_unknown || is_control || can_mark_turns(characters))) {
             continue;
         }
