@@ -38,9 +38,9 @@ export async function tryIsolated(spec: NativeSpec, signal: AbortSignal | undefi
 	try {
 		const trial = await new Promise<Trial | string>((resolve, reject) => {
 			child.once("message", (message) => resolve(message as Trial));
-			child.once("error", reject);
+			child.on("error", reject); // and once more where it ends before it is told
 			child.once("close", (status, killer) => resolve(killer ?? `exit code ${status}`));
-			child.send({ addonPath: addonPath(), spec, request: firstStep(spec) });
+			child.send({ addonPath: addonPath(), spec, request: firstStep(spec) }, () => {});
 		});
 		if (signal?.aborted) throw abortedBy(signal);
 		if (typeof trial === "string") throw endedBy(trial, said);

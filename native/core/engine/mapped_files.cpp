@@ -44,6 +44,9 @@ void hand_on(int signal, siginfo_t * info, void * context) {
         handled_before.sa_handler(signal);
     } else {
         sigaction(SIGBUS, &handled_before, nullptr); // what faulted faults again
+        if (info->si_code <= 0) { // sent by a process
+            raise(signal);
+        }
     }
 }
 

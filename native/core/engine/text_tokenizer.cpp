@@ -1,5 +1,7 @@
 #include "engine/text_tokenizer.h"
 
+#include "ggml/assertions.h"
+
 #include <algorithm>
 #include <chrono>
 #include <system_error>
@@ -33,7 +35,10 @@ std::vector<token_id> text_tokenizer::tokenize(const std::string & text, bool wi
         cancel.check();
         std::this_thread::sleep_for(between_looks);
     }
-    std::packaged_task<std::vector<token_id>()> work([kept = model, text, with_ends] { return kept->tokenize(text, with_ends); });
+    std::packaged_task<std::vector<token_id>()> work([kept = model, text, with_ends] {
+        const ggml_throwing_assertions scope;
+        return kept->tokenize(text, with_ends);
+    });
     reading own = work.get_future();
     try {
         std::thread(std::move(work)).detach();
