@@ -28,7 +28,6 @@ function letterCosts({ below, from }) {
 		budget: budget / 10,
 		discount,
 		isOver: (text) => spent(text) > budget + (discount === 1 ? 0 : tolerance),
-		growing: true,
 	};
 }
 
@@ -47,7 +46,6 @@ function lexiconCosts({ below, from }) {
 		budget,
 		discount: 1,
 		isOver: (text) => [...terms].reduce((sum, [term, cost]) => sum + cost * isIn(text, term), 0) > budget,
-		growing: false, // the last word of an unfinished text may go on
 	};
 }
 
@@ -62,7 +60,6 @@ function functionCosts({ below, from }) {
 		budget,
 		discount: 1,
 		isOver: (text) => costOf(text) > budget,
-		growing: true,
 	};
 }
 
@@ -103,7 +100,7 @@ export async function checkResponses(count, seed) {
 	const found = { responses: 0, aborted: 0, refused: 0, streamed: 0, overBudget: 0, leaked: 0 };
 	for (let g = 0; found.responses < count; g++) {
 		const pick = picker(seed * 1_000_003 + g);
-		const { pieces, prompt = 0, cost, budget, discount, isOver, growing } = kinds[Object.keys(kinds)[g % 3]](pick);
+		const { pieces, prompt = 0, cost, budget, discount, isOver } = kinds[Object.keys(kinds)[g % 3]](pick);
 		const logits = pieces.map(() => pieces.map(() => 6 * pick.random() - 3));
 		const model = { pieces, logits, ends: pick.from([[], [], [pieces.length - 1]]) };
 		const guard = await InferenceGuard.load({ model, cost, budget, discount });
@@ -117,7 +114,7 @@ export async function checkResponses(count, seed) {
 				else if (reply.outcome === "refused") found.refused++;
 				else if (reply.outcome === "unguarded" || isOver(reply.text)) found.overBudget++;
 				const isWhole = reply === undefined || streamed.length === 0 || streamed.join("") === reply.text;
-				if (!isWhole || (growing && prefixes.some(isOver))) found.leaked++;
+				if (!isWhole || prefixes.some(isOver)) found.leaked++;
 			}
 		}
 		await guard.dispose();
