@@ -101,13 +101,16 @@ function refilled(tensor, type, shape) {
 	return { ...tensor, type, shape, data };
 }
 
+/** A change before may have taken all dimensions away. */
+const withRows = (tensor) => (tensor.shape.length > 0 ? tensor : { ...tensor, shape: [1] });
+
 const tensorChanges = [
 	(random, tensors, i) => {
 		tensors[i] = refilled(tensors[i], pick(random, [...tensorTypes.keys()]), tensors[i].shape);
 	},
 	(_random, tensors, i) => tensors.splice(i, 1),
 	(random, tensors, i) => {
-		const { shape, type } = tensors[i];
+		const { shape, type } = withRows(tensors[i]);
 		const at = below(random, shape.length);
 		const before = Number(shape[at]);
 		const size = pick(random, [0, 1, 2, 3, before - 1, before + 1, before * 2, before / 2]);
@@ -119,7 +122,8 @@ const tensorChanges = [
 		tensors[i] = refilled(tensors[i], type, turned.slice(0, 5));
 	},
 	(random, tensors, i) => {
-		tensors[i] = { ...tensors[i], shape: tensors[i].shape.with(0, pick(random, [2n ** 31n, 2n ** 40n, 2n ** 63n - 1n, 2n ** 64n - 1n])) };
+		const { shape } = withRows(tensors[i]);
+		tensors[i] = { ...tensors[i], shape: shape.with(0, pick(random, [2n ** 31n, 2n ** 40n, 2n ** 63n - 1n, 2n ** 64n - 1n])) };
 	},
 	(random, tensors, i) => {
 		tensors[i] = { ...tensors[i], offset: pick(random, [0, 1, 32, 2n ** 40n, 2n ** 64n - 32n]) };
