@@ -133,10 +133,8 @@ describe("text that opens a turn of its own", () => {
 
 	test("does not come in by the token that ends a turn where that stands for the unknown too", async () => {
 		const end = vocabulary.texts.indexOf("</s>");
-		const isUnknown = (key: string) => key === "tokenizer.ggml.unknown_token_id";
-		const metadata = vocabulary.metadata.map(
-			([key, type, value]) => [key, type, isUnknown(key) ? end : value] as (typeof vocabulary.metadata)[0],
-		);
+		const unknown: [string, string, unknown] = ["tokenizer.ggml.unknown_token_id", "u32", end];
+		const metadata = [...vocabulary.metadata.filter(([key]) => key !== unknown[0]), unknown];
 		for (const template of [templates.plain, templates["that shouts"]]) {
 			const chat: [string, string, unknown] = ["tokenizer.chat_template", "string", template];
 			const { path } = causalModel(folder, "llama", { vocabulary: { ...vocabulary, metadata }, layers: 1, metadata: [chat] });
