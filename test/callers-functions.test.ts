@@ -4,10 +4,14 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
+	type AnswerOptions,
+	calibrate,
 	collectRollouts,
+	type EvaluationConfig,
 	evaluate,
 	InferenceGuard,
 	type LoadOptions,
+	type RolloutOptions,
 	type ScoreFunction,
 	sampleAnswers,
 	trainCost,
@@ -32,72 +36,160 @@ writeFileSync(
 );
 const guard = { model, cost: { lexicon: ["w31*"] }, budget: 1, threads: 1 };
 
+type Call = () => unknown;
+
 /** Calls, and charges nothing. */
 const free =
-	(call: () => unknown): ScoreFunction =>
+	(call: Call): ScoreFunction =>
 	(candidates) => {
 		call();
 		return candidates.map(() => 0);
 	};
 
+type Exports = typeof import("../lib/index.js");
+type Func = (...args: never[]) => unknown;
+type Values<T> = T[keyof T];
+
+/** Where functions stand in an argument: `name`, or the path of options that leads to them. */
+type FunctionsIn<Argument, Name extends string> = Argument extends Func
+	? Name
+	: Argument extends AbortSignal | Date | ArrayBufferView | string | number | boolean | null | undefined
+		? never
+		: Argument extends readonly (infer Item)[]
+			? FunctionsIn<Item, Name>
+			: Values<{ [Key in keyof Argument & string]-?: FunctionsIn<Argument[Key], `${Name}.${Key}`> }>;
+
+type FunctionsTakenBy<Called, Name extends string> = Called extends (...args: infer Arguments) => unknown
+	? FunctionsIn<Arguments[number], Name>
+	: never;
+
+/** The methods of an object, such as `load` of a class. */
+type FunctionsTakenByMethods<Holder, Name extends string> = Values<{
+	[Key in keyof Holder & string]: FunctionsTakenBy<Holder[Key], `${Name}.${Key}`>;
+}>;
+
+/** Every place of the public interface where a caller may give a function, read from the types of the interface itself. */
+type Place = Values<{
+	[Name in keyof Exports & string]: Exports[Name] extends Func
+		? FunctionsTakenBy<Exports[Name], Name>
+		: Exports[Name] extends { prototype: infer Instance }
+			? Instance extends Error
+				? never
+				: FunctionsTakenByMethods<Omit<Exports[Name], "prototype">, Name> | FunctionsTakenByMethods<Instance, Name>
+			: never;
+}>;
+
 let runs = 0;
 const fresh = (name: string) => file(`${name}-${runs++}`);
+
+const tokenCosts = { tokenCosts: [0, 0] };
 
 async function generateWith(load: Partial<LoadOptions>): Promise<void> {
 	await using loaded = await InferenceGuard.load({ model: tabular, ...load } as LoadOptions);
 	await loaded.generate({ prompt: [0], maxTokens: 4, candidates: 2 });
 }
 
-async function rolloutsFor(callback?: () => void): Promise<string> {
+async function rolloutsWith(load: Partial<RolloutOptions>): Promise<string> {
 	const out = fresh("rollouts");
-	await collectRollouts({ ...guard, prompts: file("prompts.txt"), out, responses: 2, maxTokens: 4, onProgress: callback });
+	await collectRollouts({ ...guard, prompts: file("prompts.txt"), out, responses: 2, maxTokens: 4, ...load });
 	return out;
 }
 
-/** Everything that takes a function: it calls the one that it is given, and ends as it ends. */
-const takers: Record<string, (call: () => unknown) => Promise<unknown>> = {
-	"the cost function of generate": (call) => generateWith({ cost: free(call) }),
-	"the reward function of generate": (call) => generateWith({ cost: { tokenCosts: [0, 0] }, reward: free(call) }),
-	"the cost function of stream": async (call) => {
-		await using loaded = await InferenceGuard.load({ model: tabular, cost: free(call) });
-		for await (const _ of loaded.stream({ prompt: [0], maxTokens: 4 }));
+const answersWith = (load: Partial<AnswerOptions>) =>
+	sampleAnswers({ ...guard, prompts: { file: file("prompts.txt"), limit: 2 }, out: fresh("answers"), maxTokens: 4, ...load });
+
+/** With the whole of a guard's own cost model exchanged. */
+const withConstraints = (constraints: LoadOptions["constraints"]) => ({
+	cost: undefined,
+	budget: undefined,
+	constraints,
+});
+
+const experiment = (more: Partial<EvaluationConfig>): EvaluationConfig => ({
+	name: "x",
+	guard,
+	data: { file: file("prompts.txt"), limit: 2 },
+	defaults: { maxTokens: 4 },
+	methods: [{ name: "a" }],
+	...more,
+});
+
+/** An experiment that calls, by every way there is to have a function in it. */
+const experiments = {
+	"config.guard.cost": (call: Call) => experiment({ guard: { ...guard, cost: free(call) } }),
+	"config.guard.constraints.cost": (call: Call) => experiment({ guard: { ...guard, ...withConstraints([{ cost: free(call) }]) } }),
+	"config.guard.reward": (call: Call) => experiment({ guard: { ...guard, reward: free(call) } }),
+	"config.guard.onLoadProgress": (call: Call) => experiment({ guard: { ...guard, onLoadProgress: () => void call() } }),
+	"config.judges.cost": (call: Call) => experiment({ judges: [{ name: "j", cost: free(call) }] }),
+	"config.methods.guard.constraints.cost": (call: Call) =>
+		experiment({ methods: [{ name: "a", guard: { constraints: [{ cost: free(call) }] } }] }),
+};
+
+const evaluating = (place: keyof typeof experiments) => (call: Call) =>
+	evaluate({ config: experiments[place](call), out: fresh("evaluation") });
+
+const calibrating = (place: keyof typeof experiments) => (call: Call) =>
+	calibrate({ config: experiments[place](call), evaluation: fresh("evaluation"), out: fresh("certificate") });
+
+/** A certificate is about models that a hash can name, so that no function may judge for it. */
+const refusers = {
+	"calibrate.config.guard.cost": calibrating("config.guard.cost"),
+	"calibrate.config.guard.constraints.cost": calibrating("config.guard.constraints.cost"),
+	"calibrate.config.guard.reward": calibrating("config.guard.reward"),
+	"calibrate.config.judges.cost": calibrating("config.judges.cost"),
+	"calibrate.config.methods.guard.constraints.cost": calibrating("config.methods.guard.constraints.cost"),
+};
+
+/** Everything that takes a function: it calls the one that it is given, and ends as it ends. The compiler asks for every place. */
+const takers: Record<Exclude<Place, keyof typeof refusers>, (call: Call) => Promise<unknown>> = {
+	"InferenceGuard.load.cost": (call) => generateWith({ cost: free(call) }),
+	"InferenceGuard.load.constraints.cost": (call) => generateWith({ constraints: [{ cost: tokenCosts }, { cost: free(call) }] }),
+	"InferenceGuard.load.reward": (call) => generateWith({ cost: tokenCosts, reward: free(call) }),
+	"InferenceGuard.load.onLoadProgress": async (call) => {
+		await using _ = await InferenceGuard.load({ ...guard, onLoadProgress: () => void call() });
 	},
-	"onLoadProgress of load": async (call) => {
-		await using _ = await InferenceGuard.load({ ...guard, onLoadProgress: () => call() as undefined });
+	"InferenceGuard.modelHash.onProgress": async (call) => {
+		await using loaded = await InferenceGuard.load({ ...guard, model: smallModel(folder) }); // one whose hash is not known
+		await loaded.modelHash({ onProgress: () => void call() });
 	},
-	"onProgress of collectRollouts": (call) => rolloutsFor(() => call() as undefined),
-	"the cost function of collectRollouts": (call) =>
-		collectRollouts({
-			...guard,
-			cost: free(call),
-			prompts: file("prompts.txt"),
-			out: fresh("rollouts"),
-			responses: 2,
-			maxTokens: 4,
-		}),
-	"onEpoch of trainCost": (call) =>
-		trainCost({ data: file("labelled.jsonl"), out: fresh("cost"), threads: 1, onEpoch: () => call() as undefined }),
-	"onEpoch of trainCritic": async (call) =>
+	"collectRollouts.cost": (call) => rolloutsWith({ cost: free(call) }),
+	"collectRollouts.constraints.cost": (call) => rolloutsWith(withConstraints([{ cost: free(call) }])),
+	"collectRollouts.reward": (call) => rolloutsWith({ reward: free(call) }),
+	"collectRollouts.onLoadProgress": (call) => rolloutsWith({ onLoadProgress: () => void call() }),
+	"collectRollouts.onProgress": (call) => rolloutsWith({ onProgress: () => void call() }),
+	"sampleAnswers.cost": (call) => answersWith({ cost: free(call) }),
+	"sampleAnswers.constraints.cost": (call) => answersWith(withConstraints([{ cost: free(call) }])),
+	"sampleAnswers.reward": (call) => answersWith({ reward: free(call) }),
+	"sampleAnswers.onProgress": (call) => answersWith({ onProgress: () => void call() }),
+	"trainCost.onEpoch": (call) => trainCost({ data: file("labelled.jsonl"), out: fresh("cost"), threads: 1, onEpoch: () => void call() }),
+	"trainCritic.onEpoch": async (call) =>
 		trainCritic({
-			rollouts: await rolloutsFor(),
+			rollouts: await rolloutsWith({}),
 			out: fresh("critic"),
 			width: 8,
 			members: 1,
 			epochs: 2,
 			threads: 1,
-			onEpoch: () => call() as undefined,
+			onEpoch: () => void call(),
 		}),
-	"onProgress of evaluate": (call) =>
-		evaluate({
-			config: { name: "x", guard, data: { file: file("prompts.txt"), limit: 2 }, defaults: { maxTokens: 4 }, methods: [{ name: "a" }] },
-			out: fresh("evaluation"),
-			onProgress: () => call() as undefined,
-		}),
-	"onProgress of sampleAnswers": (call) =>
-		sampleAnswers({ ...guard, prompts: file("prompts.txt"), out: fresh("answers"), maxTokens: 4, onProgress: () => call() as undefined }),
+	"evaluate.config.guard.cost": evaluating("config.guard.cost"),
+	"evaluate.config.guard.constraints.cost": evaluating("config.guard.constraints.cost"),
+	"evaluate.config.guard.reward": evaluating("config.guard.reward"),
+	"evaluate.config.guard.onLoadProgress": evaluating("config.guard.onLoadProgress"),
+	"evaluate.config.judges.cost": evaluating("config.judges.cost"),
+	"evaluate.config.methods.guard.constraints.cost": evaluating("config.methods.guard.constraints.cost"),
+	"evaluate.onProgress": (call) => evaluate({ config: experiment({}), out: fresh("evaluation"), onProgress: () => void call() }),
+	"calibrate.config.guard.onLoadProgress": calibrating("config.guard.onLoadProgress"),
+	"calibrate.onProgress": (call) =>
+		calibrate({ config: experiment({}), evaluation: fresh("evaluation"), out: fresh("certificate"), onProgress: () => void call() }),
 };
 
-describe.each(Object.entries(takers))("%s", (name, take) => {
+const streamed = async (call: Call) => {
+	await using loaded = await InferenceGuard.load({ model: tabular, cost: free(call) });
+	for await (const _ of loaded.stream({ prompt: [0], maxTokens: 4 }));
+};
+
+describe.each(Object.entries({ ...takers, "a function that judges what is streamed": streamed }))("%s", (name, take) => {
 	test("runs in the asynchronous context of the call that it belongs to", async () => {
 		const context = new AsyncLocalStorage<string>();
 		const seen = (): [Set<unknown>, () => void] => {
@@ -122,7 +214,7 @@ describe.each(Object.entries(takers))("%s", (name, take) => {
 	]; // biome-ignore format: a table
 
 	test("keeps its code where it throws what cannot be made a text", async () => {
-		const tried = name.includes("generate") ? unshowable : unshowable.slice(0, 2);
+		const tried = name === "InferenceGuard.load.cost" ? unshowable : unshowable.slice(0, 2);
 		for (const [, make] of tried) {
 			const thrown = make();
 			const end = await take(() => {
@@ -136,6 +228,32 @@ describe.each(Object.entries(takers))("%s", (name, take) => {
 			expect(typeof end.message).toBe("string");
 		}
 	});
+});
+
+test.each(Object.entries(refusers))("%s is refused, and not called", async (_, take) => {
+	let calls = 0;
+	await expect(take(() => calls++)).rejects.toMatchObject({ code: "INVALID_OPTION" });
+	expect(calls).toBe(0);
+});
+
+test("a guard that several callers share calls a function in the context of each generation, not of its load", async () => {
+	const context = new AsyncLocalStorage<string>();
+	const repeats = { pieces: ["a", "b"], logits: [[9, -90], [-90, 9]] }; // biome-ignore format: a table
+	const seen: [unknown, string | undefined][] = [];
+	const cost: ScoreFunction = (candidates) => {
+		seen.push([context.getStore(), candidates[0]?.text[0]]);
+		return candidates.map(() => 0);
+	};
+	await using shared = await context.run("load", () => InferenceGuard.load({ model: repeats, cost }));
+	const options = { maxTokens: 8, blockLength: 2 };
+	const streamed = context.run("b", () => shared.stream({ prompt: [1], ...options }));
+	const generated = context.run("a", () => shared.generate({ prompt: [0], ...options }));
+	await context.run("loop", async () => {
+		for await (const _ of streamed);
+	});
+	await generated;
+	expect(new Set(seen.map(([store]) => store))).toEqual(new Set(["a", "b"]));
+	for (const [store, letter] of seen) expect(letter).toBe(store);
 });
 
 test("a function that rejects later, instead of throwing, has the same code and does not end the process", async () => {
