@@ -28,7 +28,8 @@ export function integer(min: number, max: number) {
 }
 
 export function real(min: number, max = Number.MAX_VALUE) {
-	const message = expected(max === Number.MAX_VALUE ? `a number of at least ${min}` : `a number from ${min} to ${max}`);
+	const lowest = min === Number.MIN_VALUE ? "above 0" : `from ${min}`;
+	const message = expected(max === Number.MAX_VALUE ? `a number of at least ${min}` : `a number ${lowest} to ${max}`);
 	return z.number(message).min(min, message).max(max, message);
 }
 

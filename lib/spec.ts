@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { harmJudge, harmProbesBySize } from "./embedded.js";
 import { readEncoder } from "./encoder-file.js";
 import { InvalidOptionError } from "./errors.js";
@@ -13,9 +13,10 @@ type Constraint = CheckedLoadOptions["constraints"][number];
 
 /** The judge that comes along, with the probe that comes along for this model. */
 async function harm(model: string | undefined): Promise<CheckedCostModel> {
-	const size = model === undefined ? undefined : statSync(model, { throwIfNoEntry: false })?.size;
-	const probe = size === undefined ? undefined : harmProbesBySize.get(size);
-	if (probe === undefined || model === undefined) return { encoder: harmJudge };
+	if (model === undefined) return { encoder: harmJudge };
+	const found = await stat(model).catch(() => undefined); // loading says why there is none
+	const probe = found && harmProbesBySize.get(found.size);
+	if (probe === undefined) return { encoder: harmJudge };
 	const isOfModel = readProbe(probe).modelHash === (await modelHash(model));
 	return { encoder: harmJudge, ...(isOfModel && { probe }) };
 }

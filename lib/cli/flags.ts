@@ -2,22 +2,48 @@
 import type { Command, Option } from "commander";
 
 /** Options that have a flag of another name. */
-const otherNames: Record<string, string> = { messages: "prompt", budgets: "budget", temperatures: "temperature", promptField: "field" };
+function otherNames(command: Command): Record<string, string | undefined> {
+	const names = { messages: "prompt", budgets: "budget", temperatures: "temperature", promptField: "field", file: "prompts" };
+	return command.opts().export === undefined ? names : { ...names, out: "export", labels: "out" };
+}
 
 /** The flag that sets an option, if the command has one: of `constraints.0.cost.lexicon` it is that of the cost. */
 function flagOf(command: Command, path: readonly string[]): Option | undefined {
 	const named = (name: string | undefined) => command.options.find((option) => option.attributeName() === name);
 	return [...path]
 		.reverse()
-		.map((name) => named(name) ?? named(otherNames[name]))
+		.map((name) => named(otherNames(command)[name]) ?? named(name))
 		.find((option) => option !== undefined);
 }
 
+/** Whether an option stands in the file of an experiment, which has names of its own, and not on the command line. */
+function isOfFile(command: Command, path: readonly string[]): boolean {
+	const isFlagToo = path.length === 1 && (path[0] !== "now" || command.getOptionValueSource("now") === "cli");
+	return command.opts().config !== undefined && !isFlagToo;
+}
+
 /** What was typed behind a flag, which may be given several times. */
-function typed(command: Command, option: Option, path: readonly string[]): string {
+function typed(command: Command, option: Option): unknown[] {
 	const given: unknown = command.opts()[option.attributeName()];
-	const nth = Number(path.find((name) => /^\d+$/.test(name)) ?? 0);
-	return JSON.stringify(Array.isArray(given) ? given[nth] : given) ?? "nothing";
+	return Array.isArray(given) ? given : [given];
+}
+
+/** Whether a text speaks of a value, as `at x.txt`, `got "x"` or `'x'`. A number could be any. */
+function speaksOf(text: string, value: unknown): value is string {
+	if (typeof value !== "string" || (value !== "" && !Number.isNaN(Number(value)))) return false;
+	const begins = (before: string) => text.includes(before + value);
+	return ["at ", "for ", "got ", "in ", "into ", "of ", "read ", "write ", '"', "'"].some(begins) || text.startsWith(value);
+}
+
+/** The flags behind which stands what a message without one speaks of; a value within another one that it speaks of is not meant. */
+function flagsSpokenOf(command: Command, text: string): string[] {
+	const spoken = command.options.flatMap((option) =>
+		typed(command, option)
+			.filter((value): value is string => speaksOf(text, value))
+			.map((value) => ({ flag: option.long as string, value })),
+	);
+	const meant = spoken.filter(({ value }) => !spoken.some((other) => other.value !== value && other.value.includes(value)));
+	return [...new Set(meant.map(({ flag }) => flag))];
 }
 
 /** Names of options in what a message asks for. */
@@ -35,13 +61,18 @@ function lineInFlags(command: Command, line: string): string {
 	const path = place?.split(".") ?? [];
 	const option = flagOf(command, path);
 	if (option === undefined) return withFlags(command, line);
-	const got = problem?.replace(/, got NaN$/, () => `, got ${typed(command, option, path)}`);
+	if (isOfFile(command, path)) return line;
+	const nth = Number(path.find((name) => /^\d+$/.test(name)) ?? 0);
+	const got = problem?.replace(/, got NaN$/, () => `, got ${JSON.stringify(typed(command, option)[nth]) ?? "nothing"}`);
 	return `${option.long}: ${withFlags(command, got ?? "")}`;
 }
 
 /** The message of an error of this command. */
-export const inFlags = (command: Command, message: string): string =>
-	message
+export function inFlags(command: Command, message: string): string {
+	const told = message
 		.split("\n")
 		.map((line) => lineInFlags(command, line))
 		.join("\n");
+	const flags = /(?<!\w)--\w/.test(told) ? [] : flagsSpokenOf(command, told);
+	return flags.length === 0 ? told : `${flags.join(", ")}: ${told}`;
+}

@@ -31,6 +31,7 @@ async function placeOf(path: string): Promise<string> {
 export async function expectWritable(path: string): Promise<void> {
 	const place = await placeOf(path);
 	try {
+		if (!(await stat(dirname(place))).isDirectory()) throw new Error("a file there");
 		await access(dirname(place), constants.W_OK);
 	} catch (cause) {
 		throw new WriteError(`expected a folder that can be written for ${path}, got: ${(cause as Error).message}`, { cause });
@@ -72,7 +73,7 @@ export async function replaceFiles(...files: NewFile[]): Promise<void> {
 			});
 		}
 	} catch (error) {
-		for (const { from } of moves) await rm(from, { force: true });
+		for (const { from } of moves) await rm(from, { force: true }).catch(() => {});
 		throw error;
 	}
 }

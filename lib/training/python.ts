@@ -29,29 +29,16 @@ export class Python {
 	}
 
 	/** Runs a script, or whatever the arguments say, to its end. Errors: PYTHON_FAILED, ABORTED. */
-	run(args: string[], onLine: (line: string) => void = () => {}): Promise<void> {
+	async run(args: string[], onLine: (line: string) => void = () => {}): Promise<void> {
 		const { signal } = this;
-		if (signal.aborted) return Promise.reject(abortedBy(signal));
-		const child = spawn(this.command, args, {
-			signal,
-			stdio: ["ignore", "pipe", "pipe"],
-			windowsHide: true,
-			env: {
-				...process.env,
-				HF_HUB_OFFLINE: "1",
-				OMP_NUM_THREADS: String(this.threads),
-				PYTHONDONTWRITEBYTECODE: "1",
-				PYTHONUTF8: "1",
-			},
-		});
+		if (signal.aborted) throw abortedBy(signal);
+		const child = this.#start(args);
 		let complaint = "";
 		child.stderr.setEncoding("utf8").on("data", (text: string) => (complaint = (complaint + text).slice(-keptOutput)));
 		createInterface({ input: child.stdout }).on("line", onLine);
 		return new Promise((resolve, reject) => {
 			child.on("error", (cause) => {
-				if (child.pid !== undefined) return; // it is being stopped, and closes then
-				const what = `expected Python as ${this.command}, got: ${cause.message}; install Python 3.10 or newer, or name yours (python, --python)`;
-				reject(new PythonError(what, { cause }));
+				if (child.pid === undefined) reject(this.#unstarted(cause)); // otherwise it is being stopped, and closes then
 			});
 			child.on("close", (code, killedBy) => {
 				if (code === 0) return resolve();
@@ -61,5 +48,30 @@ export class Python {
 				reject(new PythonError(`expected ${this.command} ${args[0]} to succeed, got ${end}${last && `:\n${last}`}`));
 			});
 		});
+	}
+
+	/** Node throws some failures, and tells others by an event. */
+	#start(args: string[]) {
+		try {
+			return spawn(this.command, args, {
+				signal: this.signal,
+				stdio: ["ignore", "pipe", "pipe"],
+				windowsHide: true,
+				env: {
+					...process.env,
+					HF_HUB_OFFLINE: "1",
+					OMP_NUM_THREADS: String(this.threads),
+					PYTHONDONTWRITEBYTECODE: "1",
+					PYTHONUTF8: "1",
+				},
+			});
+		} catch (cause) {
+			throw this.#unstarted(cause as Error);
+		}
+	}
+
+	#unstarted(cause: Error): PythonError {
+		const what = `expected Python as ${this.command}, got: ${cause.message}; install Python 3.10 or newer, or name yours (python, --python)`;
+		return new PythonError(what, { cause });
 	}
 }
