@@ -157,12 +157,12 @@ describe("a run that was stopped", () => {
 
 	/** Runs the command and kills it once the file has so many rows; true where it had ended well by itself. */
 	async function runAndKill(out: string, rows: number): Promise<boolean> {
-		const child = spawn(process.execPath, [main, ...flags(out, 200)], { stdio: "ignore" });
+		const child = spawn(process.execPath, [main, ...flags(out, 80)], { stdio: "ignore" });
 		let status: boolean | undefined;
 		child.once("exit", (code) => (status = code === 0));
 		while (status === undefined) {
 			if (existsSync(file(out)) && rowsOf(out).length >= rows) child.kill("SIGKILL");
-			await sleep(2);
+			await sleep(5);
 		}
 		return status;
 	}
@@ -170,18 +170,18 @@ describe("a run that was stopped", () => {
 	test("goes on, and never repeats or loses an answer", async () => {
 		let kept: Answer[] = [];
 		let kills = 0;
-		for (const rows of [1, 2, 9, 17, 30, 31, 45]) {
+		for (const rows of [1, 17, 18, 45]) {
 			if (!(await runAndKill("killed.jsonl", rows))) kills++;
 			const now = rowsOf("killed.jsonl");
 			expect(now.slice(0, kept.length)).toEqual(kept);
 			kept = now;
 		}
-		expect(kills).toBeGreaterThan(2);
-		await runAndKill("killed.jsonl", Number.POSITIVE_INFINITY);
+		expect(kills).toBeGreaterThan(1);
+		await sampleAnswers(options("killed.jsonl", { maxTokens: 80 }));
 		const rows = rowsOf("killed.jsonl");
 		expect(rows.slice(0, kept.length)).toEqual(kept);
 		expect(ids(rows)).toEqual(everyId);
-		await runAndKill("undisturbed.jsonl", Number.POSITIVE_INFINITY);
+		await sampleAnswers(options("undisturbed.jsonl", { maxTokens: 80 }));
 		const drawn = (all: Answer[]) => new Map(all.map(({ response, outcome, cost, ...row }) => [row.id, row]));
 		expect(drawn(rows)).toEqual(drawn(rowsOf("undisturbed.jsonl")));
 	}, 120_000);

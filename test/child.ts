@@ -1,5 +1,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { vi } from "vitest";
+import { run } from "../lib/cli/program.js";
 
 const entry = JSON.stringify(new URL("../dist/index.js", import.meta.url).href);
 
@@ -26,8 +28,30 @@ export function inChild(code: string): Promise<ChildResult> {
 	return collect(spawn(process.execPath, ["--expose-gc", "--input-type=module", "-e", source], { stdio: ["ignore", "pipe", "pipe"] }));
 }
 
-/** Runs the command line. */
-export function cli(...args: string[]): Promise<ChildResult> {
-	const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+/** The command line as a program. */
+export const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+
+/** Runs the command line in a process of its own. */
+export function cliProcess(...args: string[]): Promise<ChildResult> {
 	return collect(spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] }));
+}
+
+/** Runs the command line in this process: starting Node and loading the package would take most of the time. */
+export async function cli(...args: string[]): Promise<Pick<ChildResult, "status" | "stdout" | "stderr">> {
+	const result = { stdout: "", stderr: "" };
+	const writers = (["stdout", "stderr"] as const).map((name) =>
+		vi.spyOn(process[name], "write").mockImplementation((text) => {
+			result[name] += text;
+			return true;
+		}),
+	);
+	process.setMaxListeners(0); // commands listen for the end of their process
+	process.exitCode = 0;
+	try {
+		await run(args);
+		return { status: Number(process.exitCode), ...result };
+	} finally {
+		for (const writer of writers) writer.mockRestore();
+		process.exitCode = undefined;
+	}
 }

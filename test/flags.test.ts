@@ -3,9 +3,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command, Option } from "commander";
-import { beforeAll, expect, test, vi } from "vitest";
-import { program, run } from "../lib/cli/program.js";
+import { beforeAll, expect, test } from "vitest";
+import { program } from "../lib/cli/program.js";
 import { calibrate, collectRollouts } from "../lib/index.js";
+import { cli } from "./child.js";
 import { writeSmallBert } from "./small-bert.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
@@ -110,26 +111,6 @@ const wrong: Record<string, readonly string[]> = {
 /** How the interface for programs names options, which nobody types. */
 const namesOfPrograms = /\b[a-z]+[A-Z]\w*|^(inferenceguard: | {2})[\w.]+: |\b[a-z]\w*\.\d+\b|InferenceGuard/m;
 
-process.setMaxListeners(0); // every command listens for the end of its process
-
-/** Runs a command line in this process. */
-async function told(args: string[]): Promise<{ status: unknown; stderr: string }> {
-	let stderr = "";
-	vi.spyOn(process.stderr, "write").mockImplementation((text) => {
-		stderr += text;
-		return true;
-	});
-	vi.spyOn(process.stdout, "write").mockImplementation(() => true);
-	try {
-		process.exitCode = undefined;
-		await run(args);
-		return { status: process.exitCode ?? 0, stderr };
-	} finally {
-		vi.restoreAllMocks();
-		process.exitCode = undefined;
-	}
-}
-
 const placeholderOf = ({ flags }: Option) => /<.*>$/.exec(flags)?.[0];
 const commandsWithValues = program.commands.filter(({ options }) => options.some(placeholderOf));
 const cases = commandsWithValues.flatMap((command: Command) =>
@@ -150,7 +131,7 @@ test.each(cases.map((one) => [`${one.command} ${one.flag}`, one] as const))(
 	"%s is spoken of by its name where its value is wrong",
 	async (_, { command, flag, values }) => {
 		for (const value of values) {
-			const { status, stderr } = await told([command, ...(sound[command]?.(flag) ?? []), `${flag}=${value}`]);
+			const { status, stderr } = await cli(command, ...(sound[command]?.(flag) ?? []), `${flag}=${value}`);
 			const shown = stderr.replaceAll(folder, "");
 			expect(status).not.toBe(0);
 			expect(shown).toContain(flag);
@@ -163,7 +144,7 @@ test.each(cases.map((one) => [`${one.command} ${one.flag}`, one] as const))(
 test("what stands in the file of an experiment has the names of the file", async () => {
 	const methods = [{ name: "base", strategy: "guard", maxTokens: 0 }];
 	writeFileSync(file("wrong.json"), JSON.stringify({ ...experiment, now: "yesterday", methods, guard: { ...guard, threads: "many" } }));
-	const { stderr } = await told(["eval", "--config", file("wrong.json"), "--out", out()]);
+	const { stderr } = await cli("eval", "--config", file("wrong.json"), "--out", out());
 	for (const place of ["now: expected a date", "methods.0.maxTokens: expected", "guard.threads: expected"]) expect(stderr).toContain(place);
 	expect(stderr).not.toMatch(/--now|--max-tokens|--threads/);
 });

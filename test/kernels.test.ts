@@ -140,7 +140,7 @@ describe("attention", () => {
 			heads: shape.keyHeads * headsPerKey,
 			threads: shape.cells < 512 ? threads : Math.min(threads, shape.queries * shape.keyHeads), // more would get ggml's own attention
 		}))
-		.filter(({ heads, queries, cells, keySize, valueSize }) => heads * queries * cells * (keySize + valueSize) < 2e8);
+		.filter(({ heads, queries, cells, keySize, valueSize }) => heads * queries * cells * (keySize + valueSize) < 2e7);
 
 	test("attention is that of double precision, whatever the shapes, the cells that each query sees and the biases", () => {
 		fc.assert(
@@ -199,7 +199,7 @@ describe("attention", () => {
 				const together = run(attention).subarray(query * heads * valueSize, (query + 1) * heads * valueSize);
 				expect(Buffer.from(alone.buffer).equals(Buffer.from(together.slice().buffer))).toBe(true);
 			}),
-			{ numRuns: 150 },
+			{ numRuns: 100 },
 		);
 	});
 
@@ -304,7 +304,11 @@ describe("products with q8_0 weights", () => {
 
 test("the largest of a row are those of a sort, the first ones where some are equal", () => {
 	const rows = fc.record({
-		n: fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 201, max: 5000 }), fc.constantFrom(8127, 32000, 50257, 128256, 262144)),
+		n: fc.oneof(
+			{ weight: 6, arbitrary: fc.integer({ min: 1, max: 200 }) },
+			{ weight: 5, arbitrary: fc.integer({ min: 201, max: 5000 }) },
+			{ weight: 1, arbitrary: fc.constantFrom(8127, 32000, 50257, 128256, 262144) }, // sorting them takes the time
+		),
 		share: fc.oneof(fc.constant(1), fc.double({ min: 0, max: 1, noNaN: true })),
 		values: fc.constantFrom(3, 1000, 1e9),
 		seed: fc.nat(),

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { inLanes } from "../lib/data/lanes.js";
 import {
 	collectRollouts,
 	embeddedDefault,
@@ -123,7 +124,7 @@ describe("each method is its definition on tabular models", () => {
 					expect(reply.safety.cost).toBeLessThanOrEqual(problem.budget);
 				}
 			}),
-			{ numRuns: 60 },
+			{ numRuns: 40 },
 		);
 	});
 
@@ -151,7 +152,7 @@ describe("each method is its definition on tabular models", () => {
 					}
 				}
 			}),
-			{ numRuns: 150 },
+			{ numRuns: 60 },
 		);
 	});
 
@@ -174,7 +175,7 @@ describe("each method is its definition on tabular models", () => {
 					}
 				},
 			),
-			{ numRuns: 150 },
+			{ numRuns: 60 },
 		);
 	});
 
@@ -189,7 +190,7 @@ describe("each method is its definition on tabular models", () => {
 				else expect(filtered).toMatchObject({ outcome: "refused", tokens: [] });
 				expect(filtered.usage.generatedTokens).toBeLessThanOrEqual(problem.maxTokens);
 			}),
-			{ numRuns: 200 },
+			{ numRuns: 80 },
 		);
 	});
 });
@@ -206,10 +207,10 @@ function chiSquare(counts: number[], expected: number[]): number {
 async function firstTokens(load: LoadOptions, options: Partial<GenerateOptions>, size: number, draws: number): Promise<number[]> {
 	await using guard = await InferenceGuard.load(load);
 	const counts = Array(size).fill(0);
-	for (let seed = 0; seed < draws; seed++) {
+	await inLanes(32, [...Array(draws).keys()], new AbortController().signal, async (seed) => {
 		const { tokens } = await guard.generate({ prompt, maxTokens: 1, seed, ...options } as GenerateOptions);
 		counts[tokens[0] as number]++;
-	}
+	});
 	return counts;
 }
 
@@ -223,7 +224,7 @@ describe("soft selection", () => {
 		model,
 		reward: (candidates) => candidates.map(({ tokens }) => rewards[tokens[0] as number] as number),
 	};
-	const draws = 3000;
+	const draws = 1200;
 	const critical = 20.52; // 5 degrees of freedom, p = 0.001; the seeds are fixed
 
 	/** ReLU((r − ν)/b) with ν found by bisection, so that the mean is 1. */
@@ -322,7 +323,7 @@ describe("RE-Control", () => {
 				return logits.map((logit) => Math.exp(logit) / total);
 			};
 			const options: SearchOptions = { strategy, latentSteps: steps, latentStepSize: stepSize, lambda: weight };
-			const counts = await firstTokens({ ...guard, critic }, options, size, 4000);
+			const counts = await firstTokens({ ...guard, critic }, options, size, 1500);
 			const unlikely = 18.47; // 4 degrees of freedom, p = 0.001
 			expect(chiSquare(counts, probabilities(edited(critic, promptToken, steps, stepSize, weight)))).toBeLessThan(unlikely);
 			expect(chiSquare(counts, probabilities(table[promptToken] as number[]))).toBeGreaterThan(unlikely);
@@ -449,7 +450,7 @@ describe("a trace", () => {
 					expect(path.at(-1)?.finished).toBe(true);
 				},
 			),
-			{ numRuns: 200 },
+			{ numRuns: 80 },
 		);
 	});
 
@@ -492,7 +493,7 @@ describe("a trace", () => {
 				while ((path[0] as TraceNode).parent >= 0) path.unshift(trace[(path[0] as TraceNode).parent] as TraceNode);
 				expect(text.slice(path[0]?.position)).toBe(path.map((node) => node.text).join("")); // a letter per token
 			}),
-			{ numRuns: 150 },
+			{ numRuns: 60 },
 		);
 	});
 
