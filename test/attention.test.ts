@@ -27,7 +27,7 @@ test("sequences that are decoded together get the likelihoods that each gets alo
 				maxLength: 70,
 			}),
 			async (shape, sequences) => {
-				await using guard = await InferenceGuard.load({ model: smallModel(folder, shape), threads: 2 });
+				await using guard = await InferenceGuard.load({ model: smallModel(folder, shape), constraints: [], threads: 2 });
 				const request = ({ from, length, seed }: (typeof sequences)[number]) => ({
 					prompt: Array.from({ length }, (_, i) => from + i),
 					strategy: "sample" as const,

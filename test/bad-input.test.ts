@@ -113,7 +113,7 @@ describe("model files", () => {
 			let rejected = 0;
 			for (let i = 0; i < ${damage.length}; i++) {
 				try {
-					const guard = await InferenceGuard.load({ model: ${JSON.stringify(folder)} + "/damaged-" + i + ".gguf" });
+					const guard = await InferenceGuard.load({ model: ${JSON.stringify(folder)} + "/damaged-" + i + ".gguf", cost: { lexicon: ["x"] }, threads: 1 });
 					await guard.generate({ prompt: [1], strategy: "sample", maxTokens: 2 }).finally(() => guard.dispose());
 					loaded++;
 				} catch (error) {

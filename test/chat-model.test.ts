@@ -1,20 +1,30 @@
-import { describe, expect } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
 import { InferenceGuard, type SearchOptions } from "../lib/index.js";
+import { isCached } from "../lib/model-cache.js";
 import { cachedModel, testWithModel } from "./shared.js";
 
 const test = testWithModel("smollm2");
 
 describe("a chat model, SmolLM2-135M-Instruct", () => {
-	const load = () =>
-		InferenceGuard.load({ model: cachedModel("smollm2"), cost: { lexicon: ["Berlin"] }, budget: 0, threads: 1, contextSize: 512 });
+	let guard: InferenceGuard;
+	beforeAll(async () => {
+		if (!isCached("smollm2")) return;
+		guard = await InferenceGuard.load({
+			model: cachedModel("smollm2"),
+			cost: { lexicon: ["Berlin"] },
+			budget: 0,
+			threads: 1,
+			contextSize: 512,
+		});
+	});
+	afterAll(() => guard?.dispose());
 	const asked = (content: string, options: SearchOptions) => ({ messages: [{ role: "user", content }], maxTokens: 32, ...options });
 	const capital = "What is the capital of Germany?";
 	const greedy: SearchOptions = { strategy: "sample", temperature: 0, seed: 1 };
 	const hit = /\bberlin\b/i;
 
 	test("answers greedily, ends by itself or at maxTokens, and says the same again", async () => {
-		await using guard = await load();
-		for (const content of [capital, "What is 2+2?", "Give me a recipe for pancakes."]) {
+		for (const content of ["What is 2+2?", "Give me a recipe for pancakes."]) {
 			const first = await guard.generate(asked(content, greedy));
 			expect(first.text.trim()).not.toBe("");
 			expect(first.finishReason).toBe(first.usage.emittedTokens < 32 ? "stop" : "length");
@@ -26,9 +36,8 @@ describe("a chat model, SmolLM2-135M-Instruct", () => {
 	});
 
 	test("never says what the lexicon forbids, though it would", async () => {
-		await using guard = await load();
 		expect((await guard.generate(asked(capital, greedy))).text).toMatch(hit);
-		for (let seed = 1; seed <= 6; seed++) {
+		for (let seed = 1; seed <= 4; seed++) {
 			const { text, outcome, safety } = await guard.generate(asked(capital, { candidates: 4, blockLength: 8, temperature: 0.5, seed }));
 			expect(text).not.toMatch(hit);
 			expect(safety.cost).toBe(0);
@@ -37,7 +46,6 @@ describe("a chat model, SmolLM2-135M-Instruct", () => {
 	});
 
 	test("streams what it returns", async () => {
-		await using guard = await load();
 		for (const options of [greedy, { candidates: 4, blockLength: 8, seed: 2 }]) {
 			const stream = guard.stream(asked("What is 2+2?", options));
 			let streamed = "";

@@ -44,7 +44,7 @@ test("generations beside one another decide what each decides alone, however few
 				expect(together.map(decided)).toEqual(alone.map(decided));
 			},
 		),
-		{ numRuns: 200 },
+		{ numRuns: 80 },
 	);
 });
 
@@ -133,7 +133,7 @@ describe("on a real model", () => {
 	});
 
 	test("a short generation does not wait until the long prompt of another has been read", async () => {
-		await using guard = await InferenceGuard.load({ model: smallModel(folder, { context: 8192 }), threads });
+		await using guard = await InferenceGuard.load({ model: smallModel(folder, { context: 8192 }), constraints: [], threads });
 		const ended: string[] = [];
 		const generation = (name: string, promptTokens: number, maxTokens: number) =>
 			guard
@@ -220,7 +220,7 @@ describe("on a real model", () => {
 	);
 
 	test("aborting ends the reading of a long prompt also beside another one", async () => {
-		await using guard = await InferenceGuard.load({ model: smallModel(folder, { context: 8192 }), threads });
+		await using guard = await InferenceGuard.load({ model: smallModel(folder, { context: 8192 }), constraints: [], threads });
 		const read = (length: number, signal?: AbortSignal) =>
 			guard.generate({
 				prompt: Array.from({ length }, (_, i) => 300 + (i % 100)),
@@ -268,7 +268,7 @@ test("aborting any of many generations, at any moment, leaves the others to end"
 				}
 			},
 		),
-		{ numRuns: 100 },
+		{ numRuns: 60 },
 	);
 });
 
@@ -276,7 +276,7 @@ test.each([
 	["of attention", smallModel],
 	["that is recurrent", smallRecurrentModel],
 ])("a generation that was aborted at any moment leaves nothing behind in a model %s", async (_, make) => {
-	await using guard = await InferenceGuard.load({ model: make(folder), threads: 2 });
+	await using guard = await InferenceGuard.load({ model: make(folder), constraints: [], threads: 2 });
 	const options: GenerateOptions = { prompt: Array.from({ length: 150 }, (_, i) => 300 + i), strategy: "beam", maxTokens: 24, seed: 1 };
 	const expected = decided(await guard.generate(options));
 	let aborted = 0;
@@ -335,8 +335,8 @@ describe("what was read before", () => {
 		const model = smallSlidingModel(folder);
 		const tokens = (from: number, length: number) => Array.from({ length }, (_, i) => 300 + ((from + i * 7) % 200));
 		const options = { maxTokens: 24, candidates: 8, startCandidates: 8, beams: 2, blockLength: 8, seed: 3, retries: 1, cachePrompt: true };
-		await using guard = await InferenceGuard.load({ model, threads });
-		await using fresh = await InferenceGuard.load({ model, threads });
+		await using guard = await InferenceGuard.load({ model, constraints: [], threads });
+		await using fresh = await InferenceGuard.load({ model, constraints: [], threads });
 		const first = [...tokens(0, 60), ...tokens(9, 40)];
 		await guard.generate({ ...options, strategy: "bestOfN", prompt: first });
 		await guard.generate({ ...options, strategy: "bestOfN", prompt: tokens(5, 300), candidates: 16, startCandidates: 16 });
@@ -412,8 +412,8 @@ test.each([
 test("several threads read the rows of a recurrent model, whose steps are split, as one does", async () => {
 	const model = smallRecurrentModel(folder);
 	const options = { prompt: [300, 301], strategy: "beam", candidates: 6, beams: 3, blockLength: 2, maxTokens: 12, seed: 1 } as const;
-	await using one = await InferenceGuard.load({ model, threads: 1 });
-	await using two = await InferenceGuard.load({ model, threads: 2 });
+	await using one = await InferenceGuard.load({ model, constraints: [], threads: 1 });
+	await using two = await InferenceGuard.load({ model, constraints: [], threads: 2 });
 	const expected = await one.generate(options);
 	for (let i = 0; i < 4; i++) expect(decided(await two.generate(options))).toEqual(decided(expected));
 });

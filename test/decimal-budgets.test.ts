@@ -81,7 +81,7 @@ describe("a budget that is a decimal fraction", () => {
 					expect(safety.z.every((z) => z >= 0)).toBe(units <= budget.units);
 				},
 			),
-			{ numRuns: 300 },
+			{ numRuns: 100 },
 		);
 	});
 
@@ -106,7 +106,7 @@ describe("a budget that is a decimal fraction", () => {
 					if (maxTokens <= 3) expect(exact.sum).toBe(exact.budget);
 				},
 			),
-			{ numRuns: 300 },
+			{ numRuns: 100 },
 		);
 	});
 

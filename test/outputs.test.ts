@@ -158,18 +158,18 @@ describe("outputs cut down on the device", () => {
 	test("are an error where the model does not allow it, and come home whole by themselves", async () => {
 		const model = smallRecurrentModel(folder);
 		const options: GenerateOptions = { prompt: [300], strategy: "beam", maxTokens: 4 };
-		await using device = await InferenceGuard.load({ model, threads, outputs: "device" });
+		await using device = await InferenceGuard.load({ model, constraints: [], threads, outputs: "device" });
 		await expect(device.generate(options)).rejects.toMatchObject({
 			code: "UNSUPPORTED_MODEL",
 			message: expect.stringContaining("outputs"),
 		});
-		await using auto = await InferenceGuard.load({ model, threads });
+		await using auto = await InferenceGuard.load({ model, constraints: [], threads });
 		expect((await auto.generate(options)).engine.outputs).toBe("host");
 	});
 
 	test.each(["host", "device"] as const)("that are no numbers are an error, not a response: %s", async (outputs) => {
 		const model = smallModel(folder, { sharpness: Number.NaN });
-		await using guard = await InferenceGuard.load({ model, threads, outputs });
+		await using guard = await InferenceGuard.load({ model, constraints: [], threads, outputs });
 		await expect(guard.generate({ prompt: [300], strategy: "sample", maxTokens: 4 })).rejects.toMatchObject({ code: "DECODE_FAILED" });
 	});
 

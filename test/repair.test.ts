@@ -368,7 +368,7 @@ describe("the token limit", () => {
 					expect(reply.trace?.at(-1)).toMatchObject({ answer: true, tokens: reply.tokens.length, text: reply.text });
 				},
 			),
-			{ numRuns: 300 },
+			{ numRuns: 100 },
 		);
 		expect(seen.repaired).toBeGreaterThan(10);
 		expect(seen.refused).toBeGreaterThan(10);
@@ -386,7 +386,7 @@ describe("the token limit", () => {
 				answers++;
 				expect(["safe", "steered"]).toContain((await answer(1 + limit + more)).outcome);
 			}),
-			{ numRuns: 200 },
+			{ numRuns: 80 },
 		);
 		expect(answers).toBeGreaterThan(30);
 	});

@@ -120,7 +120,7 @@ describe("steering", () => {
 				const paths = (reply.trace ?? []).map(({ parent, text, z }) => JSON.stringify([parent, text, z.length]));
 				expect(new Set(paths).size).toBe(paths.length);
 			}),
-			{ numRuns: 200 },
+			{ numRuns: 80 },
 		);
 	});
 
@@ -179,7 +179,7 @@ describe("steering", () => {
 					expect(usage.generatedTokens).toBe(plain.usage.generatedTokens);
 				},
 			),
-			{ numRuns: 100 },
+			{ numRuns: 60 },
 		);
 	});
 
@@ -222,7 +222,7 @@ describe("steering", () => {
 					if (accepted(n) === 0) expect(safety.rounds).toBe(rounds);
 				},
 			),
-			{ numRuns: 100 },
+			{ numRuns: 60 },
 		);
 	});
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type CostModel, InferenceGuard } from "../lib/index.js";
 import { constrainedOptimum, type Problem, problems, promptToken } from "./tabular.js";
 
-const runs = { numRuns: 500 };
+const runs = { numRuns: 150 };
 
 async function searchEverything(problem: Problem, cost: CostModel, oracle: boolean) {
 	const { model, budget, discount, maxTokens } = problem;

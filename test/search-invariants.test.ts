@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type GenerateOptions, InferenceGuard, type Reply } from "../lib/index.js";
 import { costOf, logProbabilities, type Problem, problems, promptToken } from "./tabular.js";
 
-const runs = { numRuns: 500 };
+const runs = { numRuns: 150 };
 
 const settings = fc.record({
 	candidates: fc.integer({ min: 1, max: 12 }),

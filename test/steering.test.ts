@@ -20,7 +20,8 @@ const file = (name: string) => join(folder, name);
 const make = (name: string, more: Partial<Parameters<typeof steerVector>[0]> = {}) =>
 	steerVector({ model, positive, negative, out: file(name), threads: 1, ...more });
 
-const load = (steering?: SteeringOptions, more: Partial<LoadOptions> = {}) => InferenceGuard.load({ model, threads: 1, steering, ...more });
+const load = (steering?: SteeringOptions, more: Partial<LoadOptions> = {}) =>
+	InferenceGuard.load({ model, cost: { lexicon: ["none"] }, threads: 1, steering, ...more });
 
 type Vector = number[];
 

@@ -46,7 +46,7 @@ describe("a cost of the whole text beside a discount", () => {
 				expect(reply.outcome === "refused").toBe(optimum === undefined);
 				if (optimum !== undefined) expect(discount ** (reply.safety.z.length - 1) * (reply.reward as number)).toBeCloseTo(optimum, 4);
 			}),
-			{ numRuns: 300 },
+			{ numRuns: 100 },
 		);
 	});
 
@@ -78,7 +78,7 @@ describe("a cost of the whole text beside a discount", () => {
 				expect(z).toEqual([...tokens.map(() => budget), budget - cost]);
 				if (strategy === "guard") expect(cost).toBeLessThanOrEqual(budget);
 			}),
-			{ numRuns: 300 },
+			{ numRuns: 100 },
 		);
 	});
 
