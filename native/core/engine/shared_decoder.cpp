@@ -7,8 +7,7 @@ namespace ig {
 namespace {
 
 const size_t  piece_of_prompt = 512; // tokens between two steps of the others
-const size_t  most_kept = 4;
-const int32_t spare_sequences = int32_t(most_kept);
+const int32_t spare_sequences = int32_t(prefix_cache::max_entries);
 
 const cancel_flag never;
 
@@ -223,9 +222,9 @@ bool shared_decoder::start(lane_data & l, const room & others) {
     }
     const room own = l.with_wider(0);
     const room widest = l.with_wider(l.plan.n_more);
-    beginning  begun;
+    prefix_cache::match begun;
     const auto needed = [&] {
-        begun = find_beginning(*l.prompt);
+        begun = kept.find(*l.prompt, real.can_cut());
         const room kept_too = kept_beside(begun);
         return room{ std::max(others.n_sequences + own.n_sequences + kept_too.n_sequences, widest.n_sequences),
                      std::max(others.n_cells + own.n_cells, widest.n_cells) + kept_too.n_cells };
@@ -291,15 +290,15 @@ bool shared_decoder::provide(const std::function<room()> & needed) {
                     throw;
                 }
                 refused = need;
-                if (kept.empty()) {
+                if (kept.size() == 0) {
                     throw;
                 }
             }
         }
-        if (kept.empty() || need.n_sequences - int32_t(kept.size()) > real.max_sequences()) {
+        const bool may_suffice = need.n_sequences - int32_t(kept.size()) <= real.max_sequences();
+        if (!may_suffice || !drop_oldest_kept()) {
             return false;
         }
-        drop_kept(0);
     }
 }
 
@@ -346,28 +345,22 @@ void shared_decoder::lose_everything() {
     }
 }
 
-void shared_decoder::drop_kept(size_t i) {
-    real.drop(kept[i].id);
-    taken[kept[i].id] = false;
-    kept.erase(kept.begin() + std::ptrdiff_t(i));
+bool shared_decoder::drop_oldest_kept() {
+    const std::optional<seq_id> id = kept.remove_oldest();
+    if (id) {
+        free_id(*id);
+    }
+    return id.has_value();
 }
 
-int64_t shared_decoder::remains::n_lent() const {
-    int32_t most = 0;
-    for (const lane_data * borrower : borrowers) {
-        most = std::max(most, borrower->n_reused);
-    }
-    return most;
+void shared_decoder::free_id(seq_id id) {
+    real.drop(id);
+    taken[id] = false;
 }
 
 // What is kept takes beside the lanes, and beside one that begins so: tokens that both hold are counted once.
-shared_decoder::room shared_decoder::kept_beside(const beginning & begun) const {
-    room all;
-    for (const remains & r : kept) {
-        const int64_t n_shared = r.id == begun.source ? begun.n_tokens : 0;
-        all = all + room{ 1, int64_t(r.tokens.size()) - std::max(r.n_lent(), n_shared) };
-    }
-    return all;
+shared_decoder::room shared_decoder::kept_beside(const prefix_cache::match & begun) const {
+    return { int32_t(kept.size()), kept.n_own_cells(begun) };
 }
 
 void shared_decoder::forget() {
@@ -375,38 +368,20 @@ void shared_decoder::forget() {
         std::unique_lock<std::mutex> guard(news.lock);
         close_finished(guard);
     }
-    while (!kept.empty()) {
-        drop_kept(0);
+    while (drop_oldest_kept()) {
     }
 }
 
-// The last token of a prompt is decoded in any case: its output is needed. What is found counts as used last.
-shared_decoder::beginning shared_decoder::find_beginning(const std::vector<token_id> & prompt) {
-    beginning best;
-    for (const remains & r : kept) {
-        const size_t n = prompt.empty() ? 0 : std::min(shared_tokens(r.tokens, prompt), prompt.size() - 1);
-        if (int32_t(n) > best.n_tokens && (n == r.tokens.size() || real.can_cut())) {
-            best = { r.id, int32_t(n) };
-        }
-    }
-    const auto source = std::find_if(kept.begin(), kept.end(), [&](const remains & r) { return r.id == best.source; });
-    if (source != kept.end()) {
-        std::rotate(source, source + 1, kept.end());
-    }
-    return best;
-}
-
-void shared_decoder::borrow(lane_data & l, const beginning & begun) {
+void shared_decoder::borrow(lane_data & l, const prefix_cache::match & begun) {
     l.n_reused = begun.n_tokens;
     if (begun.n_tokens == 0) {
         return;
     }
-    remains & source = kept.back();
-    real.fork(source.id, id_of(l, 0));
-    if (size_t(begun.n_tokens) < source.tokens.size()) {
+    real.fork(begun.source, id_of(l, 0));
+    if (!begun.whole) {
         real.cut(l.ids[0], l.n_reused);
     }
-    source.borrowers.push_back(&l);
+    kept.lend(begun, &l);
 }
 
 // A sequence takes an id with its first token.
@@ -425,8 +400,7 @@ seq_id shared_decoder::id_of(lane_data & l, seq_id seq) {
 
 void shared_decoder::give_back(lane_data & l, seq_id seq) {
     if (l.ids[seq] >= 0) {
-        real.drop(l.ids[seq]);
-        taken[l.ids[seq]] = false;
+        free_id(l.ids[seq]);
         l.ids[seq] = -1;
     }
 }
@@ -447,12 +421,12 @@ void shared_decoder::close_finished(std::unique_lock<std::mutex> & guard) {
     guard.unlock();
     for (const auto & l : closed) {
         attempt(*l, [&] { apply_changes(*l); });
-        for (remains & r : kept) {
-            r.borrowers.erase(std::remove(r.borrowers.begin(), r.borrowers.end(), l.get()), r.borrowers.end());
-        }
+        kept.give_back(l.get());
         for (size_t seq = 0; seq < l->ids.size(); ++seq) {
             if (seq_id(seq) == l->kept && !l->kept_tokens.empty() && !l->failure) {
-                keep_remains({ l->ids[seq], std::move(l->kept_tokens), {} });
+                for (seq_id id : kept.keep(l->ids[seq], std::move(l->kept_tokens))) {
+                    free_id(id);
+                }
             } else {
                 give_back(*l, seq_id(seq));
             }
@@ -461,18 +435,6 @@ void shared_decoder::close_finished(std::unique_lock<std::mutex> & guard) {
     refused.reset();
     guard.lock();
     room_may_have_come = true;
-}
-
-void shared_decoder::keep_remains(remains left) {
-    for (size_t i = kept.size(); i-- > 0;) { // what the new one begins with needs no copy of its own
-        if (shared_tokens(kept[i].tokens, left.tokens) == kept[i].tokens.size()) {
-            drop_kept(i);
-        }
-    }
-    kept.push_back(std::move(left));
-    while (kept.size() > most_kept) {
-        drop_kept(0);
-    }
 }
 
 void shared_decoder::apply_changes(lane_data & l) {
@@ -598,15 +560,8 @@ int32_t lane::reserve(const room_plan & plan, const std::vector<token_id> & prom
     data->prompt = &prompt;
     data->cancel = &cancel;
     shared.request(data, shared_decoder::LANE_WAITS_FOR_ROOM);
-    const size_t n_sequences = size_t(plan.n_sequences + plan.n_more);
-    lengths.assign(n_sequences, 0);
-    held.assign(n_sequences, {});
-    holders.clear();
-    free_cells.clear();
-    n_live = 0;
     n_wider = 0;
-    lengths[0] = data->n_reused;
-    peak = data->n_reused;
+    ledger.start(size_t(plan.n_sequences + plan.n_more), data->n_reused);
     return data->n_reused;
 }
 
@@ -626,56 +581,26 @@ int32_t lane::widen(int32_t n, const cancel_flag & cancel) {
 }
 
 void lane::fork(seq_id from, seq_id to) {
-    let_go(to, 0);
     data->changes.push_back({ shared_decoder::CHANGE_FORK, from, to, 0 });
-    lengths[to] = lengths[from];
-    held[to] = held[from];
-    for (int32_t cell : held[to]) {
-        ++holders[cell];
-    }
+    ledger.fork(from, to);
 }
 
 void lane::drop(seq_id seq) {
     data->changes.push_back({ shared_decoder::CHANGE_DROP, seq, 0, 0 });
-    let_go(seq, 0);
+    ledger.cut(seq, 0);
 }
 
 void lane::cut(seq_id seq, int32_t length) {
     data->changes.push_back({ shared_decoder::CHANGE_CUT, seq, 0, length });
-    let_go(seq, length);
+    ledger.cut(seq, length);
 }
 
-// The prompt's own cells are counted by its length, all others by who holds them.
-void lane::hold(seq_id seq) {
-    ++lengths[seq];
-    if (seq > 0) {
-        if (free_cells.empty()) {
-            free_cells.push_back(int32_t(holders.size()));
-            holders.push_back(0);
-        }
-        held[seq].push_back(free_cells.back());
-        holders[free_cells.back()] = 1;
-        free_cells.pop_back();
-        ++n_live;
-    }
-    peak = std::max(peak, n_live + lengths[0]);
-    if (n_live + lengths[0] > data->granted.n_cells) {
-        throw error("INTERNAL", format("the search holds %lld cells, but %lld were granted", (long long) (n_live + lengths[0]),
-                                       (long long) data->granted.n_cells));
-    }
-}
-
-void lane::let_go(seq_id seq, int32_t length) {
-    for (; lengths[seq] > length; --lengths[seq]) {
-        if (held[seq].empty()) {
-            lengths[seq] = length;
-            return;
-        }
-        const int32_t cell = held[seq].back();
-        held[seq].pop_back();
-        if (--holders[cell] == 0) {
-            free_cells.push_back(cell);
-            --n_live;
+void lane::appended(const std::vector<decode_item> & items) {
+    for (const decode_item & item : items) {
+        ledger.append(item.seq);
+        if (ledger.n_held() > data->granted.n_cells) {
+            throw error("INTERNAL", format("the search holds %lld cells, but %lld were granted", (long long) ledger.n_held(),
+                                           (long long) data->granted.n_cells));
         }
     }
 }
@@ -696,9 +621,7 @@ void lane::extend(const std::vector<decode_item> & items, const residual_visitor
     data->visit_residual = &visit;
     data->cancel = &cancel;
     shared.request(data, shared_decoder::LANE_READY);
-    for (const decode_item & item : items) {
-        hold(item.seq);
-    }
+    appended(items);
 }
 
 void lane::step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
@@ -710,9 +633,7 @@ void lane::step(const std::vector<decode_item> & items, const step_wishes & wish
     data->visit = &visit;
     data->cancel = &cancel;
     shared.request(data, shared_decoder::LANE_READY);
-    for (const decode_item & item : items) {
-        hold(item.seq);
-    }
+    appended(items);
 }
 
 std::vector<float> lane::project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,

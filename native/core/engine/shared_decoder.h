@@ -4,13 +4,13 @@
 // long as there is room, so that a prompt that begins with it need not be read again.
 #pragma once
 
-#include "engine/decoder.h"
+#include "engine/kv_ledger.h"
+#include "engine/prefix_cache.h"
 #include "support/rendezvous.h"
 
 #include <deque>
 #include <exception>
 #include <memory>
-#include <optional>
 #include <thread>
 
 namespace ig {
@@ -98,20 +98,6 @@ class shared_decoder {
         std::vector<token_id> kept_tokens;
     };
 
-    struct remains {
-        seq_id                         id;
-        std::vector<token_id>          tokens;
-        std::vector<const lane_data *> borrowers; // live lanes that begin with some of these tokens
-
-        int64_t n_lent() const;
-    };
-
-    // the beginning of a prompt that is at hand
-    struct beginning {
-        seq_id  source = -1; // of the remains; -1: there is none
-        int32_t n_tokens = 0;
-    };
-
     real_decoder &                           real;
     rendezvous &                             news;
     std::mutex &                             computing;
@@ -128,7 +114,7 @@ class shared_decoder {
 
     // the owner's
     std::vector<bool>        taken; // ids
-    std::vector<remains>     kept; // the longest unused first
+    prefix_cache             kept;
     room                     size; // of the decoder
     std::optional<room>      refused; // size that the decoder could not have, since a lane closed
     std::vector<change>      applied; // changes
@@ -148,7 +134,6 @@ class shared_decoder {
     bool is_ready() const;
     void serve_ready(std::unique_lock<std::mutex> & guard);
     void close_finished(std::unique_lock<std::mutex> & guard);
-    void keep_remains(remains left);
     void give_room(std::unique_lock<std::mutex> & guard);
     void take_part(lane_data & l);
     room granted_to_lanes() const;
@@ -158,12 +143,12 @@ class shared_decoder {
     template <typename F> static void attempt(lane_data & l, F work);
     void grow_to(const room & needed);
     void lose_everything();
-    room kept_beside(const beginning & begun) const;
-    beginning find_beginning(const std::vector<token_id> & prompt);
+    room kept_beside(const prefix_cache::match & begun) const;
     seq_id id_of(lane_data & l, seq_id seq);
     void give_back(lane_data & l, seq_id seq);
-    void borrow(lane_data & l, const beginning & begun);
-    void drop_kept(size_t i);
+    void borrow(lane_data & l, const prefix_cache::match & begun);
+    bool drop_oldest_kept();
+    void free_id(seq_id id);
     void apply_changes(lane_data & l);
     void add_to_batch(lane_data & l, size_t index);
     void extend_some();
@@ -202,7 +187,7 @@ class lane : public decoder {
     std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
                                const std::vector<float> & known_logits) override;
 
-    cell_use cells() const override { return { data->n_cells, peak }; }
+    cell_use cells() const override { return { data->n_cells, ledger.peak() }; }
 
     // While this thread waits for something that no decode brings, the others need not wait for it.
     void leave();
@@ -212,17 +197,9 @@ class lane : public decoder {
     shared_decoder &                           shared;
     std::shared_ptr<shared_decoder::lane_data> data;
     int32_t                                    n_wider = 0; // sequences beside those that were reserved
+    kv_ledger                                  ledger;
 
-    // cells behind the prompt, [sequence][cell]; a cell lives as long as a sequence holds it
-    std::vector<std::vector<int32_t>> held;
-    std::vector<int32_t>              holders; // per cell
-    std::vector<int32_t>              free_cells;
-    std::vector<int32_t>              lengths; // tokens per sequence
-    int64_t                           n_live = 0;
-    int64_t                           peak = 0;
-
-    void hold(seq_id seq);
-    void let_go(seq_id seq, int32_t length);
+    void appended(const std::vector<decode_item> & items);
 };
 
 }
