@@ -1,0 +1,73 @@
+// serving.h owns searches side by side, as a guard runs them: each on a thread and a lane of its own, served by the thread that owns the
+// decoder.
+#pragma once
+
+#include "engine/shared_decoder.h"
+
+#include <thread>
+
+namespace ig {
+
+using lane_job = std::function<void(lane &)>;
+
+class serving {
+  public:
+    explicit serving(real_decoder & real) : shared(real, news, computing) {}
+
+    // Runs the jobs to their ends; returns the code of the error that each ended with, which is empty where there was none.
+    std::vector<std::string> run(const std::vector<lane_job> & jobs) {
+        std::vector<std::string>           codes(jobs.size());
+        std::vector<std::unique_ptr<lane>> lanes; // all are open before the first is served
+        for (size_t i = 0; i < jobs.size(); ++i) {
+            lanes.push_back(shared.open());
+        }
+        size_t                   n_running = jobs.size();
+        std::vector<std::thread> threads;
+        for (size_t i = 0; i < jobs.size(); ++i) {
+            threads.emplace_back([&, i] {
+                codes[i] = code_of([&] { jobs[i](*lanes[i]); });
+                lanes[i].reset();
+                const std::lock_guard<std::mutex> guard(news.lock);
+                --n_running;
+                news.changed.notify_all();
+            });
+        }
+        shared.serve([&] { return n_running == 0; });
+        for (std::thread & thread : threads) {
+            thread.join();
+        }
+        return codes;
+    }
+
+    // Runs one on the owner's own thread.
+    std::string run(const lane_job & job) {
+        std::unique_ptr<lane> own = shared.open();
+        const std::string     code = code_of([&] { job(*own); });
+        own.reset();
+        shared.serve([] { return true; });
+        return code;
+    }
+
+    // As another thread does that wants a search to stop.
+    void request(cancel_flag & cancel) {
+        const std::lock_guard<std::mutex> guard(news.lock);
+        cancel.requested = true;
+        news.changed.notify_all();
+    }
+
+    rendezvous     news;
+    std::mutex     computing;
+    shared_decoder shared;
+
+  private:
+    template <typename F> static std::string code_of(F work) {
+        try {
+            work();
+        } catch (const error & e) {
+            return e.code;
+        }
+        return "";
+    }
+};
+
+}
