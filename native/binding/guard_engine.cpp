@@ -52,7 +52,7 @@ guard_engine::guard_engine(guard_spec given, rendezvous & news, const cancel_fla
             constraints[i] = make_constraint(i, cancel);
         }
     }
-    load_model(cancel, progress);
+    load_model(news, cancel, progress);
     for (size_t i = 0; i < constraints.size(); ++i) {
         if (needs_models(i)) {
             constraints[i] = make_constraint(i, cancel);
@@ -122,13 +122,13 @@ void guard_engine::make_reward(const cancel_flag & cancel) {
     }
 }
 
-void guard_engine::load_model(const cancel_flag & cancel, const std::function<void(float)> & progress) {
+void guard_engine::load_model(rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress) {
     if (spec.tabular) {
         steps = std::make_unique<tabular_decoder>(*spec.tabular);
         progress(1);
     } else if (!spec.model.path.empty()) {
         model = std::make_shared<loaded_model>(spec.model, cancel, progress);
-        tokenizer = std::make_unique<text_tokenizer>(model);
+        tokenizer = std::make_unique<text_tokenizer>(model, news);
         auto made = std::make_unique<llama_decoder>(*model, threads, spec.decoder);
         llama = made.get();
         steps = std::move(made);
@@ -244,6 +244,15 @@ guard_info guard_engine::info() const {
     return info;
 }
 
+// The other generations go on.
+std::vector<token_id> guard_engine::read_text(const std::string & text, const cancel_flag & cancel) {
+    wait_function serve;
+    if (shared->on_owner()) {
+        serve = [this](const std::function<bool()> & done) { shared->serve(done); };
+    }
+    return tokenizer->tokenize(text, /*with_ends =*/false, serve, cancel);
+}
+
 std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt, const cancel_flag & cancel) {
     if (!prompt.is_text) {
         return prompt.tokens;
@@ -257,7 +266,7 @@ std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt, cons
             rules.use_text(part.text);
         }
     }
-    const plain_tokenizer tokenize = [&](const std::string & text) { return tokenizer->tokenize(text, /*with_ends =*/false, cancel); };
+    const plain_tokenizer tokenize = [&](const std::string & text) { return read_text(text, cancel); };
     marked_text text(rules, tokenize);
     for (const text_part & part : prompt.parts) {
         part.from_template ? text.add_template(part.text) : text.add_content(part.text);
@@ -312,6 +321,7 @@ generation_result guard_engine::generate(const generation_request & request, std
         ahead.reset();
     }
     const std::vector<token_id> prompt = prompt_tokens(request.prompt, cancel);
+    const std::vector<token_id> noted = request.noted ? tokens_of(*request.noted, cancel) : std::vector<token_id>();
     const std::string question = request.question ? *request.question : text_of(prompt);
     search_options options = request.search;
     options.max_tokens = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
@@ -342,7 +352,7 @@ generation_result guard_engine::generate(const generation_request & request, std
     const std::vector<cost_state> starts = states_behind(constraints, request.prompt.is_raw() ? before : "");
     const search_models models = { *own, constraints, *reward, needs_critic ? judge.get() : nullptr, &question, &starts };
     generation_result result;
-    result.search = request.noted ? repair(models, prompt, tokens_of(*request.noted, cancel), context_size(), options, cancel)
+    result.search = request.noted ? repair(models, prompt, noted, context_size(), options, cancel)
                                   : search(models, prompt, options, cancel, commit);
     result.n_prompt = int64_t(prompt.size());
     result.steering = strength;

@@ -209,12 +209,13 @@ class guard_engine {
     void                  load_steering();
     double                steer(const std::vector<token_id> & prompt, uint64_t available_bytes, const cancel_flag & cancel);
     layer_reader &        reader();
-    void                  load_model(const cancel_flag & cancel, const std::function<void(float)> & progress);
+    void                  load_model(rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress);
     constraint            make_constraint(size_t i, const cancel_flag & cancel);
     void                  make_reward(const cancel_flag & cancel);
     void                  begin(const std::string & question);
     std::optional<harm_kind> harm_of(const rejected_text & rejected, const std::string & question) const;
     void                  expect_readable(size_t n_bytes) const;
+    std::vector<token_id> read_text(const std::string & text, const cancel_flag & cancel);
     std::vector<token_id> tokens_of(const prompt_source & prompt, const cancel_flag & cancel);
     std::vector<token_id> prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel);
     std::string           text_of(const std::vector<token_id> & tokens) const;

@@ -37,7 +37,7 @@ void guard_engine::expect_readable(size_t n_bytes) const {
 // Of a response that is given as text.
 std::vector<token_id> guard_engine::response_tokens(const std::vector<token_id> & prompt, const std::string & text, const cancel_flag & cancel) {
     expect_readable(text.size());
-    std::vector<token_id> tokens = tokenizer->tokenize(text, /*with_ends =*/false, cancel);
+    std::vector<token_id> tokens = read_text(text, cancel);
     if (int64_t(prompt.size() + tokens.size()) > context_size()) {
         throw error("TEXT_TOO_LONG", format("expected prompt and response within the context of %lld tokens, got %zu; shorten the prompt or the "
                                             "response",

@@ -2,6 +2,7 @@
 
 #include "engine/graph_check.h"
 #include "engine/llama_backend.h"
+#include "llama/stoppable_reading.h"
 #include "support/error.h"
 #include "support/unicode.h"
 #include "support/utf8.h"
@@ -181,7 +182,8 @@ void loaded_model::check_step(const model_options & options) const {
     }
 }
 
-std::vector<token_id> loaded_model::tokenize(const std::string & text, bool with_ends) const {
+std::vector<token_id> loaded_model::tokenize(const std::string & text, bool with_ends, const cancel_flag * cancel) const {
+    const llama_stoppable_reading scope(cancel != nullptr ? &cancel->requested : nullptr);
     if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_BPE) {
         check_rows(text);
     }
@@ -199,6 +201,9 @@ std::vector<token_id> loaded_model::tokenize(const std::string & text, bool with
         tokens.resize(n);
     } catch (const std::exception & e) {
         throw error("INVALID_PROMPT", std::string("the model's tokenizer rejected the prompt: ") + e.what());
+        if (cancel != nullptr) {
+            cancel->check();
+        }
     }
     return tokens;
 }

@@ -39,8 +39,8 @@ class loaded_model {
     loaded_model(const model_options & options, const cancel_flag & cancel, const std::function<void(float)> & progress);
 
     // Text in which control tokens are not read; user-defined ones are, see markup.h. With the tokens that begin and end every text of
-    // the model, or without.
-    std::vector<token_id> tokenize(const std::string & text, bool with_ends) const;
+    // the model, or without. Throws INVALID_PROMPT, or ABORTED soon after the flag was set; null: there is none.
+    std::vector<token_id> tokenize(const std::string & text, bool with_ends, const cancel_flag * cancel) const;
     token_id              beginning() const; // the token that begins every text; -1: none
     const markup &        chat_markup() const { return *rules; } // of the chat template
 

@@ -81,7 +81,7 @@ std::vector<token_id> reader_context::tokenize(const std::string & text, bool wi
                                             "with, got %zu bytes of text; shorten the prompt, lower maxTokens or choose another model",
                                             (long long) model->trained_context(), read.size()));
     }
-    return model->tokenize(read, with_ends);
+    return model->tokenize(read, with_ends, cancel);
 }
 
 void reader_context::make_context(const batch_shape & wanted) {

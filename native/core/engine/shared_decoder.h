@@ -28,6 +28,8 @@ class shared_decoder {
     // Under the lock: for work that is about to begin, which the others wait for.
     std::unique_ptr<lane> open_ahead();
 
+    bool on_owner() const { return std::this_thread::get_id() == owner; }
+
     // Owner's thread: serves the lanes until `done`, which is asked under the lock.
     void serve(const std::function<bool()> & done);
 
@@ -129,7 +131,6 @@ class shared_decoder {
     bool                     narrowed = false; // a lane needs less
     std::mutex               failing; // of a lane, in a visit
 
-    bool on_owner() const { return std::this_thread::get_id() == owner; }
     void request(const std::shared_ptr<lane_data> & l, lane_state state);
     bool is_ready() const;
     void serve_ready(std::unique_lock<std::mutex> & guard);
