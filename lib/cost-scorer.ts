@@ -9,7 +9,8 @@ import type { ConstraintOptions, CostModel, LoadOptions } from "./types.js";
 import { abortedBy } from "./worker.js";
 
 /** Options of {@link CostScorer.load}. */
-export interface CostScorerOptions extends Pick<LoadOptions, "device" | "gpuLayers" | "threads" | "useMmap" | "useMlock" | "signal"> {
+export interface CostScorerOptions
+	extends Pick<LoadOptions, "device" | "gpuLayers" | "threads" | "useMmap" | "useMlock" | "isolate" | "signal"> {
 	/** The GGUF file that probes read; nothing is generated with it. */
 	model?: string;
 	/** Cost models with their budgets; all kinds but `{ tokenCosts }`. */

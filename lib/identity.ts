@@ -56,7 +56,7 @@ function scorerFiles(scorer: NativeScorer | undefined): string[] {
 }
 
 /** Every file with weights that a guard is loaded from. */
-function filesOf(spec: NativeSpec): string[] {
+export function filesOf(spec: NativeSpec): string[] {
 	const own = "path" in spec ? [spec.path, spec.steering?.vector ?? ""] : [];
 	const costs = spec.constraints.flatMap((cost) => {
 		if (cost.kind === "classifier") return [cost.classifier];

@@ -5,13 +5,13 @@ import { createRequire } from "node:module";
 
 const [opening, stepping] = [1, 2];
 
-process.once("message", ({ addonPath, spec, request }) => {
+process.once("message", ({ addonPath, spec, step, request }) => {
 	const addon = createRequire(import.meta.url)(addonPath);
 	const end = (/** @type {{ code: string, message: string } | undefined} */ failure) =>
 		process.send?.({ failure }, undefined, undefined, () => process.exit());
 	const handle = addon.start((/** @type {number} */ id, /** @type {string} */ kind, /** @type {any} */ payload) => {
 		if (kind === "failed") end(payload);
-		else if (kind === "done" && id === opening) addon.generate(handle, stepping, request);
+		else if (kind === "done" && id === opening) addon[step](handle, stepping, request);
 		else if (kind === "done") end(undefined);
 		// functions of the application stay there
 		else if (kind === "cost" || kind === "reward") addon.answer(handle, id, new Float64Array(payload.candidates.length));

@@ -236,6 +236,8 @@ const certificate = z
 	.transform((given) => (typeof given === "string" ? { file: given } : given))
 	.transform(({ file, onMismatch = "refuse" }: { file: string; onMismatch?: "warn" | "refuse" }) => ({ file, onMismatch }));
 
+const isolate = z.boolean(expected("true or false")).default(false);
+
 const loadSchema = z
 	.strictObject({
 		model: z.union([path("a path"), tabularModel], expected("the path of a GGUF file or a tabular model")),
@@ -250,7 +252,7 @@ const loadSchema = z
 		contextSize: integer(2, 2 ** 31 - 1).optional(),
 		kvCells: integer(1, 2 ** 31 - 1).optional(),
 		outputs: choice(["auto", "device", "host"]).default("auto"),
-		isolate: z.boolean(expected("true or false")).default(false),
+		isolate,
 		onLoadProgress: callback<(share: number) => void>("a function of the share loaded").optional(),
 		signal: abortSignal.optional(),
 	})
@@ -289,6 +291,7 @@ const scorerSchema = z.strictObject({
 	model: path("the path of a GGUF file").optional(),
 	constraints: z.array(constraint, expected("an array of { cost, budget }")).min(1, expected("at least one constraint")),
 	...deviceFields,
+	isolate,
 	signal: abortSignal.optional(),
 });
 

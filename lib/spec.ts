@@ -131,6 +131,7 @@ export async function scorerSpec(options: CheckedScorerOptions): Promise<NativeS
 		throw new InvalidOptionError("constraints: expected cost models of texts, got { tokenCosts }, which needs the tokens of a model");
 	}
 	const constraints = await Promise.all(options.constraints.map((constraint) => nativeConstraint(constraint, options.model)));
-	const shared = { ...nativeDevice(options), constraints, critic: "", reward: "logLikelihood" as const };
+	const { isolate } = options;
+	const shared = { ...nativeDevice(options), isolate, constraints, critic: "", reward: "logLikelihood" as const };
 	return options.model === undefined ? shared : { ...shared, path: options.model, ...unlimited };
 }

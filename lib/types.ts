@@ -277,10 +277,10 @@ export interface LoadOptions extends ConstraintOptions {
 	 */
 	outputs?: "auto" | "device" | "host";
 	/**
-	 * Whether all files are loaded, and a first step is taken, in a child process first; default false. For files from strangers: what is
-	 * known to make llama.cpp end its process is refused in any case, and whatever else does so ends the child, which is INVALID_MODEL.
-	 * It takes the time of another load and of a few tokens, and until the child has ended, the memory. Only the files' metadata is read
-	 * here before. A child that does not come to an end is ended by `signal`.
+	 * Whether all files are loaded, and a first step is taken (or a text scored), in a child process first; default false. For files from
+	 * strangers: what is known to make llama.cpp end its process is refused in any case, and whatever else does so ends the child, which is
+	 * INVALID_MODEL. So is a child that is still at it after two minutes, and a second more for every 10 MB of the files. It takes the time
+	 * of another load and of a few tokens, and until the child has ended, the memory. Only the files' metadata is read here before.
 	 */
 	isolate?: boolean;
 	/** Called with the share loaded, 0..1; where the model's fingerprint has to be computed, the first half is that. */

@@ -1,14 +1,39 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
-import { InferenceGuard } from "../lib/index.js";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { CostScorer } from "../lib/cost-scorer.js";
+import { evaluate, InferenceGuard } from "../lib/index.js";
 import { cli, inChild } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
+import { encoderModel, wordPieces } from "./text-models.js";
 
 const folder = temporaryFolder();
 const model = smallModel(folder);
 const cost = { lexicon: ["w300"] };
 const threads = 1;
+const vocabulary = wordPieces(["the", "tea", "poison"]);
+const classifier = encoderModel(folder, "bert", { vocabulary, labels: ["safe", "toxic"] }).path;
+const judged = { cost: { sequenceClassifier: classifier, selfTest: false }, budget: 0.5 } as const;
+
+/** Loads nothing, and does what it is told where the spec says so; stands for an engine that a file brings down. */
+function addonThat(name: string, does: string, where: string): string {
+	const path = join(folder, `${name}.cjs`);
+	writeFileSync(
+		path,
+		`exports.start = (tell) => tell;
+		exports.open = (tell, id, spec) => { if (${where}) { ${does} } else tell(id, "done", {}); };
+		exports.generate = exports.score = (tell, id) => tell(id, "done", {});`,
+	);
+	return path;
+}
+
+const crashes = 'console.error("assertion failed"); process.abort();';
+const crashed = { code: "INVALID_MODEL", message: expect.stringMatching(/ended by SIGABRT: assertion failed/) };
+
+afterEach(() => {
+	vi.unstubAllEnvs();
+	vi.useRealTimers();
+});
 
 describe("a guard that is tried in a process of its own first", () => {
 	test("answers as any other", async () => {
@@ -39,8 +64,7 @@ describe("a guard that is tried in a process of its own first", () => {
 	});
 
 	test("is refused where it ends that process, and this one goes on", async () => {
-		const crashing = join(folder, "crashing.cjs"); // stands for an engine that a file brings down
-		writeFileSync(crashing, `exports.start = () => ({}); exports.open = () => { console.error("assertion failed"); process.abort(); };`);
+		const crashing = addonThat("crashing", crashes, "true");
 		const { status, stdout, stderr } = await inChild(`
 			const load = (more) => InferenceGuard.load({ model: ${JSON.stringify(model)}, cost: ${JSON.stringify(cost)}, threads: 1, ...more });
 			const guard = await load();
@@ -50,7 +74,21 @@ describe("a guard that is tried in a process of its own first", () => {
 			await guard.dispose();
 			console.log(JSON.stringify({ code, message }));`);
 		expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-		expect(JSON.parse(stdout)).toEqual({ code: "INVALID_MODEL", message: expect.stringMatching(/ended by SIGABRT: assertion failed/) });
+		expect(JSON.parse(stdout)).toEqual(crashed);
+	});
+
+	test.each([
+		["a model", () => InferenceGuard.load({ model, cost, threads, isolate: true })],
+		["cost models alone", () => CostScorer.load({ constraints: [judged], threads, isolate: true })],
+	])("is refused where the trial does not come to an end: %s", async (_, load) => {
+		vi.stubEnv("INFERENCEGUARD_ADDON", addonThat("hanging", "setInterval(() => {}, 1000);", "true"));
+		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+		const refused = expect(load()).rejects.toMatchObject({ code: "INVALID_MODEL", message: expect.stringContaining("within 12") });
+		await vi.waitUntil(() => vi.getTimerCount() > 0, { timeout: 60_000 });
+		vi.advanceTimersByTime(119_000);
+		expect(vi.getTimerCount()).toBe(1);
+		vi.advanceTimersByTime(3_000);
+		await refused;
 	});
 
 	test("from the command line", async () => {
@@ -73,5 +111,38 @@ describe("a guard that is tried in a process of its own first", () => {
 		);
 		expect(status).toBe(0);
 		expect(JSON.parse(stdout)).toHaveProperty("text");
+	});
+});
+
+describe("cost models alone that are tried in a process of their own first", () => {
+	const scored = async (isolate: boolean) => {
+		const own = { cost: (candidates: readonly unknown[]) => candidates.map(() => 0.25), budget: 1 };
+		await using scorer = await CostScorer.load({ constraints: [judged, { cost, budget: 0 }, own], threads, isolate });
+		return await scorer.score("the tea", ["the tea", "poison w300"]);
+	};
+
+	test("score as any others", async () => {
+		expect(await scored(true)).toEqual(await scored(false));
+	});
+
+	test("are refused where they end that process", async () => {
+		vi.stubEnv("INFERENCEGUARD_ADDON", addonThat("crashing-scorer", crashes, "!spec.path"));
+		await expect(scored(true)).rejects.toMatchObject(crashed);
+	});
+
+	test("also as the judges of an evaluation", async () => {
+		const prompts = join(folder, "prompts.jsonl");
+		writeFileSync(prompts, JSON.stringify({ prompt: "w301" }));
+		const config = {
+			name: "small",
+			guard: { model, cost, threads, isolate: true },
+			data: { file: prompts },
+			judges: [{ name: "classifier", ...judged }],
+			methods: [{ name: "base", strategy: "sample" as const, maxTokens: 2 }],
+		};
+		const out = join(folder, "evaluation");
+		expect((await evaluate({ config, out: join(folder, "sound") })).methods).toHaveLength(1);
+		vi.stubEnv("INFERENCEGUARD_ADDON", addonThat("crashing-judge", crashes, "!spec.path"));
+		await expect(evaluate({ config, out })).rejects.toMatchObject(crashed);
 	});
 });

@@ -82,10 +82,10 @@ function guardGroups(config: CheckedConfig): { options: LoadOptions; methods: Me
 
 /** Loads cost models without a search. A probe brings the model that it reads; `harm` may have one. */
 function loadScorer(config: CheckedConfig, constraints: CheckedConfig["judgeConstraints"], signal: AbortSignal): Promise<CostScorer> {
-	const { model, device, gpuLayers, threads, useMmap, useMlock } = checkLoadOptions(config.guard);
+	const { model, device, gpuLayers, threads, useMmap, useMlock, isolate } = checkLoadOptions(config.guard);
 	const readsModel = ({ cost }: (typeof constraints)[number]) => cost === "harm" || (typeof cost === "object" && "probe" in cost);
 	const reads = constraints.some(readsModel) && typeof model === "string";
-	return CostScorer.load({ constraints, device, gpuLayers, threads, useMmap, useMlock, signal, ...(reads && { model }) });
+	return CostScorer.load({ constraints, device, gpuLayers, threads, useMmap, useMlock, isolate, signal, ...(reads && { model }) });
 }
 
 async function loadJudges(config: CheckedConfig, judges: Map<string, CostScorer>, signal: AbortSignal): Promise<void> {
