@@ -88,6 +88,22 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		}
 	}, 60_000);
 
+	test.each([
+		[180, "t"],
+		[300, "bootstrap"],
+	] as const)("says how the intervals of %i prompts were found", async (count, method) => {
+		const model = { pieces: ["heads", "tails"], logits: coin.map((i) => [i, 0]) };
+		const prompts = Array.from({ length: count }, (_, i) => [...i.toString(2)].map(Number));
+		const out = file(`${count}-prompts`);
+		await collectRollouts({ model, cost: { tokenCosts: [0, 1] }, budget: 0, prompts, responses: 5, maxTokens: 1, stride: 1, out });
+		const { test } = await trainCritic({ rollouts: out, out: `${out}.gguf`, width: 8, members: 1, threads: 1, epochs: 1 });
+		expect(test.prompts < 30).toBe(method === "t");
+		expect(test.pSafe).toMatchObject({ aucIntervalMethod: method, aucFeasibleIntervalMethod: method });
+		for (const at of test.byPosition.filter(({ feasibleShare }) => feasibleShare === 1)) expect(at.aucFeasibleIntervalMethod).toBe(method);
+		expect(test.pSafe.aucInterval).not.toBeNull();
+		expect(/\d, by t\b/.test(readFileSync(`${out}.gguf.report.html`, "utf8"))).toBe(method === "t");
+	});
+
 	test("knows that a budget that refills can be met after it was exceeded, where only the end counts", async () => {
 		for (const criterion of ["terminal", "anytime"] as const) {
 			const one = {

@@ -1,8 +1,7 @@
 // The report of a critic as one HTML page that needs nothing else.
 import { digits, htmlPage, percent } from "../page.js";
-import { type CriticReport, criticAdvice, positionTable } from "./critic-report.js";
+import { type CriticReport, criticAdvice, intervalText, positionTable } from "./critic-report.js";
 
-const between = (interval: readonly [number, number] | null) => (interval ? `${digits(interval[0])}–${digits(interval[1])}` : "–");
 const cells = (tag: string, values: (string | number)[]) => `<tr>${values.map((value) => `<${tag}>${value}</${tag}>`).join("")}</tr>`;
 
 function table(header: string[], rows: (string | number)[][]): string {
@@ -14,8 +13,11 @@ function summaryTable({ test, training, rollouts, ablations }: CriticReport): st
 	return table(
 		["", ""],
 		[
-			["AUC of pSafe", `${digits(pSafe.auc)} (${between(pSafe.aucInterval)})`],
-			["AUC among feasible states", `${digits(pSafe.aucFeasible)} (${between(pSafe.aucFeasibleInterval)})`],
+			["AUC of pSafe", `${digits(pSafe.auc)} (${intervalText(pSafe.aucInterval, pSafe.aucIntervalMethod)})`],
+			[
+				"AUC among feasible states",
+				`${digits(pSafe.aucFeasible)} (${intervalText(pSafe.aucFeasibleInterval, pSafe.aucFeasibleIntervalMethod)})`,
+			],
 			["Expected calibration error, all / feasible", `${digits(pSafe.ece)} / ${digits(pSafe.eceFeasible)}`],
 			["Brier score, all / feasible", `${digits(pSafe.brier)} / ${digits(pSafe.brierFeasible)}`],
 			["Brier score of the constant rate", `${digits(baselines.constantRate.brier)} (${percent(baselines.constantRate.rate)} end safe)`],
@@ -25,9 +27,9 @@ function summaryTable({ test, training, rollouts, ablations }: CriticReport): st
 			["States that trained", training.examples],
 			["Network", `${training.members} members of ${training.layers} layers of ${training.width}, ${training.parameters} parameters`],
 			["Inputs", training.inputs.join(", ")],
-			...ablations.map(({ inputs, aucFeasible, aucFeasibleInterval }) => [
+			...ablations.map(({ inputs, aucFeasible, aucFeasibleInterval, aucFeasibleIntervalMethod }) => [
 				`AUC among feasible states on ${inputs.join(", ")} only`,
-				`${digits(aucFeasible)} (${between(aucFeasibleInterval)})`,
+				`${digits(aucFeasible)} (${intervalText(aucFeasibleInterval, aucFeasibleIntervalMethod)})`,
 			]),
 			["Budgets trained for", training.budgets.map(([low, high]) => `${digits(low)}–${digits(high)}`).join("; ") || "none"],
 			["Budgets reported on", test.budgets.map((budget) => digits(budget)).join("; ") || "none"],

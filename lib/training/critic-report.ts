@@ -10,6 +10,8 @@ import {
 	finite,
 	groupedShareInterval,
 	type Interval,
+	type IntervalMethod,
+	intervalMethod,
 	meanSquaredError,
 } from "../data/metrics.js";
 import type { Split } from "../data/split.js";
@@ -38,7 +40,10 @@ export interface PositionReport {
 	auc: number | null;
 	/** Among states that are still feasible. */
 	aucFeasible: number | null;
+	/** 95 % over prompts; null where fewer than 10 have such states. */
 	aucFeasibleInterval: Interval | null;
+	/** How it is found: Student's t with the jackknife's standard error (fewer than 30 prompts), or percentiles of a bootstrap. */
+	aucFeasibleIntervalMethod: IntervalMethod;
 	ece: number;
 	brier: number;
 	valueCorrelation: number | null;
@@ -53,6 +58,7 @@ export interface CriticAblation {
 	validationLoss: number;
 	aucFeasible: number | null;
 	aucFeasibleInterval: Interval | null;
+	aucFeasibleIntervalMethod: IntervalMethod;
 	byPosition: { position: number; aucFeasible: number | null }[];
 }
 
@@ -82,9 +88,13 @@ export interface CriticReport {
 		budgets: number[];
 		pSafe: {
 			auc: number | null;
+			/** 95 % over prompts; null where there are fewer than 10. */
 			aucInterval: Interval | null;
+			/** As in {@link PositionReport}. */
+			aucIntervalMethod: IntervalMethod;
 			aucFeasible: number | null;
 			aucFeasibleInterval: Interval | null;
+			aucFeasibleIntervalMethod: IntervalMethod;
 			ece: number;
 			eceFeasible: number;
 			brier: number;
@@ -178,6 +188,10 @@ class States {
 		return groupedShareInterval(this.column("prompt"), ofSample);
 	}
 
+	get intervalMethod(): IntervalMethod {
+		return intervalMethod(this.column("prompt"));
+	}
+
 	aucInterval(): Interval | null {
 		const [pSafe, safe] = [this.column("pSafe"), this.column("safe")];
 		const ofSample = (sample: number[]) =>
@@ -234,6 +248,7 @@ function positionReport(position: number, states: States, hasCostModel: boolean)
 		auc: states.auc((columns, row) => columns.pSafe[row] as number),
 		aucFeasible: feasible.auc((columns, row) => columns.pSafe[row] as number),
 		aucFeasibleInterval: feasible.aucInterval(),
+		aucFeasibleIntervalMethod: feasible.intervalMethod,
 		ece: expectedCalibrationError(pSafe, safe),
 		brier: meanSquaredError(pSafe, safe),
 		valueCorrelation: finite(correlation(value, trueValue)),
@@ -282,6 +297,7 @@ export function criticAblation(inputs: string[], trained: NativeCritic): CriticA
 		validationLoss: trained.validationLoss,
 		aucFeasible: feasible.auc(pSafe),
 		aucFeasibleInterval: feasible.aucInterval(),
+		aucFeasibleIntervalMethod: feasible.intervalMethod,
 		byPosition: positionsOf(trained).map((position) => ({
 			position,
 			aucFeasible: feasible.where((columns, row) => columns.position[row] === position).auc(pSafe),
@@ -329,8 +345,10 @@ export function criticReport(trained: NativeCritic, manifest: RolloutManifest, f
 			pSafe: {
 				auc: all.auc((columns, row) => columns.pSafe[row] as number),
 				aucInterval: all.aucInterval(),
+				aucIntervalMethod: all.intervalMethod,
 				aucFeasible: feasible.auc((columns, row) => columns.pSafe[row] as number),
 				aucFeasibleInterval: feasible.aucInterval(),
+				aucFeasibleIntervalMethod: feasible.intervalMethod,
 				ece: expectedCalibrationError(pSafe, safe),
 				eceFeasible: expectedCalibrationError(feasiblePSafe, feasibleSafe),
 				brier: meanSquaredError(pSafe, safe),
@@ -397,6 +415,12 @@ export function criticAdvice({ test, learnedNothing }: CriticReport): string | u
 const digits = (value: number | null) => (value === null ? "–" : value.toFixed(3));
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
+/** A dash where there is none; "by t" where it is not a bootstrap's. */
+export function intervalText(interval: Interval | null, method: IntervalMethod): string {
+	if (interval === null) return "–";
+	return `${interval.map(digits).join("–")}${method === "t" ? ", by t" : ""}`;
+}
+
 /** The figures of every position as a table with a header. */
 export function positionTable({ test }: CriticReport): string[][] {
 	const header = ["tokens", "states", "feasible", "end safe", "AUC", "AUC feasible", "95 % interval", "ECE", "Brier"];
@@ -409,7 +433,7 @@ export function positionTable({ test }: CriticReport): string[][] {
 			percent(at.safeShare),
 			digits(at.auc),
 			digits(at.aucFeasible),
-			at.aucFeasibleInterval?.map(digits).join("–") ?? "–",
+			intervalText(at.aucFeasibleInterval, at.aucFeasibleIntervalMethod),
 			digits(at.ece),
 			digits(at.brier),
 			digits(at.baselines.promptRate),
