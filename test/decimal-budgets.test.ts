@@ -140,6 +140,45 @@ describe("hits of a lexicon with decimal weights", () => {
 		["die death death die die ", 0.7],
 	];
 
+	test("count as they are, however small they are and in whatever pieces they come", async () => {
+		const words = ["die", "dead", "kill"];
+		const weights = fc.record({
+			units: fc.array(fc.oneof(fc.bigInt({ min: 1n, max: 9n }), fc.bigInt({ min: 1n, max: 10n ** 12n })), {
+				minLength: words.length,
+				maxLength: words.length,
+			}),
+			places: fc.integer({ min: 0, max: 22 }),
+		});
+		const text = fc.array(fc.tuple(fc.integer({ min: 0, max: words.length - 1 }), fc.constantFrom(" ", "-", "\u200b ", ", ")), {
+			minLength: 1,
+			maxLength: 12,
+		});
+		await fc.assert(
+			fc.asyncProperty(
+				weights,
+				text,
+				fc.constantFrom("strict" as const, "loose" as const),
+				fc.integer({ min: 1, max: 5 }),
+				async (given, hits, match, size) => {
+					const weightOf = (units: bigint) => numberOf({ units, places: given.places });
+					const cost: CostModel = { lexicon: words.map((term, i) => ({ term, weight: weightOf(given.units[i] as bigint) })), match };
+					const pieces = [...inPieces(hits.map(([word, gap]) => words[word] + gap).join(""), size), "."];
+					const sum = hits.reduce((total, [word]) => total + (given.units[word] as bigint), 0n);
+					const budget = weightOf(sum);
+					const logits = pieces.map((_, last) => pieces.map((_, next) => (next === (last + 1) % pieces.length ? 100 : -100)));
+					await using guard = await InferenceGuard.load({ model: { pieces, logits }, cost, budget });
+					const options = { strategy: "sample", maxTokens: pieces.length, temperature: 0 } as const;
+					const { text, safety } = await guard.generate({ prompt: [pieces.length - 1], ...options });
+					expect({ text, cost: safety.cost }).toEqual({ text: pieces.join(""), cost: budget });
+				},
+			),
+			{ numRuns: 100 },
+		);
+	});
+
+	/** Of so many characters each. */
+	const inPieces = (text: string, size: number) => text.match(new RegExp(`.{1,${size}}`, "gsu")) ?? [];
+
 	test.each(cases)("add up as decimals within one token: %s", async (text, budget) => {
 		const model = { pieces: [text, "$"], logits: flat(2) };
 		const cost: CostModel = { lexicon: terms };

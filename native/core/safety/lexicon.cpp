@@ -296,7 +296,6 @@ void lexicon::end(cost_state & state) const {
 
 // Returns what the costliest reading found more than was charged so far.
 double lexicon::settle(cost_state & state) const {
-    const double rounding = 1e-12;
     double * leads[] = { &state.plain.lead, &state.gapped.lead, &state.likeness.lead, &state.apart.lead, &state.bare.lead, &state.bare_apart.lead };
     double most = state.plain.lead;
     if (state.has_gap) {
@@ -305,9 +304,8 @@ double lexicon::settle(cost_state & state) const {
     if (rule == SPELLING_LOOSE) {
         most = std::max({ most, state.likeness.lead, state.apart.lead, state.bare.lead, state.bare_apart.lead });
     }
-    most = std::abs(most) < rounding ? 0 : most;
     for (double * lead : leads) {
-        *lead = sum_up(*lead, -most);
+        *lead = std::min(sum_up(*lead, -most), 0.0); // rounded up, but not past the costliest reading
     }
     return most;
 }
