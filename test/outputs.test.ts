@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { modelHash } from "../lib/fingerprint.js";
@@ -182,5 +182,32 @@ describe("outputs cut down on the device", () => {
 		await using guard = await InferenceGuard.load({ ...guarded, critic, model });
 		const steered = guard.generate({ prompt: [300], strategy: "reControl", latentSteps: 1, maxTokens: 4 });
 		await expect(steered).rejects.toMatchObject({ code: "DECODE_FAILED", message: expect.stringContaining("gradient step") });
+	});
+
+	const renamedOver = (path: string, other: string) => renameSync(other, path);
+
+	test.each<[string, (path: string) => void]>([
+		["by another model", (path) => renamedOver(path, smallModel(folder, { seed: 2 }))],
+		["by one of another shape", (path) => renamedOver(path, smallModel(folder, { vocab: 600 }))],
+		["by what is no model", (path) => writeFileSync(path, "none")],
+		["by nothing", (path) => rmSync(path)],
+		[
+			"by one of the same size and age",
+			(path) => {
+				const age = new Date(1e12);
+				copyFileSync(path, `${path}.new`);
+				for (const one of [path, `${path}.new`]) utimesSync(one, age, age);
+				renamedOver(path, `${path}.new`);
+			},
+		],
+	])("begin gradient steps from the file that was loaded, not from one that it was replaced by: %s", async (_, replace) => {
+		const options: GenerateOptions = { prompt: [300], strategy: "reControl", latentSteps: 1, latentStepSize: 0, maxTokens: 4, seed: 1 };
+		const guarded = { ...(await guardedWithCritic(smallModel(folder))), useMmap: false };
+		await using early = await InferenceGuard.load(guarded);
+		await using late = await InferenceGuard.load(guarded);
+		const { text } = await early.generate(options);
+		replace(guarded.model as string);
+		await expect(late.generate(options)).rejects.toMatchObject({ code: "INVALID_MODEL", message: expect.stringContaining("replaced") });
+		expect((await early.generate(options)).text).toBe(text);
 	});
 });

@@ -363,7 +363,9 @@ std::vector<float> llama_decoder::project(const std::vector<float> & states, con
         throw error("UNSUPPORTED_MODEL", "expected a model that gives hidden states for gradient steps on them, got a recurrent one");
     }
     if (!head) {
+        model.expect_loaded_file();
         auto made = std::make_unique<output_head>(model.path(), n_embd(), n_vocab(), options.n_threads);
+        model.expect_loaded_file();
         const std::vector<float> ours = made->logits(known_hidden);
         const auto ends = std::minmax_element(known_logits.begin(), known_logits.end());
         const float tolerance = 0.02f * std::max(1.0f, *ends.second - *ends.first);

@@ -108,7 +108,8 @@ bool on_progress(float share, void * data) {
 }
 
 loaded_model::loaded_model(const model_options & options, const cancel_flag & cancel,
-                           const std::function<void(float)> & progress) : file_path(options.path) {
+                           const std::function<void(float)> & progress)
+    : file_path(options.path), loaded_file(state_of_path(options.path)) {
     init_llama_backend();
     check_model_file(options.path, options.purpose);
     std::vector<ggml_backend_dev_t> devices = choose_gpus(options.device, options.n_gpu_layers);
@@ -200,12 +201,19 @@ std::vector<token_id> loaded_model::tokenize(const std::string & text, bool with
         }
         tokens.resize(n);
     } catch (const std::exception & e) {
-        throw error("INVALID_PROMPT", std::string("the model's tokenizer rejected the prompt: ") + e.what());
         if (cancel != nullptr) {
             cancel->check();
         }
+        throw error("INVALID_PROMPT", std::string("the model's tokenizer rejected the prompt: ") + e.what());
     }
     return tokens;
+}
+
+void loaded_model::expect_loaded_file() const {
+    if (state_of_path(file_path) != loaded_file) {
+        throw error("INVALID_MODEL", "expected " + file_path + " to be the file that was loaded, since its output matrix is read once more for "
+                                     "gradient steps on the hidden state, but it was changed or replaced; load the model again");
+    }
 }
 
 // A piece is spelled with at least as many bytes as it stands for.

@@ -6,6 +6,7 @@
 #include "engine/mapped_files.h"
 #include "engine/markup.h"
 #include "engine/model_file.h"
+#include "support/file_state.h"
 
 #include "llama-cpp.h"
 
@@ -72,6 +73,9 @@ class loaded_model {
     // Throws INVALID_MODEL where a file that weights are mapped from was changed. To be called after every decode.
     void check_files() const { files->check(); }
 
+    // Before and after the file is read once more. Throws INVALID_MODEL where its path leads to another one than was loaded.
+    void expect_loaded_file() const;
+
     // A number from the metadata, by its key behind the architecture's name; 0 where there is none.
     int64_t hyperparameter(const char * name) const;
 
@@ -91,6 +95,7 @@ class loaded_model {
     std::vector<std::unique_ptr<std::string>> pieces; // filled on demand
     std::vector<std::once_flag>               piece_is_known;
     std::string                               file_path;
+    file_state                                loaded_file; // what the path led to
     std::string                               backend_name;
     std::vector<ggml_backend_dev_t>           gpus;
 };

@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <mutex>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 // of llama.cpp, without a header outside it
@@ -82,14 +81,6 @@ void handle_bus_errors() {
     });
 }
 
-timespec changed_at(const struct stat & s) {
-#ifdef __APPLE__
-    return s.st_mtimespec;
-#else
-    return s.st_mtim;
-#endif
-}
-
 std::vector<std::string> parts_of(const llama_model * model, const std::string & path) {
     char text[16] = { 0 };
     llama_model_meta_val_str(model, "split.count", text, sizeof(text));
@@ -120,11 +111,9 @@ mapped_files::mapped_files(const llama_model * model, const std::string & path) 
         return;
     }
     for (const std::string & part : parts_of(model, path)) {
-        struct stat s;
         const int fd = open(part.c_str(), O_RDONLY | O_CLOEXEC);
-        if (fd >= 0 && fstat(fd, &s) == 0) {
-            const timespec changed = changed_at(s);
-            files.push_back({ part, fd, int64_t(s.st_size), int64_t(changed.tv_sec), int64_t(changed.tv_nsec) });
+        if (fd >= 0) {
+            files.push_back({ part, fd, state_of_descriptor(fd) });
         }
     }
     handle_bus_errors();
@@ -161,9 +150,7 @@ void mapped_files::check() const {
         lost = lost || range->lost.load();
     }
     for (const watched_file & file : files) {
-        struct stat s;
-        if (lost || fstat(file.fd, &s) != 0 || s.st_size != file.size || changed_at(s).tv_sec != file.seconds ||
-            changed_at(s).tv_nsec != file.nanoseconds) {
+        if (lost || state_of_descriptor(file.fd) != file.state) {
             throw error("INVALID_MODEL", "expected " + file.path + " to stay as it was while it is mapped, but it was changed in place; load "
                                          "it again, and replace files by renaming new ones over them (or load with useMmap: false)");
         }

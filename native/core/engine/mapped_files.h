@@ -5,6 +5,8 @@
 // of the process or on a GPU nothing is watched; on Windows neither, which lets nobody cut off a mapped file.
 #pragma once
 
+#include "support/file_state.h"
+
 #include "llama-cpp.h"
 
 #include <string>
@@ -29,8 +31,7 @@ class mapped_files {
     struct watched_file {
         std::string path;
         int         fd;
-        int64_t     size;
-        int64_t     seconds, nanoseconds; // of the last change of its content
+        file_state  state;
     };
 
     std::vector<watched_file>   files;
