@@ -143,11 +143,10 @@ export class InferenceGuard {
 	 * Errors: as for {@link generate}, thrown by the iteration and by `reply`.
 	 */
 	stream(options: GenerateOptions): GuardStream {
-		const given = options?.signal;
-		const usable = given instanceof AbortSignal ? given : undefined;
-		return new GuardStream(usable, async (merged, onPiece) => {
-			const signal = given === undefined || usable ? merged : given; // what is no signal is left for the check to reject
-			return this.#generate(checkGenerateOptions({ ...options, signal }), onPiece);
+		const checked = attempted(() => checkGenerateOptions(options));
+		return new GuardStream("value" in checked ? checked.value.signal : undefined, async (signal, onPiece) => {
+			if ("error" in checked) throw checked.error;
+			return this.#generate({ ...checked.value, signal }, onPiece);
 		});
 	}
 
@@ -369,4 +368,13 @@ export class InferenceGuard {
 
 function disposedError(): DisposedError {
 	return new DisposedError("expected a live guard, but it was disposed; load a new one");
+}
+
+/** What a function returns or throws. */
+function attempted<T>(work: () => T): { value: T } | { error: unknown } {
+	try {
+		return { value: work() };
+	} catch (error) {
+		return { error };
+	}
 }

@@ -1,23 +1,38 @@
 // Every option with its default, its limits and the message for a wrong one. What depends on the loaded guard (its critic, the
 // number of beams beside that of candidates) is checked in guard.ts.
+import { types } from "node:util";
 import { z } from "zod";
 import { InvalidOptionError } from "./errors.js";
 import { graniteRiskNames, guardTemplateNames } from "./guard-templates.js";
 import { recordedNow } from "./now.js";
 import { strategyNamed, strategyNames } from "./strategies.js";
 import { cappedThreads, defaultThreads } from "./threads.js";
+import { inspected, reasonOf } from "./thrown.js";
 import type { EpochProgress, EvaluationProgress, RolloutProgress } from "./types.js";
+
+const mostShown = 80; // characters
+
+/** Leaves out of a value what is beyond what is shown of it: it may hold itself a thousand times. */
+function shortened(): (key: string, part: unknown) => unknown {
+	let left = mostShown;
+	return (_, part) => {
+		if (left-- <= 0) return undefined;
+		if (typeof part !== "object" || part === null) return part;
+		if (ArrayBuffer.isView(part)) return inspected(part);
+		return Array.isArray(part) ? part.slice(0, mostShown) : Object.fromEntries(Object.entries(part).slice(0, mostShown));
+	};
+}
 
 function show(value: unknown): string {
 	if (typeof value === "function") return "a function";
 	if (typeof value === "bigint" || typeof value === "number" || value === undefined) return String(value);
 	let text: string;
 	try {
-		text = JSON.stringify(value) ?? String(value);
+		text = JSON.stringify(value, shortened()) ?? String(value);
 	} catch {
 		text = "a value that JSON cannot hold";
 	}
-	return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+	return text.length > mostShown ? `${text.slice(0, mostShown - 3)}...` : text;
 }
 
 export const expected = (what: string) => ({ error: (issue: { input?: unknown }) => `expected ${what}, got ${show(issue.input)}` });
@@ -41,7 +56,10 @@ export const callback = <F>(what: string) => z.custom<F>((value) => typeof value
 export const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
 	z.enum(values, expected(`one of ${values.join(", ")}`));
 export const now = z
-	.union([z.string(), z.instanceof(Date)], expected("a date such as 2026-11-28, perhaps with a time (2026-11-28T09:30), or a Date"))
+	.union(
+		[z.string(), z.custom<Date>(types.isDate)],
+		expected("a date such as 2026-11-28, perhaps with a time (2026-11-28T09:30), or a Date"),
+	)
 	.transform((given, context) => {
 		const recorded = recordedNow(given);
 		if (recorded !== undefined) return recorded;
@@ -56,7 +74,17 @@ export const strategyName = z.preprocess(
 	(given) => (typeof given === "string" ? (strategyNamed(given) ?? given) : given),
 	choice(strategyNames),
 );
-export const abortSignal = z.instanceof(AbortSignal, expected("an AbortSignal"));
+
+/** What only inherits from AbortSignal throws when it is asked. */
+function isSignal(value: unknown): boolean {
+	try {
+		return value instanceof AbortSignal && typeof value.aborted === "boolean" && (value.reason === undefined || value.aborted);
+	} catch {
+		return false;
+	}
+}
+
+export const abortSignal = z.custom<AbortSignal>(isSignal, expected("an AbortSignal"));
 
 /** A candidate that a cost or reward function judges. */
 export interface Candidate {
@@ -81,7 +109,7 @@ const lexiconTerm = z.union(
 );
 const lexiconSource = z.union([path("a path"), z.array(lexiconTerm)], expected("the path of a lexicon file or an array of terms"));
 const tokenCosts = z.union(
-	[z.array(z.number()), z.instanceof(Float64Array).refine((costs) => costs.every(Number.isFinite))],
+	[z.array(z.number()), z.custom<Float64Array>(types.isFloat64Array).refine((costs) => costs.every(Number.isFinite))],
 	expected("an array of finite costs, one per token id"),
 );
 
@@ -238,7 +266,7 @@ const certificate = z
 
 const isolate = z.boolean(expected("true or false")).default(false);
 
-const loadSchema = z
+export const loadSchema = z
 	.strictObject({
 		model: z.union([path("a path"), tabularModel], expected("the path of a GGUF file or a tabular model")),
 		cost: costModel.optional(),
@@ -306,9 +334,11 @@ export const temperature = z.union([z.literal(0), real(0.01, 100)], expected("0 
 export const maxTokens = integer(1, 1_048_576).default(128);
 export const candidates = integer(1, 1024);
 
-const generateSchema = z
+export const generateSchema = z
 	.strictObject({
-		prompt: z.union([z.string(), z.array(z.number()), z.instanceof(Int32Array)], expected("text or an array of token ids")).optional(),
+		prompt: z
+			.union([z.string(), z.array(z.number()), z.custom<Int32Array>(types.isInt32Array)], expected("text or an array of token ids"))
+			.optional(),
 		messages: z.array(messageSchema, expected("an array of { role, content }")).optional(),
 		strategy: strategyName.default("guard"),
 		maxTokens,
@@ -532,18 +562,31 @@ function withoutUndefined(options: object): object {
 	return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
+/** Of a message. */
+const mostProblems = 100;
+
 /** Stands where a message is about all options together. */
 const rootOption = "options";
 
+/** Properties of the caller's objects may be functions that throw. Errors: INVALID_OPTION. */
+function whatCanBeRead<T>(read: () => T): T {
+	try {
+		return read();
+	} catch (cause) {
+		throw new InvalidOptionError(`${rootOption}: expected values that can be read, but reading them failed: ${reasonOf(cause)}`, { cause });
+	}
+}
+
 /** Errors: INVALID_OPTION with a line per problem, which begins with the option. */
 export function check<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
-	const result = schema.safeParse(given);
+	const result = whatCanBeRead(() => schema.safeParse(given));
 	if (result.success) return withoutUndefined(result.data as object) as z.output<S>;
 	const problems = result.error.issues.flatMap((issue) => {
 		if (issue.code !== "unrecognized_keys") return `${issue.path.join(".") || rootOption}: ${issue.message}`;
 		return issue.keys.map((key) => `${[...issue.path, key].join(".")}: there is no such option; check the spelling`);
 	});
-	throw new InvalidOptionError(problems.join("\n"));
+	const rest = problems.length > mostProblems ? [`${rootOption}: ${problems.length - mostProblems} more problems`] : [];
+	throw new InvalidOptionError([...problems.slice(0, mostProblems), ...rest].join("\n"));
 }
 
 /** Collects the problems of several checks, so that all are reported at once. */
@@ -582,7 +625,7 @@ export function parted(
 	schema: { shape: object },
 	given: object | undefined,
 ): [own: Record<string, unknown>, others: Record<string, unknown>] {
-	const entries = Object.entries(given ?? {});
+	const entries = whatCanBeRead(() => Object.entries(given ?? {}));
 	const isOwn = ([name]: [string, unknown]) => name in schema.shape;
 	return [Object.fromEntries(entries.filter(isOwn)), Object.fromEntries(entries.filter((entry) => !isOwn(entry)))];
 }

@@ -8,7 +8,8 @@ process.on("message", async (path) => {
 		await targets[name].read(path, work);
 		process.send({ read: true });
 	} catch (error) {
-		process.send({ code: error?.code, isOurs: error?.[Symbol.for("inferenceguard.error")] === true, stack: String(error?.stack ?? error) });
+		const { code, crash, hang } = error ?? {};
+		process.send({ code, crash, hang, isOurs: error?.[Symbol.for("inferenceguard.error")] === true, stack: String(error?.stack ?? error) });
 	}
 });
 process.send({ ready: true });

@@ -8,7 +8,7 @@ import { randomNumbers } from "../../dist/data/random.js";
 import { below } from "./mutations.mjs";
 import { preparedSeeds, targets } from "./targets.mjs";
 
-const patienceMs = 10_000;
+const usualPatienceMs = 10_000;
 const inputsPerChild = 500;
 /** Of a child's addresses; what asks for more runs out of memory and not the machine. */
 const memoryKib = 24 * 1024 * 1024;
@@ -44,7 +44,7 @@ class Reader {
 		});
 	}
 
-	async read(path) {
+	async read(path, patienceMs) {
 		this.used++;
 		const answer = this.#next();
 		this.#process.send(path, () => {});
@@ -64,8 +64,8 @@ class Reader {
 
 /** What the outcome counts as, and why it is kept, if it is. */
 function judged(outcome, errors) {
-	if (outcome.crash) return ["crashes", `${outcome.crash}\n${errors.trim()}`];
-	if (outcome.hang) return ["hangs", `no answer within ${patienceMs / 1000} s`];
+	if (outcome.crash) return ["crashes", `${outcome.crash}\n${outcome.stack ?? errors.trim()}`];
+	if (outcome.hang) return ["hangs", outcome.stack ?? "no answer"];
 	if (outcome.read) return ["read"];
 	return outcome.isOurs && outcome.code !== "INTERNAL" ? ["coded"] : ["uncoded", outcome.stack.split("\n").slice(0, 3).join(" ")];
 }
@@ -81,7 +81,7 @@ export async function fuzz(name, { seconds = Number.POSITIVE_INFINITY, inputs = 
 	const counts = { tried: 0, read: 0, coded: 0, uncoded: 0, crashes: 0, hangs: 0 };
 	const start = performance.now();
 	let reader;
-	const numbers = only === undefined ? Array(inputs).keys() : [only];
+	const numbers = only === undefined ? Array(Math.ceil(inputs * (target.share ?? 1))).keys() : [only];
 	for (const number of numbers) {
 		if (performance.now() - start > seconds * 1000) break;
 		const random = randomNumbers(seed * 1e6 + number);
@@ -94,7 +94,7 @@ export async function fuzz(name, { seconds = Number.POSITIVE_INFINITY, inputs = 
 			reader = new Reader(name, work);
 			await reader.ready;
 		}
-		const outcome = await reader.read(path);
+		const outcome = await reader.read(path, target.patienceMs ?? usualPatienceMs);
 		const [kind, why] = judged(outcome, reader.errors);
 		counts.tried++;
 		counts[kind]++;

@@ -193,7 +193,7 @@ export function changedBytes(random, given) {
 	return bytes;
 }
 
-const fragments = [
+export const fragments = [
 	"\0", "\ufeff", "\r", "\u2028", "\ud800", "\"", "'", ",", "\t", "\\", "{", "}", "[", "]", "null", "true", "NaN", "-0", "1e999", "1e-999",
 	"99999999999999999999", "__proto__", "constructor", "toString", "<script>", "\x1b[2J", "&a [*a, *a]", "*", "!!js/function x", "<<: *a", "? :", "- - -",
 	"[".repeat(3000), "{\"a\":".repeat(2000), "a: ".repeat(50), "é".normalize("NFD"), "\u202e", "\u{1f468}\u200d\u{1f469}", "x".repeat(20000),

@@ -1,7 +1,7 @@
 // What is fuzzed: for each file format that the package reads, sound files to change, how to change them, and the code that reads them.
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { parquetWriteFile } from "hyparquet-writer";
 import { vocabulary, writeRandomLlama } from "../../bench/gguf.mjs";
 import { readCertificate } from "../../dist/certificate.js";
@@ -10,40 +10,26 @@ import { readRecords } from "../../dist/data/records.js";
 import { checkConfig } from "../../dist/evaluation/config.js";
 import { readPrompts } from "../../dist/evaluation/datasets.js";
 import { readJournal } from "../../dist/evaluation/journal.js";
-import { modelHash } from "../../dist/fingerprint.js";
-import { collectRollouts, convertClassifier, embeddedDefault, InferenceGuard, trainCritic } from "../../dist/index.js";
+import { collectRollouts, convertClassifier, embeddedDefault, trainCritic } from "../../dist/index.js";
 import { callAddon } from "../../dist/native.js";
+import { callTargets } from "./calls.mjs";
 import { byteSize, putTogether, takeApart, types } from "./gguf.mjs";
-import { changedBytes, changedGguf, changedText } from "./mutations.mjs";
-
-/**
- * @typedef {{ name: string, bytes: Buffer }} Seed
- * @typedef {object} Target
- * @property {(work: string) => Promise<Seed[]> | Seed[]} seeds sound files; what they need beside them is left in `work`
- * @property {(random: () => number, seed: Seed) => Buffer} change
- * @property {(path: string, work: string) => Promise<unknown>} read
- */
-
-const corpus = (name) => fileURLToPath(new URL(`corpus/${name}`, import.meta.url));
-const reference = (name) => fileURLToPath(new URL(`../reference/${name}`, import.meta.url));
-const seedOf = (path) => ({ name: basename(path), bytes: readFileSync(path) });
-const seedsIn = (folder) => readdirSync(corpus(folder)).map((name) => seedOf(corpus(join(folder, name))));
-
-const threads = 1;
-const asked = { prompt: [1, 5, 7], maxTokens: 3, candidates: 3, startCandidates: 3, blockLength: 2, seed: 1 };
-
-/** A model as a table. Its pieces make words. */
-const table = { pieces: ["a", "b ", "die", "."], logits: Array.from({ length: 4 }, (_, i) => [i, 1, 0, 1]), ends: [3] };
-const tabularAsked = { ...asked, prompt: [0, 1] };
-
-async function using(options, request) {
-	const guard = await InferenceGuard.load({ threads, ...options });
-	try {
-		return await guard.generate(request);
-	} finally {
-		await guard.dispose();
-	}
-}
+import { below, changedBytes, changedGguf, changedText } from "./mutations.mjs";
+import { processTargets } from "./processes.mjs";
+import {
+	asked,
+	corpus,
+	reference,
+	seedOf,
+	seedsIn,
+	smallModel,
+	table,
+	tabularAsked,
+	tabularGuard,
+	threads,
+	using,
+	writeSmallModel,
+} from "./subjects.mjs";
 
 function changedFields(random, { bytes }) {
 	if (random() < 0.15) return changedBytes(random, bytes);
@@ -97,14 +83,6 @@ export function architectureModels() {
 	});
 }
 
-const smallModel = (work) => join(work, "small.gguf");
-
-/** A model that what belongs to one model can be made for. */
-async function writeSmallModel(work) {
-	writeRandomLlama(smallModel(work), { dim: 32, layers: 3, heads: 2, ffn: 32, vocab: 300, context: 64, type: "f32" });
-	return modelHash(smallModel(work));
-}
-
 function tensorFile(work, name, kind, texts, numbers, tensors) {
 	const path = join(work, name);
 	callAddon((native) => native.writeTensors(path, kind, texts, numbers, tensors));
@@ -112,7 +90,6 @@ function tensorFile(work, name, kind, texts, numbers, tensors) {
 }
 
 const someValues = (n) => Float32Array.from({ length: n }, (_, i) => Math.sin(i));
-const tabularGuard = { model: table, cost: { tokenCosts: [0, 0, 1, 0] }, budget: 1 };
 const rolloutFolder = (work) => join(work, "rollouts");
 
 async function writeRollouts(work) {
@@ -120,9 +97,31 @@ async function writeRollouts(work) {
 	await collectRollouts({ ...tabularGuard, prompts, responses: 6, maxTokens: 3, stride: 1, out: rolloutFolder(work), batch: 64 });
 }
 
+/** A table that holds no prompts may be a sound one. */
+function passedOver(error) {
+	if (error.code !== "INVALID_DATA") throw error;
+}
+
+const readTable = async (file) => [await readRecords(file), await readPrompts({ file }).catch(passedOver)];
+
 const tinyTraining = { layers: 1, width: 8, members: 2, epochs: 2, threads };
 
-/** @type {Record<string, Target>} */
+/** Models that judge texts with the answers that they would give. */
+const judgingModels = () =>
+	architectureModels()
+		.filter(({ name }) => ["llama", "gemma2", "qwen3", "granite"].includes(name))
+		.map(({ name, gguf }) => ({ name: `${name}.gguf`, bytes: putTogether(gguf) }));
+
+const dialogue = { before: "<s>Q: ", between: " A: ", after: "?" };
+
+/** A head on the hidden states of the models that judge. */
+const scoreHead = {
+	version: 3,
+	entries: [{ key: "general.architecture", type: types.string, value: "score" }],
+	tensors: [{ name: "score.weight", type: 0, shape: [64, 1], data: weightsOf("score", [64, 1]) }],
+};
+
+/** @type {Record<string, import("./subjects.mjs").Target>} */
 export const targets = {
 	model: {
 		seeds: () => architectureModels().map(({ name, gguf }) => ({ name: `${name.replaceAll(" ", "-")}.gguf`, bytes: putTogether(gguf) })),
@@ -162,6 +161,56 @@ export const targets = {
 		seeds: () => ["judge.gguf", "judge-q8_0.gguf"].map((name) => seedOf(reference(name))),
 		change: changedFields,
 		read: (encoder) => using({ model: table, cost: { encoder, selfTest: false } }, tabularAsked),
+	},
+	"sequence-classifier": {
+		seeds: async (work) =>
+			await Promise.all(
+				["bert-one-label", "modernbert-cls", "roberta"].map(async (name) => {
+					const out = join(work, `${name}.gguf`);
+					await convertClassifier({ folder: reference(join("encoders", name)), out, type: "f32" });
+					return seedOf(out);
+				}),
+			),
+		change: changedFields,
+		read: (sequenceClassifier) => using({ model: table, cost: { sequenceClassifier, selfTest: false } }, tabularAsked),
+	},
+	"guard-model": {
+		seeds: judgingModels,
+		change: changedFields,
+		read: (guardModel) =>
+			using({ model: table, cost: { guardModel, template: { ...dialogue, safe: "Y", unsafe: "N" }, selfTest: false } }, tabularAsked),
+	},
+	"score-model": {
+		async seeds(work) {
+			const bodies = judgingModels();
+			writeFileSync(join(work, "body.gguf"), bodies[0].bytes);
+			writeFileSync(join(work, "head.gguf"), putTogether(scoreHead));
+			return [...bodies, seedOf(join(work, "head.gguf")), seedOf(join(work, "head.gguf"))];
+		},
+		change: changedFields,
+		read(path, work) {
+			const scoreModel = {
+				body: join(work, "body.gguf"),
+				head: join(work, "head.gguf"),
+				[path.endsWith("head.gguf") ? "head" : "body"]: path,
+			};
+			return using({ model: table, cost: { scoreModel, template: dialogue, selfTest: false } }, tabularAsked);
+		},
+	},
+	"split-model": {
+		seeds(work) {
+			const shape = { dim: 32, layers: 2, heads: 2, ffn: 32, vocab: 300, context: 64, type: "f32", parts: 3 };
+			return writeRandomLlama(join(work, "split.gguf"), shape).map(seedOf);
+		},
+		change: changedFields,
+		async read(path, work) {
+			const folder = join(work, "changed-parts");
+			mkdirSync(folder, { recursive: true });
+			const parts = [1, 2, 3].map((part) => `split-0000${part}-of-00003.gguf`);
+			for (const part of parts) copyFileSync(join(work, part), join(folder, part));
+			copyFileSync(path, join(folder, basename(path)));
+			await using({ model: join(folder, parts[0]), cost: { lexicon: ["zzz"] } }, asked);
+		},
 	},
 	critic: {
 		async seeds(work) {
@@ -236,7 +285,15 @@ export const targets = {
 			return [seedOf(path), ...seedsIn("table")];
 		},
 		change: (random, seed) => (seed.name.endsWith(".parquet") ? changedBytes(random, seed.bytes) : changedText(random, seed.bytes)),
-		read: async (file) => [await readRecords(file), await readPrompts({ file }).catch(passedOver)],
+		read: readTable,
+	},
+	"packed-table": {
+		seeds: () => seedsIn("table").map(({ name, bytes }) => ({ name: `${name}.gz`, bytes })),
+		change(random, { bytes }) {
+			const packed = gzipSync(below(random, 2) === 0 ? changedText(random, bytes) : bytes);
+			return below(random, 3) === 0 ? packed : changedBytes(random, packed);
+		},
+		read: readTable,
 	},
 	config: {
 		seeds(work) {
@@ -248,12 +305,9 @@ export const targets = {
 	},
 	journal: { seeds: () => seedsIn("journal"), change: changedLines, read: (path) => readJournal(path) },
 	certificate: { seeds: () => seedsIn("certificate"), change: changedLines, read: async (path) => readCertificate(path) },
+	...callTargets,
+	...processTargets,
 };
-
-/** A table that holds no prompts may be a sound one. */
-function passedOver(error) {
-	if (error.code !== "INVALID_DATA") throw error;
-}
 
 /** The sound files of a target, in a folder of its own. */
 export async function preparedSeeds(target, work) {
