@@ -2,7 +2,7 @@ import { addsApart, anyOf, markupIn, partsOf, veiled } from "./chat-parts.js";
 import { ChatTemplateError, InvalidPromptError, SpecialTokenTextError } from "./errors.js";
 import type { NativeInfo, NativePrompt } from "./native.js";
 import { today } from "./now.js";
-import { type Rendering, renderTemplate } from "./templates.js";
+import { type Rendering, renderingTime, renderTemplate } from "./templates.js";
 
 /** One turn of a conversation. */
 export interface ChatMessage {
@@ -113,10 +113,11 @@ async function readMessages(given: readonly ChatMessage[], info: NativeInfo, rea
 	}
 	const { now = today(), refusal, signal } = reading;
 	let readsClock = false;
+	const left = renderingTime();
 	const render: Render = async (...forms) => {
 		const variables = { add_generation_prompt: true, bos_token: info.bosText, eos_token: info.eosText };
 		const conversations = forms.map((messages) => ({ messages, ...variables }));
-		const rendering = await renderTemplate({ source: info.chatTemplate, conversations, now }, signal);
+		const rendering = await renderTemplate({ source: info.chatTemplate, conversations, now }, signal, left);
 		readsClock ||= rendering.readsClock;
 		return rendering;
 	};

@@ -7,7 +7,13 @@ import { AbortedError, DisposedError, InvalidOptionError } from "./errors.js";
 import { Fingerprints, type GuardIdentity } from "./identity.js";
 import { callAddon, type NativeInfo, type NativeQuestion, type NativeRequest, type NativeResult, type NativeSpec } from "./native.js";
 import { NativeGuard } from "./native-guard.js";
-import { type CheckedGenerateOptions, type CheckedLoadOptions, checkGenerateOptions, checkLoadOptions } from "./options.js";
+import {
+	type CheckedGenerateOptions,
+	type CheckedLoadOptions,
+	checkGenerateOptions,
+	checkHashOptions,
+	checkLoadOptions,
+} from "./options.js";
 import { checkProbes, readsProbe } from "./probe-file.js";
 import { repairNote, withNote, withRepair } from "./repair.js";
 import { RefusalError, type Reply } from "./reply.js";
@@ -110,12 +116,13 @@ export class InferenceGuard {
 	 * for it, on a thread of its own and only once for a file that stays as it is. Loading has done that where something depends on it: a
 	 * critic, a probe, steering or a certificate.
 	 *
-	 * Errors: INVALID_MODEL where the file is no longer the one that was loaded, ABORTED.
+	 * Errors: INVALID_OPTION, INVALID_MODEL where the file is no longer the one that was loaded, CALLBACK_FAILED, ABORTED.
 	 */
-	async modelHash({ onProgress, signal }: { onProgress?: (share: number) => void; signal?: AbortSignal } = {}): Promise<string> {
-		const watch = new CallbackWatch(signal);
-		const options = { signal: watch.signal, onProgress: watch.wrap("onProgress", onProgress) };
-		return watch.run(() => this.#fingerprints.model(options));
+	async modelHash(options: { onProgress?: (share: number) => void; signal?: AbortSignal } = {}): Promise<string> {
+		const { onProgress, signal } = checkHashOptions(options);
+		using watch = new CallbackWatch(signal);
+		const hashing = { signal: watch.signal, onProgress: watch.wrap("onProgress", onProgress) };
+		return await watch.run(() => this.#fingerprints.model(hashing));
 	}
 
 	/**

@@ -392,6 +392,11 @@ export const generateSchema = z
 		}
 	});
 
+const hashSchema = z.strictObject({
+	onProgress: callback<(share: number) => void>("a function of the share read").optional(),
+	signal: abortSignal.optional(),
+});
+
 const trainCostSchema = z
 	.strictObject({
 		kind: choice(["ngrams", "probe", "encoder"]).default("ngrams"),
@@ -617,6 +622,7 @@ export const below = (place: string) => (line: string) =>
 export const checkLoadOptions = (given: unknown) => check(loadSchema, given);
 export const checkScorerOptions = (given: unknown) => check(scorerSchema, given);
 export const checkGenerateOptions = (given: unknown) => check(generateSchema, given);
+export const checkHashOptions = (given: unknown) => check(hashSchema, given);
 export const checkConvertOptions = (given: unknown) => check(convertSchema, given);
 export const checkTrainCostOptions = (given: unknown) => check(trainCostSchema, given);
 

@@ -28,8 +28,15 @@ export interface Rendering {
 	readsClock: boolean;
 }
 
-/** Milliseconds that a rendering may take; a usual one takes less than one. */
+/** Milliseconds that the renderings of one prompt may take together; a usual one takes less than one. */
 const longestRendering = 5000;
+
+/** What is left of them. */
+export interface RenderingTime {
+	milliseconds: number;
+}
+
+export const renderingTime = (): RenderingTime => ({ milliseconds: longestRendering });
 /** Megabytes; what a rendering can use up is limited to a fraction of it. */
 const memory = { maxOldGenerationSizeMb: 1024, maxYoungGenerationSizeMb: 32 };
 
@@ -40,9 +47,9 @@ class TemplateThread {
 	#worker: Worker | undefined;
 	#last: Promise<unknown> = Promise.resolve();
 
-	render(job: TemplateJob, signal: AbortSignal | undefined): Promise<Rendering> {
+	render(job: TemplateJob, signal: AbortSignal | undefined, left: RenderingTime): Promise<Rendering> {
 		const stop = new AbortController();
-		const rendering = this.#last.then(() => this.#render(job, stop.signal));
+		const rendering = this.#last.then(() => this.#render(job, stop.signal, left));
 		this.#last = rendering.catch(() => {});
 		if (!signal) return rendering;
 		return new Promise((resolve, reject) => {
@@ -56,13 +63,13 @@ class TemplateThread {
 		});
 	}
 
-	async #render(job: TemplateJob, signal: AbortSignal): Promise<Rendering> {
+	async #render(job: TemplateJob, signal: AbortSignal, left: RenderingTime): Promise<Rendering> {
 		signal.throwIfAborted();
 		const worker = this.#worker ?? (await this.#start());
 		signal.throwIfAborted();
 		worker.ref();
 		try {
-			return await this.#answer(worker, job, signal);
+			return await this.#answer(worker, job, signal, left);
 		} finally {
 			worker.unref();
 		}
@@ -93,11 +100,12 @@ class TemplateThread {
 		});
 	}
 
-	#answer(worker: Worker, job: TemplateJob, signal: AbortSignal): Promise<Rendering> {
+	#answer(worker: Worker, job: TemplateJob, signal: AbortSignal, left: RenderingTime): Promise<Rendering> {
 		return new Promise((resolve, reject) => {
 			let isSettled = false;
 			const settle = () => {
 				isSettled = true;
+				left.milliseconds -= performance.now() - begin;
 				clearTimeout(timer);
 				signal.removeEventListener("abort", abort);
 				worker.off("message", answered).off("error", failed).off("exit", exited);
@@ -117,7 +125,8 @@ class TemplateThread {
 			const exited = () => end(new ChatTemplateError("the thread that renders chat templates ended"));
 			const abort = () => end(abortedBy(signal));
 			const late = () => end(new ChatTemplateError(`the model's chat template was ended: it took more than ${longestRendering / 1000} s`));
-			const timer = setTimeout(() => setImmediate(late), longestRendering); // an answer that waits for this thread comes first
+			const begin = performance.now();
+			const timer = setTimeout(() => setImmediate(late), left.milliseconds); // an answer that waits for this thread comes first
 			signal.addEventListener("abort", abort, { once: true });
 			worker.on("message", answered).on("error", failed).on("exit", exited);
 			worker.postMessage(job);
@@ -128,7 +137,8 @@ class TemplateThread {
 const thread = new TemplateThread();
 
 /**
- * Renders conversations with one template, each within limits of steps, time, and what it writes. Errors: CHAT_TEMPLATE where the thread
+ * Renders conversations with one template, each within limits of steps and of what it writes, and all within the time that is left. Errors: CHAT_TEMPLATE where the thread
  * had to be ended or cannot be had, ABORTED.
  */
-export const renderTemplate = (job: TemplateJob, signal?: AbortSignal): Promise<Rendering> => thread.render(job, signal);
+export const renderTemplate = (job: TemplateJob, signal?: AbortSignal, left = renderingTime()): Promise<Rendering> =>
+	thread.render(job, signal, left);

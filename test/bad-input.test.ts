@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { vocabulary } from "../bench/gguf.mjs";
 import { writeGguf } from "../lib/data/gguf-writer.js";
-import { type GenerateOptions, InferenceGuard, type LoadOptions } from "../lib/index.js";
+import { collectRollouts, type GenerateOptions, InferenceGuard, type LoadOptions, type RolloutOptions } from "../lib/index.js";
 import { inChild } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
@@ -209,6 +209,71 @@ describe("options", () => {
 		await using guard = await InferenceGuard.load(small);
 		const stream = guard.stream({ prompt: [0], signal: {} } as unknown as GenerateOptions);
 		await expect(stream.reply).rejects.toMatchObject({ code: "INVALID_OPTION" });
+	});
+
+	const shut = () => {
+		throw new Error("shut");
+	};
+	const revoked = (() => {
+		const { proxy, revoke } = Proxy.revocable({}, {});
+		revoke();
+		return proxy;
+	})();
+	const inherits = (type: { prototype: object }) => Object.create(type.prototype);
+
+	const unreadable: [string, object][] = [
+		["a getter that throws", { get maxTokens() { return shut(); } }],
+		["a proxy that throws", new Proxy({}, { ownKeys: shut })],
+		["a proxy that was revoked", revoked],
+		["an option that was revoked", { topK: revoked }],
+		["a list whose items throw", { messages: [{ get role() { return shut(); } }] }],
+	]; // biome-ignore format: a table
+	const imitations: [string, object][] = [
+		["a signal", { signal: inherits(AbortSignal) }],
+		["a signal that cannot be asked", { signal: Object.defineProperty(new AbortController().signal, "aborted", { get: shut }) }],
+		["a date", { now: inherits(Date) }],
+		["token ids", { prompt: inherits(Int32Array) }],
+		["token ids behind a proxy", { prompt: new Proxy(new Int32Array(2), {}) }],
+	];
+
+	test.each(unreadable)("that cannot be read have a code: %s", async (_, options) => {
+		await using guard = await InferenceGuard.load(small);
+		const failure = { code: "INVALID_OPTION" };
+		const given = options as GenerateOptions;
+		await expect(guard.generate(given)).rejects.toMatchObject(failure);
+		await expect(guard.stream(given).reply).rejects.toMatchObject(failure);
+		await expect(guard.modelHash(options)).rejects.toMatchObject(failure);
+		await expect(InferenceGuard.load(options as LoadOptions)).rejects.toMatchObject(failure);
+		await expect(collectRollouts(options as RolloutOptions)).rejects.toMatchObject(failure);
+	});
+
+	test.each(imitations)("that only look like what they should be have a code: %s", async (_, options) => {
+		await using guard = await InferenceGuard.load(small);
+		await expectFailure(small, "INVALID_OPTION", { prompt: [0], maxTokens: 2, ...options });
+		await expect(guard.stream({ prompt: [0], ...options } as GenerateOptions).reply).rejects.toMatchObject({ code: "INVALID_OPTION" });
+	});
+
+	test("costs that only look like numbers have a code", async () => {
+		for (const tokenCosts of [inherits(Float64Array), new Proxy(new Float64Array(2), {})]) {
+			await expectFailure({ ...small, cost: { tokenCosts } }, "INVALID_OPTION");
+		}
+	});
+
+	test("are read once, and what they say later has no effect", async () => {
+		let asked = 0;
+		const options = { prompt: [0], maxTokens: 2, get seed() { return ++asked === 1 ? 1 : "no number"; } } as GenerateOptions; // biome-ignore format: one thought
+		await using guard = await InferenceGuard.load(small);
+		expect((await guard.stream(options).reply).seed).toBe(1);
+	});
+
+	test("that hold themselves a million times over are refused with a short message", async () => {
+		const huge = Array(100_000).fill(Array(100_000).fill({ some: Array(1000).fill("text") }));
+		for (const options of [{ topK: huge }, { topK: Array(1000).fill(new Float64Array(1e6)) }, { topK: { huge } }, { messages: huge }]) {
+			await using guard = await InferenceGuard.load(small);
+			const failure = await guard.generate(options as unknown as GenerateOptions).catch((error) => error);
+			expect(failure.code).toBe("INVALID_OPTION");
+			expect(failure.message.length).toBeLessThan(20_000);
+		}
 	});
 
 	test("a progress function that throws ends the load", async () => {

@@ -6,7 +6,7 @@ import { temporaryFolder } from "./temporary.js";
 const fuzzer = fileURLToPath(new URL("fuzz/run.mjs", import.meta.url));
 const keep = temporaryFolder();
 
-test("changed files of every kind that is read end with an answer or a code", () => {
+test("hostile inputs of every class end with an answer or a code", () => {
 	const { status, stdout, stderr } = spawnSync(process.execPath, [fuzzer, "--inputs", "25", "--seed", "7", "--keep", keep], {
 		encoding: "utf8",
 	});

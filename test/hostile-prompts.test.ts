@@ -13,6 +13,7 @@ import {
 	type ResponseRecord,
 	sampleAnswers,
 } from "../lib/index.js";
+import { renderingTime, renderTemplate } from "../lib/templates.js";
 import { cli } from "./child.js";
 import { markersOf, promptReader, textOf } from "./prompt-tokens.js";
 import { testWhere } from "./shared.js";
@@ -235,6 +236,16 @@ describe("a chat template that does not come to an end", () => {
 		clearInterval(timer);
 		if (performance.now() - begin > 100) expect(ticks).toBeGreaterThan(0); // whatever else the thread has to do goes on
 		expect((await guard.generate({ prompt: "hello", maxTokens: 2, strategy: "sample" })).outcome).toBe("unguarded");
+	});
+
+	test("is ended however many times a prompt is rendered: the renderings share their time", async () => {
+		const conversations = [{ messages, add_generation_prompt: true, bos_token: "", eos_token: "" }];
+		const left = renderingTime();
+		await renderTemplate({ source: templates.plain, conversations, now: "2026-11-28" }, undefined, left);
+		expect(left.milliseconds).toBeLessThan(renderingTime().milliseconds);
+		const slow = "{% set r = range(9999) %}{% for i in r %}{% for j in r %}{% endfor %}{% endfor %}";
+		const rest = renderTemplate({ source: slow, conversations, now: "2026-11-28" }, undefined, { milliseconds: 1 });
+		await expect(rest).rejects.toMatchObject({ code: "CHAT_TEMPLATE" });
 	});
 
 	test("can be aborted, and others are rendered behind it", async () => {

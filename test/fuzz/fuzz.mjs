@@ -1,4 +1,4 @@
-// Reads sound files with some changes in child processes, and counts what comes of it.
+// Tries the inputs of a target in child processes, and counts what comes of it.
 import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -71,8 +71,8 @@ function judged(outcome, errors) {
 }
 
 /**
- * Counts of what changed inputs of a target came to, until there are so many or the time is over. What crashes, takes longer than ten seconds
- * or fails without a code is named and kept in a folder.
+ * Counts of what inputs of a target came to, until there are so many (of a target with a share: its share of them) or the time is over. What
+ * crashes, takes longer than ten seconds or fails without a code is named and kept in a folder.
  */
 export async function fuzz(name, { seconds = Number.POSITIVE_INFINITY, inputs = 1e6, seed, only, keep = findings }) {
 	const target = targets[name];

@@ -1,5 +1,5 @@
-// Fuzzes the readers of files: `npm run fuzz -- --target model --seconds 60 --seed 1`, or `--inputs 1000`; `--only 7` repeats one. Every input is a sound file with some changes, read
-// in a child process. What crashes it, takes longer than ten seconds or fails without a code is kept and named; then the exit code is 1.
+// Fuzzes what targets.mjs names: `npm run fuzz -- --target model --seconds 60 --seed 1`, or `--inputs 1000`; `--only 7` repeats one. Every input
+// is tried in a child process. What crashes it, takes longer than ten seconds or fails without a code is kept and named; then the exit code is 1.
 import { parseArgs } from "node:util";
 import { findings, fuzz } from "./fuzz.mjs";
 import { targets } from "./targets.mjs";

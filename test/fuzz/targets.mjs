@@ -1,4 +1,4 @@
-// What is fuzzed: for each file format that the package reads, sound files to change, how to change them, and the code that reads them.
+// What is fuzzed. Here for each file format that the package reads: sound files to change, how to change them, and the code that reads them.
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";

@@ -20,7 +20,7 @@ function nested(depth, wrap) {
 }
 
 /** An object that is taken for a promise. */
-export const thenable = (then) => Object.fromEntries([["then", then]]);
+export const thenable = (then) => ({ then });
 
 function cyclic() {
 	const value = { list: [] };
