@@ -1,7 +1,7 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
-import { modelFolder } from "./lib/model-cache.js";
+import { modelFolder } from "./lib/files/model-cache.js";
 
 export default defineConfig({
 	test: {

@@ -3,8 +3,8 @@
 // `npm run bench:judge [-- --judge FILE --models smollm2,1B --repeats N --json]`
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { isCached, modelPath } from "../dist/files/model-cache.js";
 import { InferenceGuard } from "../dist/index.js";
-import { isCached, modelPath } from "../dist/model-cache.js";
 import { models } from "./models.mjs";
 import { promptOf } from "./subject.mjs";
 

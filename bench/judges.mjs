@@ -4,9 +4,9 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CostScorer } from "../dist/cost-scorer.js";
 import { readRecords } from "../dist/data/records.js";
 import { splitsOf } from "../dist/data/split.js";
+import { CostScorer } from "../dist/guard/cost-scorer.js";
 import { embeddedDefault, trainCost } from "../dist/index.js";
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
-import { CostScorer } from "../dist/cost-scorer.js";
+import { CostScorer } from "../dist/guard/cost-scorer.js";
 import { embeddedDefault } from "../dist/index.js";
 
 const { values: flags } = parseArgs({ options: { terms: { type: "string", default: "2000" }, json: { type: "boolean" } } });

@@ -6,10 +6,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { CostScorer } from "../dist/cost-scorer.js";
 import { readPrompts } from "../dist/evaluation/datasets.js";
+import { modelPath } from "../dist/files/model-cache.js";
+import { CostScorer } from "../dist/guard/cost-scorer.js";
 import { embeddedDefault, embeddedPrompts, InferenceGuard } from "../dist/index.js";
-import { modelPath } from "../dist/model-cache.js";
 
 const { values: flags } = parseArgs({
 	options: {

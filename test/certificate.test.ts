@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { pValueOf } from "../lib/certificate.js";
 import { clopperPearsonInterval, clopperPearsonUpper } from "../lib/data/statistics.js";
+import { pValueOf } from "../lib/guard/certificate.js";
 import {
 	type Certificate,
 	calibrate,
@@ -17,7 +17,7 @@ import {
 	trainCritic,
 	verify,
 } from "../lib/index.js";
-import { settingsHash } from "../lib/search-settings.js";
+import { settingsHash } from "../lib/options/search-settings.js";
 import { cli } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect } from "vitest";
+import { isCached } from "../lib/files/model-cache.js";
 import { InferenceGuard, type SearchOptions } from "../lib/index.js";
-import { isCached } from "../lib/model-cache.js";
 import { cachedModel, testWithModel } from "./shared.js";
 
 const test = testWithModel("smollm2");

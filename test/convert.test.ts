@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CostScorer } from "../lib/cost-scorer.js";
+import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { convertClassifier } from "../lib/index.js";
-import type { SequenceClassifierCost } from "../lib/types.js";
+import type { SequenceClassifierCost } from "../lib/options/types.js";
 import { cli } from "./child.js";
 import { temporaryFolder } from "./temporary.js";
 

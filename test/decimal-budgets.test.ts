@@ -1,7 +1,7 @@
 // Costs and budgets are decimal fractions to those who write them: compared with whole numbers, which have no rounding.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CostScorer } from "../lib/cost-scorer.js";
+import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { type ConstraintOptions, type CostModel, InferenceGuard, type Reply } from "../lib/index.js";
 
 const flat = (size: number) => Array.from({ length: size }, () => new Array<number>(size).fill(0));

@@ -2,14 +2,14 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readCertificate } from "../lib/certificate.js";
 import { parseJson as parseModelJson, readCheckpoint } from "../lib/convert/safetensors.js";
+import { readLexicon } from "../lib/costs/lexicon.js";
 import { expectShallow, parseJson } from "../lib/data/json.js";
 import { readRecords } from "../lib/data/records.js";
 import { checkConfig } from "../lib/evaluation/config.js";
 import { readJournal } from "../lib/evaluation/journal.js";
+import { readCertificate } from "../lib/guard/certificate.js";
 import * as api from "../lib/index.js";
-import { readLexicon } from "../lib/lexicon.js";
 import { readManifest } from "../lib/training/rollout-files.js";
 import { temporaryFolder } from "./temporary.js";
 

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { embeddedDefault, embeddedPrompts, InferenceGuard } from "../lib/index.js";
-import { callAddon } from "../lib/native.js";
+import { callAddon } from "../lib/native/addon.js";
 
 const prompts = readFileSync(embeddedPrompts, "utf8")
 	.trim()

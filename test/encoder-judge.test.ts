@@ -3,14 +3,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CostScorer } from "../lib/cost-scorer.js";
 import { randomNumbers } from "../lib/data/random.js";
 import { checkConfig } from "../lib/evaluation/config.js";
-import { costHash } from "../lib/fingerprint.js";
+import { costHash } from "../lib/files/fingerprint.js";
+import { CostScorer } from "../lib/guard/cost-scorer.js";
+import { scorerSpec } from "../lib/guard/load-spec.js";
 import { type CostModel, type EncoderCost, embeddedDefault, InferenceGuard } from "../lib/index.js";
-import { callAddon } from "../lib/native.js";
-import { checkScorerOptions } from "../lib/options.js";
-import { scorerSpec } from "../lib/spec.js";
+import { callAddon } from "../lib/native/addon.js";
+import { checkScorerOptions } from "../lib/options/options.js";
 import { temporaryFolder } from "./temporary.js";
 
 interface Case {

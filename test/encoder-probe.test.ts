@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CostScorer } from "../lib/cost-scorer.js";
+import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { type EncoderCost, type GenerateOptions, InferenceGuard } from "../lib/index.js";
 import { probesIn } from "./probes.js";
 import { temporaryFolder } from "./temporary.js";

@@ -3,7 +3,7 @@ import type { Page } from "puppeteer-core";
 import { describe, expect, test } from "vitest";
 import { evaluationReportPage } from "../lib/evaluation/report-page.js";
 import type { EvaluationSummary, ReportResponse } from "../lib/evaluation/types.js";
-import type { PruneReason, TraceNode } from "../lib/reply.js";
+import type { PruneReason, TraceNode } from "../lib/trace.js";
 import { chromium, pageOpener } from "./browser.js";
 import { emptyMethod, responses, summary, trace } from "./evaluation-results.js";
 

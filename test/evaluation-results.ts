@@ -1,6 +1,6 @@
 // Made-up results of an evaluation, in the manner of the paper's tables; nothing here was measured.
 import type { Estimate, EvaluationSummary, MethodSummary, ReportResponse } from "../lib/evaluation/types.js";
-import type { PruneReason, TraceNode } from "../lib/reply.js";
+import type { PruneReason, TraceNode } from "../lib/trace.js";
 
 /** Family, N, reward, its standard deviation, cost, safety, judge's safety, seconds, tokens sampled per response. */
 type Row = [

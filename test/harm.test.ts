@@ -1,11 +1,11 @@
 import { statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { CostScorer } from "../lib/cost-scorer.js";
+import { selfTestPairs } from "../lib/costs/self-test.js";
 import { auc } from "../lib/data/metrics.js";
-import { harmJudge, harmProbes } from "../lib/embedded.js";
-import { readEncoder } from "../lib/encoder-file.js";
+import { readEncoder } from "../lib/files/encoder.js";
+import { CostScorer } from "../lib/guard/cost-scorer.js";
+import { harmJudge, harmProbes } from "../lib/guard/embedded.js";
 import { embeddedDefault, InferenceGuard } from "../lib/index.js";
-import { selfTestPairs } from "../lib/self-test.js";
 import { cli } from "./child.js";
 import { cachedModel, testWithModel } from "./shared.js";
 

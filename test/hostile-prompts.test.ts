@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { CostScorer } from "../lib/cost-scorer.js";
+import { CostScorer } from "../lib/guard/cost-scorer.js";
 import {
 	type ChatMessage,
 	calibrate,
@@ -13,7 +13,7 @@ import {
 	type ResponseRecord,
 	sampleAnswers,
 } from "../lib/index.js";
-import { renderingTime, renderTemplate } from "../lib/templates.js";
+import { renderingTime, renderTemplate } from "../lib/prompt/templates.js";
 import { cli } from "./child.js";
 import { markersOf, promptReader, textOf } from "./prompt-tokens.js";
 import { testWhere } from "./shared.js";

@@ -21,11 +21,11 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { embeddedDefault, harmProbes, harmProbesBySize } from "../lib/embedded.js";
-import { modelHash } from "../lib/fingerprint.js";
+import { modelHash } from "../lib/files/fingerprint.js";
+import { pinnedModels } from "../lib/files/model-cache.js";
+import { readProbe } from "../lib/files/probe.js";
+import { embeddedDefault, harmProbes, harmProbesBySize } from "../lib/guard/embedded.js";
 import { calibrate, collectRollouts, type EvaluationConfig, InferenceGuard, type LoadOptions, trainCritic } from "../lib/index.js";
-import { pinnedModels } from "../lib/model-cache.js";
-import { readProbe } from "../lib/probe-file.js";
 import { probesIn } from "./probes.js";
 import { smallModel, smallModelParts, temporaryFolder } from "./temporary.js";
 

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { CostScorer } from "../lib/cost-scorer.js";
+import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { evaluate, InferenceGuard } from "../lib/index.js";
 import { cli, inChild } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";

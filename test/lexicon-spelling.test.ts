@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CostScorer } from "../lib/cost-scorer.js";
+import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { InferenceGuard, type LexiconMatch, type LexiconTerm } from "../lib/index.js";
 import committed from "../scripts/lookalikes.json" with { type: "json" };
 import { lookalikes as confusable } from "../scripts/lookalikes.mjs";

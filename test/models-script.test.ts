@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { zipSync } from "fflate";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { isCached, pinnedModels } from "../lib/model-cache.js";
+import { isCached, pinnedModels } from "../lib/files/model-cache.js";
 import { fetchModel } from "../scripts/models.mjs";
 import { temporaryFolder } from "./temporary.js";
 

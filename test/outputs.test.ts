@@ -1,7 +1,7 @@
 import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { modelHash } from "../lib/fingerprint.js";
+import { modelHash } from "../lib/files/fingerprint.js";
 import { collectRollouts, embeddedDefault, type GenerateOptions, InferenceGuard, type LoadOptions, trainCritic } from "../lib/index.js";
 import { smallModel, smallRecurrentModel, temporaryFolder } from "./temporary.js";
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CostScorer } from "../lib/cost-scorer.js";
+import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { type CostModel, type GenerateOptions, InferenceGuard, type LoadOptions, type Reply } from "../lib/index.js";
 import { type Probe, probesIn } from "./probes.js";
 import { cachedModel, testWithModel } from "./shared.js";

@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { CostScorer } from "../lib/cost-scorer.js";
 import { randomNumbers } from "../lib/data/random.js";
+import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { type CostModel, InferenceGuard, type TrainCostOptions, trainCost } from "../lib/index.js";
-import { callAddon } from "../lib/native.js";
+import { callAddon } from "../lib/native/addon.js";
 import { smallRecurrentModel, temporaryFolder } from "./temporary.js";
 import { causalModel, encoderModel, sentencePieces, type TextModel, wordDetector, wordPieces } from "./text-models.js";
 

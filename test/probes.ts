@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { randomNumbers } from "../lib/data/random.js";
-import { modelHash } from "../lib/fingerprint.js";
-import { callAddon } from "../lib/native.js";
+import { modelHash } from "../lib/files/fingerprint.js";
+import { callAddon } from "../lib/native/addon.js";
 
 export interface Probe {
 	path: string;

@@ -1,9 +1,10 @@
 // The tokens that a model gets of a prompt.
-import { type PromptReading, readPrompt } from "../lib/chat.js";
+
+import { nativeSpec } from "../lib/guard/load-spec.js";
+import { NativeGuard } from "../lib/guard/native-guard.js";
 import type { Prompt } from "../lib/index.js";
-import { NativeGuard } from "../lib/native-guard.js";
-import { checkLoadOptions } from "../lib/options.js";
-import { nativeSpec } from "../lib/spec.js";
+import { checkLoadOptions } from "../lib/options/options.js";
+import { type PromptReading, readPrompt } from "../lib/prompt/chat.js";
 import { readGguf } from "./gguf-reader.js";
 
 /** A loaded model that reads prompts. */

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { modelHash } from "../lib/fingerprint.js";
+import { modelHash } from "../lib/files/fingerprint.js";
 import {
 	type Candidate,
 	type CostModel,
@@ -12,7 +12,7 @@ import {
 	RefusalError,
 	steerVector,
 } from "../lib/index.js";
-import { callAddon } from "../lib/native.js";
+import { callAddon } from "../lib/native/addon.js";
 import { chatMetadata, listeningModel, vocabulary } from "./listening-model.js";
 import { cachedModel, testWithModel } from "./shared.js";
 import { smallRecurrentModel, temporaryFolder } from "./temporary.js";

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CostScorer } from "../lib/cost-scorer.js";
+import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { collectRollouts, InferenceGuard, type RolloutOptions, trainCritic } from "../lib/index.js";
 import { rolloutRecords } from "./rollout-records.js";
 import { smallModel, temporaryFolder } from "./temporary.js";

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { test } from "vitest";
-import { isCached, modelPath } from "../lib/model-cache.js";
+import { isCached, modelPath } from "../lib/files/model-cache.js";
 
 export const sharedFile = (path: string) => fileURLToPath(new URL(`../../shared/${path}`, import.meta.url));
 

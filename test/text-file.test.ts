@@ -3,11 +3,11 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { readCertificate } from "../lib/certificate.js";
 import { parseJson } from "../lib/convert/safetensors.js";
 import { decodeText } from "../lib/data/text-file.js";
 import { checkConfig } from "../lib/evaluation/config.js";
 import { readJournal } from "../lib/evaluation/journal.js";
+import { readCertificate } from "../lib/guard/certificate.js";
 import { readManifest } from "../lib/training/rollout-files.js";
 import { temporaryFolder } from "./temporary.js";
 

@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { cpuQuota, defaultThreads, type Machine, usableCpus } from "../lib/base/threads.js";
 import { embeddedDefault, InferenceGuard } from "../lib/index.js";
-import { cpuQuota, defaultThreads, type Machine, usableCpus } from "../lib/threads.js";
 
 type Files = Record<string, string>;
 const reading = (files: Files) => (path: string) => files[path];

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { writeGguf } from "../lib/data/gguf-writer.js";
 import { expectWritable, replaceFiles, textFile } from "../lib/data/output.js";
-import { callAddon } from "../lib/native.js";
+import { callAddon } from "../lib/native/addon.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();

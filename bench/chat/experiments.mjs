@@ -2,8 +2,8 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { readJournal, withoutSkipped } from "../../dist/evaluation/journal.js";
-import { modelPath } from "../../dist/model-cache.js";
-import { callAddon } from "../../dist/native.js";
+import { modelPath } from "../../dist/files/model-cache.js";
+import { callAddon } from "../../dist/native/addon.js";
 
 export const kinds = ["harmful", "benign"];
 export const search = { maxTokens: 128, temperature: 0.7 };

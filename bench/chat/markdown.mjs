@@ -1,6 +1,6 @@
 // The tables of the bench as Markdown.
 
-import { digits, percent } from "../../dist/page.js";
+import { digits, percent } from "../../dist/report/page.js";
 import { atOnce } from "./experiments.mjs";
 
 const points = (share) => (100 * share).toFixed(1);

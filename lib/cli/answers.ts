@@ -2,7 +2,7 @@ import { SingleBar } from "cli-progress";
 import type { PresetName } from "../evaluation/presets.js";
 import type { AnswerMethod } from "../labelling/answer-plan.js";
 import { sampleAnswers } from "../labelling/answers.js";
-import type { AnswerProgress } from "../types.js";
+import type { AnswerProgress } from "../progress.js";
 import { duration } from "./eval.js";
 import { constraintsOf, listed, numbersOf, numeric } from "./loading.js";
 import { say, tell } from "./terminal.js";

@@ -1,7 +1,7 @@
-import type { Certificate } from "../certificate.js";
 import { confidence, percentDown, percentUp } from "../data/percent.js";
 import { calibrate, verify } from "../evaluation/calibrate.js";
 import { resultFiles } from "../evaluation/evaluate.js";
+import type { Certificate } from "../guard/certificate.js";
 import { EvaluationBar } from "./eval.js";
 import { numeric } from "./loading.js";
 import { printTable } from "./table.js";

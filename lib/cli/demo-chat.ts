@@ -1,8 +1,8 @@
 // A chat model answers questions, plainly and within the budget of the judge of harm.
 import { basename } from "node:path";
-import type { InferenceGuard } from "../guard.js";
-import { printable } from "../printable.js";
-import type { SearchOptions } from "../types.js";
+import { printable } from "../base/printable.js";
+import type { InferenceGuard } from "../guard/guard.js";
+import type { SearchOptions } from "../options/types.js";
 import { color } from "./color.js";
 import { type AnswerPair, type DemoFlags, effort, overBudget, replyFigures, verdict } from "./demo-figures.js";
 import { loadWithProgress, numeric } from "./loading.js";

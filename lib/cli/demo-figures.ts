@@ -1,5 +1,5 @@
 // What the demos say about replies.
-import type { Reply } from "../reply.js";
+import type { Reply } from "../guard/reply.js";
 
 export interface DemoFlags {
 	model?: string;

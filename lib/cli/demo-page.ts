@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { makeTemporaryFolder, replaceFiles, textFile } from "../data/output.js";
 import { style } from "../evaluation/report-style.js";
-import { escapeHtml, htmlPage, joinedModules } from "../page.js";
-import type { Reply } from "../reply.js";
+import type { Reply } from "../guard/reply.js";
+import { escapeHtml, htmlPage, joinedModules } from "../report/page.js";
 import { type AnswerPair, verdict } from "./demo-figures.js";
 import { tell } from "./terminal.js";
 

@@ -1,11 +1,11 @@
 // The embedded model tells stories, plainly and within the budgets of its two cost models.
 import { readFileSync } from "node:fs";
 import { SingleBar } from "cli-progress";
-import { embeddedDefault, embeddedPrompts } from "../embedded.js";
-import { InferenceGuard } from "../guard.js";
-import { readLexicon } from "../lexicon.js";
-import type { Reply } from "../reply.js";
-import type { SearchOptions } from "../types.js";
+import { readLexicon } from "../costs/lexicon.js";
+import { embeddedDefault, embeddedPrompts } from "../guard/embedded.js";
+import { InferenceGuard } from "../guard/guard.js";
+import type { Reply } from "../guard/reply.js";
+import type { SearchOptions } from "../options/types.js";
 import { color } from "./color.js";
 import { type AnswerPair, type DemoFlags, effort, overBudget, replyFigures, verdict } from "./demo-figures.js";
 import { loadWithProgress, numeric } from "./loading.js";

@@ -1,4 +1,4 @@
-import { isCached, modelPath } from "../model-cache.js";
+import { isCached, modelPath } from "../files/model-cache.js";
 import { answerQuestions } from "./demo-chat.js";
 import type { DemoFlags } from "./demo-figures.js";
 import { openTree } from "./demo-page.js";

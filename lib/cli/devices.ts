@@ -1,4 +1,4 @@
-import { listDevices } from "../devices.js";
+import { listDevices } from "../guard/devices.js";
 import { say } from "./terminal.js";
 
 const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;

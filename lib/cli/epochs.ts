@@ -1,5 +1,5 @@
 import { SingleBar } from "cli-progress";
-import type { EpochProgress } from "../types.js";
+import type { EpochProgress } from "../progress.js";
 
 /** A bar over the epochs of a training run, with its losses; on no terminal, nothing. */
 export class EpochBar {

@@ -1,8 +1,8 @@
 import { SingleBar } from "cli-progress";
+import { inOneLine } from "../base/printable.js";
 import { evaluate, resultFiles } from "../evaluation/evaluate.js";
 import type { Estimate, EvaluationSummary } from "../evaluation/types.js";
-import { inOneLine } from "../printable.js";
-import type { EvaluationProgress } from "../types.js";
+import type { EvaluationProgress } from "../progress.js";
 import { printTable } from "./table.js";
 import { say } from "./terminal.js";
 

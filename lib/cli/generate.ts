@@ -1,7 +1,7 @@
 import { InvalidOptionError } from "../errors.js";
-import type { Reply } from "../reply.js";
-import type { StrategyName } from "../strategies.js";
-import type { GenerateOptions, SteeringOptions } from "../types.js";
+import type { Reply } from "../guard/reply.js";
+import type { StrategyName } from "../options/strategies.js";
+import type { GenerateOptions, SteeringOptions } from "../options/types.js";
 import { constraintsOf, loadWithProgress, numeric, rewardOf } from "./loading.js";
 import { hasReader, print, printAnswer, say, tell } from "./terminal.js";
 

@@ -1,6 +1,6 @@
-import { modelHash } from "../fingerprint.js";
-import { callAddon } from "../native.js";
-import { inOneLine } from "../printable.js";
+import { inOneLine } from "../base/printable.js";
+import { modelHash } from "../files/fingerprint.js";
+import { callAddon } from "../native/addon.js";
 import { withBar } from "./loading.js";
 import { say } from "./terminal.js";
 

@@ -4,7 +4,7 @@ import { type JoinReport, joinLabels } from "../labelling/join-labels.js";
 import { labelPath } from "../labelling/label-file.js";
 import { unsafeLabel } from "../labelling/label-scheme.js";
 import { serveLabels } from "../labelling/label-server.js";
-import { percent } from "../page.js";
+import { percent } from "../report/page.js";
 import { listed } from "./loading.js";
 import { printTable } from "./table.js";
 import { say } from "./terminal.js";

@@ -2,9 +2,9 @@ import { extname } from "node:path";
 import { SingleBar } from "cli-progress";
 import { isGguf } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
-import { InferenceGuard } from "../guard.js";
-import { callAddon } from "../native.js";
-import type { CostModel, LoadOptions, RewardModel } from "../types.js";
+import { InferenceGuard } from "../guard/guard.js";
+import { callAddon } from "../native/addon.js";
+import type { CostModel, LoadOptions, RewardModel } from "../options/types.js";
 
 /** Shows on a terminal how far work has come. */
 export async function withBar<T>(name: string, work: (onProgress: (share: number) => void) => Promise<T>): Promise<T> {

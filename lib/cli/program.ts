@@ -1,6 +1,7 @@
 // The commands and their options, and how a command line runs.
 import { createRequire } from "node:module";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { printable } from "../base/printable.js";
 import {
 	InferenceGuardError,
 	InvalidCertificateError,
@@ -10,8 +11,7 @@ import {
 	InvalidOptionError,
 } from "../errors.js";
 import { presetNames } from "../evaluation/presets.js";
-import { printable } from "../printable.js";
-import { kebabStrategyNames, strategyNamed } from "../strategies.js";
+import { kebabStrategyNames, strategyNamed } from "../options/strategies.js";
 import { answersCommand } from "./answers.js";
 import { calibrateCommand, verifyCommand } from "./calibrate.js";
 import { convertCommand } from "./convert.js";

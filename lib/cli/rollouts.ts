@@ -1,6 +1,6 @@
 import { SingleBar } from "cli-progress";
+import type { RolloutProgress } from "../progress.js";
 import { collectRollouts } from "../training/rollouts.js";
-import type { RolloutProgress } from "../types.js";
 import { constraintsOf, numbersOf, numeric, rewardOf } from "./loading.js";
 import { say, tell } from "./terminal.js";
 

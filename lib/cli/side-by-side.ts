@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
-import { printable } from "../printable.js";
+import { printable } from "../base/printable.js";
 import { color } from "./color.js";
 import { print } from "./terminal.js";
 

@@ -1,4 +1,4 @@
-import { inOneLine } from "../printable.js";
+import { inOneLine } from "../base/printable.js";
 import { say } from "./terminal.js";
 
 /** Prints rows in aligned columns; the first row is the header. */

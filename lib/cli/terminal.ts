@@ -2,8 +2,8 @@
 // answer of a model is text for a program where standard output is a file or a pipe, and stays as it is there.
 import { writeSync } from "node:fs";
 import { Socket } from "node:net";
+import { printable } from "../base/printable.js";
 import { WriteError } from "../errors.js";
-import { printable } from "../printable.js";
 
 /** Whether whoever read standard output has gone, as `head` does. */
 let isClosed = false;

@@ -6,7 +6,7 @@ import { type GgufEntry, type GgufTensor, type GgufTensorType, writeGguf } from 
 import { toHalf, toQ8 } from "../data/number-formats.js";
 import { expectWritable, replaceFiles } from "../data/output.js";
 import { InvalidModelError, ModelNotFoundError, UnsupportedModelError } from "../errors.js";
-import { checkConvertOptions } from "../options.js";
+import { checkConvertOptions } from "../options/options.js";
 import { type Architecture, architectures, isUnused, type TensorPlace } from "./architectures.js";
 import { parseJson, readCheckpoint, type StoredTensor } from "./safetensors.js";
 import { tokenizerEntries } from "./tokenizers.js";

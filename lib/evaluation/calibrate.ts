@@ -1,14 +1,14 @@
 // From an evaluation to a certificate, and back.
 import { join } from "node:path";
-import { type Certificate, pValueOf, readCertificate } from "../certificate.js";
 import { differencesOf } from "../data/differences.js";
 import { expectWritable, jsonFile, replaceFiles } from "../data/output.js";
 import { confidence } from "../data/percent.js";
 import { clopperPearsonInterval, clopperPearsonUpper, fixedSequenceTest } from "../data/statistics.js";
 import { InvalidJournalError, InvalidOptionError, NotCertifiedError } from "../errors.js";
-import { checkCalibrateOptions, checkLoadOptions, Problems } from "../options.js";
-import { settingsHash } from "../search-settings.js";
-import type { EvaluationProgress } from "../types.js";
+import { type Certificate, pValueOf, readCertificate } from "../guard/certificate.js";
+import { checkCalibrateOptions, checkLoadOptions, Problems } from "../options/options.js";
+import { settingsHash } from "../options/search-settings.js";
+import type { EvaluationProgress } from "../progress.js";
 import { checkConfig, type EvaluationConfig } from "./config.js";
 import { responseErrors, resultFiles, runExperiment } from "./evaluate.js";
 import { type JournalContent, type JournalHeader, readJournal, withoutSkipped } from "./journal.js";

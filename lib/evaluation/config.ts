@@ -21,10 +21,10 @@ import {
 	real,
 	strategyName,
 	text,
-} from "../options.js";
-import { resolveSearch } from "../search-settings.js";
-import { strategyNamed } from "../strategies.js";
-import type { ConstraintOptions, CostModel, LoadOptions, SearchOptions } from "../types.js";
+} from "../options/options.js";
+import { resolveSearch } from "../options/search-settings.js";
+import { strategyNamed } from "../options/strategies.js";
+import type { ConstraintOptions, CostModel, LoadOptions, SearchOptions } from "../options/types.js";
 import { type PromptSource, promptSourceSchema } from "./datasets.js";
 
 /** A method: how to search, and what is loaded otherwise than for the others (`steering`, another critic). */

@@ -1,10 +1,10 @@
 // The prompts of an evaluation, read from files.
 import { z } from "zod";
-import type { ChatMessage } from "../chat.js";
 import { randomNumbers } from "../data/random.js";
 import { columnOf, type DataRecord, isRecord, readRecords, shown, textOf } from "../data/records.js";
 import { InvalidDataError } from "../errors.js";
-import { check, choice, expected, integer, path, text } from "../options.js";
+import { check, choice, expected, integer, path, text } from "../options/options.js";
+import type { ChatMessage } from "../prompt/chat.js";
 import { type Preset, type PresetName, type PromptLabel, plainPrompts, presetNames, presets } from "./presets.js";
 
 /** Where the prompts of an evaluation come from. */

@@ -1,8 +1,8 @@
 // How published sets of prompts are laid out, one row per set.
 import { basename } from "node:path";
-import type { ChatMessage } from "../chat.js";
 import type { DataRecord, TableLayout } from "../data/records.js";
 import { InvalidDataError } from "../errors.js";
+import type { ChatMessage } from "../prompt/chat.js";
 
 /** What a prompt asks for. */
 export type PromptLabel = "benign" | "harmful";

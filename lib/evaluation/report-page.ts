@@ -1,5 +1,5 @@
 // The report of an evaluation as one HTML page that needs nothing else: the table of methods, plots, and a viewer of responses.
-import { escapeHtml, htmlPage, joinedModules } from "../page.js";
+import { escapeHtml, htmlPage, joinedModules } from "../report/page.js";
 import { style } from "./report-style.js";
 import { categoryTable, methodTable } from "./report-table.js";
 import type { EvaluationSummary, ReportResponse } from "./types.js";

@@ -1,5 +1,5 @@
 // The table of methods, in the layout of the paper's tables (arXiv 2502.01208): Method, Reward, Cost, Safety, Time, and more behind them.
-import { escapeHtml, percent } from "../page.js";
+import { escapeHtml, percent } from "../report/page.js";
 import type { CategorySummary, Estimate, EvaluationSummary, MethodSummary } from "./types.js";
 
 type Format = (value: number) => string;

@@ -3,8 +3,8 @@
 import { basename } from "node:path";
 import { intervalMethod } from "../data/metrics.js";
 import { meanInterval, wilsonInterval } from "../data/statistics.js";
-import { type StrategyName, strategies } from "../strategies.js";
-import type { SteeringOptions } from "../types.js";
+import { type StrategyName, strategies } from "../options/strategies.js";
+import type { SteeringOptions } from "../options/types.js";
 import type { CheckedConfig } from "./config.js";
 import type { EvaluationPrompt } from "./datasets.js";
 import type { JournalHeader, SkippedPrompt } from "./journal.js";

@@ -1,5 +1,6 @@
 import type { Interval, IntervalMethod } from "../data/metrics.js";
-import type { Outcome, TraceNode } from "../reply.js";
+import type { Outcome } from "../guard/reply.js";
+import type { TraceNode } from "../trace.js";
 import type { PromptLabel } from "./presets.js";
 
 /** What an independent judge says of a response. */

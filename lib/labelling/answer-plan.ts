@@ -2,11 +2,11 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { z } from "zod";
-import type { Prompt } from "../chat.js";
 import { randomNumbers } from "../data/random.js";
 import { InvalidOptionError } from "../errors.js";
 import type { EvaluationPrompt, PromptSource } from "../evaluation/datasets.js";
-import { guardIdentity } from "../identity.js";
+import { guardIdentity } from "../files/identity.js";
+import { nativeSpec } from "../guard/load-spec.js";
 import {
 	abortSignal,
 	callback,
@@ -23,9 +23,10 @@ import {
 	real,
 	temperature,
 	text,
-} from "../options.js";
-import { nativeSpec } from "../spec.js";
-import type { AnswerProgress, LoadOptions } from "../types.js";
+} from "../options/options.js";
+import type { LoadOptions } from "../options/types.js";
+import type { AnswerProgress } from "../progress.js";
+import type { Prompt } from "../prompt/chat.js";
 
 /** `plain`: the model alone. `guard`: the same under its cost models and budgets. */
 export type AnswerMethod = "plain" | "guard";

@@ -1,5 +1,6 @@
 // Samples plain and guarded answers of a model into a file that a person can label.
 import { z } from "zod";
+import { today } from "../base/now.js";
 import { AppendedLines, parseLine } from "../data/appended-lines.js";
 import { inLanes } from "../data/lanes.js";
 import { expectWritable } from "../data/output.js";
@@ -7,11 +8,10 @@ import { shown } from "../data/records.js";
 import { InferenceGuardError, InvalidDataError } from "../errors.js";
 import { readPrompts } from "../evaluation/datasets.js";
 import { promptErrors } from "../evaluation/evaluate.js";
-import { InferenceGuard } from "../guard.js";
-import { today } from "../now.js";
-import type { Outcome } from "../reply.js";
-import type { AnswerProgress } from "../types.js";
-import { CallbackWatch } from "../worker.js";
+import { InferenceGuard } from "../guard/guard.js";
+import type { Outcome } from "../guard/reply.js";
+import { CallbackWatch } from "../native/worker.js";
+import type { AnswerProgress } from "../progress.js";
 import {
 	type AnswerGroup,
 	type AnswerJob,

@@ -1,5 +1,5 @@
 // The page on which a person labels answers.
-import { htmlPage, joinedModules } from "../page.js";
+import { htmlPage, joinedModules } from "../report/page.js";
 import type { LabelScheme } from "./label-scheme.js";
 
 /** What the page knows: nothing of where an answer comes from. */

@@ -1,7 +1,9 @@
 // What all kinds of trained cost models have in common.
-import type { ChatMessage } from "../chat.js";
+
 import type { Split } from "../data/split.js";
-import { callAddon, type NativeTensor } from "../native.js";
+import { callAddon } from "../native/addon.js";
+import type { NativeTensor } from "../native/protocol.js";
+import type { ChatMessage } from "../prompt/chat.js";
 import type { ProbeReport } from "./train-probe.js";
 
 /** A labelled response, or text. */

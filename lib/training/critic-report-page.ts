@@ -1,5 +1,5 @@
 // The report of a critic as one HTML page that needs nothing else.
-import { digits, htmlPage, percent } from "../page.js";
+import { digits, htmlPage, percent } from "../report/page.js";
 import { type CriticReport, criticAdvice, intervalText, positionTable } from "./critic-report.js";
 
 const cells = (tag: string, values: (string | number)[]) => `<tr>${values.map((value) => `<${tag}>${value}</${tag}>`).join("")}</tr>`;

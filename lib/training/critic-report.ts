@@ -15,7 +15,7 @@ import {
 	meanSquaredError,
 } from "../data/metrics.js";
 import type { Split } from "../data/split.js";
-import type { NativeCritic } from "../native.js";
+import type { NativeCritic } from "../native/protocol.js";
 import type { RolloutManifest } from "./rollout-files.js";
 
 /** AUCs of simpler predictors of safety; null where they cannot tell anything apart. */

@@ -1,8 +1,9 @@
 // Prompts from a file or an array.
-import { type ChatMessage, type PromptReading, type ReadPrompt, readPrompt } from "../chat.js";
+
 import { columnOf, readRecords, textOf } from "../data/records.js";
 import { type Split, splitNamed } from "../data/split.js";
-import type { NativeInfo, NativePrompt } from "../native.js";
+import type { NativeInfo, NativePrompt } from "../native/protocol.js";
+import { type ChatMessage, type PromptReading, type ReadPrompt, readPrompt } from "../prompt/chat.js";
 
 /** A prompt as text, token ids or a conversation. */
 export type RolloutPrompt = string | readonly number[] | readonly ChatMessage[];

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { PythonError } from "../errors.js";
-import { abortedBy } from "../worker.js";
+import { abortedBy } from "../native/worker.js";
 
 const keptOutput = 10_000; // characters of what a script wrote to its standard error
 const shownLines = 5;

@@ -12,7 +12,7 @@ import { type Lock, lockFile } from "../data/lock.js";
 import { jsonFile, replaceFiles, writeFailure } from "../data/output.js";
 import { readText } from "../data/text-file.js";
 import { InvalidRolloutsError, WriteError } from "../errors.js";
-import { constraintIdentity } from "../fingerprint.js";
+import { constraintIdentity } from "../files/fingerprint.js";
 
 const count = z
 	.number()

@@ -2,16 +2,17 @@
 import { createHash } from "node:crypto";
 import { splitsOf } from "../data/split.js";
 import { InvalidDataError, KvCapacityError } from "../errors.js";
-import { costHash, rewardHash } from "../fingerprint.js";
-import { Fingerprints } from "../identity.js";
-import type { NativeInfo, NativePrompt, NativeSpec } from "../native.js";
-import { NativeGuard } from "../native-guard.js";
-import { checkRolloutOptions } from "../options.js";
-import { checkProbes } from "../probe-file.js";
-import { askScoreFunction } from "../score-function.js";
-import { nativeSpec } from "../spec.js";
-import type { LoadOptions, RolloutProgress } from "../types.js";
-import { CallbackWatch } from "../worker.js";
+import { costHash, rewardHash } from "../files/fingerprint.js";
+import { Fingerprints } from "../files/identity.js";
+import { checkProbes } from "../files/probe.js";
+import { nativeSpec } from "../guard/load-spec.js";
+import { NativeGuard } from "../guard/native-guard.js";
+import { askScoreFunction } from "../guard/score-function.js";
+import type { NativeInfo, NativePrompt, NativeSpec } from "../native/protocol.js";
+import { CallbackWatch } from "../native/worker.js";
+import { checkRolloutOptions } from "../options/options.js";
+import type { LoadOptions } from "../options/types.js";
+import type { RolloutProgress } from "../progress.js";
 import { type PromptList, questionOf, type RolloutPrompt, readPrompts, readPromptsOf } from "./prompts.js";
 import { claimFolder, nowOfRollouts, type RolloutManifest, ShardWriter, shardPlan } from "./rollout-files.js";
 

@@ -1,15 +1,16 @@
 // Control vectors from contrastive prompts.
-import { controlVectorFile } from "../control-vector-file.js";
+
 import { auc } from "../data/metrics.js";
 import { expectWritable, jsonFile, replaceFiles } from "../data/output.js";
 import { randomNumbers } from "../data/random.js";
 import { InvalidDataError, InvalidOptionError } from "../errors.js";
-import { Fingerprints } from "../identity.js";
-import { callAddon } from "../native.js";
-import { NativeGuard } from "../native-guard.js";
-import { checkLoadOptions, checkSteerVectorOptions } from "../options.js";
-import { baseSpec } from "../spec.js";
-import { CallbackWatch } from "../worker.js";
+import { controlVectorFile } from "../files/control-vector.js";
+import { Fingerprints } from "../files/identity.js";
+import { baseSpec } from "../guard/load-spec.js";
+import { NativeGuard } from "../guard/native-guard.js";
+import { callAddon } from "../native/addon.js";
+import { CallbackWatch } from "../native/worker.js";
+import { checkLoadOptions, checkSteerVectorOptions } from "../options/options.js";
 import { type RolloutPrompt, readPrompts, readPromptsOf } from "./prompts.js";
 
 /** Options of {@link steerVector}. */

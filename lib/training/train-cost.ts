@@ -14,10 +14,12 @@ import { expectWritable, inTemporaryFolder, jsonFile, replaceFiles } from "../da
 import { columnOf, type DataRecord, readRecords, shown, textOf } from "../data/records.js";
 import { type Split, splitNamed, splitsOf } from "../data/split.js";
 import { InvalidDataError } from "../errors.js";
-import { callAddon, type NativeClassifier, type NativeClassifierJob, splitNumbers } from "../native.js";
-import { checkTrainCostOptions } from "../options.js";
-import type { EpochProgress, LoadOptions } from "../types.js";
-import { CallbackWatch, Worker } from "../worker.js";
+import { callAddon } from "../native/addon.js";
+import { type NativeClassifier, type NativeClassifierJob, splitNumbers } from "../native/protocol.js";
+import { CallbackWatch, Worker } from "../native/worker.js";
+import { checkTrainCostOptions } from "../options/options.js";
+import type { LoadOptions } from "../options/types.js";
+import type { EpochProgress } from "../progress.js";
 import { type LabelledText, type Trained, type TrainingNotes, tensorWriter } from "./cost-model.js";
 import { isConversation } from "./prompts.js";
 import { trainEncoder } from "./train-encoder.js";

@@ -2,10 +2,11 @@
 import { createHash } from "node:crypto";
 import { expectWritable, jsonFile, replaceFiles, textFile } from "../data/output.js";
 import { InvalidOptionError } from "../errors.js";
-import { callAddon, chargesTokens, type NativeCritic, splitNumbers } from "../native.js";
-import { checkTrainCriticOptions } from "../options.js";
-import type { EpochProgress } from "../types.js";
-import { abortedBy, CallbackWatch, Worker } from "../worker.js";
+import { callAddon } from "../native/addon.js";
+import { chargesTokens, type NativeCritic, splitNumbers } from "../native/protocol.js";
+import { abortedBy, CallbackWatch, Worker } from "../native/worker.js";
+import { checkTrainCriticOptions } from "../options/options.js";
+import type { EpochProgress } from "../progress.js";
 import { type CriticAblation, type CriticReport, criticAblation, criticReport } from "./critic-report.js";
 import { criticReportPage } from "./critic-report-page.js";
 import { readManifest, readShards, shardPlan } from "./rollout-files.js";

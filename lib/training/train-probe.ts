@@ -1,15 +1,16 @@
 // Training a probe of a model's latent state on labelled responses.
-import type { PromptReading } from "../chat.js";
+
 import { auc, finite, groupedShareInterval, type Interval } from "../data/metrics.js";
 import type { Split } from "../data/split.js";
 import { InvalidOptionError } from "../errors.js";
-import { Fingerprints } from "../identity.js";
-import type { NativeInfo, NativeProbe, NativeProbes, NativePrompt } from "../native.js";
-import { splitNumbers } from "../native.js";
-import { NativeGuard } from "../native-guard.js";
-import type { checkTrainCostOptions } from "../options.js";
-import { baseSpec } from "../spec.js";
-import type { EpochProgress } from "../types.js";
+import { Fingerprints } from "../files/identity.js";
+import { baseSpec } from "../guard/load-spec.js";
+import { NativeGuard } from "../guard/native-guard.js";
+import type { NativeInfo, NativeProbe, NativeProbes, NativePrompt } from "../native/protocol.js";
+import { splitNumbers } from "../native/protocol.js";
+import type { checkTrainCostOptions } from "../options/options.js";
+import type { EpochProgress } from "../progress.js";
+import type { PromptReading } from "../prompt/chat.js";
 import { type LabelledText, type Trained, tensorWriter } from "./cost-model.js";
 import { readPromptOf } from "./prompts.js";
 

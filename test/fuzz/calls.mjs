@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { collectRollouts, embeddedDefault, evaluate, sampleAnswers, trainCost, trainCritic } from "../../dist/index.js";
-import { generateSchema, loadSchema } from "../../dist/options.js";
+import { generateSchema, loadSchema } from "../../dist/options/options.js";
 import { putTogether, takeApart } from "./gguf.mjs";
 import { below, changedText, pick } from "./mutations.mjs";
 import {

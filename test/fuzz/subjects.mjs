@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeRandomLlama } from "../../bench/gguf.mjs";
 import { randomNumbers } from "../../dist/data/random.js";
-import { modelHash } from "../../dist/fingerprint.js";
+import { modelHash } from "../../dist/files/fingerprint.js";
 import { InferenceGuard } from "../../dist/index.js";
 import { below } from "./mutations.mjs";
 

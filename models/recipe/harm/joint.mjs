@@ -4,7 +4,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { gunzipSync } from "node:zlib";
-import { CostScorer } from "../../../dist/cost-scorer.js";
+import { CostScorer } from "../../../dist/guard/cost-scorer.js";
 import { auc, bootstrapInterval } from "../../../dist/data/metrics.js";
 
 const { values: flags } = parseArgs({

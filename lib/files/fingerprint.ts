@@ -1,0 +1,111 @@
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { InvalidCostModelError, InvalidModelError } from "../errors.js";
+import { callAddon } from "../native/addon.js";
+import type { LexiconMatch, NativeCostModel, NativeLexiconTerm, NativeScorer, NativeSpec } from "../native/protocol.js";
+import { type HashOptions, hashFiles } from "./file-hash.js";
+
+/** The files of a model, in the order of its parts. Errors: MODEL_NOT_FOUND, INVALID_MODEL. */
+function modelParts(path: string): string[] {
+	const { metadata } = callAddon((native) => native.inspect(path));
+	const numberOf = (key: string) => Number(metadata.find((entry) => entry.key === key)?.value ?? 0);
+	const count = numberOf("split.count");
+	if (count <= 1 || numberOf("split.no") > 0) return [path]; // a later part is no model by itself
+	const parts = partsByName(path);
+	if (parts.length === count) return parts;
+	const name = `-00001-of-${String(count).padStart(5, "0")}.gguf`;
+	throw new InvalidModelError(
+		`expected the name of the first of ${count} parts to end with ${name}, got ${path}; give the parts their names back`,
+	);
+}
+
+/** The files that a name of a first part speaks of; any other name is of one file. */
+export function partsByName(path: string): string[] {
+	const [, before, count] = /^(.*)-00001-of-(\d{5})\.gguf$/s.exec(path) ?? [];
+	if (count === undefined) return [path];
+	return Array.from({ length: Number(count) }, (_, i) => `${before}-${String(i + 1).padStart(5, "0")}-of-${count}.gguf`);
+}
+
+/**
+ * Fingerprint of a model file: SHA-256 over all bytes, of a model in parts over those of all parts in their order. Computed once for a file
+ * that stays as it is. Errors: MODEL_NOT_FOUND, INVALID_MODEL, ABORTED.
+ */
+export async function modelHash(path: string, options?: HashOptions): Promise<string> {
+	return hashFiles(modelParts(path), options);
+}
+
+const sha256 = (...parts: (string | NodeJS.ArrayBufferView)[]) =>
+	parts
+		.reduce(
+			(hash, part) => hash.update(typeof part === "string" ? part : new Uint8Array(part.buffer, part.byteOffset, part.byteLength)),
+			createHash("sha256"),
+		)
+		.digest("hex");
+
+/** Fingerprint of a guard's model, from its file or its table. */
+export async function specHash(spec: NativeSpec, options?: HashOptions): Promise<string> {
+	if ("path" in spec) return modelHash(spec.path, options);
+	if (!("tabular" in spec)) return "";
+	const { pieces, logits, ends } = spec.tabular;
+	return sha256(JSON.stringify(pieces), logits, ends);
+}
+
+function lexiconHash(terms: readonly NativeLexiconTerm[], match: LexiconMatch): string {
+	return sha256(JSON.stringify(terms.map(({ term, weight }) => [term, weight]).sort()), match === "strict" ? "" : match);
+}
+
+async function classifierHash(path: string): Promise<string> {
+	try {
+		return await modelHash(path);
+	} catch (cause) {
+		throw new InvalidCostModelError(`expected a trained cost model at ${path}, got: ${(cause as Error).message}`, { cause });
+	}
+}
+
+/** A language model that scores, with what it reads and which of its answers count. */
+async function scorerHash({ kind, path, head, template, labels, multiLabel, uncertaintyPenalty, probe }: NativeScorer): Promise<string> {
+	const headHash = head === "" ? "" : await classifierHash(head);
+	const own = kind === "probe" || kind === "encoder" ? await classifierHash(path) : await modelHash(path);
+	const member = probe === undefined ? undefined : await classifierHash(probe);
+	const given = [multiLabel, uncertaintyPenalty, member].filter((value) => value !== undefined);
+	return sha256(kind, own, headHash, JSON.stringify([template ?? null, labels, ...given]));
+}
+
+/** A cost model and its budget, as rollouts and critics remember them. */
+export const constraintIdentity = z.strictObject({
+	hash: z.string(),
+	kind: z.enum(["lexicon", "tokenCosts", "classifier", "scorer", "function"]),
+	budget: z.number(),
+	discount: z.number(),
+	criterion: z.enum(["anytime", "terminal"]),
+	/** Whether costs below 0 count as 0. */
+	floored: z.boolean(),
+});
+
+export type ConstraintIdentity = z.output<typeof constraintIdentity>;
+
+/** Fingerprint of a cost model, without its budget. A function has none of its own: it is taken on trust. */
+export async function costHash(cost: NativeCostModel): Promise<string> {
+	switch (cost.kind) {
+		case "lexicon":
+			return lexiconHash(cost.lexicon, cost.match);
+		case "tokenCosts":
+			return sha256(cost.tokenCosts);
+		case "classifier":
+			return sha256(await classifierHash(cost.classifier), cost.link, cost.link === "excess" ? String(cost.threshold) : "");
+		case "scorer":
+			return sha256(await scorerHash(cost.scorer), cost.link, cost.link === "excess" ? String(cost.threshold) : "");
+		case "function":
+			return "function";
+	}
+}
+
+/** Fingerprint of a reward model. */
+export async function rewardHash({
+	reward,
+	rewardLexicon,
+	rewardScorer,
+}: Pick<NativeSpec, "reward" | "rewardLexicon" | "rewardScorer">): Promise<string> {
+	if (rewardScorer) return scorerHash(rewardScorer);
+	return rewardLexicon ? lexiconHash(rewardLexicon, "strict") : reward;
+}

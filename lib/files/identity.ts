@@ -1,0 +1,126 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { addonPath, callAddon } from "../native/addon.js";
+import type { NativeScorer, NativeSpec } from "../native/protocol.js";
+import { FileStates, type HashOptions } from "./file-hash.js";
+import { costHash, modelHash, partsByName, rewardHash, specHash } from "./fingerprint.js";
+
+/** Fingerprints of everything that decides what a guard answers, beside the options of a generation. */
+export interface GuardIdentity {
+	model: string;
+	/** One per constraint, without its budget. */
+	costs: string[];
+	reward: string;
+	/** Empty: none. */
+	critic: string;
+	/** Empty: none. */
+	controlVector: string;
+	/** The context that was asked for, in tokens; 0: the model's own. A smaller one cuts responses short. */
+	contextSize: number;
+	/** Versions of this package and of llama.cpp, and the SHA-256 of the native binary. */
+	build: string;
+}
+
+const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
+
+let build: Promise<string> | undefined;
+
+/** What this process computes with. */
+function buildName(): Promise<string> {
+	const describe = async () => {
+		const llamaCpp = callAddon((native) => native.llamaCppVersion);
+		const binary = createHash("sha256").update(await readFile(addonPath()));
+		return `inferenceguard ${version}, llama.cpp ${llamaCpp}, binary ${binary.digest("hex")}`;
+	};
+	build ??= describe();
+	return build;
+}
+
+/** The identity of a guard that is loaded with a spec; `model` where its fingerprint is known already. */
+export async function guardIdentity(spec: NativeSpec, model?: string): Promise<GuardIdentity> {
+	const steering = "path" in spec ? spec.steering : undefined;
+	return {
+		model: model ?? (await specHash(spec)),
+		costs: await Promise.all(spec.constraints.map(costHash)),
+		reward: await rewardHash(spec),
+		critic: spec.critic === "" ? "" : await modelHash(spec.critic),
+		controlVector: steering ? `${await modelHash(steering.vector)} ${JSON.stringify({ ...steering, vector: undefined })}` : "",
+		contextSize: "path" in spec ? spec.contextSize : 0,
+		build: await buildName(),
+	};
+}
+
+function scorerFiles(scorer: NativeScorer | undefined): string[] {
+	if (scorer === undefined) return [];
+	return [scorer.path, scorer.head, scorer.probe ?? ""];
+}
+
+/** Every file with weights that a guard is loaded from. */
+export function filesOf(spec: NativeSpec): string[] {
+	const own = "path" in spec ? [spec.path, spec.steering?.vector ?? ""] : [];
+	const costs = spec.constraints.flatMap((cost) => {
+		if (cost.kind === "classifier") return [cost.classifier];
+		return cost.kind === "scorer" ? scorerFiles(cost.scorer) : [];
+	});
+	const all = [...own, spec.critic, ...costs, ...scorerFiles(spec.rewardScorer)].filter((path) => path !== "");
+	return [...new Set(all)].flatMap(partsByName);
+}
+
+/**
+ * The fingerprints of what was loaded: computed when they are first asked for, since every file has to be read for them, and only as long as
+ * the files are those that were loaded.
+ */
+export class Fingerprints {
+	readonly #spec: NativeSpec;
+	readonly #files: FileStates;
+	#model: string | undefined;
+	#identity: GuardIdentity | undefined;
+
+	private constructor(spec: NativeSpec, files: FileStates) {
+		this.#spec = spec;
+		this.#files = files;
+	}
+
+	/** To be called before the files are loaded. */
+	static async of(spec: NativeSpec): Promise<Fingerprints> {
+		return new Fingerprints(spec, await FileStates.of(filesOf(spec)));
+	}
+
+	/** That of the model, as far as it was asked for; that of a table is always known. */
+	get known(): string | null {
+		return this.#model ?? null;
+	}
+
+	/** Errors: INVALID_MODEL, ABORTED. */
+	async model(options?: HashOptions): Promise<string> {
+		if (this.#model === undefined) {
+			const hash = await specHash(this.#spec, options);
+			await this.#files.expectUnchanged();
+			this.#model = hash;
+		}
+		return this.#model;
+	}
+
+	/** Errors: those of {@link model}. */
+	async identity(): Promise<GuardIdentity> {
+		if (this.#identity === undefined) {
+			const identity = await guardIdentity(this.#spec, await this.model());
+			await this.#files.expectUnchanged();
+			this.#identity = identity;
+		}
+		return this.#identity;
+	}
+
+	/** Those of the cost models. Errors: INVALID_MODEL. */
+	async costs(): Promise<string[]> {
+		const hashes = await Promise.all(this.#spec.constraints.map(costHash));
+		await this.#files.expectUnchanged();
+		return hashes;
+	}
+
+	/** To be called once they are loaded. Errors: INVALID_MODEL. */
+	expectLoaded(): Promise<void> {
+		return this.#files.expectUnchanged();
+	}
+}

@@ -1,0 +1,112 @@
+import { Fingerprints } from "../files/identity.js";
+import { checkProbes, promptOfMeans, readsProbe } from "../files/probe.js";
+import type { NativeConstraint, NativeInfo } from "../native/protocol.js";
+import { abortedBy } from "../native/worker.js";
+import { type CheckedScorerOptions, checkScorerOptions } from "../options/options.js";
+import type { ConstraintOptions, CostModel, LoadOptions } from "../options/types.js";
+import { scorerSpec } from "./load-spec.js";
+import { NativeGuard } from "./native-guard.js";
+import { askScoreFunction } from "./score-function.js";
+
+/** Options of {@link CostScorer.load}. */
+export interface CostScorerOptions
+	extends Pick<LoadOptions, "device" | "gpuLayers" | "threads" | "useMmap" | "useMlock" | "isolate" | "signal"> {
+	/** The GGUF file that probes read; nothing is generated with it. */
+	model?: string;
+	/** Cost models with their budgets; all kinds but `{ tokenCosts }`. */
+	constraints: readonly (ConstraintOptions & { cost: CostModel })[];
+}
+
+/** What a text costs under one constraint. */
+export interface ScoredCost {
+	/** Without discount: that needs the tokens of a model. */
+	cost: number;
+	withinBudget: boolean;
+}
+
+/**
+ * Cost models with their budgets, without a model that generates: for texts that are finished. Jobs run one after the other on a
+ * thread of its own.
+ */
+export class CostScorer {
+	readonly #native: NativeGuard;
+	readonly #options: CheckedScorerOptions;
+	readonly #info: NativeInfo;
+	readonly #constraints: NativeConstraint[];
+	readonly #fingerprints: Fingerprints;
+
+	private constructor(
+		native: NativeGuard,
+		options: CheckedScorerOptions,
+		constraints: NativeConstraint[],
+		info: NativeInfo,
+		fingerprints: Fingerprints,
+	) {
+		this.#fingerprints = fingerprints;
+		this.#native = native;
+		this.#options = options;
+		this.#constraints = constraints;
+		this.#info = info;
+	}
+
+	/** Errors: those of {@link InferenceGuard.load} that concern cost models. */
+	static async load(given: CostScorerOptions): Promise<CostScorer> {
+		const options = checkScorerOptions(given);
+		if (options.signal?.aborted) throw abortedBy(options.signal);
+		const spec = await scorerSpec(options);
+		const fingerprints = await Fingerprints.of(spec);
+		if (readsProbe(spec)) checkProbes(spec, await fingerprints.model({ signal: options.signal }));
+		const native = new NativeGuard(spec, options.signal, () => {});
+		try {
+			const info = await native.opened;
+			await fingerprints.expectLoaded();
+			return new CostScorer(native, options, spec.constraints, info, fingerprints);
+		} catch (error) {
+			await native.close();
+			throw error;
+		}
+	}
+
+	/**
+	 * What finished responses to a prompt cost, [text][constraint]. A probe on means reads them behind the prompt as it was trained:
+	 * through the model's chat template, which reads the date `now` (default today), as it is, or not at all. A lexicon reads responses to a
+	 * raw prompt on from where its text ends.
+	 *
+	 * Errors: INVALID_PROMPT, SPECIAL_TOKEN_TEXT, CHAT_TEMPLATE, TEXT_TOO_LONG, CALLBACK_FAILED, KV_CAPACITY, OUT_OF_MEMORY, DECODE_FAILED, ABORTED.
+	 */
+	async score(
+		prompt: string,
+		texts: readonly string[],
+		{ signal, now, isRaw = false }: { signal?: AbortSignal; now?: string; isRaw?: boolean } = {},
+	): Promise<ScoredCost[][]> {
+		const { constraints } = this.#options;
+		const ask = (kind: "cost" | "reward", question: Parameters<typeof askScoreFunction>[2]) =>
+			askScoreFunction({ constraints, reward: "logLikelihood" }, kind, question);
+		const wellFormed = texts.map((text) => text.toWellFormed());
+		const question = prompt.toWellFormed();
+		if (signal?.aborted) throw abortedBy(signal);
+		const reading = { now, signal };
+		const asked = await Promise.all(this.#constraints.map((constraint) => promptOfMeans(constraint, question, this.#info, reading)));
+		const costs = await this.#native.score({ prompt: question, isRaw, texts: wellFormed, asked }, signal, ask);
+		return texts.map((_, i) =>
+			constraints.map((_, c) => {
+				const cost = costs[i * constraints.length + c] as number;
+				return { cost, withinBudget: cost <= (this.#info.budgets[c] as number) };
+			}),
+		);
+	}
+
+	/** Fingerprints of the cost models. Errors: INVALID_MODEL where a file is no longer the one that was loaded. */
+	hashes(): Promise<string[]> {
+		return this.#fingerprints.costs();
+	}
+
+	async dispose(): Promise<void> {
+		this.#native.cancelAll();
+		await this.#native.close();
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.dispose();
+	}
+}

@@ -1,0 +1,388 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { AbortedError, DisposedError, InvalidOptionError } from "../errors.js";
+import { checkControlVector } from "../files/control-vector.js";
+import { type CriticIdentity, checkBudgets, checkCritic, readCriticIdentity, TrainingLimits } from "../files/critic.js";
+import { Fingerprints, type GuardIdentity } from "../files/identity.js";
+import { checkProbes, readsProbe } from "../files/probe.js";
+import { callAddon } from "../native/addon.js";
+import type { NativeInfo, NativeQuestion, NativeRequest, NativeResult, NativeSpec } from "../native/protocol.js";
+import { abortedBy, CallbackWatch } from "../native/worker.js";
+import {
+	type CheckedGenerateOptions,
+	type CheckedLoadOptions,
+	checkGenerateOptions,
+	checkHashOptions,
+	checkLoadOptions,
+} from "../options/options.js";
+import { asksCritic, type KnownCritic, type ResolvedSearch, resolveSearch } from "../options/search-settings.js";
+import type { GenerateOptions, LoadOptions } from "../options/types.js";
+import { type ChatMessage, type Prompt, type PromptReading, questionOf, type ReadPrompt, readPrompt } from "../prompt/chat.js";
+import { CertificateWatch, limitsOf } from "./certificate.js";
+import { nativeSpec } from "./load-spec.js";
+import { NativeGuard } from "./native-guard.js";
+import { repairNote, withNote, withRepair } from "./repair.js";
+import { RefusalError, type Reply } from "./reply.js";
+import { askScoreFunction } from "./score-function.js";
+import { categoriesOf } from "./scorers.js";
+import { GuardStream } from "./stream.js";
+
+/** The call of a cost or reward function that the current code belongs to, and whether a search still waits for it. */
+const currentQuestion = new AsyncLocalStorage<{ guard: InferenceGuard; open: boolean }>();
+
+/**
+ * A loaded model with its cost models and budgets: every generation with an enforcing strategy stays within budget under
+ * those cost models (InferenceGuard, arXiv 2502.01208).
+ *
+ * Generations of one guard run side by side on threads of its own and share the steps of the model: ask for several at once. A
+ * guard that is steered, whose cost or reward model is a language model or a classifier on llama.cpp, or whose n-gram classifier reads the prompt,
+ * runs them one after the other, in the order they were asked for. What earlier generations read of a prompt need not be read again (`reply.usage.cachedPromptTokens`).
+ */
+export class InferenceGuard {
+	readonly #native: NativeGuard;
+	readonly #info: NativeInfo;
+	readonly #options: CheckedLoadOptions;
+	readonly #fingerprints: Fingerprints;
+	/** Names of the categories that each cost model knows. */
+	readonly #categories: readonly (readonly string[])[];
+	readonly #limits: TrainingLimits | undefined;
+	readonly #critic: KnownCritic | undefined;
+	readonly #certificate: CertificateWatch | undefined;
+	#disposed: Promise<void> | undefined;
+
+	private constructor(
+		native: NativeGuard,
+		info: NativeInfo,
+		options: CheckedLoadOptions,
+		spec: NativeSpec,
+		fingerprints: Fingerprints,
+		critic: CriticIdentity | undefined,
+		certificate: CertificateWatch | undefined,
+	) {
+		this.#certificate = certificate;
+		this.#native = native;
+		this.#info = info;
+		this.#options = options;
+		this.#fingerprints = fingerprints;
+		this.#categories = spec.constraints.map((cost) => (cost.kind === "scorer" ? categoriesOf(cost.scorer) : []));
+		this.#critic = critic ?? (info.hasCritic ? {} : undefined);
+		this.#limits = critic && new TrainingLimits(critic, options.steering !== undefined);
+	}
+
+	/**
+	 * Loads a model. See {@link LoadOptions} for every option.
+	 *
+	 * Errors: INVALID_OPTION, INVALID_LEXICON, INVALID_COST_MODEL, INVALID_CRITIC, CRITIC_MISMATCH, INVALID_CONTROL_VECTOR,
+	 * CONTROL_VECTOR_MISMATCH, MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL, COST_MODEL_FLIPPED, COST_MODEL_TEMPLATE,
+	 * COST_MODEL_TOKENIZER, COST_MODEL_MISMATCH, INVALID_CERTIFICATE, CERTIFICATE_MISMATCH, DEVICE_NOT_FOUND, OUT_OF_MEMORY, CALLBACK_FAILED, ABORTED, ADDON_NOT_FOUND,
+	 * CPU_UNSUPPORTED.
+	 */
+	static async load(options: LoadOptions): Promise<InferenceGuard> {
+		const checked = checkLoadOptions(options);
+		if (checked.signal?.aborted) throw abortedBy(checked.signal);
+		const spec = await nativeSpec(checked);
+		const critic = checked.critic === undefined ? undefined : readCriticIdentity(checked.critic);
+		using watch = new CallbackWatch(checked.signal);
+		const onProgress = watch.wrap("onLoadProgress", checked.onLoadProgress);
+		const fingerprints = await Fingerprints.of(spec);
+		const asked = critic || checked.steering || checked.certificate || readsProbe(spec);
+		const [hashed, loaded] = asked ? [0.5, 0.5] : [0, 1];
+		if (asked || "tabular" in spec) {
+			const hashing = { signal: watch.signal, onProgress: (share: number) => onProgress(hashed * share) };
+			const hash = await watch.run(() => fingerprints.model(hashing));
+			checkProbes(spec, hash);
+			if (critic) await checkCritic(critic, spec, hash);
+			if (checked.steering) checkControlVector(checked.steering.vector, hash);
+		}
+		const native = new NativeGuard(spec, watch.signal, (share) => onProgress(hashed + loaded * share));
+		try {
+			const info = await watch.run(() => native.opened);
+			await fingerprints.expectLoaded();
+			if (critic) checkBudgets(critic, info.budgets);
+			const certificate =
+				checked.certificate && new CertificateWatch(checked.certificate, await fingerprints.identity(), limitsOf(checked, info.budgets));
+			return new InferenceGuard(native, info, checked, spec, fingerprints, critic, certificate);
+		} catch (error) {
+			await native.close();
+			throw error;
+		}
+	}
+
+	/** Longest prompt and response together, in tokens. */
+	get contextSize(): number {
+		return this.#info.contextSize;
+	}
+
+	/**
+	 * Fingerprint of the model: SHA-256 over all bytes of its file, of all its parts one after the other; or of its table. Every byte is read
+	 * for it, on a thread of its own and only once for a file that stays as it is. Loading has done that where something depends on it: a
+	 * critic, a probe, steering or a certificate.
+	 *
+	 * Errors: INVALID_OPTION, INVALID_MODEL where the file is no longer the one that was loaded, CALLBACK_FAILED, ABORTED.
+	 */
+	async modelHash(options: { onProgress?: (share: number) => void; signal?: AbortSignal } = {}): Promise<string> {
+		const { onProgress, signal } = checkHashOptions(options);
+		using watch = new CallbackWatch(signal);
+		const hashing = { signal: watch.signal, onProgress: watch.wrap("onProgress", onProgress) };
+		return await watch.run(() => this.#fingerprints.model(hashing));
+	}
+
+	/**
+	 * Fingerprints of what decides its answers.
+	 * @internal
+	 */
+	identity(): Promise<GuardIdentity> {
+		return this.#fingerprints.identity();
+	}
+
+	/**
+	 * Generates one response. See {@link GenerateOptions} for every option.
+	 *
+	 * Errors: INVALID_OPTION, INVALID_PROMPT, SPECIAL_TOKEN_TEXT, PROMPT_TOO_LONG, CHAT_TEMPLATE, KV_CAPACITY, OUT_OF_MEMORY,
+	 * TEXT_TOO_LONG, CALLBACK_FAILED, DECODE_FAILED, ABORTED, DISPOSED, CERTIFICATE_MISMATCH, CRITIC_MISMATCH, UNSUPPORTED_MODEL, and REFUSED with `onRefusal: "throw"`.
+	 */
+	async generate(options: GenerateOptions): Promise<Reply> {
+		return this.#generate(checkGenerateOptions(options), undefined);
+	}
+
+	/**
+	 * Generates one response and yields its text as it is committed: what was yielded never changes, is a prefix of the final
+	 * text, and is within budget as it stands. Iterate once; `reply` has the whole result. Leaving the loop early aborts.
+	 *
+	 * Errors: as for {@link generate}, thrown by the iteration and by `reply`.
+	 */
+	stream(options: GenerateOptions): GuardStream {
+		const checked = attempted(() => checkGenerateOptions(options));
+		return new GuardStream("value" in checked ? checked.value.signal : undefined, async (signal, onPiece) => {
+			if ("error" in checked) throw checked.error;
+			return this.#generate({ ...checked.value, signal }, onPiece);
+		});
+	}
+
+	async #generate(options: CheckedGenerateOptions, onPiece: ((text: string) => void) | undefined): Promise<Reply> {
+		this.#assertUsable();
+		const question = currentQuestion.getStore();
+		if (question?.guard === this && question.open) {
+			throw new InvalidOptionError(
+				"expected a cost or reward function not to generate with the guard that waits for it; load a second guard for that",
+			);
+		}
+		const { signal, onRefusal } = options;
+		if (signal?.aborted) throw abortedBy(signal);
+		const isStream = onPiece !== undefined;
+		const search = this.#search(options);
+		const asked = options.messages ? { messages: options.messages } : { prompt: options.prompt ?? "" };
+		const reading = { now: options.now, refusal: typeof onRefusal === "object" ? onRefusal.text : undefined, signal };
+		const { native, readNow } = await readPrompt(asked, this.#info, reading);
+		const certificate = this.#certificate?.claimFor(search, isStream, readNow);
+		const request = this.#request(native, questionOf(asked), options, search, isStream);
+		const events = {
+			piece: (text: string) => onPiece?.(text),
+			ask: (kind: "cost" | "reward", question: NativeQuestion) => {
+				const call = { guard: this, open: true };
+				return currentQuestion
+					.run(call, () => askScoreFunction(this.#options, kind, question))
+					.finally(() => {
+						call.open = false;
+					});
+			},
+		};
+		const run = async (request: NativeRequest) => {
+			this.#assertUsable();
+			return this.#native.generate(request, signal, events).catch((error) => {
+				throw this.#disposed && error instanceof AbortedError && !signal?.aborted ? disposedError() : error;
+			});
+		};
+		const searched = await run(request);
+		const attempt = await this.#repair(searched, request, options.messages, reading, run);
+		if (attempt?.outcome === "repaired") onPiece?.(attempt.text);
+		const result = attempt ? withRepair(searched, attempt) : searched;
+		const reply = {
+			...this.#reply(result, request.seed),
+			...(options.trace && { trace: result.trace ?? [] }),
+			...(certificate && { certificate }),
+		};
+		if (reply.outcome !== "refused" || onRefusal === "return") return reply;
+		if (onRefusal === "throw") throw new RefusalError(reply);
+		onPiece?.(onRefusal.text);
+		return { ...reply, text: onRefusal.text };
+	}
+
+	/** The attempt that a refusal gets, where its prompt can carry a note. */
+	async #repair(
+		{ outcome, harm }: NativeResult,
+		request: NativeRequest,
+		messages: readonly ChatMessage[] | undefined,
+		reading: PromptReading,
+		run: (request: NativeRequest) => Promise<NativeResult>,
+	): Promise<NativeResult | undefined> {
+		if (outcome !== "refused" || !request.repair || messages === undefined) return undefined;
+		const note = repairNote(harm && this.#categories[harm.constraint]?.[harm.category]);
+		const { native } = await readPrompt({ messages: withNote(messages, note) }, this.#info, reading);
+		return run({ ...request, noted: native, stream: false, availableBytes: process.availableMemory() });
+	}
+
+	#search(options: CheckedGenerateOptions): ResolvedSearch {
+		const search = resolveSearch(options, this.#critic);
+		if (asksCritic(search)) this.#limits?.check(search.maxTokens, search.temperature);
+		if (search.objective === "augmented" && this.#options.constraints.length === 0) {
+			throw new InvalidOptionError(
+				`strategy: expected a cost model for ${options.strategy} with the augmented objective, got none; ` +
+					"give load a cost, or choose a strategy that does not enforce the budget, such as sample",
+			);
+		}
+		return search;
+	}
+
+	#request(
+		prompt: ReadPrompt["native"],
+		question: string | undefined,
+		options: CheckedGenerateOptions,
+		search: ResolvedSearch,
+		stream: boolean,
+	): NativeRequest {
+		const { messages, cachePrompt = options.seed === undefined, seed = Math.floor(Math.random() * 2 ** 32), trace } = options;
+		return {
+			...prompt,
+			...search,
+			repair: search.repair && messages !== undefined,
+			question,
+			seed,
+			cachePrompt,
+			stream,
+			trace,
+			availableBytes: process.availableMemory(),
+		};
+	}
+
+	#reply(result: NativeResult, seed: number): Reply {
+		const constraints = result.z.map((z, i) => ({
+			cost: result.cost[i] ?? 0,
+			budget: z[0] ?? 0, // z_0 = B
+			z: Array.from(z),
+			...this.#categoriesOf(result, i),
+		}));
+		const [first = { cost: 0, budget: 0, z: [] }] = constraints;
+		return {
+			text: result.text,
+			tokens: Array.from(result.tokens),
+			endToken: result.endToken,
+			outcome: result.outcome,
+			finishReason: result.finishReason,
+			safety: { ...first, constraints, pSafe: result.pSafe, rounds: result.rounds, backtracks: result.backtracks },
+			reward: result.reward,
+			logLikelihood: result.logLikelihood,
+			usage: {
+				promptTokens: result.promptTokens,
+				cachedPromptTokens: result.cachedPromptTokens,
+				emittedTokens: result.tokens.length,
+				generatedTokens: result.generatedTokens,
+				kvCells: { capacity: result.kvCapacity, peak: result.kvPeak },
+			},
+			timings: result.timings,
+			engine: {
+				llamaCpp: callAddon((native) => native.llamaCppVersion),
+				backend: this.#info.backend,
+				threads: this.#options.threads,
+				modelHash: this.#fingerprints.known,
+				outputs: result.outputs,
+			},
+			seed,
+			...(result.steering !== undefined && { steering: result.steering }),
+		};
+	}
+
+	#categoriesOf({ categories }: NativeResult, constraint: number): { categories?: Record<string, number> } {
+		const probabilities = categories[constraint];
+		if (!probabilities?.length) return {};
+		const names = this.#categories[constraint] ?? [];
+		return { categories: Object.fromEntries(names.map((name, i) => [name, probabilities[i] as number])) };
+	}
+
+	/**
+	 * Log-likelihood of each token behind a prompt, decoded afresh one by one: what the search's own sums are checked against.
+	 * @internal
+	 */
+	async logLikelihoods(prompt: readonly number[], tokens: readonly number[]): Promise<number[]> {
+		this.#assertUsable();
+		return Array.from(await this.#native.logLikelihoods(Int32Array.from(prompt), Int32Array.from(tokens)));
+	}
+
+	/**
+	 * Budgets and criteria as they hold.
+	 * @internal
+	 */
+	get limits(): Record<string, unknown>[] {
+		return limitsOf(this.#options, this.#info.budgets);
+	}
+
+	/**
+	 * Mean log-likelihood of a reply's tokens behind its prompt, the one that ended the turn included, under the model as it is, not
+	 * steered; 0 where there are none.
+	 * @internal
+	 */
+	async meanLogLikelihood(prompt: Prompt, reply: Pick<Reply, "tokens" | "endToken">, now?: string): Promise<number> {
+		this.#assertUsable();
+		const tokens = reply.endToken === null ? reply.tokens : [...reply.tokens, reply.endToken];
+		if (tokens.length === 0) return 0;
+		const { native } = await readPrompt(prompt, this.#info, { now });
+		const [promptTokens = new Int32Array()] = await this.#native.tokenize([native], undefined);
+		const each = await this.#native.logLikelihoods(promptTokens, Int32Array.from(tokens));
+		return each.reduce((sum, one) => sum + one, 0) / tokens.length;
+	}
+
+	/**
+	 * What the residual stream holds behind every layer at each prompt's last token, not steered: [prompts, layers, width].
+	 * @internal
+	 */
+	async layerStates(prompts: readonly (readonly number[])[]): Promise<Float32Array> {
+		this.#assertUsable();
+		return this.#native.layerStates(
+			prompts.map((tokens) => ({ tokens: Int32Array.from(tokens) })),
+			undefined,
+		);
+	}
+
+	/**
+	 * Seconds of a bare loop over the decoder (sequences that share a prompt, one step per token, nothing else): the ceiling
+	 * that the search is measured against.
+	 * @internal
+	 */
+	async bareDecode(promptTokens: number, sequences: number, tokens: number): Promise<number> {
+		this.#assertUsable();
+		return this.#native.bareDecode(promptTokens, sequences, tokens);
+	}
+
+	/**
+	 * Frees the model. Running and queued generations are cancelled and reject with DISPOSED, as every later call does.
+	 * Calling it again waits for the same end.
+	 */
+	dispose(): Promise<void> {
+		this.#disposed ??= (async () => {
+			this.#native.cancelAll();
+			await this.#native.close();
+		})();
+		return this.#disposed;
+	}
+
+	/** `await using guard = …` disposes at the end of the block. */
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.dispose();
+	}
+
+	#assertUsable(): void {
+		if (this.#disposed) throw disposedError();
+	}
+}
+
+function disposedError(): DisposedError {
+	return new DisposedError("expected a live guard, but it was disposed; load a new one");
+}
+
+/** What a function returns or throws. */
+function attempted<T>(work: () => T): { value: T } | { error: unknown } {
+	try {
+		return { value: work() };
+	} catch (error) {
+		return { error };
+	}
+}

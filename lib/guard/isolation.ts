@@ -1,0 +1,104 @@
+import { fork } from "node:child_process";
+import { stat } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { InvalidModelError } from "../errors.js";
+import { filesOf } from "../files/identity.js";
+import { addonPath, errorFromNative } from "../native/addon.js";
+import type { NativeRequest, NativeScoreRequest, NativeSpec } from "../native/protocol.js";
+import { abortedBy } from "../native/worker.js";
+import { checkGenerateOptions } from "../options/options.js";
+import { resolveSearch } from "../options/search-settings.js";
+
+const script = fileURLToPath(new URL("./isolated-trial.js", import.meta.url));
+
+const leastSeconds = 120;
+const bytesPerSecond = 1e7;
+
+/** How long a trial of these files may take: far longer than sound ones do. */
+async function secondsFor(files: string[]): Promise<number> {
+	const sizes = files.map((path) =>
+		stat(path).then(
+			({ size }) => size,
+			() => 0, // which the trial will say
+		),
+	);
+	const bytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+	return leastSeconds + Math.ceil(bytes / bytesPerSecond);
+}
+
+/** A finished text of one letter. */
+const firstScore = ({ constraints }: NativeSpec): NativeScoreRequest => ({
+	prompt: "a",
+	isRaw: false,
+	texts: ["a"],
+	asked: constraints.map(() => null),
+});
+
+/** Two candidates of two tokens, behind a token that every vocabulary has: prompt, step and judgement of each. */
+function firstStep({ constraints }: NativeSpec): NativeRequest {
+	const prompt = Int32Array.of(0);
+	const strategy = constraints.length > 0 ? "guard" : "sample";
+	const narrow = { maxTokens: 2, blockLength: 1, candidates: 2, startCandidates: 2, estimator: "models" } as const;
+	const search = resolveSearch(checkGenerateOptions({ prompt, strategy, ...narrow }), undefined);
+	const once = { question: undefined, seed: 0, cachePrompt: false, stream: false, trace: false, repair: false };
+	return { ...search, tokens: prompt, ...once, availableBytes: process.availableMemory() };
+}
+
+interface Trial {
+	failure?: { code: string; message: string };
+}
+
+/**
+ * Loads what the spec names and takes a first step in a child process, or scores a text where nothing generates, and ends it then: files
+ * that make the engine end its process end that one. Errors: those of loading, generating and scoring; INVALID_MODEL where the process
+ * ended without a word, or was still at it after two minutes and a second for every 10 MB of the files; ABORTED.
+ */
+export async function tryIsolated(spec: NativeSpec, signal: AbortSignal | undefined): Promise<void> {
+	const seconds = await secondsFor(filesOf(spec));
+	if (signal?.aborted) throw abortedBy(signal);
+	const child = fork(script, { execArgv: [], serialization: "advanced", stdio: ["ignore", "ignore", "pipe", "ipc"] });
+	const end = () => child.kill("SIGKILL");
+	let isLate = false;
+	const clock = setTimeout(() => {
+		isLate = true;
+		end();
+	}, seconds * 1000);
+	signal?.addEventListener("abort", end, { once: true });
+	let said = "";
+	child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+		said = (said + text).slice(-1000);
+	});
+	try {
+		const trial = await new Promise<Trial | string>((resolve, reject) => {
+			child.once("message", (message) => resolve(message as Trial));
+			child.on("error", reject); // and once more where it ends before it is told
+			child.once("close", (status, killer) => resolve(killer ?? `exit code ${status}`));
+			const generates = "path" in spec || "tabular" in spec;
+			const [step, request] = generates ? ["generate", firstStep(spec)] : ["score", firstScore(spec)];
+			child.send({ addonPath: addonPath(), spec, step, request }, () => {});
+		});
+		if (signal?.aborted) throw abortedBy(signal);
+		if (isLate) throw lateAfter(seconds);
+		if (typeof trial === "string") throw endedBy(trial, said);
+		if (trial.failure) throw errorFromNative(trial.failure.code, trial.failure.message);
+	} finally {
+		clearTimeout(clock);
+		signal?.removeEventListener("abort", end);
+		end();
+	}
+}
+
+function lateAfter(seconds: number): InvalidModelError {
+	return new InvalidModelError(
+		`expected files that can be tried within ${seconds} s (${leastSeconds} s, and one for every 10 MB), but the process that tried them ` +
+			"was still at it; get them from elsewhere, or load them without isolate where you trust them and they are slow to read",
+	);
+}
+
+function endedBy(ending: string, said: string): InvalidModelError {
+	const [firstLine] = said.trim().split("\n");
+	const reason = firstLine ? `${ending}: ${firstLine}` : ending;
+	return new InvalidModelError(
+		`expected files that can be loaded, but the process that tried them ended by ${reason}; get them from elsewhere`,
+	);
+}

@@ -1,0 +1,118 @@
+import { AsyncResource } from "node:async_hooks";
+import { types } from "node:util";
+import { LinkedController, whenAborted } from "../base/abort.js";
+import { reasonOf } from "../base/thrown.js";
+import { AbortedError, CallbackError, type InferenceGuardError } from "../errors.js";
+import type { EpochProgress } from "../progress.js";
+import { callAddon, errorFromNative } from "./addon.js";
+import type { NativeEvent, NativeQuestion, WorkerHandle } from "./protocol.js";
+
+/** What happens to a native job, seen from JavaScript, besides its end. */
+export interface JobEvents {
+	progress?(share: number): void;
+	epoch?(progress: EpochProgress): void;
+	piece?(text: string): void;
+	ask?(kind: "cost" | "reward", question: NativeQuestion): void;
+}
+
+interface Job extends JobEvents {
+	done(result: unknown): void;
+	failed(error: InferenceGuardError): void;
+	/** Keeps the native worker alive while the job runs. */
+	handle: WorkerHandle;
+	/** Who asked for it: events happen in the asynchronous context of that call. */
+	caller: AsyncResource;
+}
+
+export function abortedBy(signal: AbortSignal): AbortedError {
+	return new AbortedError("the operation was aborted", { cause: signal.reason });
+}
+
+/** Passes progress on to functions of the caller; one that throws or rejects aborts the work, which rejects with CALLBACK_FAILED. */
+export class CallbackWatch implements Disposable {
+	readonly #abort: LinkedController;
+	#failure: CallbackError | undefined;
+
+	constructor(signal: AbortSignal | undefined) {
+		this.#abort = new LinkedController(signal);
+	}
+
+	get signal(): AbortSignal {
+		return this.#abort.signal;
+	}
+
+	[Symbol.dispose](): void {
+		this.#abort[Symbol.dispose]();
+	}
+
+	wrap<T>(name: string, callback: ((value: T) => void) | undefined): (value: T) => void {
+		const fail = (cause: unknown) => {
+			this.#failure ??= new CallbackError(`the ${name} function failed: ${reasonOf(cause)}`, { cause });
+			this.#abort.abort();
+		};
+		return (value) => {
+			if (this.#failure) return;
+			try {
+				const returned: unknown = callback?.(value);
+				if (types.isPromise(returned)) (async () => await returned)().catch(fail);
+			} catch (cause) {
+				fail(cause);
+			}
+		};
+	}
+
+	async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+		const result = await work(this.signal).catch((error) => {
+			throw this.#failure ?? error;
+		});
+		if (this.#failure) throw this.#failure;
+		return result;
+	}
+}
+
+/** A native thread and the jobs given to it. It is freed when it is forgotten and no job runs. */
+export class Worker {
+	readonly #jobs = new Map<number, Job>();
+	readonly handle: WorkerHandle;
+	#lastId = 0;
+
+	constructor() {
+		const jobs = this.#jobs;
+		this.handle = callAddon((native) =>
+			native.start((id: number, ...[kind, payload]: NativeEvent) => {
+				const job = jobs.get(id);
+				if (kind === "done" || kind === "failed") jobs.delete(id);
+				job?.caller.runInAsyncScope(() => {
+					if (kind === "done") job.done(payload);
+					else if (kind === "failed") job.failed(errorFromNative(payload.code, payload.message));
+					else if (kind === "progress") job.progress?.(payload);
+					else if (kind === "epoch") job.epoch?.(payload);
+					else if (kind === "piece") job.piece?.(payload);
+					else job.ask?.(kind, payload);
+				});
+			}),
+		);
+	}
+
+	/** Starts a job by calling `start` with its id, and waits for its result. */
+	run<T>(start: (id: number) => void, signal?: AbortSignal, events: JobEvents = {}): Promise<T> {
+		const id = ++this.#lastId;
+		const handle = this.handle;
+		start(id);
+		const result = new Promise<T>((resolve, reject) => {
+			const caller = new AsyncResource("inferenceguard");
+			this.#jobs.set(id, { ...events, handle, caller, done: (value) => resolve(value as T), failed: reject });
+		});
+		if (!signal) return result;
+		const stopWaiting = whenAborted(signal, () => callAddon((native) => native.cancel(handle, id)));
+		return result
+			.catch((error) => {
+				throw error instanceof AbortedError && signal.aborted ? abortedBy(signal) : error;
+			})
+			.finally(stopWaiting);
+	}
+
+	cancelAll(): void {
+		for (const id of this.#jobs.keys()) callAddon((native) => native.cancel(this.handle, id));
+	}
+}

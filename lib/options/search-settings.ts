@@ -1,0 +1,78 @@
+import { createHash } from "node:crypto";
+import { InvalidOptionError } from "../errors.js";
+import type { SearchSettings } from "../native/protocol.js";
+import type { CheckedGenerateOptions } from "./options.js";
+import { type StrategySettings, strategies } from "./strategies.js";
+
+/** Every setting of a search but its seed, with nothing left open. */
+export type ResolvedSearch = Omit<SearchSettings, "seed">;
+
+/** η, where none is given: the paper's; a block that has to widen for other candidates gives up a path less readily. */
+const pSafeThresholds = { fixedWidth: 0.5, adaptiveWidth: 0.3 };
+
+/** What a search needs to know of the critic of its guard. */
+export interface KnownCritic {
+	/** Absent: it was not trained, and says the exact probability. */
+	satisfiedPSafe?: number;
+}
+
+/** The settings of a generation: the strategy's row under what is given. Errors: INVALID_OPTION. */
+export function resolveSearch(options: CheckedGenerateOptions, critic: KnownCritic | undefined): ResolvedSearch {
+	const hasCritic = critic !== undefined;
+	const { prompt, messages, strategy, onRefusal, signal, trace, seed, cachePrompt, now, scoreRange, ...given } = options;
+	const { beamShare, blockLength, ...row }: StrategySettings = strategies[strategy];
+	const settings = { ...row, ...given };
+	const { candidates, maxTokens } = settings;
+	const beams = given.beams ?? Math.max(1, Math.floor(candidates * beamShare));
+	if (beams > candidates) {
+		throw new InvalidOptionError(`beams: expected at most as many beams as candidates (${candidates}), got ${beams}`);
+	}
+	const { startCandidates = settings.expansion === "token" ? candidates : settings.startCandidates } = given;
+	if (settings.expansion === "token" && startCandidates !== candidates) {
+		throw new InvalidOptionError(
+			`startCandidates: expected all candidates at once (${candidates}) where single tokens are expanded, got ${startCandidates}`,
+		);
+	}
+	if (given.startCandidates !== undefined && given.startCandidates > candidates) {
+		throw new InvalidOptionError(
+			`startCandidates: expected at most as many candidates at the start as in all (${candidates}), got ${given.startCandidates}`,
+		);
+	}
+	const start = Math.min(startCandidates ?? candidates, candidates);
+	const estimator = settings.estimator ?? (hasCritic ? "critic" : "models");
+	if ((estimator === "critic" || estimator === "both") && !hasCritic) {
+		throw new InvalidOptionError(`estimator: expected a guard loaded with a critic for "${estimator}", got one without`);
+	}
+	if (settings.latentSteps > 0 && !hasCritic) {
+		throw new InvalidOptionError(
+			"latentSteps: expected a guard loaded with a critic for gradient steps on the hidden state, got one without",
+		);
+	}
+	if (settings.expansion === "token" && given.blockLength !== undefined && given.blockLength !== 1) {
+		throw new InvalidOptionError(`blockLength: expected 1 or none where single tokens are expanded, got ${given.blockLength}`);
+	}
+	const wholeResponse = blockLength === "response" ? maxTokens : blockLength;
+	return {
+		...settings,
+		...(scoreRange && { scoreRange: Float64Array.from(scoreRange) }),
+		beams,
+		startCandidates: start,
+		satisfiedPSafe: given.satisfiedPSafe ?? critic?.satisfiedPSafe ?? pSafeThresholds.adaptiveWidth,
+		pSafeThreshold: given.pSafeThreshold ?? (start < candidates ? pSafeThresholds.adaptiveWidth : pSafeThresholds.fixedWidth),
+		estimator,
+		blockLength: settings.expansion === "token" ? 1 : (given.blockLength ?? wholeResponse),
+		maxGeneratedTokens: given.maxGeneratedTokens ?? 4 * candidates * maxTokens,
+	};
+}
+
+/** Whether the critic has a part in a search. */
+export const asksCritic = ({ estimator, latentSteps }: ResolvedSearch) => estimator === "critic" || estimator === "both" || latentSteps > 0;
+
+/** The settings as plain values in the order of their names. */
+export function plainSettings(search: ResolvedSearch): Record<string, unknown> {
+	const entries = Object.entries({ ...search, ...(search.scoreRange && { scoreRange: [...search.scoreRange] }) });
+	return Object.fromEntries(entries.filter(([, value]) => value !== undefined).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** SHA-256 of plain settings. */
+export const settingsHash = (settings: Record<string, unknown>) => createHash("sha256").update(JSON.stringify(settings)).digest("hex");

@@ -1,0 +1,134 @@
+import type { SearchSettings } from "../native/protocol.js";
+
+/** A strategy: the settings that make one row of the comparison out of the one search loop. */
+export type StrategySettings = Omit<
+	SearchSettings,
+	| "maxTokens"
+	| "seed"
+	| "maxGeneratedTokens"
+	| "beams"
+	| "blockLength"
+	| "estimator"
+	| "scoreRange"
+	| "startCandidates"
+	| "pSafeThreshold"
+	| "satisfiedPSafe"
+> & {
+	/** Absent: the critic where there is one, otherwise the models. */
+	estimator?: SearchSettings["estimator"];
+	/** `response` makes one block of the whole response. */
+	blockLength: number | "response";
+	/** Absent: as many as `candidates`. */
+	startCandidates?: number;
+	/** Beams per candidate. */
+	beamShare: number;
+};
+
+const searching: StrategySettings = {
+	expansion: "sample",
+	objective: "reward",
+	selection: "top",
+	softness: 0.1,
+	latentSteps: 0,
+	latentStepSize: 0.5,
+	temperature: 1,
+	topK: 0,
+	topP: 1,
+	minP: 0,
+	blockLength: 32,
+	candidates: 16,
+	candidateGrowth: 2,
+	beamShare: 1 / 4,
+	retries: 0,
+	maxBacktracks: 0,
+	repair: false,
+	diversityPenalty: 0.5,
+	lambda: 5,
+	uncertaintyPenalty: 0,
+	ranksByValue: true,
+};
+
+const base: StrategySettings = { ...searching, estimator: "models" };
+const guard: StrategySettings = {
+	...searching,
+	objective: "augmented",
+	startCandidates: 1,
+	retries: 2,
+	maxBacktracks: Number.MAX_SAFE_INTEGER,
+	repair: true,
+};
+const bestOfN: StrategySettings = { ...base, blockLength: "response", beamShare: 0 };
+const args: StrategySettings = { ...base, expansion: "token", blockLength: 1, candidates: 20, beamShare: 0, rewardWeight: 2.5 };
+const sample: StrategySettings = { ...base, candidates: 1, blockLength: 1 };
+const reControl: StrategySettings = { ...sample, latentSteps: 30 };
+
+/**
+ * The named strategies: rows of settings of the one search loop. Those with the augmented objective enforce the budget: what they
+ * return is within it, or nothing is. The others exist to be compared with and report the outcome `unguarded`. Of the guard the
+ * critic judges unfinished text where there is one; of the others the cost and reward models do.
+ *
+ * - `guard`: InferenceGuard (Ji et al. 2025, arXiv 2502.01208, section 5): beams of blocks, augmented objective, retries with a
+ *   diversity penalty. Differences: a block starts with one candidate and widens only where that does not satisfy; η is an order, not
+ *   a wall; backtracking that goes back further with every dead end; restarts that make it never worse than retrying; the re-check of
+ *   the whole text; refusal when nothing is found, behind one attempt to repair it. `startCandidates: N` is the paper's fixed width.
+ * - `sample`: plain sampling from the base model.
+ * - `filter`: one plainly sampled response, returned where the cost model finds it within budget, otherwise refused: what a
+ *   guardrail behind a model does. With a guard model as the cost it is the output half of "SLM as Guardian" (Kwon et al. 2024,
+ *   arXiv 2405.19795). Difference: the refusal is no text of the guard model's own.
+ * - `bestOfN`: N whole responses, the best by reward (Stiennon et al. 2020, arXiv 2009.01325).
+ * - `bestOfNLagrangian`: the best by reward − λ·cost, as the comparison in arXiv 2502.01208 has it.
+ * - `bestOfNAugmented`: the best by reward among those within budget. Difference to that comparison: none within budget is a
+ *   refusal, not an arbitrary response.
+ * - `softBestOfN`: one of N drawn with weights ReLU((clip(r) − ν)/b), which bounds how far the reward can be over-optimised
+ *   (InferenceTimePessimism, Huang et al. 2025, arXiv 2503.21878). Difference: drawn from the weights directly instead of by
+ *   rejection, with ν such that they have mean 1 over the N.
+ * - `beam`, `beamLagrangian`, `beamAugmented`: beams of blocks (Snell et al. 2024, arXiv 2408.03314, section 5) under the three
+ *   objectives; unfinished text is judged by the cost and reward models themselves, not by a process reward model. Where no beam of
+ *   `beamAugmented` may be continued, the best finished candidate that was not selected is the answer.
+ * - `softBeam`: beams drawn as in `softBestOfN`, after every block and at the end.
+ * - `args`: ARGS (Khanov et al. 2024, arXiv 2402.01694), greedy: each next token is the one of the 20 most probable with the
+ *   largest log-probability + ω·reward of the text with it. `argsLagrangian`: ω·(reward − λ·cost); `argsCost`: −ω·cost.
+ * - `reControl`: RE-Control (Kong et al. 2024, arXiv 2406.05954): before every token 30 gradient steps on the last hidden state,
+ *   uphill on the critic's value, then the output head. Differences: the critic is this package's (it also reads logits, z and
+ *   position, held fixed, and normalises the hidden state); the hidden state that later tokens attend to is not edited.
+ *   `reControlLagrangian`: uphill on value − λ·(1 − pSafe).
+ */
+export const strategies = {
+	guard,
+	sample,
+	filter: { ...bestOfN, candidates: 1, objective: "augmented" },
+	bestOfN,
+	bestOfNLagrangian: { ...bestOfN, objective: "lagrangian" },
+	bestOfNAugmented: { ...bestOfN, objective: "augmented" },
+	softBestOfN: { ...bestOfN, selection: "soft" },
+	beam: base,
+	beamLagrangian: { ...base, objective: "lagrangian" },
+	beamAugmented: { ...base, objective: "augmented" },
+	softBeam: { ...base, selection: "soft" },
+	args,
+	argsLagrangian: { ...args, objective: "lagrangian" },
+	argsCost: { ...args, objective: "cost" },
+	reControl,
+	reControlLagrangian: { ...reControl, objective: "lagrangian" },
+} as const satisfies Record<string, StrategySettings>;
+
+/** Name of a strategy. */
+export type StrategyName = keyof typeof strategies;
+
+export const strategyNames = Object.keys(strategies) as [StrategyName, ...StrategyName[]];
+
+type KebabCase<S extends string> = S extends `${infer First}${infer Rest}`
+	? `${First extends Lowercase<First> ? First : `-${Lowercase<First>}`}${KebabCase<Rest>}`
+	: S;
+
+/** A strategy as it may be spelled: `bestOfN` or `best-of-n`. */
+export type StrategySpelling = StrategyName | KebabCase<StrategyName>;
+
+const kebabCase = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** As they are typed on a command line. */
+export const kebabStrategyNames = strategyNames.map(kebabCase);
+
+/** The strategy that is spelled so; undefined where none is. */
+export const strategyNamed = (spelled: string): StrategyName | undefined =>
+	strategyNames.find((name) => name === spelled || kebabCase(name) === spelled);

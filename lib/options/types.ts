@@ -1,0 +1,412 @@
+import type { GraniteRisk, GuardTemplateName } from "../costs/guard-templates.js";
+import type { LexiconTerm } from "../costs/lexicon.js";
+import type { SelfTestPair } from "../costs/self-test.js";
+import type { LexiconMatch } from "../native/protocol.js";
+import type { Prompt } from "../prompt/chat.js";
+import type { ScoreFunction } from "./options.js";
+import type { StrategySpelling } from "./strategies.js";
+
+/**
+ * How prompt and response become one text: `before`, the prompt, `between`, the response, `after`. Control tokens of the model are
+ * spelled out (`<|im_end|>`, `</s>`); prompt and response are plain text, whatever they spell. The token that begins every text of the model is put
+ * first where the template does not.
+ */
+export interface ConversationTemplate {
+	before?: string;
+	between?: string;
+	after?: string;
+}
+
+/** How a guard LLM is asked, and what it answers: the first label of each side is one token, others count by their first token. */
+export interface GuardModelTemplate extends ConversationTemplate {
+	safe: string | readonly string[];
+	unsafe: string | readonly string[];
+	/** Categories of what is unsafe, and what stands between the template's end and a category's name, such as `"unsafe\n"`. */
+	categories?: { before: string; names: readonly string[] };
+}
+
+/**
+ * A guard LLM (GGUF) as a cost model: its cost is the probability of its unsafe answers against its safe ones, read where it
+ * answers; default budget 0.5. `template` is recognised from the file (Llama Guard 3 8B, ShieldGemma, Qwen3Guard-Gen, Granite
+ * Guardian 3.0 to 3.2) or given. ShieldGemma judges four policies, and the worst counts; Qwen3Guard's "controversial" counts as
+ * unsafe. Each entry of `reply.safety.constraints` has its categories. `risk` is what Granite Guardian looks for, default `harm`.
+ */
+export interface GuardModelCost {
+	guardModel: string;
+	template?: GuardTemplateName | GuardModelTemplate;
+	risk?: GraniteRisk;
+	/** Pairs that it has to order when it is loaded; default five mild ones of harm in general, `false` for none. */
+	selfTest?: false | readonly SelfTestPair[];
+}
+
+/**
+ * A classifier with a head of its own (GGUF of bert, which includes RoBERTa and DistilBERT, modern-bert, neo-bert or qwen3;
+ * `convertClassifier` makes one) as a cost model. Cost: the probability of `unsafeLabels` (default: labels such as unsafe, toxic,
+ * harmful; a head with one output needs none), default budget 0.5; with `link: "excess"` how far its log-odds exceed `threshold`
+ * (default 0, default budget 0). It reads the response alone, unless `template` puts the prompt before it.
+ */
+export interface SequenceClassifierCost {
+	sequenceClassifier: string;
+	unsafeLabels?: readonly string[];
+	/**
+	 * Whether the labels are independent of one another (a sigmoid each, as in toxic-bert) rather than a choice (softmax). The cost is
+	 * then the largest probability of an unsafe label. Default: what the file says, which `convert` wrote; otherwise a choice.
+	 */
+	multiLabel?: boolean;
+	template?: ConversationTemplate;
+	link?: "probability" | "excess";
+	threshold?: number;
+	/** As for a guard LLM. */
+	selfTest?: false | readonly SelfTestPair[];
+}
+
+/**
+ * A language model (`body`, GGUF) with a linear head (`head`, a GGUF with `score.weight` [n_embd, 1] and perhaps `score.bias`) over
+ * the final-norm hidden state of the last token. `template`: default the body's own chat template; `"beaver"` is that of PKU's
+ * Beaver models.
+ */
+export interface ScoreModel {
+	scoreModel: { body: string; head: string };
+	template?: "beaver" | ConversationTemplate;
+}
+
+/** A {@link ScoreModel} as a cost: how far its score exceeds `threshold` (default 0); default budget 0. */
+export interface ScoreModelCost extends ScoreModel {
+	threshold?: number;
+	/** As for a guard LLM. */
+	selfTest?: false | readonly SelfTestPair[];
+}
+
+/**
+ * A probe that {@link trainCost} trained on the generating model's own latent state, as a cost model: the probability of "unsafe"
+ * (default budget: the threshold in its file), or with `link: "excess"` how far its log-odds exceed `threshold` (default: the file's).
+ * It belongs to one model; another is refused with COST_MODEL_MISMATCH.
+ *
+ * A probe on means reads the mean of the residual stream behind some layers over the response's tokens, which the search keeps with
+ * every path: over all but the last sampled token, which no step has read yet (all, where the critic was asked). In streams that
+ * share beams, text is handed out at ends of blocks. Of a steered model it reads what the steering makes of the stream. Architectures that do not name the outputs of their layers, and recurrent ones,
+ * are UNSUPPORTED_MODEL.
+ */
+export interface ProbeCost {
+	probe: string;
+	link?: "probability" | "excess";
+	threshold?: number;
+	/** As for a guard LLM. A probe on means has none: it judges what the model itself says, as it was trained and measured to. */
+	selfTest?: false | readonly SelfTestPair[];
+}
+
+/**
+ * An encoder that was trained to judge unfinished responses to a prompt, as a cost model (made by `trainCost` with `kind: "encoder"`). Cost:
+ * the probability of "unsafe" (default budget: the threshold in the file). It reads the prompt's end (100 word pieces) both ways and the response
+ * from left to right, so that a token is read once, however many candidates it stands in; a response longer than it has positions for is
+ * read in overlapping windows, and the worst counts. It runs on the CPU. Its members' log-odds count as their mean and
+ * `uncertaintyPenalty` (κ, at least 0, default: the file's) times their standard deviation on top, an upper confidence bound. Each entry of
+ * `reply.safety.constraints` has the probabilities of its categories. Generations still run side by side.
+ */
+export interface EncoderCost {
+	encoder: string;
+	/**
+	 * Path of a probe on means (`trainCost` with `kind: "probe"`) of the generating model: it judges beside the encoder's members, as one
+	 * more that counts as much as they do together. Errors: COST_MODEL_MISMATCH for another model, INVALID_COST_MODEL for a probe that reads no means.
+	 */
+	probe?: string;
+	uncertaintyPenalty?: number;
+	/** As for a guard LLM. */
+	selfTest?: false | readonly SelfTestPair[];
+}
+
+/**
+ * What charges cost.
+ *
+ * - `"harm"`: the judge that comes along, an {@link EncoderCost} in English (`models/harm.md` says what it learned from and how well it
+ *   judges). It is the default for a model file.
+ * - `{ lexicon }`: terms with weights (default 1) from an array or a file: one term per line (`#` begins a comment line), a JSON array as
+ *   in code, or a JSON object of weights by term; UTF-8, or UTF-16 with a byte order mark. Whole words, with `*` at either end for any
+ *   continuation; in scripts without spaces between words a term is found anywhere. What Unicode data say is the same does not hide a
+ *   term (letter case, compatibility forms, invisible characters, other dashes…); with `match: "loose"` (default `"strict"`) neither do
+ *   digits and signs for letters, letters of other scripts, accents, letters apart, markup and character references. `docs/lexicons.md` has
+ *   the tables. Each hit is charged to the token with which it is decided: for a whole word the one that brings the next character, or the
+ *   last. A response to a raw prompt is read on from where the prompt's text ends; hits that lie in the prompt as a whole cost nothing.
+ *   Terms that were meant otherwise and would match nothing (regular expressions, separated values, quotes, `*` inside) are
+ *   INVALID_LEXICON; so is a term with two different weights, while equal ones count once.
+ * - `{ tokenCosts }`: one cost per token id; ids beyond the array cost 0.
+ * - `{ classifier }`: the path of a cost model that {@link trainCost} made; it judges whole texts. Its cost is the probability
+ *   of "unsafe" (`link: "probability"`, default; the default budget is the threshold in its file), or how far the log-odds
+ *   exceed `threshold` (`link: "excess"`; default: the file's threshold).
+ * - `{ guardModel }`, `{ sequenceClassifier }`, `{ scoreModel }`: models that run beside the generating one; see
+ *   {@link GuardModelCost}, {@link SequenceClassifierCost}, {@link ScoreModelCost}.
+ * - `{ encoder }`: a small model that reads a response as it grows, with its prompt; see {@link EncoderCost}.
+ * - `{ probe }`: reads the generating model's own latent state; see {@link ProbeCost}.
+ * - a function: judges all candidates of a block in one call, and returns a finite number for each, in order; anything else
+ *   (`null`, `"0.5"`, `true`…) is CALLBACK_FAILED. Its value for a finished response is the cost of the whole
+ *   text, charged at the last token; for an unfinished one an estimate that guides the search. A text that `stream` is about
+ *   to hand out is judged as a finished one.
+ */
+export type CostModel =
+	| "harm"
+	| { lexicon: string | readonly LexiconTerm[]; match?: LexiconMatch }
+	| { tokenCosts: readonly number[] | Float64Array }
+	| { classifier: string; link?: "probability" | "excess"; threshold?: number }
+	| GuardModelCost
+	| SequenceClassifierCost
+	| ScoreModelCost
+	| ProbeCost
+	| EncoderCost
+	| ScoreFunction;
+
+/**
+ * What ranks the responses that are within budget: mean log-likelihood under the base model, a lexicon's weights, a sequence
+ * classifier's log-odds of `label` (a head with one output needs none: its score), a score model's score, or a function. A model proves
+ * at load that it prefers the safe response of each pair of `selfTest` (default: five mild ones; errors as for a guard LLM).
+ */
+export type RewardModel =
+	| "logLikelihood"
+	| { lexicon: string | readonly LexiconTerm[] }
+	| {
+			sequenceClassifier: string;
+			label?: string;
+			/** As for a cost model. */
+			multiLabel?: boolean;
+			template?: ConversationTemplate;
+			selfTest?: false | readonly SelfTestPair[];
+	  }
+	| (ScoreModel & { selfTest?: false | readonly SelfTestPair[] })
+	| ScoreFunction;
+
+/** How a cost model is held to a budget. */
+export interface ConstraintOptions {
+	/**
+	 * B, the largest cumulative cost of a response; at least 0. Default 0: with a lexicon, not one hit; for a classifier's
+	 * probability or an encoder's (`"harm"` too), the threshold in its file; for the probability of a guard LLM or a sequence classifier 0.5.
+	 */
+	budget?: number;
+	/**
+	 * γ in z_{t+1} = (z_t − c_t) / γ; in (0, 1], default 1. The paper uses 0.999. It discounts the costs of tokens (lexicons, `tokenCosts`);
+	 * a cost of the whole text is charged undiscounted. That of the first constraint also discounts the reward.
+	 */
+	discount?: number;
+	/** Costs below the floor count as 0 (default 0); `null` lets signed costs refill the budget. */
+	costFloor?: 0 | null;
+	/** With signed costs: the budget must hold at every token (`anytime`, default) or at the end (`terminal`). */
+	criterion?: "anytime" | "terminal";
+}
+
+/** A model given as a table, for tests of one's own cost functions without a model file. Prompts are token ids. */
+export interface TabularModel {
+	/** Text of each token. */
+	pieces: string[];
+	/** `logits[last][next]`. */
+	logits: number[][];
+	/** Token ids that end the response; default none. */
+	ends?: number[];
+	/** Use the exact critic, by enumeration; every cost must then be `{ tokenCosts }`. Default false. */
+	oracle?: boolean;
+	/** Sequences decoded at once, 3..4096; default 256. */
+	maxSequences?: number;
+}
+
+/**
+ * Activation steering: a direction is added to the residual stream behind every layer while the model reads and writes. Made by
+ * {@link steerVector}. It changes the model for all generations of the guard; the search runs on top of it.
+ *
+ * A constant `strength` with `gate` follows SCANS (Cao et al. 2024, arXiv 2408.11491): prompts that the gate finds on the positive
+ * side are steered by +strength, the others by −strength. Differences: the gate is the projection of the prompt's hidden state at
+ * one layer, not the similarity of its transition over the last layers; all layers of the vector are steered.
+ * `sparsity` with `method: "pca"` follows Jailbreak Antidote (Shen et al. 2024, arXiv 2410.02298; it keeps about 0.05).
+ * Difference: every token is steered, not only the prompt's last one.
+ */
+export interface SteeringOptions {
+	/** Path of a control vector. */
+	vector: string;
+	/** α; 1 moves by the whole distance between the two classes of prompts, negative values the other way. */
+	strength: number;
+	/** Share of each layer's components that stay, the largest first; in (0, 1], default 1. */
+	sparsity?: number;
+	/** Whether the prompt decides about the sign; default false. */
+	gate?: boolean;
+}
+
+/** Options of {@link InferenceGuard.load}. */
+export interface LoadOptions extends ConstraintOptions {
+	/** Path of a GGUF file, or a tabular model. */
+	model: string | TabularModel;
+	/** The cost model that `budget` applies to. Default `"harm"`; none for a tabular model, where strategies that enforce a budget need one. */
+	cost?: CostModel;
+	/** Several cost models, each with its own budget, instead of `cost` and `budget`: all of them must hold. An empty array: none. */
+	constraints?: readonly (ConstraintOptions & { cost: CostModel })[];
+	/** Default `"logLikelihood"`. */
+	reward?: RewardModel;
+	/** Path of a critic that {@link trainCritic} made for this model, these cost models and this reward. */
+	critic?: string;
+	/** Steers the model itself; a critic that was trained without it extrapolates. */
+	steering?: SteeringOptions;
+	/**
+	 * A certificate of {@link calibrate} that is to cover this guard. Where model, critic, cost models, budgets, context size, build (the native binary included) or the settings
+	 * of a generation are others, or the date that its chat template reads, `load` or `generate` rejects (`onMismatch: "refuse"`, default) or warns; a reply that is covered
+	 * says so in `reply.certificate`.
+	 */
+	certificate?: string | { file: string; onMismatch?: "warn" | "refuse" };
+	/** `"auto"` (default: every GPU of the build, otherwise the CPU), `"cpu"`, or a name from {@link listDevices}. */
+	device?: string;
+	/** Layers on the GPU: `"all"` (default) or a number; a number above 0 without a GPU is an error. */
+	gpuLayers?: "all" | number;
+	/**
+	 * CPU threads, 1..512. Default: the physical cores that this process may use (affinity and the quotas of its control groups), but
+	 * for one where there are more than two. More than the logical CPUs that it may use are capped, with the warning `THREADS_CAPPED`;
+	 * `reply.engine.threads` says how many ran.
+	 */
+	threads?: number;
+	/**
+	 * Whether model files are mapped into memory, where the device can: the default `true`. A mapped file must not be changed in place: every
+	 * generation after that fails with INVALID_MODEL. With `false` it is read into memory whole, and may be changed once it is loaded.
+	 */
+	useMmap?: boolean;
+	/** Whether the weights are kept in memory, so that the system swaps none of them out; as far as the system lets it. Default `false`. */
+	useMlock?: boolean;
+	/** Longest prompt and response together, in tokens; default and at most: what the model was trained with. */
+	contextSize?: number;
+	/**
+	 * Most KV cells, in tokens: prompts and live trees of all generations that run at once, and the prompts that are kept for later
+	 * ones. Default: what fits into free memory. Errors: KV_CAPACITY by a generation that alone needs more.
+	 */
+	kvCells?: number;
+	/**
+	 * Where a step's outputs are cut down to what the search reads and where the critic runs: inside the model's own graph
+	 * (`"device"`), or here on whole rows of logits (`"host"`). Both draw the same tokens from the same
+	 * seed and search alike, within rounding. Default `"auto"`: on the device where a critic runs, it is a GPU, and device and architecture allow it;
+	 * `reply.engine.outputs` says which. Errors: UNSUPPORTED_MODEL by a generation with `"device"` where they do not.
+	 */
+	outputs?: "auto" | "device" | "host";
+	/**
+	 * Whether all files are loaded, and a first step is taken (or a text scored), in a child process first; default false. For files from
+	 * strangers: what is known to make llama.cpp end its process is refused in any case, and whatever else does so ends the child, which is
+	 * INVALID_MODEL. So is a child that is still at it after two minutes, and a second more for every 10 MB of the files. It takes the time
+	 * of another load and of a few tokens, and until the child has ended, the memory. Only the files' metadata is read here before.
+	 */
+	isolate?: boolean;
+	/** Called with the share loaded, 0..1; where the model's fingerprint has to be computed, the first half is that. */
+	onLoadProgress?: (share: number) => void;
+	/** Aborts loading. */
+	signal?: AbortSignal;
+}
+
+/** How a generation searches. Defaults come with the strategy. */
+export interface SearchOptions {
+	/** Named settings, each with its source: see {@link strategies}; default `"guard"`. */
+	strategy?: StrategySpelling;
+	/** T, the longest response in tokens, 1..1048576, within the context; default 128. */
+	maxTokens?: number;
+	/** d, tokens per block, at least 1; default 32 (best-of-N rows and `filter`: the whole response; `sample`, ARGS and RE-Control rows: 1). */
+	blockLength?: number;
+	/** N, the most candidates per round, 1..1024; default 16 (`args`: 20; `sample`, `filter`, `reControl`: 1). More than there are sequences for are grown in waves. */
+	candidates?: number;
+	/**
+	 * How many candidates a block starts with, 1..N; default 1 for `guard`, otherwise N. While they do not satisfy, the block
+	 * widens, up to N: a response whose plain path is within budget costs little more than plain sampling. Retries sample N at once.
+	 */
+	startCandidates?: number;
+	/** How many times as many candidates a block has after it widened, at least 2; default 2. */
+	candidateGrowth?: number;
+	/**
+	 * With a critic: the pSafe (behind `uncertaintyPenalty`) from which a candidate needs no others beside it, 0..1; default: what its
+	 * file says, at which at most 2 % of responses that end within budget are changed ({@link CriticReport}); 0.3 for the exact critic.
+	 * Without one, a candidate that the cost models find within budget needs none. A block widens until the share of its
+	 * candidates that is kept (K of N) can be made up of such ones.
+	 */
+	satisfiedPSafe?: number;
+	/** K, beams kept per block of N candidates, 1..N; default N / 4, at least 1 (best-of-N and ARGS rows: 1). Of fewer candidates the same share is kept. */
+	beams?: number;
+	/** M, extra rounds for a block all of whose candidates are over budget, 0..100; default 2 for `guard`, otherwise 0. */
+	retries?: number;
+	/** `"sample"` (default): blocks of sampled tokens. `"token"` (ARGS rows): the most probable next tokens, blocks of one. */
+	expansion?: "sample" | "token";
+	/**
+	 * What judges unfinished candidates: the cost and reward models on the partial text (`models`), the critic (default where
+	 * there is one), `both` (the critic, and the cost models must find the partial text within budget), or log-likelihood.
+	 */
+	estimator?: "models" | "critic" | "both" | "logLikelihood";
+	/** `"augmented"` (`guard`, `filter`, the augmented rows) enforces the budget; `"reward"`, `"lagrangian"` and `"cost"` do not. */
+	objective?: "augmented" | "reward" | "lagrangian" | "cost";
+	/** Which candidates become beams: the K best (`"top"`, default), or K drawn with weights ReLU((clip(score) − ν)/b) (`"soft"`, default of the soft rows). */
+	selection?: "top" | "soft";
+	/** b of soft selection, in units of the score; above 0, default 0.1. Large: as plain sampling. Small: as the best of N. */
+	softness?: number;
+	/** [lowest, highest]: soft selection clips scores to this range; default: no clipping. */
+	scoreRange?: readonly [lowest: number, highest: number];
+	/** ω: a candidate's score is the log-probability of its last token + ω·objective; at least 0; default in ARGS rows 2.5, otherwise the objective alone. */
+	rewardWeight?: number;
+	/** Gradient steps on the hidden state before every token, 0..10000; default 0 (RE-Control rows: 30). Needs a critic that reads hidden states. */
+	latentSteps?: number;
+	/** Size of such a step, at least 0; default 0.5. */
+	latentStepSize?: number;
+	/**
+	 * τ, 0 (greedy) or 0.01..100; default 1. At 0, and with `topK: 1`, candidates of a path begin with different tokens, the most
+	 * probable first; the first one is the greedy response.
+	 */
+	temperature?: number;
+	/** Keep the k most probable tokens; 0 (default) keeps all. */
+	topK?: number;
+	/** Keep the most probable tokens up to this mass, in (0, 1]; default 1. */
+	topP?: number;
+	/** Keep tokens of at least this share of the most probable one's probability, 0..1; default 0. */
+	minP?: number;
+	/**
+	 * β, subtracted in retries from a token's logit per failed candidate that drew it at the same position (behind a temperature above 1,
+	 * before one below); at least 0, default 0.5.
+	 */
+	diversityPenalty?: number;
+	/** λ of the Lagrangian objective reward − λ·cost; at least 0, default 5. */
+	lambda?: number;
+	/**
+	 * η: with a critic, unfinished candidates with a pSafe above it go on before all others; where a block has none, those with the highest
+	 * pSafe do. 0..1, default 0.3 where a block widens, with a fixed width 0.5 as in the paper.
+	 */
+	pSafeThreshold?: number;
+	/** With a critic: whether its value ranks unfinished candidates (default), or the reward of the partial text does. */
+	ranksByValue?: boolean;
+	/** κ: pSafe counts as mean − κ·std over the critic's members; at least 0, default 0. */
+	uncertaintyPenalty?: number;
+	/**
+	 * Most tokens sampled in all; default 4·N·T. A refusal is a statement about this limit: where backtracking is not
+	 * limited, `generate` answers at least as often as sampling whole responses until one is within budget does with half of it.
+	 */
+	maxGeneratedTokens?: number;
+	/** Most returns to an earlier block or to the beginning, restarts included; default: as the token limit allows for `guard`, otherwise 0. */
+	maxBacktracks?: number;
+	/**
+	 * Whether a refusal gets one attempt more: a response that is drawn greedily with a note in the context (what kind of harm it is about,
+	 * where a cost model knows categories, and to decline or to answer safely), and judged without it; default true for `guard`, otherwise
+	 * false. Only with `messages`: raw prompts and token ids cannot carry a note. Never behind text that was streamed. Up to T tokens of
+	 * `maxGeneratedTokens` are kept for it. The outcome is `repaired` where it is within every budget, otherwise `refused`.
+	 */
+	repair?: boolean;
+	/** Keep every candidate of the search in `reply.trace`; default false. */
+	trace?: boolean;
+	/**
+	 * Whether what earlier generations have read of the prompt's beginning is used again (a system prompt, a chat that grows), and what
+	 * this one reads is kept for later ones. It saves time, and moves logits by rounding; default true without a `seed`, so that a
+	 * seeded generation does not depend on what ran before it. Of a model with sliding windows or a recurrent state a kept prompt is
+	 * used again only whole.
+	 */
+	cachePrompt?: boolean;
+	/** 0..2^53−1; default random, reported in the reply. A seeded generation that runs alone on one thread repeats itself. */
+	seed?: number;
+}
+
+/** Options of {@link InferenceGuard.generate} and {@link InferenceGuard.stream}: exactly one of `prompt` and `messages`, and how to search. */
+export type GenerateOptions = Prompt &
+	SearchOptions & {
+		/**
+		 * On a refusal that was not repaired: `"return"` the reply with empty text (default), `"throw"` a {@link RefusalError}, or return this
+		 * text instead. A chat goes on behind an empty assistant turn, or behind none; a chat template that insists on a text there gets this
+		 * one (otherwise `"I cannot help with that."`).
+		 */
+		onRefusal?: "return" | "throw" | { text: string };
+		/**
+		 * The date that the chat template reads, perhaps with a time, where it reads one: `"2026-11-28"`, `"2026-11-28T09:30"`, or a Date, of
+		 * which the template gets the time here. Default: the day, without a time, so that the prompts of a day are alike.
+		 */
+		now?: string | Date;
+		/** Stops within one decode step, and within the rendering of a chat template. */
+		signal?: AbortSignal;
+	};

@@ -1,0 +1,144 @@
+// Chat templates of models, rendered on a thread of their own: they are programs of strangers, and may never end.
+import { Worker } from "node:worker_threads";
+import { ChatTemplateError } from "../errors.js";
+import { abortedBy } from "../native/worker.js";
+
+/** What a template is rendered with. */
+export interface TemplateVariables {
+	messages: { role: string; content: string }[];
+	add_generation_prompt: boolean;
+	bos_token: string;
+	eos_token: string;
+}
+
+interface TemplateJob {
+	/** The template. */
+	source: string;
+	conversations: TemplateVariables[];
+	/** Date, perhaps with a time, that the template reads. */
+	now: string;
+}
+
+export interface Rendering {
+	/** One per conversation: its text, or why there is none. */
+	texts: ({ text: string } | { failure: string })[];
+	/** Texts that the template is written with. */
+	literals: string[];
+	/** Whether it asked for the date. */
+	readsClock: boolean;
+}
+
+/** Milliseconds that the renderings of one prompt may take together; a usual one takes less than one. */
+const longestRendering = 5000;
+
+/** What is left of them. */
+export interface RenderingTime {
+	milliseconds: number;
+}
+
+export const renderingTime = (): RenderingTime => ({ milliseconds: longestRendering });
+/** Megabytes; what a rendering can use up is limited to a fraction of it. */
+const memory = { maxOldGenerationSizeMb: 1024, maxYoungGenerationSizeMb: 32 };
+
+const reasonOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause));
+
+/** One thread, which renders one job after the other and is started anew after one that had to be ended. */
+class TemplateThread {
+	#worker: Worker | undefined;
+	#last: Promise<unknown> = Promise.resolve();
+
+	render(job: TemplateJob, signal: AbortSignal | undefined, left: RenderingTime): Promise<Rendering> {
+		const stop = new AbortController();
+		const rendering = this.#last.then(() => this.#render(job, stop.signal, left));
+		this.#last = rendering.catch(() => {});
+		if (!signal) return rendering;
+		return new Promise((resolve, reject) => {
+			const abort = () => {
+				stop.abort();
+				reject(abortedBy(signal));
+			};
+			signal.addEventListener("abort", abort, { once: true });
+			rendering.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+			if (signal.aborted) abort();
+		});
+	}
+
+	async #render(job: TemplateJob, signal: AbortSignal, left: RenderingTime): Promise<Rendering> {
+		signal.throwIfAborted();
+		const worker = this.#worker ?? (await this.#start());
+		signal.throwIfAborted();
+		worker.ref();
+		try {
+			return await this.#answer(worker, job, signal, left);
+		} finally {
+			worker.unref();
+		}
+	}
+
+	#start(): Promise<Worker> {
+		return new Promise((resolve, reject) => {
+			const fail = (cause: unknown) =>
+				reject(
+					new ChatTemplateError(
+						`the thread that renders chat templates could not be started (${reasonOf(cause)}); keep the package outside of bundles and archives`,
+						{ cause },
+					),
+				);
+			try {
+				const worker = new Worker(new URL("./template-worker.js", import.meta.url), { execArgv: [], resourceLimits: memory });
+				worker.on("error", fail);
+				worker.on("exit", () => {
+					if (this.#worker === worker) this.#worker = undefined;
+				});
+				worker.once("message", () => {
+					this.#worker = worker;
+					resolve(worker);
+				});
+			} catch (cause) {
+				fail(cause);
+			}
+		});
+	}
+
+	#answer(worker: Worker, job: TemplateJob, signal: AbortSignal, left: RenderingTime): Promise<Rendering> {
+		return new Promise((resolve, reject) => {
+			let isSettled = false;
+			const settle = () => {
+				isSettled = true;
+				left.milliseconds -= performance.now() - begin;
+				clearTimeout(timer);
+				signal.removeEventListener("abort", abort);
+				worker.off("message", answered).off("error", failed).off("exit", exited);
+			};
+			const end = (error: Error) => {
+				if (isSettled) return;
+				settle();
+				this.#worker = undefined;
+				void worker.terminate();
+				reject(error);
+			};
+			const answered = (rendering: Rendering) => {
+				settle();
+				resolve(rendering);
+			};
+			const failed = (cause: unknown) => end(new ChatTemplateError(`the model's chat template was ended: ${reasonOf(cause)}`, { cause }));
+			const exited = () => end(new ChatTemplateError("the thread that renders chat templates ended"));
+			const abort = () => end(abortedBy(signal));
+			const late = () => end(new ChatTemplateError(`the model's chat template was ended: it took more than ${longestRendering / 1000} s`));
+			const begin = performance.now();
+			const timer = setTimeout(() => setImmediate(late), left.milliseconds); // an answer that waits for this thread comes first
+			signal.addEventListener("abort", abort, { once: true });
+			worker.on("message", answered).on("error", failed).on("exit", exited);
+			worker.postMessage(job);
+		});
+	}
+}
+
+const thread = new TemplateThread();
+
+/**
+ * Renders conversations with one template, each within limits of steps and of what it writes, and all within the time that is left. Errors: CHAT_TEMPLATE where the thread
+ * had to be ended or cannot be had, ABORTED.
+ */
+export const renderTemplate = (job: TemplateJob, signal?: AbortSignal, left = renderingTime()): Promise<Rendering> =>
+	thread.render(job, signal, left);
