@@ -7,7 +7,8 @@ import { fileURLToPath } from "node:url";
 import { readRecords } from "../dist/data/records.js";
 import { splitsOf } from "../dist/data/split.js";
 import { CostScorer } from "../dist/guard/cost-scorer.js";
-import { embeddedDefault, trainCost } from "../dist/index.js";
+import { embeddedDefault } from "../dist/index.js";
+import { trainCost } from "../dist/training/index.js";
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const data = path("../../shared/data");

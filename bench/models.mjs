@@ -2,7 +2,8 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { collectRollouts, embeddedDefault, trainCritic } from "../dist/index.js";
+import { embeddedDefault } from "../dist/index.js";
+import { collectRollouts, trainCritic } from "../dist/training/index.js";
 import { step } from "../scripts/tools.mjs";
 import { benchCache, lexicon, promptOf, randomModel } from "./subject.mjs";
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { trainCritic } from "../dist/index.js";
+import { trainCritic } from "../dist/training/index.js";
 import { claimFolder, ShardWriter, shardPlan } from "../dist/training/rollout-files.js";
 
 const { values } = parseArgs({

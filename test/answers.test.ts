@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { finishedLines } from "../lib/data/appended-lines.js";
-import { type Answer, type AnswerOptions, InferenceGuard, sampleAnswers } from "../lib/index.js";
+import { InferenceGuard } from "../lib/index.js";
+import { type Answer, type AnswerOptions, sampleAnswers } from "../lib/training/index.js";
 import { cli } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 

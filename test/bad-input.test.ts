@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { vocabulary } from "../bench/gguf.mjs";
 import { writeGguf } from "../lib/data/gguf-writer.js";
-import { collectRollouts, type GenerateOptions, InferenceGuard, type LoadOptions, type RolloutOptions } from "../lib/index.js";
+import { type GenerateOptions, InferenceGuard, type LoadOptions } from "../lib/index.js";
+import { collectRollouts, type RolloutOptions } from "../lib/training/index.js";
 import { inChild } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 

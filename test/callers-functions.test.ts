@@ -3,20 +3,9 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import {
-	type AnswerOptions,
-	calibrate,
-	collectRollouts,
-	type EvaluationConfig,
-	evaluate,
-	InferenceGuard,
-	type LoadOptions,
-	type RolloutOptions,
-	type ScoreFunction,
-	sampleAnswers,
-	trainCost,
-	trainCritic,
-} from "../lib/index.js";
+import { calibrate, type EvaluationConfig, evaluate } from "../lib/evaluation/index.js";
+import { InferenceGuard, type LoadOptions, type ScoreFunction } from "../lib/index.js";
+import { type AnswerOptions, collectRollouts, type RolloutOptions, sampleAnswers, trainCost, trainCritic } from "../lib/training/index.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
@@ -46,7 +35,7 @@ const free =
 		return candidates.map(() => 0);
 	};
 
-type Exports = typeof import("../lib/index.js");
+type Exports = typeof import("../lib/index.js") & typeof import("../lib/evaluation/index.js") & typeof import("../lib/training/index.js");
 type Func = (...args: never[]) => unknown;
 type Values<T> = T[keyof T];
 

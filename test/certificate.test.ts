@@ -3,21 +3,11 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { clopperPearsonInterval, clopperPearsonUpper } from "../lib/data/statistics.js";
+import { calibrate, type EvaluationConfig, evaluate, type ResponseRecord, verify } from "../lib/evaluation/index.js";
 import { pValueOf } from "../lib/guard/certificate.js";
-import {
-	type Certificate,
-	calibrate,
-	collectRollouts,
-	type EvaluationConfig,
-	evaluate,
-	InferenceGuard,
-	type LoadOptions,
-	type ResponseRecord,
-	steerVector,
-	trainCritic,
-	verify,
-} from "../lib/index.js";
+import { type Certificate, InferenceGuard, type LoadOptions } from "../lib/index.js";
 import { settingsHash } from "../lib/options/search-settings.js";
+import { collectRollouts, steerVector, trainCritic } from "../lib/training/index.js";
 import { cli } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 

@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CostScorer } from "../lib/guard/cost-scorer.js";
-import { convertClassifier } from "../lib/index.js";
 import type { SequenceClassifierCost } from "../lib/options/types.js";
+import { convertClassifier } from "../lib/training/index.js";
 import { cli } from "./child.js";
 import { temporaryFolder } from "./temporary.js";
 

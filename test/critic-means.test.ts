@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { collectRollouts, InferenceGuard, type RolloutOptions, type TrainCriticOptions, trainCritic } from "../lib/index.js";
+import { InferenceGuard } from "../lib/index.js";
+import { collectRollouts, type RolloutOptions, type TrainCriticOptions, trainCritic } from "../lib/training/index.js";
 import { fromHalf, readGguf } from "./gguf-reader.js";
 import { rolloutRecords } from "./rollout-records.js";
 import { smallModel, smallRecurrentModel, temporaryFolder } from "./temporary.js";

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { compareWithExact, maxTokens, randomCase, trainedOn } from "../bench/exact-critics/compare.mjs";
 import { randomNumbers } from "../lib/data/random.js";
-import { collectRollouts, InferenceGuard, type LoadOptions, type TrainCriticOptions, trainCritic } from "../lib/index.js";
+import { InferenceGuard, type LoadOptions } from "../lib/index.js";
+import { collectRollouts, type TrainCriticOptions, trainCritic } from "../lib/training/index.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();

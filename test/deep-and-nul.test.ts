@@ -7,12 +7,15 @@ import { readLexicon } from "../lib/costs/lexicon.js";
 import { expectShallow, parseJson } from "../lib/data/json.js";
 import { readRecords } from "../lib/data/records.js";
 import { checkConfig } from "../lib/evaluation/config.js";
+import * as evaluation from "../lib/evaluation/index.js";
 import { readJournal } from "../lib/evaluation/journal.js";
 import { readCertificate } from "../lib/guard/certificate.js";
-import * as api from "../lib/index.js";
+import * as main from "../lib/index.js";
+import * as training from "../lib/training/index.js";
 import { readManifest } from "../lib/training/rollout-files.js";
 import { temporaryFolder } from "./temporary.js";
 
+const api = { ...main, ...evaluation, ...training };
 const folder = temporaryFolder();
 const file = (name: string) => join(folder, name);
 const lists = (depth: number) => "[".repeat(depth) + "]".repeat(depth);

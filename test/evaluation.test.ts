@@ -4,16 +4,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import {
-	calibrate,
-	type EvaluationConfig,
-	type EvaluationSummary,
-	evaluate,
-	InferenceGuard,
-	type LoadOptions,
-	type ResponseRecord,
-	steerVector,
-} from "../lib/index.js";
+import { calibrate, type EvaluationConfig, type EvaluationSummary, evaluate, type ResponseRecord } from "../lib/evaluation/index.js";
+import { InferenceGuard, type LoadOptions } from "../lib/index.js";
+import { steerVector } from "../lib/training/index.js";
 import { cli } from "./child.js";
 import { chatMetadata } from "./listening-model.js";
 import { smallModel, temporaryFolder } from "./temporary.js";

@@ -3,17 +3,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { calibrate, evaluate, type ResponseRecord } from "../lib/evaluation/index.js";
 import { CostScorer } from "../lib/guard/cost-scorer.js";
-import {
-	type ChatMessage,
-	calibrate,
-	collectRollouts,
-	evaluate,
-	InferenceGuard,
-	type ResponseRecord,
-	sampleAnswers,
-} from "../lib/index.js";
+import { type ChatMessage, InferenceGuard } from "../lib/index.js";
 import { renderingTime, renderTemplate } from "../lib/prompt/templates.js";
+import { collectRollouts, sampleAnswers } from "../lib/training/index.js";
 import { cli } from "./child.js";
 import { markersOf, promptReader, textOf } from "./prompt-tokens.js";
 import { testWhere } from "./shared.js";

@@ -21,11 +21,13 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { calibrate, type EvaluationConfig } from "../lib/evaluation/index.js";
 import { modelHash } from "../lib/files/fingerprint.js";
 import { pinnedModels } from "../lib/files/model-cache.js";
 import { readProbe } from "../lib/files/probe.js";
 import { embeddedDefault, harmProbes, harmProbesBySize } from "../lib/guard/embedded.js";
-import { calibrate, collectRollouts, type EvaluationConfig, InferenceGuard, type LoadOptions, trainCritic } from "../lib/index.js";
+import { InferenceGuard, type LoadOptions } from "../lib/index.js";
+import { collectRollouts, trainCritic } from "../lib/training/index.js";
 import { probesIn } from "./probes.js";
 import { smallModel, smallModelParts, temporaryFolder } from "./temporary.js";
 

@@ -1,8 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { evaluate } from "../lib/evaluation/index.js";
 import { CostScorer } from "../lib/guard/cost-scorer.js";
-import { evaluate, InferenceGuard } from "../lib/index.js";
+import { InferenceGuard } from "../lib/index.js";
 import { cli, inChild } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 import { encoderModel, wordPieces } from "./text-models.js";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { agreementOf } from "../lib/data/metrics.js";
-import { type JoinReport, joinLabels, trainCost } from "../lib/index.js";
+import { type JoinReport, joinLabels, trainCost } from "../lib/training/index.js";
 import { cli } from "./child.js";
 import { temporaryFolder } from "./temporary.js";
 

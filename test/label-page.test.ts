@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import type { Page } from "puppeteer-core";
 import { describe, expect, test } from "vitest";
-import { type LabelOptions, type LabelServer, serveLabels } from "../lib/index.js";
 import { Queue } from "../lib/labelling/page/queue.js";
+import { type LabelOptions, type LabelServer, serveLabels } from "../lib/training/index.js";
 import { browserPages, chromium } from "./browser.js";
 import { temporaryFolder } from "./temporary.js";
 

@@ -3,7 +3,7 @@ import { request } from "node:http";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type LabelOptions, type LabelServer, serveLabels } from "../lib/index.js";
+import { type LabelOptions, type LabelServer, serveLabels } from "../lib/training/index.js";
 import { temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();

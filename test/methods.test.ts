@@ -3,7 +3,6 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { inLanes } from "../lib/data/lanes.js";
 import {
-	collectRollouts,
 	embeddedDefault,
 	type GenerateOptions,
 	InferenceGuard,
@@ -12,8 +11,8 @@ import {
 	type SearchOptions,
 	type TabularModel,
 	type TraceNode,
-	trainCritic,
 } from "../lib/index.js";
+import { collectRollouts, trainCritic } from "../lib/training/index.js";
 import { readGguf } from "./gguf-reader.js";
 import { constrainedOptimum, logProbabilities, type Outcome, type Problem, problems, promptToken, responses } from "./tabular.js";
 import { smallModel, temporaryFolder } from "./temporary.js";

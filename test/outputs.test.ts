@@ -2,7 +2,8 @@ import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, utimesSync
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { modelHash } from "../lib/files/fingerprint.js";
-import { collectRollouts, embeddedDefault, type GenerateOptions, InferenceGuard, type LoadOptions, trainCritic } from "../lib/index.js";
+import { embeddedDefault, type GenerateOptions, InferenceGuard, type LoadOptions } from "../lib/index.js";
+import { collectRollouts, trainCritic } from "../lib/training/index.js";
 import { smallModel, smallRecurrentModel, temporaryFolder } from "./temporary.js";
 
 const threads = 1;

@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { randomNumbers } from "../lib/data/random.js";
 import { CostScorer } from "../lib/guard/cost-scorer.js";
-import { type CostModel, InferenceGuard, type TrainCostOptions, trainCost } from "../lib/index.js";
+import { type CostModel, InferenceGuard } from "../lib/index.js";
 import { callAddon } from "../lib/native/addon.js";
+import { type TrainCostOptions, trainCost } from "../lib/training/index.js";
 import { smallRecurrentModel, temporaryFolder } from "./temporary.js";
 import { causalModel, encoderModel, sentencePieces, type TextModel, wordDetector, wordPieces } from "./text-models.js";
 

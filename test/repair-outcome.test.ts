@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { calibrate, type EvaluationConfig, evaluate, InferenceGuard, type ResponseRecord, verify } from "../lib/index.js";
+import { calibrate, type EvaluationConfig, evaluate, type ResponseRecord, verify } from "../lib/evaluation/index.js";
+import { InferenceGuard } from "../lib/index.js";
 import { cli } from "./child.js";
 import { listeningModel } from "./listening-model.js";
 import { temporaryFolder } from "./temporary.js";

@@ -3,16 +3,9 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { modelHash } from "../lib/files/fingerprint.js";
-import {
-	type Candidate,
-	type CostModel,
-	type GenerateOptions,
-	InferenceGuard,
-	type LoadOptions,
-	RefusalError,
-	steerVector,
-} from "../lib/index.js";
+import { type Candidate, type CostModel, type GenerateOptions, InferenceGuard, type LoadOptions, RefusalError } from "../lib/index.js";
 import { callAddon } from "../lib/native/addon.js";
+import { steerVector } from "../lib/training/index.js";
 import { chatMetadata, listeningModel, vocabulary } from "./listening-model.js";
 import { cachedModel, testWithModel } from "./shared.js";
 import { smallRecurrentModel, temporaryFolder } from "./temporary.js";

@@ -8,7 +8,8 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CostScorer } from "../lib/guard/cost-scorer.js";
-import { collectRollouts, InferenceGuard, type RolloutOptions, trainCritic } from "../lib/index.js";
+import { InferenceGuard } from "../lib/index.js";
+import { collectRollouts, type RolloutOptions, trainCritic } from "../lib/training/index.js";
 import { rolloutRecords } from "./rollout-records.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 

@@ -1,7 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { embeddedDefault, InferenceGuard, type LoadOptions, type SteeringOptions, steerVector } from "../lib/index.js";
+import { embeddedDefault, InferenceGuard, type LoadOptions, type SteeringOptions } from "../lib/index.js";
+import { steerVector } from "../lib/training/index.js";
 import { cli } from "./child.js";
 import { readGguf } from "./gguf-reader.js";
 import { smallModel, temporaryFolder } from "./temporary.js";

@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type CostModel, collectRollouts, InferenceGuard, type LoadOptions, type Reply } from "../lib/index.js";
+import { type CostModel, InferenceGuard, type LoadOptions, type Reply } from "../lib/index.js";
+import { collectRollouts } from "../lib/training/index.js";
 import { rolloutRecords } from "./rollout-records.js";
 import { constrainedOptimum, costOf, type Problem, problems, promptToken } from "./tabular.js";
 import { temporaryFolder } from "./temporary.js";

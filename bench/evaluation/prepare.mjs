@@ -3,7 +3,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { collectRollouts, embeddedDefault, embeddedPrompts, InferenceGuard, steerVector, trainCritic } from "../../dist/index.js";
+import { embeddedDefault, embeddedPrompts, InferenceGuard } from "../../dist/index.js";
+import { collectRollouts, steerVector, trainCritic } from "../../dist/training/index.js";
 import { storyOpenings } from "../story-openings.mjs";
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));

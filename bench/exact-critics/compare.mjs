@@ -1,7 +1,8 @@
 // Random small Markov decision processes, and how far a critic that was trained on rollouts of one is from the exact critic.
 import { join } from "node:path";
 import { randomNumbers } from "../../dist/data/random.js";
-import { collectRollouts, InferenceGuard, trainCritic } from "../../dist/index.js";
+import { InferenceGuard } from "../../dist/index.js";
+import { collectRollouts, trainCritic } from "../../dist/training/index.js";
 
 export const maxTokens = 4;
 
@@ -24,7 +25,7 @@ export function randomCase(seed) {
  * @param {ReturnType<typeof randomCase>} one
  * @param {string} folder
  * @param {string} name
- * @param {Partial<import("../../dist/index.js").TrainCriticOptions> & { responses?: number }} options
+ * @param {Partial<import("../../dist/training/index.js").TrainCriticOptions> & { responses?: number }} options
  */
 export async function trainedOn({ guard, size }, folder, name, { responses = 20, ...options } = {}) {
 	// different prompts, of which the model reads the last token

@@ -1,8 +1,10 @@
 // Inputs that are no files: options, prompts and messages, and functions of the caller.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { collectRollouts, embeddedDefault, evaluate, sampleAnswers, trainCost, trainCritic } from "../../dist/index.js";
+import { evaluate } from "../../dist/evaluation/index.js";
+import { embeddedDefault } from "../../dist/index.js";
 import { generateSchema, loadSchema } from "../../dist/options/options.js";
+import { collectRollouts, sampleAnswers, trainCost, trainCritic } from "../../dist/training/index.js";
 import { putTogether, takeApart } from "./gguf.mjs";
 import { below, changedText, pick } from "./mutations.mjs";
 import {

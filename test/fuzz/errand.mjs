@@ -1,7 +1,9 @@
 // A process that is to be ended on the way: does what its argument says, and tells when it begins.
 import { writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { collectRollouts, evaluate, InferenceGuard, sampleAnswers, trainCritic } from "../../dist/index.js";
+import { evaluate } from "../../dist/evaluation/index.js";
+import { InferenceGuard } from "../../dist/index.js";
+import { collectRollouts, sampleAnswers, trainCritic } from "../../dist/training/index.js";
 
 const { errand, options, request, ending, milliseconds, listener } = JSON.parse(process.argv[2]);
 

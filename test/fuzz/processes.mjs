@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { collectRollouts } from "../../dist/index.js";
+import { collectRollouts } from "../../dist/training/index.js";
 import { below, pick } from "./mutations.mjs";
 import { drawnInputs, smallModel, tabularAsked, tabularGuard, threads, writeSmallModel } from "./subjects.mjs";
 
