@@ -3,6 +3,8 @@
 // some layers over the response's tokens before the last one, normalised alike. Each group can be left out.
 #pragma once
 
+#include "engine/graph_critic.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -15,8 +17,6 @@ std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t
                                     double mean_log_likelihood);
 
 const size_t n_summary_beside_top_k = 3;
-
-const double least_log_p = -100; // of a token that the model excludes
 
 struct feature_groups {
     bool hidden = true;

@@ -3,8 +3,8 @@
 // threads at once, before the step returns. All calls come from one thread, but those that say otherwise and those of visitors.
 #pragma once
 
-#include "safety/cost_model.h"
 #include "support/cancel.h"
+#include "support/token.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,7 +1,5 @@
 #include "engine/device_rows.h"
 
-#include "critic/features.h"
-
 #include "ggml-cpp.h"
 
 #include <algorithm>

@@ -8,6 +8,8 @@ struct ggml_tensor;
 
 namespace ig {
 
+const double least_log_p = -100; // of a token that the model excludes
+
 // what the graph has made of a step's rows
 struct graph_latents {
     ggml_tensor * hidden; // [n_embd, n]

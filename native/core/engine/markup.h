@@ -3,7 +3,7 @@
 // markers, template and contents together, is tokenised as one, so that the tokens are those of the whole text.
 #pragma once
 
-#include "safety/cost_model.h"
+#include "support/token.h"
 
 #include <functional>
 #include <set>

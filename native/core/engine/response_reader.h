@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/decoder.h"
+#include "engine/residual_sum.h"
 
 #include <memory>
 

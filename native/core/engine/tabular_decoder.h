@@ -5,6 +5,8 @@
 
 #include "engine/decoder.h"
 
+#include <memory>
+
 namespace ig {
 
 struct tabular_model {

@@ -5,8 +5,8 @@
 #pragma once
 
 #include "engine/markup.h"
-#include "safety/cost_model.h"
 #include "support/cancel.h"
+#include "support/token.h"
 
 #include <functional>
 #include <string>

@@ -3,8 +3,10 @@
 // once. Texts hold complete characters only.
 #pragma once
 
+#include "engine/residual_sum.h"
 #include "safety/safety_state.h"
 #include "safety/spelling.h"
+#include "support/token.h"
 
 #include <cstdint>
 #include <memory>
@@ -14,37 +16,12 @@
 
 namespace ig {
 
-using token_id = int32_t;
-
 // how far a sequence cost model has read a text that grows; it is copied with a candidate
 struct text_progress {
     size_t   n_read = 0; // bytes
     uint64_t previous_word = 0; // hash
     double   sum = 0; // over the features read
     double   n_features = 0;
-};
-
-// what the residual stream holds behind chosen layers, summed up over the first tokens of a response
-struct residual_sum {
-    std::vector<float> values; // [layer, n_embd]; empty before the first token
-    size_t             n_tokens = 0;
-
-    void add(const float * row, size_t n) {
-        values.resize(n, 0);
-        for (size_t i = 0; i < n; ++i) {
-            values[i] += row[i];
-        }
-        ++n_tokens;
-    }
-
-    // Of n values; zeros before the first token.
-    std::vector<float> mean(size_t first, size_t n) const {
-        std::vector<float> result(n, 0);
-        for (size_t i = 0; i < n && n_tokens > 0; ++i) {
-            result[i] = values[first + i] / float(n_tokens);
-        }
-        return result;
-    }
 };
 
 struct text_view {

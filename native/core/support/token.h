@@ -1,0 +1,10 @@
+// token.h owns what a token is: its id in a model's vocabulary.
+#pragma once
+
+#include <cstdint>
+
+namespace ig {
+
+using token_id = int32_t;
+
+}
