@@ -9,9 +9,9 @@ export { InferenceGuard } from "./guard/guard.js";
 export { type ConstraintReport, type CriticNote, type Outcome, RefusalError, type Reply } from "./guard/reply.js";
 export { GuardStream, type StreamPiece } from "./guard/stream.js";
 export type { LexiconMatch } from "./native/protocol.js";
-export type { Candidate, ScoreFunction } from "./options/options.js";
 export { type StrategyName, type StrategySettings, type StrategySpelling, strategies } from "./options/strategies.js";
 export type {
+	Candidate,
 	ConstraintOptions,
 	ConversationTemplate,
 	CostModel,
@@ -22,6 +22,7 @@ export type {
 	LoadOptions,
 	ProbeCost,
 	RewardModel,
+	ScoreFunction,
 	ScoreModel,
 	ScoreModelCost,
 	SearchOptions,

@@ -6,7 +6,7 @@ import { clopperPearsonInterval, clopperPearsonUpper } from "../lib/data/statist
 import { calibrate, type EvaluationConfig, evaluate, type ResponseRecord, verify } from "../lib/evaluation/index.js";
 import { pValueOf } from "../lib/guard/certificate.js";
 import { type Certificate, InferenceGuard, type LoadOptions } from "../lib/index.js";
-import { settingsHash } from "../lib/options/search-settings.js";
+import { settingsHash } from "../lib/options/resolve.js";
 import { collectRollouts, steerVector, trainCritic } from "../lib/training/index.js";
 import { cli } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";

@@ -10,7 +10,7 @@ import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { scorerSpec } from "../lib/guard/load-spec.js";
 import { type CostModel, type EncoderCost, embeddedDefault, InferenceGuard } from "../lib/index.js";
 import { callAddon } from "../lib/native/addon.js";
-import { checkScorerOptions } from "../lib/options/options.js";
+import { checkScorerOptions } from "../lib/options/load.js";
 import { temporaryFolder } from "./temporary.js";
 
 interface Case {

@@ -3,7 +3,7 @@
 import { nativeSpec } from "../lib/guard/load-spec.js";
 import { NativeGuard } from "../lib/guard/native-guard.js";
 import type { Prompt } from "../lib/index.js";
-import { checkLoadOptions } from "../lib/options/options.js";
+import { checkLoadOptions } from "../lib/options/load.js";
 import { type PromptReading, readPrompt } from "../lib/prompt/chat.js";
 import { readGguf } from "./gguf-reader.js";
 

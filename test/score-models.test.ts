@@ -7,7 +7,7 @@ import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { nativeSpec, scorerSpec } from "../lib/guard/load-spec.js";
 import { NativeGuard } from "../lib/guard/native-guard.js";
 import { type CostModel, type GuardModelTemplate, InferenceGuard } from "../lib/index.js";
-import { checkLoadOptions, checkScorerOptions } from "../lib/options/options.js";
+import { checkLoadOptions, checkScorerOptions } from "../lib/options/load.js";
 import { collectRollouts, trainCost } from "../lib/training/index.js";
 import { chatTemplates, graniteGuardianText, guidelines, llamaGuardText, qwen3GuardText, shieldGemmaText } from "./official-templates.js";
 import { rolloutRecords } from "./rollout-records.js";

@@ -6,10 +6,18 @@ import { type GgufEntry, type GgufTensor, type GgufTensorType, writeGguf } from 
 import { toHalf, toQ8 } from "../data/number-formats.js";
 import { expectWritable, replaceFiles } from "../data/output.js";
 import { InvalidModelError, ModelNotFoundError, UnsupportedModelError } from "../errors.js";
-import { checkConvertOptions } from "../options/options.js";
+import { check, choice, path } from "../options/check.js";
 import { type Architecture, architectures, isUnused, type TensorPlace } from "./architectures.js";
 import { parseJson, readCheckpoint, type StoredTensor } from "./safetensors.js";
 import { tokenizerEntries } from "./tokenizers.js";
+
+const convertSchema = z.strictObject({
+	folder: path("the path of a folder"),
+	out: path("a path"),
+	type: choice(["f32", "f16", "q8_0"]).default("f16"),
+});
+
+const checkConvertOptions = (given: unknown) => check(convertSchema, given);
 
 /** Options of {@link convertClassifier}. */
 export interface ConvertOptions {

@@ -6,12 +6,14 @@ import { confidence } from "../data/percent.js";
 import { clopperPearsonInterval, clopperPearsonUpper, fixedSequenceTest } from "../data/statistics.js";
 import { InvalidJournalError, InvalidOptionError, NotCertifiedError } from "../errors.js";
 import { type Certificate, pValueOf, readCertificate } from "../guard/certificate.js";
-import { checkCalibrateOptions, checkLoadOptions, Problems } from "../options/options.js";
-import { settingsHash } from "../options/search-settings.js";
+import { Problems } from "../options/check.js";
+import { checkLoadOptions } from "../options/load.js";
+import { settingsHash } from "../options/resolve.js";
 import type { EvaluationProgress } from "../progress.js";
 import { checkConfig, type EvaluationConfig } from "./config.js";
 import { responseErrors, resultFiles, runExperiment } from "./evaluate.js";
 import { type JournalContent, type JournalHeader, readJournal, withoutSkipped } from "./journal.js";
+import { checkCalibrateOptions } from "./options.js";
 import type { ResponseRecord } from "./types.js";
 
 /** Options of {@link calibrate}. */

@@ -7,22 +7,10 @@ import { parseApart } from "../data/parse-apart.js";
 import { isRecord } from "../data/records.js";
 import { linesOf, readText, withoutControls } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
-import {
-	below,
-	check,
-	checkGenerateOptions,
-	checkLoadOptions,
-	constraint,
-	expected,
-	integer,
-	now,
-	Problems,
-	parted,
-	real,
-	strategyName,
-	text,
-} from "../options/options.js";
-import { resolveSearch } from "../options/search-settings.js";
+import { below, check, expected, integer, now, Problems, parted, real, strategyName, text } from "../options/check.js";
+import { checkGenerateOptions } from "../options/generate.js";
+import { checkLoadOptions, constraint } from "../options/load.js";
+import { resolveSearch } from "../options/resolve.js";
 import { strategyNamed } from "../options/strategies.js";
 import type { ConstraintOptions, CostModel, LoadOptions, SearchOptions } from "../options/types.js";
 import { type PromptSource, promptSourceSchema } from "./datasets.js";

@@ -7,8 +7,8 @@ import { binomialTail, clopperPearsonInterval, clopperPearsonUpper } from "../da
 import { readText } from "../data/text-file.js";
 import { CertificateMismatchError, InvalidCertificateError } from "../errors.js";
 import type { GuardIdentity } from "../files/identity.js";
-import type { CheckedLoadOptions } from "../options/options.js";
-import { plainSettings, type ResolvedSearch, settingsHash } from "../options/search-settings.js";
+import type { CheckedLoadOptions } from "../options/load.js";
+import { plainSettings, type ResolvedSearch, settingsHash } from "../options/resolve.js";
 
 const share = z.number().min(0).max(1);
 const count = z.int().min(0);

@@ -7,14 +7,9 @@ import { checkProbes, readsProbe } from "../files/probe.js";
 import { callAddon } from "../native/addon.js";
 import type { NativeInfo, NativeQuestion, NativeRequest, NativeResult, NativeSpec } from "../native/protocol.js";
 import { abortedBy, CallbackWatch } from "../native/worker.js";
-import {
-	type CheckedGenerateOptions,
-	type CheckedLoadOptions,
-	checkGenerateOptions,
-	checkHashOptions,
-	checkLoadOptions,
-} from "../options/options.js";
-import { asksCritic, type KnownCritic, type ResolvedSearch, resolveSearch } from "../options/search-settings.js";
+import { type CheckedGenerateOptions, checkGenerateOptions } from "../options/generate.js";
+import { type CheckedLoadOptions, checkHashOptions, checkLoadOptions } from "../options/load.js";
+import { asksCritic, type KnownCritic, type ResolvedSearch, resolveSearch } from "../options/resolve.js";
 import type { GenerateOptions, LoadOptions } from "../options/types.js";
 import { type ChatMessage, type Prompt, type PromptReading, questionOf, type ReadPrompt, readPrompt } from "../prompt/chat.js";
 import { CertificateWatch, limitsOf } from "./certificate.js";

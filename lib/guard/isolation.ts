@@ -6,8 +6,8 @@ import { filesOf } from "../files/identity.js";
 import { addonPath, errorFromNative } from "../native/addon.js";
 import type { NativeRequest, NativeScoreRequest, NativeSpec } from "../native/protocol.js";
 import { abortedBy } from "../native/worker.js";
-import { checkGenerateOptions } from "../options/options.js";
-import { resolveSearch } from "../options/search-settings.js";
+import { checkGenerateOptions } from "../options/generate.js";
+import { resolveSearch } from "../options/resolve.js";
 
 const script = fileURLToPath(new URL("./isolated-trial.js", import.meta.url));
 

@@ -5,7 +5,7 @@ import { readEncoder } from "../files/encoder.js";
 import { modelHash } from "../files/fingerprint.js";
 import { readProbe } from "../files/probe.js";
 import type { NativeConstraint, NativeCostModel, NativeSpec } from "../native/protocol.js";
-import type { CheckedCostModel, CheckedLoadOptions, CheckedRewardModel, CheckedScorerOptions } from "../options/options.js";
+import type { CheckedCostModel, CheckedLoadOptions, CheckedRewardModel, CheckedScorerOptions } from "../options/load.js";
 import { harmJudge, harmProbesBySize } from "./embedded.js";
 import { encoderScorer, guardModelScorer, probeScorer, scoreModelScorer, sequenceClassifierScorer } from "./scorers.js";
 

@@ -3,7 +3,8 @@
 import { inspected, reasonOf } from "../base/thrown.js";
 import { CallbackError } from "../errors.js";
 import type { NativeQuestion } from "../native/protocol.js";
-import type { CheckedLoadOptions, ScoreFunction } from "../options/options.js";
+import type { CheckedLoadOptions } from "../options/load.js";
+import type { ScoreFunction } from "../options/types.js";
 
 /** What a function returned as one number per candidate; whatever else could be taken for a number is none. */
 function scoresOf(values: unknown, expected: number): Float64Array {

@@ -7,7 +7,7 @@ import { readEncoder } from "../files/encoder.js";
 import { readProbe } from "../files/probe.js";
 import { callAddon } from "../native/addon.js";
 import type { NativeScorer, NativeTemplate } from "../native/protocol.js";
-import type { CheckedCostModel, CheckedRewardModel } from "../options/options.js";
+import type { CheckedCostModel, CheckedRewardModel } from "../options/load.js";
 import { conversationPieces } from "../prompt/chat.js";
 
 type Model<K extends PropertyKey, M> = M extends Record<K, unknown> ? M : never;

@@ -7,23 +7,9 @@ import { InvalidOptionError } from "../errors.js";
 import type { EvaluationPrompt, PromptSource } from "../evaluation/datasets.js";
 import { guardIdentity } from "../files/identity.js";
 import { nativeSpec } from "../guard/load-spec.js";
-import {
-	abortSignal,
-	callback,
-	candidates,
-	check,
-	checkLoadOptions,
-	choice,
-	expected,
-	integer,
-	maxTokens,
-	now,
-	parted,
-	path,
-	real,
-	temperature,
-	text,
-} from "../options/options.js";
+import { abortSignal, callback, check, choice, expected, integer, now, parted, path, real, text } from "../options/check.js";
+import { candidates, maxTokens, temperature } from "../options/generate.js";
+import { checkLoadOptions } from "../options/load.js";
 import type { LoadOptions } from "../options/types.js";
 import type { AnswerProgress } from "../progress.js";
 import type { Prompt } from "../prompt/chat.js";

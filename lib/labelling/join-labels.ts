@@ -4,7 +4,7 @@ import { z } from "zod";
 import { agreementOf } from "../data/metrics.js";
 import { expectWritable, replaceFiles, textFile } from "../data/output.js";
 import { InvalidDataError, InvalidOptionError } from "../errors.js";
-import { check, expected, path } from "../options/options.js";
+import { check, expected, path } from "../options/check.js";
 import { type AnswerRow, type AnswerRows, type DistinctAnswer, readAnswers } from "./answer-rows.js";
 import { type Label, type Labels, labelPaths, readerOf, readLabels } from "./label-file.js";
 import { undecidedLabel } from "./label-scheme.js";

@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { z } from "zod";
 import { expectWritable } from "../data/output.js";
 import { InferenceGuardError, InvalidDataError } from "../errors.js";
-import { check, expected, path, text } from "../options/options.js";
+import { check, expected, path, text } from "../options/check.js";
 import { type AnswerRows, readAnswers } from "./answer-rows.js";
 import { LabelFile, labelPath } from "./label-file.js";
 import { labelPage } from "./label-page.js";

@@ -10,9 +10,9 @@ import { NativeGuard } from "../guard/native-guard.js";
 import { askScoreFunction } from "../guard/score-function.js";
 import type { NativeInfo, NativePrompt, NativeSpec } from "../native/protocol.js";
 import { CallbackWatch } from "../native/worker.js";
-import { checkRolloutOptions } from "../options/options.js";
 import type { LoadOptions } from "../options/types.js";
 import type { RolloutProgress } from "../progress.js";
+import { checkRolloutOptions } from "./options.js";
 import { type PromptList, questionOf, type RolloutPrompt, readPrompts, readPromptsOf } from "./prompts.js";
 import { claimFolder, nowOfRollouts, type RolloutManifest, ShardWriter, shardPlan } from "./rollout-files.js";
 

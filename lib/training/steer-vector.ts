@@ -10,7 +10,8 @@ import { baseSpec } from "../guard/load-spec.js";
 import { NativeGuard } from "../guard/native-guard.js";
 import { callAddon } from "../native/addon.js";
 import { CallbackWatch } from "../native/worker.js";
-import { checkLoadOptions, checkSteerVectorOptions } from "../options/options.js";
+import { checkLoadOptions } from "../options/load.js";
+import { checkSteerVectorOptions } from "./options.js";
 import { type RolloutPrompt, readPrompts, readPromptsOf } from "./prompts.js";
 
 /** Options of {@link steerVector}. */

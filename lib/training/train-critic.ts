@@ -5,10 +5,10 @@ import { InvalidOptionError } from "../errors.js";
 import { callAddon } from "../native/addon.js";
 import { chargesTokens, type NativeCritic, splitNumbers } from "../native/protocol.js";
 import { abortedBy, CallbackWatch, Worker } from "../native/worker.js";
-import { checkTrainCriticOptions } from "../options/options.js";
 import type { EpochProgress } from "../progress.js";
 import { type CriticAblation, type CriticReport, criticAblation, criticReport } from "./critic-report.js";
 import { criticReportPage } from "./critic-report-page.js";
+import { checkTrainCriticOptions } from "./options.js";
 import { readManifest, readShards, shardPlan } from "./rollout-files.js";
 
 /** What a critic may read. */

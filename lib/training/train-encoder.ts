@@ -5,10 +5,10 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { jsonFile, replaceFiles, textFile } from "../data/output.js";
 import { InvalidOptionError } from "../errors.js";
-import type { checkTrainCostOptions } from "../options/options.js";
 import type { EpochProgress } from "../progress.js";
 import type { LabelledText, Trained } from "./cost-model.js";
 import { checkEncoderBase } from "./encoder-base.js";
+import type { checkTrainCostOptions } from "./options.js";
 import { Python } from "./python.js";
 
 const script = (name: string) => fileURLToPath(new URL(`../../models/recipe/harm/${name}`, import.meta.url));

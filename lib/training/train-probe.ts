@@ -8,10 +8,10 @@ import { baseSpec } from "../guard/load-spec.js";
 import { NativeGuard } from "../guard/native-guard.js";
 import type { NativeInfo, NativeProbe, NativeProbes, NativePrompt } from "../native/protocol.js";
 import { splitNumbers } from "../native/protocol.js";
-import type { checkTrainCostOptions } from "../options/options.js";
 import type { EpochProgress } from "../progress.js";
 import type { PromptReading } from "../prompt/chat.js";
 import { type LabelledText, type Trained, tensorWriter } from "./cost-model.js";
+import type { checkTrainCostOptions } from "./options.js";
 import { readPromptOf } from "./prompts.js";
 
 /** What a probe tells that reads some inputs. AUC: null where only one label occurs. */

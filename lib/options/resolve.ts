@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { InvalidOptionError } from "../errors.js";
 import type { SearchSettings } from "../native/protocol.js";
-import type { CheckedGenerateOptions } from "./options.js";
+import type { CheckedGenerateOptions } from "./generate.js";
 import { type StrategySettings, strategies } from "./strategies.js";
 
 /** Every setting of a search but its seed, with nothing left open. */

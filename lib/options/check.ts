@@ -1,0 +1,159 @@
+// How options are checked, and the message for a wrong one.
+import { types } from "node:util";
+import { z } from "zod";
+import { recordedNow } from "../base/now.js";
+import { inspected, reasonOf } from "../base/thrown.js";
+import { InvalidOptionError } from "../errors.js";
+import { strategyNamed, strategyNames } from "./strategies.js";
+
+const mostShown = 80; // characters
+
+/** Leaves out of a value what is beyond what is shown of it: it may hold itself a thousand times. */
+function shortened(): (key: string, part: unknown) => unknown {
+	let left = mostShown;
+	return (_, part) => {
+		if (left-- <= 0) return undefined;
+		if (typeof part !== "object" || part === null) return part;
+		if (ArrayBuffer.isView(part)) return inspected(part);
+		return Array.isArray(part) ? part.slice(0, mostShown) : Object.fromEntries(Object.entries(part).slice(0, mostShown));
+	};
+}
+
+function show(value: unknown): string {
+	if (typeof value === "function") return "a function";
+	if (typeof value === "bigint" || typeof value === "number" || value === undefined) return String(value);
+	let text: string;
+	try {
+		text = JSON.stringify(value, shortened()) ?? String(value);
+	} catch {
+		text = "a value that JSON cannot hold";
+	}
+	return text.length > mostShown ? `${text.slice(0, mostShown - 3)}...` : text;
+}
+
+export const expected = (what: string) => ({ error: (issue: { input?: unknown }) => `expected ${what}, got ${show(issue.input)}` });
+
+export function integer(min: number, max: number) {
+	const message = expected(`an integer from ${min} to ${max}`);
+	return z.number(message).int(message).min(min, message).max(max, message);
+}
+
+export function real(min: number, max = Number.MAX_VALUE) {
+	const lowest = min === Number.MIN_VALUE ? "above 0" : `from ${min}`;
+	const message = expected(max === Number.MAX_VALUE ? `a number of at least ${min}` : `a number ${lowest} to ${max}`);
+	return z.number(message).min(min, message).max(max, message);
+}
+
+export const text = (what: string) => z.string(expected(what)).min(1, expected(what));
+
+/** A path, or a command: the system reads none beyond a NUL, so that another file would be meant. */
+export const path = (what: string) => text(what).refine((given) => !given.includes("\0"), expected(`${what}, without NUL characters`));
+
+export const callback = <F>(what: string) => z.custom<F>((value) => typeof value === "function", expected(what));
+
+export const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
+	z.enum(values, expected(`one of ${values.join(", ")}`));
+
+export const now = z
+	.union(
+		[z.string(), z.custom<Date>(types.isDate)],
+		expected("a date such as 2026-11-28, perhaps with a time (2026-11-28T09:30), or a Date"),
+	)
+	.transform((given, context) => {
+		const recorded = recordedNow(given);
+		if (recorded !== undefined) return recorded;
+		context.issues.push({
+			code: "custom",
+			message: `expected a date such as 2026-11-28, perhaps with a time (2026-11-28T09:30), got ${show(given)}`,
+			input: given,
+		});
+		return z.NEVER;
+	});
+
+export const strategyName = z.preprocess(
+	(given) => (typeof given === "string" ? (strategyNamed(given) ?? given) : given),
+	choice(strategyNames),
+);
+
+/** What only inherits from AbortSignal throws when it is asked. */
+function isSignal(value: unknown): boolean {
+	try {
+		return value instanceof AbortSignal && typeof value.aborted === "boolean" && (value.reason === undefined || value.aborted);
+	} catch {
+		return false;
+	}
+}
+
+export const abortSignal = z.custom<AbortSignal>(isSignal, expected("an AbortSignal"));
+
+/** An option given as undefined is not given. */
+function withoutUndefined(options: object): object {
+	return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+/** Stands where a message is about all options together. */
+const rootOption = "options";
+
+/** Properties of the caller's objects may be functions that throw. Errors: INVALID_OPTION. */
+function whatCanBeRead<T>(read: () => T): T {
+	try {
+		return read();
+	} catch (cause) {
+		throw new InvalidOptionError(`${rootOption}: expected values that can be read, but reading them failed: ${reasonOf(cause)}`, { cause });
+	}
+}
+
+/** Of a message. */
+const mostProblems = 100;
+
+/** Errors: INVALID_OPTION with a line per problem, which begins with the option. */
+export function check<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
+	const result = whatCanBeRead(() => schema.safeParse(given));
+	if (result.success) return withoutUndefined(result.data as object) as z.output<S>;
+	const problems = result.error.issues.flatMap((issue) => {
+		if (issue.code !== "unrecognized_keys") return `${issue.path.join(".") || rootOption}: ${issue.message}`;
+		return issue.keys.map((key) => `${[...issue.path, key].join(".")}: there is no such option; check the spelling`);
+	});
+	const rest = problems.length > mostProblems ? [`${rootOption}: ${problems.length - mostProblems} more problems`] : [];
+	throw new InvalidOptionError([...problems.slice(0, mostProblems), ...rest].join("\n"));
+}
+
+/** Collects the problems of several checks, so that all are reported at once. */
+export class Problems {
+	readonly #lines = new Set<string>();
+
+	/** What a check returns; undefined where it finds something. `place` says where the option of a line stands. */
+	of<T>(check: () => T, place: (line: string) => string = (line) => line): T | undefined {
+		try {
+			return check();
+		} catch (error) {
+			if (!(error instanceof InvalidOptionError)) throw error;
+			for (const line of error.message.split("\n")) this.#lines.add(place(line));
+			return undefined;
+		}
+	}
+
+	/** Errors: INVALID_OPTION where there are any. */
+	throwAny(): void {
+		if (this.#lines.size > 0) throw new InvalidOptionError([...this.#lines].join("\n"));
+	}
+}
+
+/** Puts the option of a line below another one. */
+export const below = (place: string) => (line: string) =>
+	line.startsWith(`${rootOption}: `) ? place + line.slice(rootOption.length) : `${place}.${line}`;
+
+/** The options that a schema knows, and the others, which stand in one object with them. */
+export function parted(
+	schema: { shape: object },
+	given: object | undefined,
+): [own: Record<string, unknown>, others: Record<string, unknown>] {
+	const entries = whatCanBeRead(() => Object.entries(given ?? {}));
+	const isOwn = ([name]: [string, unknown]) => name in schema.shape;
+	return [Object.fromEntries(entries.filter(isOwn)), Object.fromEntries(entries.filter((entry) => !isOwn(entry)))];
+}
+
+export const range = (lowest: number) =>
+	z
+		.tuple([real(lowest), real(lowest)], expected("a range [lowest, highest]"))
+		.refine(([low, high]) => low <= high, expected("a range [lowest, highest] with lowest <= highest"));
