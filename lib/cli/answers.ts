@@ -2,9 +2,11 @@ import { SingleBar } from "cli-progress";
 import type { PresetName } from "../evaluation/presets.js";
 import type { AnswerMethod } from "../labelling/answer-plan.js";
 import { sampleAnswers } from "../labelling/answers.js";
+import { engineRows } from "../options/engine.js";
 import type { AnswerProgress } from "../progress.js";
 import { duration } from "./eval.js";
 import { constraintsOf, listed, numbersOf, numeric } from "./loading.js";
+import { optionsFrom } from "./row-flags.js";
 import { say, tell } from "./terminal.js";
 
 interface AnswerFlags {
@@ -25,8 +27,6 @@ interface AnswerFlags {
 	template?: string;
 	stop: string[];
 	seed?: string;
-	threads?: string;
-	device?: string;
 	json?: boolean;
 }
 
@@ -69,7 +69,7 @@ export async function answersCommand(flags: AnswerFlags): Promise<void> {
 	try {
 		const { skipped, ...done } = await sampleAnswers({
 			model: flags.model,
-			...constraintsOf(flags.cost, flags.budget.length === 0 ? [] : [undefined, ...otherBudgets]),
+			...constraintsOf({ cost: flags.cost, budget: flags.budget.length === 0 ? [] : [undefined, ...otherBudgets] }),
 			budgets: numbersOf(firstBudget),
 			prompts: {
 				file: flags.prompts,
@@ -87,8 +87,7 @@ export async function answersCommand(flags: AnswerFlags): Promise<void> {
 			template: flags.template && unescaped(flags.template),
 			stop: flags.stop.map(unescaped),
 			seed,
-			threads: numeric(flags.threads),
-			device: flags.device,
+			...optionsFrom(flags, engineRows),
 			onProgress: (progress) => bar.show(progress),
 			signal: stop.signal,
 		});

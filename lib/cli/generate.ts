@@ -1,17 +1,19 @@
 import { InvalidOptionError } from "../errors.js";
 import type { Reply } from "../guard/reply.js";
+import { engineRows } from "../options/engine.js";
+import { settings } from "../options/settings.js";
 import type { StrategyName } from "../options/strategies.js";
-import type { GenerateOptions, SteeringOptions } from "../options/types.js";
-import { constraintsOf, loadWithProgress, numeric, rewardOf } from "./loading.js";
+import type { GenerateOptions, LoadOptions, SteeringOptions } from "../options/types.js";
+import { type ConstraintFlags, constraintsOf, loadWithProgress, numeric, rewardOf } from "./loading.js";
+import { optionsFrom } from "./row-flags.js";
 import { hasReader, print, printAnswer, say, tell } from "./terminal.js";
 
-interface GenerateFlags {
+interface GenerateFlags extends ConstraintFlags {
 	model: string;
-	cost: string[];
-	budget: string[];
 	reward?: string;
 	critic?: string;
 	certificate?: string;
+	onMismatch?: "warn" | "refuse";
 	steering?: string;
 	strength?: string;
 	sparsity?: string;
@@ -20,16 +22,9 @@ interface GenerateFlags {
 	chat?: boolean;
 	now?: string;
 	strategy: StrategyName;
-	candidates?: string;
-	beams?: string;
-	blockLength?: string;
-	maxTokens?: string;
-	temperature?: string;
-	repair: boolean;
+	cachePrompt: boolean;
+	trace?: boolean;
 	seed?: string;
-	threads?: string;
-	device?: string;
-	isolate?: boolean;
 	json?: boolean;
 }
 
@@ -49,28 +44,29 @@ function steeringOf({ steering, strength, sparsity, gate }: GenerateFlags): Stee
 	throw new InvalidOptionError("steering: expected a control vector (--steering) beside --strength, --sparsity and --gate, got none");
 }
 
+function certificateOf({ certificate, onMismatch }: GenerateFlags): LoadOptions["certificate"] {
+	if (certificate !== undefined) return { file: certificate, onMismatch };
+	if (onMismatch === undefined) return undefined;
+	throw new InvalidOptionError("onMismatch: expected a certificate (--certificate) beside it, got none");
+}
+
 /** Returns how it ended, or undefined where whoever read the answer went away before its end. */
 export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] | undefined> {
 	await using guard = await loadWithProgress({
 		model: flags.model,
-		...constraintsOf(flags.cost, flags.budget),
+		...constraintsOf(flags),
 		reward: rewardOf(flags.reward),
 		critic: flags.critic,
 		steering: steeringOf(flags),
-		certificate: flags.certificate,
-		threads: numeric(flags.threads),
-		device: flags.device,
-		isolate: flags.isolate,
+		certificate: certificateOf(flags),
+		...optionsFrom(flags, engineRows),
 	});
 	const options: GenerateOptions = {
 		...(flags.chat ? { messages: [{ role: "user", content: flags.prompt }] } : { prompt: flags.prompt }),
 		strategy: flags.strategy,
-		candidates: numeric(flags.candidates),
-		beams: numeric(flags.beams),
-		blockLength: numeric(flags.blockLength),
-		maxTokens: numeric(flags.maxTokens),
-		temperature: numeric(flags.temperature),
-		repair: flags.repair ? undefined : false,
+		...optionsFrom(flags, settings),
+		cachePrompt: flags.cachePrompt ? undefined : false,
+		trace: flags.trace,
 		seed: numeric(flags.seed),
 		now: flags.now,
 	};

@@ -4,7 +4,7 @@ import { isGguf } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
 import { InferenceGuard } from "../guard/guard.js";
 import { callAddon } from "../native/addon.js";
-import type { CostModel, LoadOptions, RewardModel } from "../options/types.js";
+import type { ConstraintOptions, CostModel, LoadOptions, RewardModel } from "../options/types.js";
 
 /** Shows on a terminal how far work has come. */
 export async function withBar<T>(name: string, work: (onProgress: (share: number) => void) => Promise<T>): Promise<T> {
@@ -54,14 +54,35 @@ function costOf(file: string): CostModel {
 	return tensors.some(({ name }) => name === "cls.output.weight") ? { sequenceClassifier: file } : { guardModel: file };
 }
 
-/** Cost models and their budgets in the order given; undefined stands for one that is given otherwise. Without a cost model the default one. */
-export function constraintsOf(costs: string[], budgets: (string | undefined)[]): Pick<LoadOptions, "constraints" | "budget"> {
+/** What is given per cost model, in their order; undefined stands for one that is given otherwise. */
+export interface ConstraintFlags {
+	cost: string[];
+	budget: (string | undefined)[];
+	discount?: string[];
+	costFloor?: string[];
+	criterion?: string[];
+}
+
+/** Cost models and their budgets. Without a cost model the default one. */
+export function constraintsOf({
+	cost: costs,
+	budget,
+	discount = [],
+	costFloor = [],
+	criterion = [],
+}: ConstraintFlags): Pick<LoadOptions, "constraints" | "budget"> {
 	const most = Math.max(1, costs.length);
-	if (budgets.length > most) {
-		throw new InvalidOptionError(`budget: expected at most one per cost model (${most}), got ${budgets.length}`);
+	for (const [name, list] of Object.entries({ budget, discount, costFloor, criterion })) {
+		if (list.length > most) throw new InvalidOptionError(`${name}: expected at most one per cost model (${most}), got ${list.length}`);
 	}
-	if (costs.length === 0) return { budget: numeric(budgets[0]) };
-	return { constraints: costs.map((file, i) => ({ cost: costOf(file), budget: numeric(budgets[i]) })) };
+	const ofNth = (n: number) => ({
+		budget: numeric(budget[n]),
+		discount: numeric(discount[n]),
+		costFloor: costFloor[n] === "null" ? null : (numeric(costFloor[n]) as 0 | undefined),
+		criterion: criterion[n] as ConstraintOptions["criterion"],
+	});
+	if (costs.length === 0) return ofNth(0);
+	return { constraints: costs.map((file, n) => ({ cost: costOf(file), ...ofNth(n) })) };
 }
 
 /** A lexicon of what is wished for. */

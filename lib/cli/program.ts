@@ -11,6 +11,8 @@ import {
 	InvalidOptionError,
 } from "../errors.js";
 import { presetNames } from "../evaluation/presets.js";
+import { engineRows } from "../options/engine.js";
+import { settings } from "../options/settings.js";
 import { kebabStrategyNames, strategyNamed } from "../options/strategies.js";
 import { answersCommand } from "./answers.js";
 import { calibrateCommand, verifyCommand } from "./calibrate.js";
@@ -24,6 +26,7 @@ import { inspect } from "./inspect.js";
 import { labelCommand } from "./label.js";
 import { collect } from "./loading.js";
 import { rolloutsCommand } from "./rollouts.js";
+import { addFlags } from "./row-flags.js";
 import { steerVectorCommand } from "./steer-vector.js";
 import { complain, print } from "./terminal.js";
 import { trainCommand } from "./train.js";
@@ -64,15 +67,19 @@ export const program = new Command("inferenceguard")
 	.configureHelp({ showGlobalOptions: true })
 	.showHelpAfterError("(add --help for the options)");
 
-program
+const generateOptions = program
 	.command("generate")
 	.description("generate one response and stream it; exit code 0 answered, 3 refused, 2 wrong usage, 1 failure")
 	.requiredOption("-m, --model <file>", "GGUF model")
 	.option("-c, --cost <file>", costHelp, collect, [])
 	.option("-b, --budget <number>", budgetHelp, collect, [])
+	.option("--discount <number>", "of costs from token to token, one per --cost in order (default 1)", collect, [])
+	.option("--cost-floor <number>", "0, or null where costs below 0 count, one per --cost in order (default 0)", collect, [])
+	.option("--criterion <name>", "anytime or terminal, one per --cost in order (default anytime)", collect, [])
 	.option("--reward <file>", rewardHelp)
 	.option("--critic <file>", "critic that was trained for this model and these cost models")
 	.option("--certificate <file>", "refuse to run what it does not certify (streams are not: with --json only)")
+	.addOption(new Option("--on-mismatch <name>", "what is done where the certificate is for something else").choices(["warn", "refuse"]))
 	.option("--steering <file>", "control vector that steers the model")
 	.option("--strength <number>", "of the control vector (default 1)")
 	.option("--sparsity <share>", "of each layer's components that are steered, the largest first (default 1)")
@@ -81,20 +88,16 @@ program
 	.option("--chat", "put the prompt through the model's chat template as a user message")
 	.option("--now <date>", nowHelp)
 	.addOption(strategy)
-	.option("-n, --candidates <n>", "candidates per round (N)")
-	.option("-k, --beams <n>", "beams kept per block (K)")
-	.option("-d, --block-length <n>", "tokens per block (d)")
-	.option("-t, --max-tokens <n>", "longest response in tokens (T)")
-	.option("--temperature <number>", "sampling temperature")
-	.option("--no-repair", "refuse at once, without an attempt with a note beside the prompt (with --chat)")
 	.option("--seed <n>", "repeats a generation")
-	.option("--threads <n>", "CPU threads")
-	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
-	.option("--isolate", "load in a child process first, for files from strangers: one that crashes is refused")
+	.option("--no-cache-prompt", "neither use nor keep what has been read of the prompt")
+	.option("--trace", "keep every candidate of the search (with --json)")
 	.option("--json", "print the whole reply as one JSON line instead of text")
 	.action(async (options) => {
 		process.exitCode = (await generate(options)) === "refused" ? exitCodes.refused : exitCodes.answered;
 	});
+
+addFlags(generateOptions, "Search:", settings);
+addFlags(generateOptions, "Engine:", engineRows);
 
 program
 	.command("demo")
@@ -110,7 +113,7 @@ program
 	.option("--json", "print the same figures as one JSON line")
 	.action(demo);
 
-program
+const rolloutsOptions = program
 	.command("rollouts")
 	.description("sample and label responses for a critic to learn from; goes on where it was stopped")
 	.requiredOption("-m, --model <file>", "GGUF model")
@@ -130,12 +133,11 @@ program
 	.option("--batch <n>", "most sequences decoded at once (default 64, or the responses)")
 	.option("--shard <i/n>", "do part i of n, so that n machines can share the work")
 	.option("--seed <n>", "repeats a run")
-	.option("--threads <n>", "CPU threads")
-	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
 	.option("--json", "print the summary as one JSON line")
 	.action(rolloutsCommand);
+addFlags(rolloutsOptions, "Engine:", engineRows);
 
-program
+const answersOptions = program
 	.command("answers")
 	.description("sample plain and guarded answers of a model for a person to label; goes on where it was stopped")
 	.requiredOption("-m, --model <file>", "GGUF model")
@@ -155,10 +157,9 @@ program
 	.option("--template <text>", "what a model without a chat template continues, such as 'Question: {prompt}\\nAnswer:'")
 	.option("--stop <text>", "a response ends before this text, such as '\\nQuestion:'; may be given several times", collect, [])
 	.option("--seed <n>", "decides what is drawn (default 0)")
-	.option("--threads <n>", "CPU threads")
-	.option("--device <name>", "auto, cpu, or a name from `inferenceguard devices`")
 	.option("--json", "print the summary as one JSON line")
 	.action(answersCommand);
+addFlags(answersOptions, "Engine:", engineRows);
 
 program
 	.command("label")

@@ -1,7 +1,9 @@
 import { SingleBar } from "cli-progress";
+import { engineRows } from "../options/engine.js";
 import type { RolloutProgress } from "../progress.js";
 import { collectRollouts } from "../training/rollouts.js";
 import { constraintsOf, numbersOf, numeric, rewardOf } from "./loading.js";
+import { optionsFrom } from "./row-flags.js";
 import { say, tell } from "./terminal.js";
 
 interface RolloutFlags {
@@ -22,8 +24,6 @@ interface RolloutFlags {
 	batch?: string;
 	shard?: string;
 	seed?: string;
-	threads?: string;
-	device?: string;
 	json?: boolean;
 }
 
@@ -66,10 +66,9 @@ export async function rolloutsCommand(flags: RolloutFlags): Promise<void> {
 	try {
 		const done = await collectRollouts({
 			model: flags.model,
-			...constraintsOf(flags.cost, flags.budget),
+			...constraintsOf(flags),
 			reward: rewardOf(flags.reward),
-			threads: numeric(flags.threads),
-			device: flags.device,
+			...optionsFrom(flags, engineRows),
 			prompts: flags.prompts,
 			field: flags.field,
 			chat: flags.chat,

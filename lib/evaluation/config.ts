@@ -7,11 +7,11 @@ import { parseApart } from "../data/parse-apart.js";
 import { isRecord } from "../data/records.js";
 import { linesOf, readText, withoutControls } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
-import { below, check, expected, integer, now, Problems, parted, real, strategyName, text } from "../options/check.js";
+import { below, check, expected, flag, integer, now, Problems, parted, real, text } from "../options/check.js";
 import { checkGenerateOptions } from "../options/generate.js";
 import { checkLoadOptions, constraint } from "../options/load.js";
 import { resolveSearch } from "../options/resolve.js";
-import { strategyNamed } from "../options/strategies.js";
+import { strategyName, strategyNamed } from "../options/strategies.js";
 import type { ConstraintOptions, CostModel, LoadOptions, SearchOptions } from "../options/types.js";
 import { type PromptSource, promptSourceSchema } from "./datasets.js";
 
@@ -95,7 +95,7 @@ const configSchema = z.strictObject({
 	name,
 	guard: record("the options of InferenceGuard.load"),
 	data: promptSourceSchema,
-	chat: z.boolean(expected("true or false")).default(false),
+	chat: flag.default(false),
 	now: now.optional(),
 	judges: z
 		.array(z.looseObject({ name, discount: wholeText, criterion: wholeText }), expected("an array of { name, cost, budget }"))

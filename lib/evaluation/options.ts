@@ -1,12 +1,12 @@
 // The options of experiments and certificates.
 import { z } from "zod";
-import { abortSignal, callback, check, expected, now, path, real } from "../options/check.js";
+import { abortSignal, callback, check, expected, flag, now, path, real } from "../options/check.js";
 import type { EvaluationProgress } from "../progress.js";
 
 const evaluateSchema = z.strictObject({
 	config: z.union([path("a path"), z.record(z.string(), z.unknown())], expected("the path of a configuration, or a configuration")),
 	out: path("a folder"),
-	inspect: z.boolean(expected("true or false")).default(false),
+	inspect: flag.default(false),
 	now: now.optional(),
 	onProgress: callback<(progress: EvaluationProgress) => void>("a function").optional(),
 	signal: abortSignal.optional(),

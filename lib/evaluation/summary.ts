@@ -3,6 +3,7 @@
 import { basename } from "node:path";
 import { intervalMethod } from "../data/metrics.js";
 import { meanInterval, wilsonInterval } from "../data/statistics.js";
+import { essentialSettings, symbolOf } from "../options/settings.js";
 import { type StrategyName, strategies } from "../options/strategies.js";
 import type { SteeringOptions } from "../options/types.js";
 import type { CheckedConfig } from "./config.js";
@@ -12,35 +13,6 @@ import { distinct } from "./text-metrics.js";
 import type { CategorySummary, Estimate, EvaluationSummary, MethodSummary, ResponseRecord } from "./types.js";
 
 type Method = CheckedConfig["methods"][number];
-
-/** Symbols of the options that have one. */
-const symbols: Record<string, string> = {
-	candidates: "N",
-	beams: "K",
-	blockLength: "d",
-	retries: "M",
-	maxTokens: "T",
-	temperature: "τ",
-	diversityPenalty: "β",
-	lambda: "λ",
-	rewardWeight: "ω",
-	softness: "b",
-	pSafeThreshold: "η",
-	uncertaintyPenalty: "κ",
-};
-
-/** Settings that a row has whether they are given or not. */
-const essential: Partial<Record<StrategyName, readonly string[]>> = {
-	bestOfNLagrangian: ["lambda"],
-	beamLagrangian: ["lambda"],
-	args: ["rewardWeight"],
-	argsLagrangian: ["rewardWeight", "lambda"],
-	argsCost: ["rewardWeight"],
-	softBestOfN: ["softness"],
-	softBeam: ["softness"],
-	reControl: ["latentSteps", "latentStepSize"],
-	reControlLagrangian: ["latentSteps", "latentStepSize", "lambda"],
-};
 
 const shown = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
 
@@ -56,9 +28,9 @@ function settingsOf(method: Method, defaults: Record<string, unknown>): { settin
 	const strategy = asked ?? "guard";
 	const row: Record<string, unknown> = { ...strategies[strategy], ...defaults, ...given };
 	const candidates = row.candidates as number;
-	const named = new Set([...(essential[strategy] ?? []), ...Object.keys(defaults), ...Object.keys(given)]);
+	const named = new Set([...essentialSettings(strategies[strategy]), ...Object.keys(defaults), ...Object.keys(given)]);
 	named.delete("candidates");
-	const own = [...named].map((option) => `${symbols[option] ?? option} = ${shown(row[option])}`);
+	const own = [...named].map((option) => `${symbolOf(option)} = ${shown(row[option])}`);
 	const loaded = guard.steering === undefined ? [] : [`steering (${steeringText(guard.steering as SteeringOptions)})`];
 	if (system !== undefined) loaded.push("system message");
 	if (guard.constraints !== undefined) loaded.push("own cost models");

@@ -1,4 +1,5 @@
 // A certificate: what a calibration run says of one fixed guard and configuration, and whether a guard is that one.
+
 import { z } from "zod";
 import { warn } from "../base/warn.js";
 import { type Difference, differencesOf } from "../data/differences.js";
@@ -7,8 +8,9 @@ import { binomialTail, clopperPearsonInterval, clopperPearsonUpper } from "../da
 import { readText } from "../data/text-file.js";
 import { CertificateMismatchError, InvalidCertificateError } from "../errors.js";
 import type { GuardIdentity } from "../files/identity.js";
+import type { NativeSearch } from "../native/protocol.js";
 import type { CheckedLoadOptions } from "../options/load.js";
-import { plainSettings, type ResolvedSearch, settingsHash } from "../options/resolve.js";
+import { plainSettings, settingsHash } from "../options/resolve.js";
 
 const share = z.number().min(0).max(1);
 const count = z.int().min(0);
@@ -213,7 +215,7 @@ export class CertificateWatch {
 	}
 
 	/** The claim that covers a generation; undefined where none does. Errors: CERTIFICATE_MISMATCH. */
-	claimFor(search: ResolvedSearch, stream: boolean, readNow: string | undefined): CertificateClaim | undefined {
+	claimFor(search: NativeSearch, stream: boolean, readNow: string | undefined): CertificateClaim | undefined {
 		const { configuration, claims, delta } = this.#certificate;
 		const differences = differencesOf(plainSettings(search), configuration.search);
 		const isOtherDay = readNow !== undefined && readNow !== configuration.now;

@@ -5,11 +5,11 @@ import { type CriticIdentity, checkBudgets, checkCritic, readCriticIdentity, Tra
 import { Fingerprints, type GuardIdentity } from "../files/identity.js";
 import { checkProbes, readsProbe } from "../files/probe.js";
 import { callAddon } from "../native/addon.js";
-import type { NativeInfo, NativeQuestion, NativeRequest, NativeResult, NativeSpec } from "../native/protocol.js";
+import type { NativeInfo, NativeQuestion, NativeRequest, NativeResult, NativeSearch, NativeSpec } from "../native/protocol.js";
 import { abortedBy, CallbackWatch } from "../native/worker.js";
 import { type CheckedGenerateOptions, checkGenerateOptions } from "../options/generate.js";
 import { type CheckedLoadOptions, checkHashOptions, checkLoadOptions } from "../options/load.js";
-import { asksCritic, type KnownCritic, type ResolvedSearch, resolveSearch } from "../options/resolve.js";
+import { asksCritic, type KnownCritic, resolveSearch } from "../options/resolve.js";
 import type { GenerateOptions, LoadOptions } from "../options/types.js";
 import { type ChatMessage, type Prompt, type PromptReading, questionOf, type ReadPrompt, readPrompt } from "../prompt/chat.js";
 import { CertificateWatch, limitsOf } from "./certificate.js";
@@ -216,7 +216,7 @@ export class InferenceGuard {
 		return run({ ...request, noted: native, stream: false, availableBytes: process.availableMemory() });
 	}
 
-	#search(options: CheckedGenerateOptions): ResolvedSearch {
+	#search(options: CheckedGenerateOptions): NativeSearch {
 		const search = resolveSearch(options, this.#critic);
 		if (asksCritic(search)) this.#limits?.check(search.maxTokens, search.temperature);
 		if (search.objective === "augmented" && this.#options.constraints.length === 0) {
@@ -232,7 +232,7 @@ export class InferenceGuard {
 		prompt: ReadPrompt["native"],
 		question: string | undefined,
 		options: CheckedGenerateOptions,
-		search: ResolvedSearch,
+		search: NativeSearch,
 		stream: boolean,
 	): NativeRequest {
 		const { messages, cachePrompt = options.seed === undefined, seed = Math.floor(Math.random() * 2 ** 32), trace } = options;

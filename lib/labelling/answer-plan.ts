@@ -1,4 +1,5 @@
 // Which answers a run samples: every method answers every prompt once, with settings that are drawn for the prompt.
+
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { z } from "zod";
@@ -7,9 +8,9 @@ import { InvalidOptionError } from "../errors.js";
 import type { EvaluationPrompt, PromptSource } from "../evaluation/datasets.js";
 import { guardIdentity } from "../files/identity.js";
 import { nativeSpec } from "../guard/load-spec.js";
-import { abortSignal, callback, check, choice, expected, integer, now, parted, path, real, text } from "../options/check.js";
-import { candidates, maxTokens, temperature } from "../options/generate.js";
+import { abortSignal, callback, check, choice, expected, flag, integer, now, parted, path, real, text } from "../options/check.js";
 import { checkLoadOptions } from "../options/load.js";
+import { settings } from "../options/settings.js";
 import type { LoadOptions } from "../options/types.js";
 import type { AnswerProgress } from "../progress.js";
 import type { Prompt } from "../prompt/chat.js";
@@ -62,11 +63,11 @@ const answerSchema = z
 		prompts: z.unknown(), // checked where they are read
 		out: path("a path"),
 		methods: some(choice(["plain", "guard"]), "plain, guard").optional(),
-		temperatures: some(temperature, "temperatures").default([1]),
+		temperatures: some(settings.temperature.check, "temperatures").default([1]),
 		budgets: some(real(0), "budgets").optional(),
-		candidates: some(candidates, "candidates").default([16]),
-		maxTokens,
-		chat: z.boolean(expected("true or false")).default(false),
+		candidates: some(settings.candidates.check, "candidates").default([16]),
+		maxTokens: settings.maxTokens.check.default(settings.maxTokens.default),
+		chat: flag.default(false),
 		now: now.optional(),
 		template: z
 			.string(expected("text with {prompt} in it"))

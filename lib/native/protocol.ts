@@ -1,6 +1,7 @@
 // What crosses between JavaScript and the addon: the members of every message, and the addon's functions.
 
 import type { EpochProgress } from "../progress.js";
+import type { SearchSettings } from "../search-settings.js";
 import type { TraceNode } from "../trace.js";
 
 /** A native thread, with a guard or without. It is freed when this object is garbage collected. */
@@ -119,42 +120,13 @@ export type NativeSpec = NativeBase & {
  */
 export type NativePrompt = { tokens: Int32Array } | { text: string; special: boolean } | { parts: string[] };
 
-export interface SearchSettings {
-	expansion: "sample" | "token";
-	estimator: "models" | "critic" | "both" | "logLikelihood";
-	objective: "augmented" | "reward" | "lagrangian" | "cost";
-	selection: "top" | "soft";
-	softness: number;
-	scoreRange?: Float64Array;
-	rewardWeight?: number;
-	latentSteps: number;
-	latentStepSize: number;
-	temperature: number;
-	topK: number;
-	topP: number;
-	minP: number;
-	maxTokens: number;
-	blockLength: number;
-	candidates: number;
-	startCandidates: number;
-	candidateGrowth: number;
-	satisfiedPSafe: number;
-	beams: number;
-	retries: number;
-	diversityPenalty: number;
-	lambda: number;
-	pSafeThreshold: number;
-	uncertaintyPenalty: number;
-	ranksByValue: boolean;
-	maxGeneratedTokens: number;
-	maxBacktracks: number;
-	/** Whether a refusal is to be repaired, which the search leaves tokens for. */
-	repair: boolean;
-	seed: number;
-}
+/** The settings of a search with nothing left open; those that may be absent have no value that means so. */
+export type NativeSearch = Required<Omit<SearchSettings, "scoreRange" | "rewardWeight">> &
+	Pick<SearchSettings, "rewardWeight"> & { scoreRange?: Float64Array };
 
 export type NativeRequest = NativePrompt &
-	SearchSettings & {
+	NativeSearch & {
+		seed: number;
 		/** The prompt with a note: one attempt at a repair in place of a search, judged behind the prompt. */
 		noted?: NativePrompt;
 		/** What the response answers; undefined: the prompt's text. */

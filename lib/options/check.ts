@@ -4,7 +4,6 @@ import { z } from "zod";
 import { recordedNow } from "../base/now.js";
 import { inspected, reasonOf } from "../base/thrown.js";
 import { InvalidOptionError } from "../errors.js";
-import { strategyNamed, strategyNames } from "./strategies.js";
 
 const mostShown = 80; // characters
 
@@ -70,10 +69,7 @@ export const now = z
 		return z.NEVER;
 	});
 
-export const strategyName = z.preprocess(
-	(given) => (typeof given === "string" ? (strategyNamed(given) ?? given) : given),
-	choice(strategyNames),
-);
+export const flag = z.boolean(expected("true or false"));
 
 /** What only inherits from AbortSignal throws when it is asked. */
 function isSignal(value: unknown): boolean {
@@ -85,6 +81,21 @@ function isSignal(value: unknown): boolean {
 }
 
 export const abortSignal = z.custom<AbortSignal>(isSignal, expected("an AbortSignal"));
+
+/** An option as the tables of options have it (settings.ts, engine.ts): how it is checked, and its flag on the command line. */
+export interface OptionRow {
+	check: z.ZodType;
+	/** Where nothing is given; absent: none, or one that depends on others. */
+	default?: unknown;
+	/** Of the flag; the long one is the name in kebab case. */
+	shortFlag?: string;
+	/** What the flag takes, for its help; absent: a number, one of the choices, or nothing. */
+	takes?: "name" | "low:high";
+	/** The flag switches something off that is on by default. */
+	turnsOff?: boolean;
+	/** Of the flag. */
+	help: string;
+}
 
 /** An option given as undefined is not given. */
 function withoutUndefined(options: object): object {

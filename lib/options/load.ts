@@ -1,9 +1,9 @@
 // The options of loading a guard, or what only scores; every cost and reward model among them.
 import { types } from "node:util";
 import { z } from "zod";
-import { cappedThreads, defaultThreads } from "../base/threads.js";
 import { graniteRiskNames, guardTemplateNames } from "../costs/guard-templates.js";
-import { abortSignal, callback, check, choice, expected, integer, path, real, text } from "./check.js";
+import { abortSignal, callback, check, choice, expected, flag, integer, path, real, text } from "./check.js";
+import { deviceFields, sizeFields } from "./engine.js";
 import type { ScoreFunction } from "./types.js";
 
 const lexiconTerm = z.union(
@@ -54,7 +54,7 @@ const guardModelCost = z.strictObject({
 const sequenceClassifierCost = z.strictObject({
 	sequenceClassifier: path("the path of a sequence classifier"),
 	unsafeLabels: z.array(text("a label")).min(1).optional(),
-	multiLabel: z.boolean(expected("true or false")).optional(),
+	multiLabel: flag.optional(),
 	template: conversation.optional(),
 	link: choice(["probability", "excess"]).optional(),
 	threshold: real(-Number.MAX_VALUE).optional(),
@@ -105,7 +105,7 @@ const rewardModel = z.union(
 		z.strictObject({
 			sequenceClassifier: path("a path"),
 			label: text("a label").optional(),
-			multiLabel: z.boolean(expected("true or false")).optional(),
+			multiLabel: flag.optional(),
 			template: conversation.optional(),
 			selfTest: selfTest.optional(),
 		}),
@@ -127,18 +127,6 @@ export const constraint = z.strictObject({ cost: costModel, ...constraintFields 
 	return { cost, budget, discount, costFloor, criterion };
 });
 
-export const threads = integer(1, 512)
-	.default(() => defaultThreads())
-	.transform(cappedThreads);
-
-export const deviceFields = {
-	device: text("auto, cpu or the name of a device").default("auto"),
-	gpuLayers: z.union([z.literal("all"), integer(0, 10000)], expected('"all" or an integer from 0 to 10000')).default("all"),
-	threads,
-	useMmap: z.boolean(expected("true or false")).default(true),
-	useMlock: z.boolean(expected("true or false")).default(false),
-};
-
 /** The largest number in single precision. */
 const largestFloat = (2 - 2 ** -23) * 2 ** 127;
 
@@ -155,7 +143,7 @@ const steering = z
 		vector: path("the path of a control vector"),
 		strength: real(-1e6, 1e6),
 		sparsity: real(Number.MIN_VALUE, 1).optional(),
-		gate: z.boolean(expected("true or false")).optional(),
+		gate: flag.optional(),
 	})
 	.transform(({ sparsity = 1, gate = false, ...given }) => ({ ...given, sparsity, gate }));
 
@@ -166,8 +154,6 @@ const certificate = z
 	)
 	.transform((given) => (typeof given === "string" ? { file: given } : given))
 	.transform(({ file, onMismatch = "refuse" }: { file: string; onMismatch?: "warn" | "refuse" }) => ({ file, onMismatch }));
-
-const isolate = z.boolean(expected("true or false")).default(false);
 
 export const loadSchema = z
 	.strictObject({
@@ -180,10 +166,7 @@ export const loadSchema = z
 		steering: steering.optional(),
 		certificate: certificate.optional(),
 		...deviceFields,
-		contextSize: integer(2, 2 ** 31 - 1).optional(),
-		kvCells: integer(1, 2 ** 31 - 1).optional(),
-		outputs: choice(["auto", "device", "host"]).default("auto"),
-		isolate,
+		...sizeFields,
 		onLoadProgress: callback<(share: number) => void>("a function of the share loaded").optional(),
 		signal: abortSignal.optional(),
 	})
@@ -217,7 +200,7 @@ const scorerSchema = z.strictObject({
 	model: path("the path of a GGUF file").optional(),
 	constraints: z.array(constraint, expected("an array of { cost, budget }")).min(1, expected("at least one constraint")),
 	...deviceFields,
-	isolate,
+	isolate: sizeFields.isolate,
 	signal: abortSignal.optional(),
 });
 

@@ -1,11 +1,8 @@
 import { createHash } from "node:crypto";
 import { InvalidOptionError } from "../errors.js";
-import type { SearchSettings } from "../native/protocol.js";
+import type { NativeSearch } from "../native/protocol.js";
 import type { CheckedGenerateOptions } from "./generate.js";
 import { type StrategySettings, strategies } from "./strategies.js";
-
-/** Every setting of a search but its seed, with nothing left open. */
-export type ResolvedSearch = Omit<SearchSettings, "seed">;
 
 /** η, where none is given: the paper's; a block that has to widen for other candidates gives up a path less readily. */
 const pSafeThresholds = { fixedWidth: 0.5, adaptiveWidth: 0.3 };
@@ -17,7 +14,7 @@ export interface KnownCritic {
 }
 
 /** The settings of a generation: the strategy's row under what is given. Errors: INVALID_OPTION. */
-export function resolveSearch(options: CheckedGenerateOptions, critic: KnownCritic | undefined): ResolvedSearch {
+export function resolveSearch(options: CheckedGenerateOptions, critic: KnownCritic | undefined): NativeSearch {
 	const hasCritic = critic !== undefined;
 	const { prompt, messages, strategy, onRefusal, signal, trace, seed, cachePrompt, now, scoreRange, ...given } = options;
 	const { beamShare, blockLength, ...row }: StrategySettings = strategies[strategy];
@@ -66,10 +63,10 @@ export function resolveSearch(options: CheckedGenerateOptions, critic: KnownCrit
 }
 
 /** Whether the critic has a part in a search. */
-export const asksCritic = ({ estimator, latentSteps }: ResolvedSearch) => estimator === "critic" || estimator === "both" || latentSteps > 0;
+export const asksCritic = ({ estimator, latentSteps }: NativeSearch) => estimator === "critic" || estimator === "both" || latentSteps > 0;
 
 /** The settings as plain values in the order of their names. */
-export function plainSettings(search: ResolvedSearch): Record<string, unknown> {
+export function plainSettings(search: NativeSearch): Record<string, unknown> {
 	const entries = Object.entries({ ...search, ...(search.scoreRange && { scoreRange: [...search.scoreRange] }) });
 	return Object.fromEntries(entries.filter(([, value]) => value !== undefined).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

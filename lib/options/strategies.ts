@@ -1,52 +1,19 @@
-import type { SearchSettings } from "../native/protocol.js";
+import { z } from "zod";
+import { kebabCase } from "../base/kebab-case.js";
+import type { SearchSettings } from "../search-settings.js";
+import { choice } from "./check.js";
+import { type DefaultedSetting, defaultSettings } from "./settings.js";
 
 /** A strategy: the settings that make one row of the comparison out of the one search loop. */
-export type StrategySettings = Omit<
-	SearchSettings,
-	| "maxTokens"
-	| "seed"
-	| "maxGeneratedTokens"
-	| "beams"
-	| "blockLength"
-	| "estimator"
-	| "scoreRange"
-	| "startCandidates"
-	| "pSafeThreshold"
-	| "satisfiedPSafe"
-> & {
-	/** Absent: the critic where there is one, otherwise the models. */
-	estimator?: SearchSettings["estimator"];
-	/** `response` makes one block of the whole response. */
-	blockLength: number | "response";
-	/** Absent: as many as `candidates`. */
-	startCandidates?: number;
-	/** Beams per candidate. */
-	beamShare: number;
-};
+export type StrategySettings = Required<Omit<Pick<SearchSettings, DefaultedSetting>, "blockLength">> &
+	Pick<SearchSettings, "estimator" | "startCandidates" | "rewardWeight"> & {
+		/** `response` makes one block of the whole response. */
+		blockLength: number | "response";
+		/** Beams per candidate. */
+		beamShare: number;
+	};
 
-const searching: StrategySettings = {
-	expansion: "sample",
-	objective: "reward",
-	selection: "top",
-	softness: 0.1,
-	latentSteps: 0,
-	latentStepSize: 0.5,
-	temperature: 1,
-	topK: 0,
-	topP: 1,
-	minP: 0,
-	blockLength: 32,
-	candidates: 16,
-	candidateGrowth: 2,
-	beamShare: 1 / 4,
-	retries: 0,
-	maxBacktracks: 0,
-	repair: false,
-	diversityPenalty: 0.5,
-	lambda: 5,
-	uncertaintyPenalty: 0,
-	ranksByValue: true,
-};
+const searching: StrategySettings = { ...defaultSettings, beamShare: 1 / 4 };
 
 const base: StrategySettings = { ...searching, estimator: "models" };
 const guard: StrategySettings = {
@@ -124,11 +91,14 @@ type KebabCase<S extends string> = S extends `${infer First}${infer Rest}`
 /** A strategy as it may be spelled: `bestOfN` or `best-of-n`. */
 export type StrategySpelling = StrategyName | KebabCase<StrategyName>;
 
-const kebabCase = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-
 /** As they are typed on a command line. */
 export const kebabStrategyNames = strategyNames.map(kebabCase);
 
 /** The strategy that is spelled so; undefined where none is. */
 export const strategyNamed = (spelled: string): StrategyName | undefined =>
 	strategyNames.find((name) => name === spelled || kebabCase(name) === spelled);
+
+export const strategyName = z.preprocess(
+	(given) => (typeof given === "string" ? (strategyNamed(given) ?? given) : given),
+	choice(strategyNames),
+);

@@ -1,9 +1,12 @@
 // The options of what makes cost models, critics and control vectors.
+
 import { z } from "zod";
 import { InvalidOptionError } from "../errors.js";
-import { abortSignal, callback, check, choice, expected, integer, now, parted, path, range, real, text } from "../options/check.js";
-import { maxTokens, messageSchema } from "../options/generate.js";
-import { checkLoadOptions, deviceFields, threads } from "../options/load.js";
+import { abortSignal, callback, check, choice, expected, flag, integer, now, parted, path, range, real, text } from "../options/check.js";
+import { deviceFields, threadsField } from "../options/engine.js";
+import { messageSchema } from "../options/generate.js";
+import { checkLoadOptions } from "../options/load.js";
+import { settings } from "../options/settings.js";
 import type { EpochProgress, RolloutProgress } from "../progress.js";
 
 export const promptList = z.union(
@@ -31,12 +34,12 @@ const trainCostSchema = z
 		labelField: text("the name of a column").optional(),
 		unsafe: text("a label").optional(),
 		groupField: text("the name of a column").optional(),
-		characters: z.boolean(expected("true or false")).default(true),
+		characters: flag.default(true),
 		layers: z
 			.union([choice(["auto", "last"]), z.array(integer(0, 10_000)).min(1)], expected('"auto", "last" or an array of layers'))
 			.default("auto")
 			.transform((layers) => (typeof layers === "string" ? layers : [...new Set(layers)])),
-		chat: z.boolean(expected("true or false")).default(false),
+		chat: flag.default(false),
 		now: now.optional(),
 		falseNegativeRate: real(0, 1).default(0.1),
 		seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
@@ -81,11 +84,11 @@ const rolloutSchema = z
 	.strictObject({
 		prompts: promptList,
 		field: text("the name of a column").optional(),
-		chat: z.boolean(expected("true or false")).default(false),
+		chat: flag.default(false),
 		now: now.optional(),
 		out: path("a folder"),
 		responses: integer(1, 256).default(5),
-		maxTokens,
+		maxTokens: settings.maxTokens.check.default(settings.maxTokens.default),
 		stride: integer(1, 1_048_576).default(32),
 		meanLayers: z.array(integer(0, 10_000), expected("an array of layers")).min(1).optional(),
 		temperature: real(0.01, 100).default(1),
@@ -118,8 +121,8 @@ const trainCriticSchema = z.strictObject({
 	learningRate: real(1e-9, 1).default(1e-3),
 	weightDecay: real(0, 1).default(0.01),
 	seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
-	threads,
-	device: text("auto, cpu or the name of a device").default("auto"),
+	threads: threadsField,
+	device: deviceFields.device,
 	onEpoch: callback<(progress: EpochProgress) => void>("a function").optional(),
 	signal: abortSignal.optional(),
 });
@@ -130,15 +133,15 @@ const steerVectorSchema = z.strictObject({
 	negative: promptList,
 	out: path("a path"),
 	field: text("the name of a column").optional(),
-	chat: z.boolean(expected("true or false")).default(false),
+	chat: flag.default(false),
 	now: now.optional(),
 	method: choice(["mean", "pca"]).default("mean"),
 	layers: z
 		.tuple([integer(1, 10_000), integer(1, 10_000)], expected("a range [first, last] of layers"))
 		.refine(([first, last]) => first <= last, expected("a range [first, last] with first <= last"))
 		.optional(),
-	device: text("auto, cpu or the name of a device").default("auto"),
-	threads,
+	device: deviceFields.device,
+	threads: threadsField,
 	seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
 	signal: abortSignal.optional(),
 });

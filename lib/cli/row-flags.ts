@@ -1,0 +1,44 @@
+// Flags that come from the tables of options: a row is a flag.
+import { type Command, Option } from "commander";
+import { z } from "zod";
+import { kebabCase } from "../base/kebab-case.js";
+import type { OptionRow } from "../options/check.js";
+
+type Rows = Record<string, OptionRow>;
+
+function placeholderOf({ check, takes }: OptionRow): string {
+	if (takes) return `<${takes}>`;
+	if (check instanceof z.ZodEnum) return "<name>";
+	return check instanceof z.ZodNumber && check.isInt ? "<n>" : "<number>";
+}
+
+function flagsOf(name: string, row: OptionRow): Option[] {
+	const long = `--${kebabCase(name)}`;
+	const on = new Option(long, row.help);
+	if (row.check instanceof z.ZodBoolean) {
+		return row.turnsOff ? [on.hideHelp(), new Option(`--no-${kebabCase(name)}`, row.help)] : [on];
+	}
+	const short = row.shortFlag ? `-${row.shortFlag}, ` : "";
+	const option = new Option(`${short}${long} ${placeholderOf(row)}`, row.help);
+	return [row.check instanceof z.ZodEnum ? option.choices(row.check.options.map(String)) : option];
+}
+
+/** Gives a command a flag for every row, under a heading of their own in its help. */
+export function addFlags(command: Command, heading: string, rows: Rows): Command {
+	for (const [name, row] of Object.entries(rows)) {
+		for (const option of flagsOf(name, row)) command.addOption(option.helpGroup(heading));
+	}
+	return command;
+}
+
+/** What is no number is left for the option's own check to reject. */
+const numberIn = (given: string) => (given.trim() === "" || Number.isNaN(Number(given)) ? given : Number(given));
+
+function readValue({ check, takes }: OptionRow, given: unknown): unknown {
+	if (typeof given !== "string" || check instanceof z.ZodString || check instanceof z.ZodEnum) return given;
+	return takes === "low:high" ? given.split(":").map(numberIn) : numberIn(given);
+}
+
+/** The options that were given by flags of these rows. */
+export const optionsFrom = (flags: object, rows: Rows): Record<string, unknown> =>
+	Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, readValue(row, (flags as Record<string, unknown>)[name])]));

@@ -1,0 +1,53 @@
+// The table of what runs a model: the options of loading that are one plain value each.
+import { z } from "zod";
+import { cappedThreads, defaultThreads } from "../base/threads.js";
+import { choice, expected, flag, integer, type OptionRow, text } from "./check.js";
+
+const devices = {
+	device: {
+		check: text("auto, cpu or the name of a device"),
+		default: "auto",
+		takes: "name",
+		help: "auto, cpu, or a name from `inferenceguard devices`",
+	},
+	gpuLayers: {
+		check: z.union([z.literal("all"), integer(0, 10_000)], expected('"all" or an integer from 0 to 10000')),
+		default: "all",
+		help: "layers on the GPU (default all)",
+	},
+	useMmap: { check: flag, default: true, turnsOff: true, help: "read model files into memory instead of mapping them" },
+	useMlock: { check: flag, default: false, help: "keep the weights in memory" },
+} satisfies Record<string, OptionRow>;
+
+const sizes = {
+	contextSize: { check: integer(2, 2 ** 31 - 1), help: "longest prompt and response together, in tokens" },
+	kvCells: { check: integer(1, 2 ** 31 - 1), help: "most KV cells, in tokens (default: what fits into free memory)" },
+	outputs: { check: choice(["auto", "device", "host"]), default: "auto", help: "where outputs are cut down and the critic runs" },
+	isolate: {
+		check: flag,
+		default: false,
+		help: "load in a child process first, for files from strangers: one that crashes is refused",
+	},
+} satisfies Record<string, OptionRow>;
+
+export const threads = { check: integer(1, 512), help: "CPU threads" } satisfies OptionRow;
+
+/** Of whatever is loaded, as flags. */
+export const engineRows = { threads, ...devices, ...sizes };
+
+export const threadsField = threads.check.default(() => defaultThreads()).transform(cappedThreads);
+
+type Checked<T extends Record<string, OptionRow>> = {
+	[K in keyof T]: T[K] extends { default: unknown } ? z.ZodDefault<T[K]["check"]> : z.ZodOptional<T[K]["check"]>;
+};
+
+const checked = <T extends Record<string, OptionRow>>(rows: T) =>
+	Object.fromEntries(
+		Object.entries(rows).map(([name, row]) => [name, row.default === undefined ? row.check.optional() : row.check.default(row.default)]),
+	) as Checked<T>;
+
+/** Of everything that runs a model. */
+export const deviceFields = { ...checked(devices), threads: threadsField };
+
+/** Of a guard, beside {@link deviceFields}. */
+export const sizeFields = checked(sizes);
