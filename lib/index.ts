@@ -1,7 +1,8 @@
+export type { Candidate, ScoreFunction } from "./candidates.js";
 export type { GraniteRisk, GuardTemplateName } from "./costs/guard-templates.js";
-export type { LexiconTerm } from "./costs/lexicon.js";
 export type { SelfTestPair } from "./costs/self-test.js";
 export * from "./errors.js";
+export type { LexiconTerm } from "./files/lexicon.js";
 export type { Certificate, CertificateClaim } from "./guard/certificate.js";
 export { type Device, listDevices } from "./guard/devices.js";
 export { embeddedDefault, embeddedPrompts } from "./guard/embedded.js";
@@ -11,7 +12,6 @@ export { GuardStream, type StreamPiece } from "./guard/stream.js";
 export type { LexiconMatch } from "./native/protocol.js";
 export { type StrategyName, type StrategySettings, type StrategySpelling, strategies } from "./options/strategies.js";
 export type {
-	Candidate,
 	ConstraintOptions,
 	ConversationTemplate,
 	CostModel,
@@ -22,7 +22,6 @@ export type {
 	LoadOptions,
 	ProbeCost,
 	RewardModel,
-	ScoreFunction,
 	ScoreModel,
 	ScoreModelCost,
 	SearchOptions,

@@ -1,10 +1,10 @@
 import { statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { harmJudge, harmProbes } from "../lib/costs/harm.js";
 import { selfTestPairs } from "../lib/costs/self-test.js";
 import { auc } from "../lib/data/metrics.js";
 import { readEncoder } from "../lib/files/encoder.js";
 import { CostScorer } from "../lib/guard/cost-scorer.js";
-import { harmJudge, harmProbes } from "../lib/guard/embedded.js";
 import { embeddedDefault, InferenceGuard } from "../lib/index.js";
 import { cli } from "./child.js";
 import { cachedModel, testWithModel } from "./shared.js";

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { costHash } from "../lib/files/fingerprint.js";
+import { costHash } from "../lib/costs/index.js";
 import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { nativeSpec, scorerSpec } from "../lib/guard/load-spec.js";
 import { NativeGuard } from "../lib/guard/native-guard.js";

@@ -1,7 +1,7 @@
 // The embedded model tells stories, plainly and within the budgets of its two cost models.
 import { readFileSync } from "node:fs";
 import { SingleBar } from "cli-progress";
-import { readLexicon } from "../costs/lexicon.js";
+import { readLexicon } from "../files/lexicon.js";
 import { embeddedDefault, embeddedPrompts } from "../guard/embedded.js";
 import { InferenceGuard } from "../guard/guard.js";
 import type { Reply } from "../guard/reply.js";

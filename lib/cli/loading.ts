@@ -1,5 +1,6 @@
 import { extname } from "node:path";
 import { SingleBar } from "cli-progress";
+import { recogniseCost } from "../costs/index.js";
 import { isGguf } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
 import { InferenceGuard } from "../guard/guard.js";
@@ -45,13 +46,10 @@ export const collect = (value: string, earlier: string[]): string[] => [...earli
 function costOf(file: string): CostModel {
 	if (file === "harm") return "harm";
 	if (!isGguf(file) && extname(file).toLowerCase() !== ".gguf") return { lexicon: file };
-	const { metadata, tensors } = callAddon((native) => native.inspect(file));
-	const value = (key: string) => metadata.find((entry) => entry.key === key)?.value;
-	const kind = value("inferenceguard.kind");
-	if (kind === "probe") return { probe: file };
-	if (kind === "encoder") return { encoder: file };
-	if (value("general.architecture") === undefined) return { classifier: file };
-	return tensors.some(({ name }) => name === "cls.output.weight") ? { sequenceClassifier: file } : { guardModel: file };
+	return recogniseCost(
+		file,
+		callAddon((native) => native.inspect(file)),
+	) as CostModel; // a language model that is nothing else is taken for one that guards
 }
 
 /** What is given per cost model, in their order; undefined stands for one that is given otherwise. */

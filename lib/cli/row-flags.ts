@@ -1,8 +1,8 @@
 // Flags that come from the tables of options: a row is a flag.
 import { type Command, Option } from "commander";
 import { z } from "zod";
+import type { OptionRow } from "../base/check.js";
 import { kebabCase } from "../base/kebab-case.js";
-import type { OptionRow } from "../options/check.js";
 
 type Rows = Record<string, OptionRow>;
 

@@ -2,11 +2,11 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
+import { check, choice, path } from "../base/check.js";
 import { type GgufEntry, type GgufTensor, type GgufTensorType, writeGguf } from "../data/gguf-writer.js";
 import { toHalf, toQ8 } from "../data/number-formats.js";
 import { expectWritable, replaceFiles } from "../data/output.js";
 import { InvalidModelError, ModelNotFoundError, UnsupportedModelError } from "../errors.js";
-import { check, choice, path } from "../options/check.js";
 import { type Architecture, architectures, isUnused, type TensorPlace } from "./architectures.js";
 import { parseJson, readCheckpoint, type StoredTensor } from "./safetensors.js";
 import { tokenizerEntries } from "./tokenizers.js";

@@ -1,12 +1,12 @@
 // From an evaluation to a certificate, and back.
 import { join } from "node:path";
+import { Problems } from "../base/check.js";
 import { differencesOf } from "../data/differences.js";
 import { expectWritable, jsonFile, replaceFiles } from "../data/output.js";
 import { confidence } from "../data/percent.js";
 import { clopperPearsonInterval, clopperPearsonUpper, fixedSequenceTest } from "../data/statistics.js";
 import { InvalidJournalError, InvalidOptionError, NotCertifiedError } from "../errors.js";
 import { type Certificate, pValueOf, readCertificate } from "../guard/certificate.js";
-import { Problems } from "../options/check.js";
 import { checkLoadOptions } from "../options/load.js";
 import { settingsHash } from "../options/resolve.js";
 import type { EvaluationProgress } from "../progress.js";

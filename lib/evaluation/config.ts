@@ -1,13 +1,15 @@
 // The configuration of an evaluation: the file is the experiment.
+
 import { createHash } from "node:crypto";
 import { dirname, extname, resolve } from "node:path";
 import { z } from "zod";
+import { below, check, expected, flag, integer, now, Problems, parted, real, text } from "../base/check.js";
+import { costPaths } from "../costs/index.js";
 import { expectShallow } from "../data/json.js";
 import { parseApart } from "../data/parse-apart.js";
 import { isRecord } from "../data/records.js";
 import { linesOf, readText, withoutControls } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
-import { below, check, expected, flag, integer, now, Problems, parted, real, text } from "../options/check.js";
 import { checkGenerateOptions } from "../options/generate.js";
 import { checkLoadOptions, constraint } from "../options/load.js";
 import { resolveSearch } from "../options/resolve.js";
@@ -144,21 +146,7 @@ export function loadOptionsOf({ guard }: Pick<z.output<typeof configSchema>, "gu
 }
 
 /** Keys whose values are paths, wherever they stand in a configuration. */
-const pathKeys = new Set([
-	"model",
-	"critic",
-	"lexicon",
-	"classifier",
-	"guardModel",
-	"encoder",
-	"sequenceClassifier",
-	"body",
-	"head",
-	"probe",
-	"vector",
-	"certificate",
-	"file",
-]);
+const pathKeys = new Set(["model", "critic", "vector", "certificate", "file", ...costPaths]);
 
 function withPathsFrom(folder: string, value: unknown, key = ""): unknown {
 	if (typeof value === "string") return pathKeys.has(key) ? resolve(folder, value) : value;

@@ -1,9 +1,9 @@
 // The prompts of an evaluation, read from files.
 import { z } from "zod";
+import { check, choice, expected, integer, path, text } from "../base/check.js";
 import { randomNumbers } from "../data/random.js";
 import { columnOf, type DataRecord, isRecord, readRecords, shown, textOf } from "../data/records.js";
 import { InvalidDataError } from "../errors.js";
-import { check, choice, expected, integer, path, text } from "../options/check.js";
 import type { ChatMessage } from "../prompt/chat.js";
 import { type Preset, type PresetName, type PromptLabel, plainPrompts, presetNames, presets } from "./presets.js";
 

@@ -1,16 +1,18 @@
 // Runs an experiment: every method answers every prompt, each answer is judged, and everything goes into the journal at once.
+
 import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { today } from "../base/now.js";
+import { mayReadModel } from "../costs/index.js";
 import { inLanes } from "../data/lanes.js";
 import { expectWritable, jsonFile, replaceFiles, textFile } from "../data/output.js";
 import { InferenceGuardError, InvalidDataError, WriteError } from "../errors.js";
-import { readCriticIdentity } from "../files/critic.js";
-import { guardIdentity } from "../files/identity.js";
 import { CostScorer } from "../guard/cost-scorer.js";
+import { readCriticIdentity } from "../guard/critic.js";
 import { InferenceGuard } from "../guard/guard.js";
+import { guardIdentity } from "../guard/identity.js";
 import { nativeSpec } from "../guard/load-spec.js";
 import type { Reply } from "../guard/reply.js";
 import { CallbackWatch } from "../native/worker.js";
@@ -85,8 +87,7 @@ function guardGroups(config: CheckedConfig): { options: LoadOptions; methods: Me
 /** Loads cost models without a search. A probe brings the model that it reads; `harm` may have one. */
 function loadScorer(config: CheckedConfig, constraints: CheckedConfig["judgeConstraints"], signal: AbortSignal): Promise<CostScorer> {
 	const { model, device, gpuLayers, threads, useMmap, useMlock, isolate } = checkLoadOptions(config.guard);
-	const readsModel = ({ cost }: (typeof constraints)[number]) => cost === "harm" || (typeof cost === "object" && "probe" in cost);
-	const reads = constraints.some(readsModel) && typeof model === "string";
+	const reads = constraints.some(({ cost }) => mayReadModel(cost)) && typeof model === "string";
 	return CostScorer.load({ constraints, device, gpuLayers, threads, useMmap, useMlock, isolate, signal, ...(reads && { model }) });
 }
 

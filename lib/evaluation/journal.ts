@@ -4,7 +4,7 @@ import { z } from "zod";
 import { AppendedLines, parseLine, readLines } from "../data/appended-lines.js";
 import { differencesOf } from "../data/differences.js";
 import { InvalidJournalError } from "../errors.js";
-import type { GuardIdentity } from "../files/identity.js";
+import type { GuardIdentity } from "../guard/identity.js";
 import type { ResponseRecord } from "./types.js";
 
 /** What a certificate from a journal is to claim. */

@@ -1,6 +1,6 @@
 // The options of experiments and certificates.
 import { z } from "zod";
-import { abortSignal, callback, check, expected, flag, now, path, real } from "../options/check.js";
+import { abortSignal, callback, check, expected, flag, now, path, real } from "../base/check.js";
 import type { EvaluationProgress } from "../progress.js";
 
 const evaluateSchema = z.strictObject({

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { InvalidCostModelError, InvalidModelError } from "../errors.js";
+import { InvalidModelError } from "../errors.js";
 import { callAddon } from "../native/addon.js";
-import type { LexiconMatch, NativeCostModel, NativeLexiconTerm, NativeScorer, NativeSpec } from "../native/protocol.js";
+import type { NativeSpec } from "../native/protocol.js";
 import { type HashOptions, hashFiles } from "./file-hash.js";
 
 /** The files of a model, in the order of its parts. Errors: MODEL_NOT_FOUND, INVALID_MODEL. */
@@ -34,7 +34,7 @@ export async function modelHash(path: string, options?: HashOptions): Promise<st
 	return hashFiles(modelParts(path), options);
 }
 
-const sha256 = (...parts: (string | NodeJS.ArrayBufferView)[]) =>
+export const sha256 = (...parts: (string | NodeJS.ArrayBufferView)[]) =>
 	parts
 		.reduce(
 			(hash, part) => hash.update(typeof part === "string" ? part : new Uint8Array(part.buffer, part.byteOffset, part.byteLength)),
@@ -50,27 +50,6 @@ export async function specHash(spec: NativeSpec, options?: HashOptions): Promise
 	return sha256(JSON.stringify(pieces), logits, ends);
 }
 
-function lexiconHash(terms: readonly NativeLexiconTerm[], match: LexiconMatch): string {
-	return sha256(JSON.stringify(terms.map(({ term, weight }) => [term, weight]).sort()), match === "strict" ? "" : match);
-}
-
-async function classifierHash(path: string): Promise<string> {
-	try {
-		return await modelHash(path);
-	} catch (cause) {
-		throw new InvalidCostModelError(`expected a trained cost model at ${path}, got: ${(cause as Error).message}`, { cause });
-	}
-}
-
-/** A language model that scores, with what it reads and which of its answers count. */
-async function scorerHash({ kind, path, head, template, labels, multiLabel, uncertaintyPenalty, probe }: NativeScorer): Promise<string> {
-	const headHash = head === "" ? "" : await classifierHash(head);
-	const own = kind === "probe" || kind === "encoder" ? await classifierHash(path) : await modelHash(path);
-	const member = probe === undefined ? undefined : await classifierHash(probe);
-	const given = [multiLabel, uncertaintyPenalty, member].filter((value) => value !== undefined);
-	return sha256(kind, own, headHash, JSON.stringify([template ?? null, labels, ...given]));
-}
-
 /** A cost model and its budget, as rollouts and critics remember them. */
 export const constraintIdentity = z.strictObject({
 	hash: z.string(),
@@ -83,29 +62,3 @@ export const constraintIdentity = z.strictObject({
 });
 
 export type ConstraintIdentity = z.output<typeof constraintIdentity>;
-
-/** Fingerprint of a cost model, without its budget. A function has none of its own: it is taken on trust. */
-export async function costHash(cost: NativeCostModel): Promise<string> {
-	switch (cost.kind) {
-		case "lexicon":
-			return lexiconHash(cost.lexicon, cost.match);
-		case "tokenCosts":
-			return sha256(cost.tokenCosts);
-		case "classifier":
-			return sha256(await classifierHash(cost.classifier), cost.link, cost.link === "excess" ? String(cost.threshold) : "");
-		case "scorer":
-			return sha256(await scorerHash(cost.scorer), cost.link, cost.link === "excess" ? String(cost.threshold) : "");
-		case "function":
-			return "function";
-	}
-}
-
-/** Fingerprint of a reward model. */
-export async function rewardHash({
-	reward,
-	rewardLexicon,
-	rewardScorer,
-}: Pick<NativeSpec, "reward" | "rewardLexicon" | "rewardScorer">): Promise<string> {
-	if (rewardScorer) return scorerHash(rewardScorer);
-	return rewardLexicon ? lexiconHash(rewardLexicon, "strict") : reward;
-}

@@ -7,10 +7,10 @@ import { parseJson } from "../data/json.js";
 import { binomialTail, clopperPearsonInterval, clopperPearsonUpper } from "../data/statistics.js";
 import { readText } from "../data/text-file.js";
 import { CertificateMismatchError, InvalidCertificateError } from "../errors.js";
-import type { GuardIdentity } from "../files/identity.js";
 import type { NativeSearch } from "../native/protocol.js";
 import type { CheckedLoadOptions } from "../options/load.js";
 import { plainSettings, settingsHash } from "../options/resolve.js";
+import type { GuardIdentity } from "./identity.js";
 
 const share = z.number().min(0).max(1);
 const count = z.int().min(0);

@@ -1,9 +1,9 @@
-import { Fingerprints } from "../files/identity.js";
 import { checkProbes, promptOfMeans, readsProbe } from "../files/probe.js";
 import type { NativeConstraint, NativeInfo } from "../native/protocol.js";
 import { abortedBy } from "../native/worker.js";
 import { type CheckedScorerOptions, checkScorerOptions } from "../options/load.js";
 import type { ConstraintOptions, CostModel, LoadOptions } from "../options/types.js";
+import { Fingerprints } from "./identity.js";
 import { scorerSpec } from "./load-spec.js";
 import { NativeGuard } from "./native-guard.js";
 import { askScoreFunction } from "./score-function.js";

@@ -3,15 +3,6 @@ import type { LoadOptions } from "../options/types.js";
 
 const path = (file: string) => fileURLToPath(new URL(`../../models/${file}`, import.meta.url));
 
-/** The judge of harm that this package carries: an encoder that reads prompt and response. */
-export const harmJudge = path("harm.gguf");
-
-/** Probes that judge beside it, each of one model, by that model's size in bytes: most others are told apart without reading them. */
-export const harmProbesBySize = new Map([[98_362_432, path("harm-smollm2.gguf")]]);
-
-/** All of them. */
-export const harmProbes = [...harmProbesBySize.values()];
-
 /** Openings of stories with their split (`train`, `validation`, `test`), one JSON object per line: what the embedded critic was made with. */
 export const embeddedPrompts = path("prompts/openings.jsonl");
 

@@ -1,8 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { categoriesOf } from "../costs/index.js";
 import { AbortedError, DisposedError, InvalidOptionError } from "../errors.js";
 import { checkControlVector } from "../files/control-vector.js";
-import { type CriticIdentity, checkBudgets, checkCritic, readCriticIdentity, TrainingLimits } from "../files/critic.js";
-import { Fingerprints, type GuardIdentity } from "../files/identity.js";
 import { checkProbes, readsProbe } from "../files/probe.js";
 import { callAddon } from "../native/addon.js";
 import type { NativeInfo, NativeQuestion, NativeRequest, NativeResult, NativeSearch, NativeSpec } from "../native/protocol.js";
@@ -13,12 +12,13 @@ import { asksCritic, type KnownCritic, resolveSearch } from "../options/resolve.
 import type { GenerateOptions, LoadOptions } from "../options/types.js";
 import { type ChatMessage, type Prompt, type PromptReading, questionOf, type ReadPrompt, readPrompt } from "../prompt/chat.js";
 import { CertificateWatch, limitsOf } from "./certificate.js";
+import { type CriticIdentity, checkBudgets, checkCritic, readCriticIdentity, TrainingLimits } from "./critic.js";
+import { Fingerprints, type GuardIdentity } from "./identity.js";
 import { nativeSpec } from "./load-spec.js";
 import { NativeGuard } from "./native-guard.js";
 import { repairNote, withNote, withRepair } from "./repair.js";
 import { RefusalError, type Reply } from "./reply.js";
 import { askScoreFunction } from "./score-function.js";
-import { categoriesOf } from "./scorers.js";
 import { GuardStream } from "./stream.js";
 
 /** The call of a cost or reward function that the current code belongs to, and whether a search still waits for it. */
@@ -58,7 +58,7 @@ export class InferenceGuard {
 		this.#info = info;
 		this.#options = options;
 		this.#fingerprints = fingerprints;
-		this.#categories = spec.constraints.map((cost) => (cost.kind === "scorer" ? categoriesOf(cost.scorer) : []));
+		this.#categories = spec.constraints.map(categoriesOf);
 		this.#critic = critic ?? (info.hasCritic ? {} : undefined);
 		this.#limits = critic && new TrainingLimits(critic, options.steering !== undefined);
 	}

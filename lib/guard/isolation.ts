@@ -2,12 +2,12 @@ import { fork } from "node:child_process";
 import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { InvalidModelError } from "../errors.js";
-import { filesOf } from "../files/identity.js";
 import { addonPath, errorFromNative } from "../native/addon.js";
 import type { NativeRequest, NativeScoreRequest, NativeSpec } from "../native/protocol.js";
 import { abortedBy } from "../native/worker.js";
 import { checkGenerateOptions } from "../options/generate.js";
 import { resolveSearch } from "../options/resolve.js";
+import { filesOf } from "./identity.js";
 
 const script = fileURLToPath(new URL("./isolated-trial.js", import.meta.url));
 

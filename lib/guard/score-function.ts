@@ -1,10 +1,10 @@
 // Asking the caller's cost and reward functions.
 
 import { inspected, reasonOf } from "../base/thrown.js";
+import type { ScoreFunction } from "../candidates.js";
 import { CallbackError } from "../errors.js";
 import type { NativeQuestion } from "../native/protocol.js";
 import type { CheckedLoadOptions } from "../options/load.js";
-import type { ScoreFunction } from "../options/types.js";
 
 /** What a function returned as one number per candidate; whatever else could be taken for a number is none. */
 function scoresOf(values: unknown, expected: number): Float64Array {

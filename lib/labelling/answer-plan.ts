@@ -3,12 +3,12 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { z } from "zod";
+import { abortSignal, callback, check, choice, expected, flag, integer, now, parted, path, real, text } from "../base/check.js";
 import { randomNumbers } from "../data/random.js";
 import { InvalidOptionError } from "../errors.js";
 import type { EvaluationPrompt, PromptSource } from "../evaluation/datasets.js";
-import { guardIdentity } from "../files/identity.js";
+import { guardIdentity } from "../guard/identity.js";
 import { nativeSpec } from "../guard/load-spec.js";
-import { abortSignal, callback, check, choice, expected, flag, integer, now, parted, path, real, text } from "../options/check.js";
 import { checkLoadOptions } from "../options/load.js";
 import { settings } from "../options/settings.js";
 import type { LoadOptions } from "../options/types.js";

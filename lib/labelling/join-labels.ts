@@ -1,10 +1,10 @@
 // Joins answers with their readers' labels into what a training reads, and says how far the readers agree.
 import { resolve } from "node:path";
 import { z } from "zod";
+import { check, expected, path } from "../base/check.js";
 import { agreementOf } from "../data/metrics.js";
 import { expectWritable, replaceFiles, textFile } from "../data/output.js";
 import { InvalidDataError, InvalidOptionError } from "../errors.js";
-import { check, expected, path } from "../options/check.js";
 import { type AnswerRow, type AnswerRows, type DistinctAnswer, readAnswers } from "./answer-rows.js";
 import { type Label, type Labels, labelPaths, readerOf, readLabels } from "./label-file.js";
 import { undecidedLabel } from "./label-scheme.js";

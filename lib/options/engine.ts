@@ -1,7 +1,7 @@
 // The table of what runs a model: the options of loading that are one plain value each.
 import { z } from "zod";
+import { choice, expected, flag, integer, type OptionRow, text } from "../base/check.js";
 import { cappedThreads, defaultThreads } from "../base/threads.js";
-import { choice, expected, flag, integer, type OptionRow, text } from "./check.js";
 
 const devices = {
 	device: {

@@ -1,7 +1,7 @@
 // The options of a generation, but for what depends on the loaded guard (resolve.ts).
 import { types } from "node:util";
 import { z } from "zod";
-import { abortSignal, check, choice, expected, flag, integer, now, text } from "./check.js";
+import { abortSignal, check, choice, expected, flag, integer, now, text } from "../base/check.js";
 import { optionalSettings } from "./settings.js";
 import { strategyName } from "./strategies.js";
 

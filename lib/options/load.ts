@@ -1,119 +1,9 @@
 // The options of loading a guard, or what only scores; every cost and reward model among them.
-import { types } from "node:util";
 import { z } from "zod";
-import { graniteRiskNames, guardTemplateNames } from "../costs/guard-templates.js";
-import { abortSignal, callback, check, choice, expected, flag, integer, path, real, text } from "./check.js";
+import { abortSignal, callback, check, choice, expected, flag, integer, path, real } from "../base/check.js";
+import { costModel } from "../costs/index.js";
+import { rewardModel } from "../costs/rewards.js";
 import { deviceFields, sizeFields } from "./engine.js";
-import type { ScoreFunction } from "./types.js";
-
-const lexiconTerm = z.union(
-	[z.string(), z.strictObject({ term: z.string(), weight: z.number().optional() })],
-	expected("a term or { term, weight }"),
-);
-const lexiconSource = z.union([path("a path"), z.array(lexiconTerm)], expected("the path of a lexicon file or an array of terms"));
-const tokenCosts = z.union(
-	[z.array(z.number()), z.custom<Float64Array>(types.isFloat64Array).refine((costs) => costs.every(Number.isFinite))],
-	expected("an array of finite costs, one per token id"),
-);
-
-const classifierCost = z
-	.strictObject({
-		classifier: path("the path of a trained cost model"),
-		link: choice(["probability", "excess"]).optional(),
-		threshold: real(-Number.MAX_VALUE).optional(),
-	})
-	.refine(({ link, threshold }) => threshold === undefined || link === "excess", {
-		error: 'expected a threshold with link: "excess" only; the probability is held to the budget',
-	});
-
-const selfTest = z.union(
-	[z.literal(false), z.array(z.strictObject({ prompt: z.string(), safe: z.string(), unsafe: z.string() })).min(1)],
-	expected("false or an array of { prompt, safe, unsafe }"),
-);
-const pieces = { before: z.string().default(""), between: z.string().default(""), after: z.string().default("") };
-const conversation = z.strictObject(pieces, expected("a template { before, between, after }"));
-const answers = z.union([text("a label"), z.array(text("a label")).min(1)], expected("a label or an array of labels"));
-const guardTemplate = z.union(
-	[
-		choice(guardTemplateNames),
-		z.strictObject({
-			...pieces,
-			safe: answers,
-			unsafe: answers,
-			categories: z.strictObject({ before: text("text"), names: z.array(text("a name")).min(2) }).optional(),
-		}),
-	],
-	expected(`one of ${guardTemplateNames.join(", ")}, or { before, between, after, safe, unsafe }`),
-);
-const guardModelCost = z.strictObject({
-	guardModel: path("the path of a guard model"),
-	template: guardTemplate.optional(),
-	risk: choice(graniteRiskNames).optional(),
-	selfTest: selfTest.optional(),
-});
-const sequenceClassifierCost = z.strictObject({
-	sequenceClassifier: path("the path of a sequence classifier"),
-	unsafeLabels: z.array(text("a label")).min(1).optional(),
-	multiLabel: flag.optional(),
-	template: conversation.optional(),
-	link: choice(["probability", "excess"]).optional(),
-	threshold: real(-Number.MAX_VALUE).optional(),
-	selfTest: selfTest.optional(),
-});
-const scoreModel = {
-	scoreModel: z.strictObject({ body: path("the path of a model"), head: path("the path of its head") }),
-	template: z.union([z.literal("beaver"), conversation], expected('"beaver" or { before, between, after }')).optional(),
-};
-const scoreModelCost = z.strictObject({ ...scoreModel, threshold: real(-Number.MAX_VALUE).optional(), selfTest: selfTest.optional() });
-
-const probeCost = z.strictObject({
-	probe: path("the path of a probe"),
-	link: choice(["probability", "excess"]).optional(),
-	threshold: real(-Number.MAX_VALUE).optional(),
-	selfTest: selfTest.optional(),
-});
-
-const encoderCost = z.strictObject({
-	encoder: path("the path of an encoder that judges"),
-	probe: path("the path of a probe").optional(),
-	uncertaintyPenalty: real(0, 1e6).optional(),
-	selfTest: selfTest.optional(),
-});
-
-const costModel = z.union(
-	[
-		z.literal("harm"),
-		z.strictObject({ lexicon: lexiconSource, match: choice(["strict", "loose"]).optional() }),
-		z.strictObject({ tokenCosts }),
-		classifierCost,
-		guardModelCost,
-		sequenceClassifierCost,
-		scoreModelCost,
-		probeCost,
-		encoderCost,
-		callback<ScoreFunction>("a function of candidates"),
-	],
-	expected(
-		'a cost model: "harm", { lexicon }, { tokenCosts }, { classifier }, { guardModel }, { sequenceClassifier }, { scoreModel }, { probe }, { encoder } or a function',
-	),
-);
-
-const rewardModel = z.union(
-	[
-		z.literal("logLikelihood"),
-		z.strictObject({ lexicon: lexiconSource }),
-		z.strictObject({
-			sequenceClassifier: path("a path"),
-			label: text("a label").optional(),
-			multiLabel: flag.optional(),
-			template: conversation.optional(),
-			selfTest: selfTest.optional(),
-		}),
-		z.strictObject({ ...scoreModel, selfTest: selfTest.optional() }),
-		callback<ScoreFunction>("a function of candidates"),
-	],
-	expected('a reward: "logLikelihood", { lexicon }, { sequenceClassifier }, { scoreModel } or a function'),
-);
 
 const constraintFields = {
 	budget: real(0).optional(),
@@ -211,8 +101,6 @@ const hashSchema = z.strictObject({
 
 export type CheckedLoadOptions = z.output<typeof loadSchema>;
 export type CheckedScorerOptions = z.output<typeof scorerSchema>;
-export type CheckedCostModel = z.output<typeof costModel>;
-export type CheckedRewardModel = z.output<typeof rewardModel>;
 
 export const checkLoadOptions = (given: unknown) => check(loadSchema, given);
 export const checkScorerOptions = (given: unknown) => check(scorerSchema, given);

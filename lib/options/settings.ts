@@ -1,7 +1,7 @@
 // The table of settings: whatever a search can be told is one row here, and one line of the interface that says what it means.
 import { z } from "zod";
+import { choice, expected, flag, integer, type OptionRow, range, real } from "../base/check.js";
 import type { SearchSettings } from "../search-settings.js";
-import { choice, expected, flag, integer, type OptionRow, range, real } from "./check.js";
 
 /** What a strategy settles of a search, as far as reports look at it. */
 type Row = Omit<SearchSettings, "blockLength">;

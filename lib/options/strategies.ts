@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { choice } from "../base/check.js";
 import { kebabCase } from "../base/kebab-case.js";
 import type { SearchSettings } from "../search-settings.js";
-import { choice } from "./check.js";
 import { type DefaultedSetting, defaultSettings } from "./settings.js";
 
 /** A strategy: the settings that make one row of the comparison out of the one search loop. */

@@ -1,8 +1,8 @@
 // The options of what makes cost models, critics and control vectors.
 
 import { z } from "zod";
+import { abortSignal, callback, check, choice, expected, flag, integer, now, parted, path, range, real, text } from "../base/check.js";
 import { InvalidOptionError } from "../errors.js";
-import { abortSignal, callback, check, choice, expected, flag, integer, now, parted, path, range, real, text } from "../options/check.js";
 import { deviceFields, threadsField } from "../options/engine.js";
 import { messageSchema } from "../options/generate.js";
 import { checkLoadOptions } from "../options/load.js";

@@ -1,10 +1,12 @@
 // Sampling responses of the base model for a critic to learn from.
+
 import { createHash } from "node:crypto";
+import { costHash } from "../costs/index.js";
+import { rewardHash } from "../costs/rewards.js";
 import { splitsOf } from "../data/split.js";
 import { InvalidDataError, KvCapacityError } from "../errors.js";
-import { costHash, rewardHash } from "../files/fingerprint.js";
-import { Fingerprints } from "../files/identity.js";
 import { checkProbes } from "../files/probe.js";
+import { Fingerprints } from "../guard/identity.js";
 import { nativeSpec } from "../guard/load-spec.js";
 import { NativeGuard } from "../guard/native-guard.js";
 import { askScoreFunction } from "../guard/score-function.js";

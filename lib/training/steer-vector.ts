@@ -5,7 +5,7 @@ import { expectWritable, jsonFile, replaceFiles } from "../data/output.js";
 import { randomNumbers } from "../data/random.js";
 import { InvalidDataError, InvalidOptionError } from "../errors.js";
 import { controlVectorFile } from "../files/control-vector.js";
-import { Fingerprints } from "../files/identity.js";
+import { Fingerprints } from "../guard/identity.js";
 import { baseSpec } from "../guard/load-spec.js";
 import { NativeGuard } from "../guard/native-guard.js";
 import { callAddon } from "../native/addon.js";

@@ -3,7 +3,7 @@
 import { auc, finite, groupedShareInterval, type Interval } from "../data/metrics.js";
 import type { Split } from "../data/split.js";
 import { InvalidOptionError } from "../errors.js";
-import { Fingerprints } from "../files/identity.js";
+import { Fingerprints } from "../guard/identity.js";
 import { baseSpec } from "../guard/load-spec.js";
 import { NativeGuard } from "../guard/native-guard.js";
 import type { NativeInfo, NativeProbe, NativeProbes, NativePrompt } from "../native/protocol.js";

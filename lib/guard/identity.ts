@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { costFiles, costHash } from "../costs/index.js";
+import { rewardFiles, rewardHash } from "../costs/rewards.js";
+import { FileStates, type HashOptions } from "../files/file-hash.js";
+import { modelHash, partsByName, specHash } from "../files/fingerprint.js";
 import { addonPath, callAddon } from "../native/addon.js";
-import type { NativeScorer, NativeSpec } from "../native/protocol.js";
-import { FileStates, type HashOptions } from "./file-hash.js";
-import { costHash, modelHash, partsByName, rewardHash, specHash } from "./fingerprint.js";
+import type { NativeSpec } from "../native/protocol.js";
 
 /** Fingerprints of everything that decides what a guard answers, beside the options of a generation. */
 export interface GuardIdentity {
@@ -51,19 +53,10 @@ export async function guardIdentity(spec: NativeSpec, model?: string): Promise<G
 	};
 }
 
-function scorerFiles(scorer: NativeScorer | undefined): string[] {
-	if (scorer === undefined) return [];
-	return [scorer.path, scorer.head, scorer.probe ?? ""];
-}
-
 /** Every file with weights that a guard is loaded from. */
 export function filesOf(spec: NativeSpec): string[] {
 	const own = "path" in spec ? [spec.path, spec.steering?.vector ?? ""] : [];
-	const costs = spec.constraints.flatMap((cost) => {
-		if (cost.kind === "classifier") return [cost.classifier];
-		return cost.kind === "scorer" ? scorerFiles(cost.scorer) : [];
-	});
-	const all = [...own, spec.critic, ...costs, ...scorerFiles(spec.rewardScorer)].filter((path) => path !== "");
+	const all = [...own, spec.critic, ...spec.constraints.flatMap(costFiles), ...rewardFiles(spec)].filter((path) => path !== "");
 	return [...new Set(all)].flatMap(partsByName);
 }
 

@@ -1,9 +1,9 @@
 // How options are checked, and the message for a wrong one.
 import { types } from "node:util";
 import { z } from "zod";
-import { recordedNow } from "../base/now.js";
-import { inspected, reasonOf } from "../base/thrown.js";
 import { InvalidOptionError } from "../errors.js";
+import { recordedNow } from "./now.js";
+import { inspected, reasonOf } from "./thrown.js";
 
 const mostShown = 80; // characters
 

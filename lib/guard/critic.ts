@@ -1,11 +1,14 @@
 // Whether a critic belongs to the model, the cost models and the budgets that it is loaded beside.
+
 import { z } from "zod";
 import { warn } from "../base/warn.js";
+import { costHash } from "../costs/index.js";
+import { rewardHash } from "../costs/rewards.js";
 import { parseJson } from "../data/json.js";
 import { CriticMismatchError, InvalidCriticError } from "../errors.js";
+import { type ConstraintIdentity, constraintIdentity } from "../files/fingerprint.js";
 import { callAddon } from "../native/addon.js";
 import type { NativeSpec } from "../native/protocol.js";
-import { type ConstraintIdentity, constraintIdentity, costHash, rewardHash } from "./fingerprint.js";
 
 /** What a critic was trained for. */
 export interface CriticIdentity {

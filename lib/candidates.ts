@@ -1,0 +1,16 @@
+/** A candidate that a cost or reward function judges. */
+export interface Candidate {
+	/** The response so far: complete characters only. */
+	readonly text: string;
+	/** Its token ids. */
+	readonly tokens: Int32Array;
+	/** Whether the response is complete; otherwise the value is an estimate that guides the search. */
+	readonly finished: boolean;
+}
+
+/**
+ * Judges all candidates of a block in one call: one finite number per candidate, in order, and nothing that would have to be made a
+ * number first. The array and its candidates are copies. The search waits for the function, so that it cannot wait for a generation of
+ * the same guard: such a call rejects with INVALID_OPTION.
+ */
+export type ScoreFunction = (candidates: readonly Candidate[]) => ArrayLike<number> | Promise<ArrayLike<number>>;

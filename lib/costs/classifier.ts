@@ -1,0 +1,22 @@
+import { z } from "zod";
+import { path } from "../base/check.js";
+import type { CostKind } from "./kind.js";
+import { linkedHash, linkFields, trainedHash } from "./scorer.js";
+
+const schema = z
+	.strictObject({ classifier: path("the path of a trained cost model"), ...linkFields })
+	.refine(({ link, threshold }) => threshold === undefined || link === "excess", {
+		error: 'expected a threshold with link: "excess" only; the probability is held to the budget',
+	});
+
+/** Logistic regression on n-grams, which `trainCost` makes. */
+export const classifier = {
+	shown: "{ classifier }",
+	schema,
+	paths: ["classifier"],
+	toNative: ({ classifier, link = "probability", threshold = Number.NaN }) => ({ kind: "classifier", classifier, link, threshold }),
+	defaultBudget: ({ link }) => (link === "excess" ? 0 : Number.NaN),
+	hash: async (cost) => linkedHash(await trainedHash(cost.classifier), cost),
+	files: ({ classifier }) => [classifier],
+	recognise: (file, { metadata }) => (metadata.some(({ key }) => key === "general.architecture") ? undefined : { classifier: file }),
+} satisfies CostKind<"classifier", typeof schema>;
