@@ -36,6 +36,7 @@ class serving {
         for (std::thread & thread : threads) {
             thread.join();
         }
+        close_finished();
         return codes;
     }
 
@@ -44,7 +45,7 @@ class serving {
         std::unique_ptr<lane> own = shared.open();
         const std::string     code = code_of([&] { job(*own); });
         own.reset();
-        shared.serve([] { return true; });
+        close_finished();
         return code;
     }
 
@@ -60,6 +61,10 @@ class serving {
     shared_decoder shared;
 
   private:
+    void close_finished() {
+        shared.serve([] { return true; });
+    }
+
     template <typename F> static std::string code_of(F work) {
         try {
             work();

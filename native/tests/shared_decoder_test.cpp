@@ -244,16 +244,24 @@ TEST_CASE("what a visitor throws ends its own search only") {
         test_decoder   decoder(model, n_threads);
         serving        server(decoder);
         const lane_job failing = [](lane & l) {
-            read_prompt(l, { 1 }, { 1, 50 });
+            read_prompt(l, { 1 }, { 9, 50 });
             step_times(l, 0, 5);
-            l.step({ { 0, 5, 0 } }, {}, [](const output_row &) { throw error("CALLBACK_FAILED", "as asked"); }, not_cancelled);
+            std::vector<decode_item> items;
+            for (seq_id seq = 1; seq < 9; ++seq) {
+                l.fork(0, seq);
+                items.push_back({ seq, 5, 0 });
+            }
+            l.step(items, {}, [](const output_row &) { throw error("CALLBACK_FAILED", "as asked"); }, not_cancelled);
         };
         const lane_job going_on = [](lane & l) {
             read_prompt(l, { 1 }, { 1, 50 });
             step_times(l, 0, 50);
         };
-        CHECK(server.run({ going_on, failing, going_on, failing, failing }) == std::vector<std::string>{ "", "CALLBACK_FAILED", "", "CALLBACK_FAILED", "CALLBACK_FAILED" });
-        CHECK(decoder.n_held() == 0);
+        for (int round = 0; round < 10; ++round) {
+            CHECK((server.run({ going_on, failing, going_on, failing, failing }) ==
+                   std::vector<std::string>{ "", "CALLBACK_FAILED", "", "CALLBACK_FAILED", "CALLBACK_FAILED" }));
+            CHECK(decoder.n_held() == 0);
+        }
     }
 }
 
@@ -311,6 +319,28 @@ TEST_CASE("a prompt that begins as an earlier one is not read again, and what is
     CHECK(decoder.n_held() == 0);
     read_and_keep(prompt, 0);
     server.shared.forget();
+    CHECK(decoder.n_held() == 0);
+}
+
+TEST_CASE("what is kept counts in full again once a search that began with it is over") {
+    const tabular_model model = some_model();
+    test_decoder        decoder(model);
+    serving             server(decoder);
+    decoder.limit = 100;
+    random_stream random(1, 0, 0);
+    const auto    prompt = random_tokens(random, 50, 5);
+    CHECK(server.run([&](lane & l) {
+        read_prompt(l, prompt, { 1, 100 });
+        l.keep(0, std::vector<token_id>(prompt.begin(), prompt.end() - 1));
+    }) == "");
+    CHECK(server.run([&](lane & l) {
+        CHECK(l.reserve({ 1, 51 }, prompt, not_cancelled) == 49);
+    }) == "");
+    CHECK(decoder.n_held() == 49);
+    CHECK(server.run([&](lane & l) {
+        read_prompt(l, { 1 }, { 1, 60 });
+        step_times(l, 0, 60);
+    }) == "");
     CHECK(decoder.n_held() == 0);
 }
 
@@ -420,7 +450,7 @@ TEST_CASE("stopping one search at any step leaves the others as they are, and no
         for (size_t i = 0; i < cancels.size(); ++i) {
             jobs.push_back([&, i](lane & l) {
                 read_prompt(l, { 1, 2, 3 }, { 1, 1000 }, cancels[i]);
-                for (int32_t t = 0; i % 2 == 0 ? t < 30 : true; ++t) { // the odd ones would never end
+                for (int32_t t = 0; i % 2 == 0 || t < 30; ++t) { // those that are to be stopped would never end
                     l.cut(0, 2);
                     step_one(l, { 0, 2, 0 }, cancels[i]);
                     ++n_steps;
@@ -428,7 +458,7 @@ TEST_CASE("stopping one search at any step leaves the others as they are, and no
             });
         }
         std::thread stopper([&] {
-            for (size_t i = 1; i < cancels.size(); i += 2) {
+            for (size_t i = 0; i < cancels.size(); i += 2) {
                 while (n_steps < stops_at) {
                     std::this_thread::yield();
                 }
@@ -437,7 +467,7 @@ TEST_CASE("stopping one search at any step leaves the others as they are, and no
         });
         const auto codes = server.run(jobs);
         stopper.join();
-        CHECK((codes == std::vector<std::string>{ "", "ABORTED", "", "ABORTED" }));
+        CHECK((codes == std::vector<std::string>{ "ABORTED", "", "ABORTED", "" }));
         CHECK(decoder.n_held() == 0);
     }
 }
