@@ -6,7 +6,6 @@
 #include "support/utf8.h"
 
 #include <algorithm>
-#include <cmath>
 #include <deque>
 #include <map>
 
