@@ -128,14 +128,16 @@ const char * outcome_name(search_outcome outcome) {
     return "";
 }
 
-Napi::Value pruned_to_js(Napi::Env env, prune_reason reason) {
-    switch (reason) {
-        case PRUNE_NONE:         return env.Null();
-        case PRUNE_COST:         return Napi::String::New(env, "cost");
-        case PRUNE_P_SAFE:       return Napi::String::New(env, "pSafe");
-        case PRUNE_NOT_SELECTED: return Napi::String::New(env, "notSelected");
-        case PRUNE_RECHECK:      return Napi::String::New(env, "recheck");
-        case PRUNE_LIMIT:        return Napi::String::New(env, "limit");
+Napi::Value pruned_to_js(Napi::Env env, verdict judgement) {
+    switch (judgement) {
+        case verdict::open:
+        case verdict::finished:           return env.Null();
+        case verdict::over_budget:
+        case verdict::judged_over_budget: return Napi::String::New(env, "cost");
+        case verdict::unlikely_safe:      return Napi::String::New(env, "pSafe");
+        case verdict::not_selected:       return Napi::String::New(env, "notSelected");
+        case verdict::failed_recheck:     return Napi::String::New(env, "recheck");
+        case verdict::out_of_tokens:      return Napi::String::New(env, "limit");
     }
     return env.Null();
 }
@@ -165,7 +167,7 @@ Napi::Value trace_to_js(Napi::Env env, const std::vector<trace_node> & trace) {
         o.Set("value", finite_or_null(env, node.value));
         o.Set("score", finite_or_null(env, node.score));
         o.Set("finished", node.finished);
-        o.Set("pruned", pruned_to_js(env, node.pruned));
+        o.Set("pruned", pruned_to_js(env, node.judgement));
         o.Set("answer", node.answer);
         nodes.Set(uint32_t(i), o);
     }

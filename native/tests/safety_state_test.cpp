@@ -91,15 +91,14 @@ TEST_CASE("z follows z = (z - c) / gamma") {
         budget_terms  terms;
         terms.budget = 3 * random.uniform();
         terms.discount = draw_of<double>(random, { 1, 0.999, 0.9 });
-        std::vector<double> costs;
+        safety_state state;
+        double       z = state.left(terms);
+        CHECK(z == terms.budget);
         for (int32_t n = draw_int(random, 0, 20); n > 0; --n) {
-            costs.push_back(random.uniform());
-        }
-        const std::vector<double> z = safety_states(terms, costs);
-        REQUIRE(z.size() == costs.size() + 1);
-        CHECK(z[0] == terms.budget);
-        for (size_t t = 0; t < costs.size(); ++t) {
-            CHECK(z[t + 1] == doctest::Approx((z[t] - costs[t]) / terms.discount).epsilon(1e-9));
+            const double c = random.uniform();
+            state.charge(terms, c);
+            CHECK(state.left(terms) == doctest::Approx((z - c) / terms.discount).epsilon(1e-9));
+            z = state.left(terms);
         }
     }
 }

@@ -5,8 +5,6 @@
 
 #include "support/decimal.h"
 
-#include <vector>
-
 namespace ig {
 
 struct budget_terms {
@@ -50,16 +48,5 @@ struct safety_state {
 
     static double floored(const budget_terms & terms, double c) { return terms.floored && c < 0 ? 0 : c; }
 };
-
-// z_0 .. z_T for the costs of T tokens
-inline std::vector<double> safety_states(const budget_terms & terms, const std::vector<double> & costs) {
-    std::vector<double> z = { terms.budget };
-    safety_state state;
-    for (double c : costs) {
-        state.charge(terms, c);
-        z.push_back(state.left(terms));
-    }
-    return z;
-}
 
 }

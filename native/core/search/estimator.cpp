@@ -19,41 +19,51 @@ void expect_count(size_t expected, size_t got, const char * what) {
 
 }
 
+bool estimator::is_out(const path & p) const {
+    return options.enforces_budget() && (!p.paid.within_budgets() || is_rejected(p.judgement));
+}
+
 // The cost of a finished text is charged to its last token; that of a partial text is an estimate that only guides.
 void estimator::charge_whole_texts(std::vector<path> & candidates) {
-    std::vector<path *> open;
+    std::vector<path *> asked;
     const bool decides = options.enforces_budget() && options.estimator != ESTIMATOR_CRITIC;
     const bool cost_counts = decides || options.objective == OBJECTIVE_LAGRANGIAN || options.objective == OBJECTIVE_COST;
     for (path & p : candidates) {
-        const bool asked = p.finished() || cost_counts;
-        if (asked && (p.feasible || !options.enforces_budget())) {
-            open.push_back(&p);
-        }
+        p.judgement = p.finished() ? verdict::finished : verdict::open;
         p.estimated_cost = 0;
+        if ((p.finished() || cost_counts) && !is_out(p)) {
+            asked.push_back(&p);
+        }
     }
-    for (size_t c = 0; c < models.constraints.size() && !open.empty(); ++c) {
+    for (size_t c = 0; c < models.constraints.size() && !asked.empty(); ++c) {
         const constraint & limit = models.constraints[c];
         if (!limit.whole_text) {
             continue;
         }
         std::vector<text_view> texts;
-        for (path * p : open) {
+        for (path * p : asked) {
             texts.push_back(p->view());
             texts.back().progress = &p->progress[c];
             texts.back().prompt = models.question;
         }
         const std::vector<double> costs = limit.whole_text->costs(texts);
         expect_count(texts.size(), costs.size(), "costs");
-        for (size_t i = 0; i < open.size(); ++i) {
-            path & p = *open[i];
+        for (size_t i = 0; i < asked.size(); ++i) {
+            path & p = *asked[i];
             if (p.finished()) {
-                p.safety[c].charge(limit.terms, costs[i]);
-                p.feasible = p.feasible && p.safety[c].cost <= limit.terms.budget;
+                p.paid.charge_whole(c, costs[i]);
                 continue;
             }
-            p.estimated_cost += p.safety[c].cost_with(limit.terms, costs[i]) - p.safety[c].cost;
-            const bool within = p.safety[c].cost_with(limit.terms, costs[i]) <= limit.terms.budget;
-            p.feasible = p.feasible && (within || !decides);
+            const double cost = p.paid.cost_with_whole(c, costs[i]);
+            p.estimated_cost += cost - p.paid.cost(c);
+            if (decides && cost > limit.terms.budget) {
+                p.judgement = verdict::judged_over_budget;
+            }
+        }
+    }
+    for (path & p : candidates) {
+        if (options.enforces_budget() && !p.paid.within_budgets()) {
+            p.judgement = verdict::over_budget;
         }
     }
 }
@@ -63,7 +73,7 @@ void estimator::ask_critic(std::vector<path> & candidates) {
     std::vector<critic_input> inputs;
     for (path & p : candidates) {
         const bool cut_off = p.has_latent == LATENT_NONE; // by the token limit: it has no latent state
-        if (p.finished() || cut_off || (!p.feasible && options.enforces_budget())) {
+        if (p.finished() || cut_off || is_out(p)) {
             continue;
         }
         open.push_back(&p);
@@ -76,13 +86,13 @@ void estimator::ask_critic(std::vector<path> & candidates) {
     expect_count(inputs.size(), outputs.size(), "critic outputs");
     for (size_t i = 0; i < open.size(); ++i) {
         const critic_output & out = outputs[i];
-        const bool feasible = open[i]->feasible; // what is over budget already cannot end within it
-        open[i]->notes.push_back({ open[i]->tokens.size(), feasible ? out.p_safe : 0, feasible ? out.p_safe_std : 0, out.value });
+        const bool can_end = open[i]->paid.within_budgets(); // what is over budget already cannot end within it
+        open[i]->notes.push_back({ open[i]->tokens.size(), can_end ? out.p_safe : 0, can_end ? out.p_safe_std : 0, out.value });
     }
 }
 
 bool estimator::needs_reward(const path & p) const {
-    if (options.enforces_budget() && !p.feasible) {
+    if (is_out(p)) {
         return false;
     }
     const bool has_value = options.asks_critic() && options.ranks_by_value && p.has_latent != LATENT_NONE;
@@ -123,24 +133,21 @@ void estimator::judge(std::vector<path> & candidates) {
     }
     const double discount = models.constraints.empty() ? 1 : models.constraints[0].terms.discount;
     for (path & p : candidates) {
-        double cost = p.estimated_cost;
-        for (const safety_state & state : p.safety) {
-            cost += state.cost;
-        }
+        const double cost = p.estimated_cost + p.paid.total_cost();
         double worth = p.reward;
-        p.promising = p.feasible || !options.enforces_budget();
+        p.promising = !is_out(p);
         if (p.finished()) {
             worth *= std::pow(discount, double(p.tokens.size()));
         } else if (options.estimator == ESTIMATOR_LOG_LIKELIHOOD) {
             worth = mean_log_likelihood(p.view());
-        } else if (options.asks_critic() && p.has_latent != LATENT_NONE && (p.feasible || !options.enforces_budget())) {
+        } else if (options.asks_critic() && p.has_latent != LATENT_NONE && !is_out(p)) {
             const critic_note & note = p.notes.back();
             const double p_safe = note.p_safe - options.uncertainty_penalty * note.p_safe_std;
-            p.promising = p.promising && (p_safe > options.p_safe_threshold || !options.enforces_budget());
+            p.promising = p_safe > options.p_safe_threshold || !options.enforces_budget();
             worth = !p.promising ? p_safe : options.ranks_by_value ? note.value : p.reward;
         }
-        p.score = objective(options, worth, cost, p.feasible);
-        if (options.omega && std::isfinite(p.score)) {
+        p.score = objective(options, worth, cost);
+        if (options.omega) {
             const double before = p.ends.size() >= 2 ? p.ends[p.ends.size() - 2].log_likelihood : 0;
             p.score = p.log_likelihood - before + *options.omega * p.score;
         }
@@ -151,41 +158,35 @@ void estimator::judge(std::vector<path> & candidates) {
 
 measurement estimator::measure(const std::vector<token_id> & tokens, const whole_text_cost & judge_whole) {
     response whole;
-    for (token_id token : tokens) {
-        if (!models.model.is_end(token)) {
-            whole.bytes.push(models.model.piece(token), whole.text);
-        }
-        whole.ends.push_back({ whole.text.size(), 0, true });
-    }
-    whole.tokens = tokens;
-
+    whole.paid = ledger(models.constraints, *models.starts);
     measurement result;
-    result.text = whole.text;
-    for (size_t c = 0; c < models.constraints.size(); ++c) {
-        const constraint & limit = models.constraints[c];
-        std::vector<double> costs(tokens.size(), 0);
-        if (limit.per_token) {
-            cost_state state = (*models.starts)[c];
-            size_t begin = 0;
-            for (size_t t = 0; t < tokens.size(); ++t) {
-                const size_t end = whole.ends[t].n_text;
-                costs[t] = limit.per_token->charge(state, tokens[t], std::string_view(whole.text).substr(begin, end - begin));
-                begin = end;
-            }
-            if (!costs.empty()) {
-                costs.back() = sum_up(costs.back(), limit.per_token->charge_end(state));
-            }
-        } else if (!costs.empty()) {
-            costs.back() = judge_whole(c, whole);
+    result.z.resize(models.constraints.size());
+    const auto report_z = [&] {
+        for (size_t c = 0; c < models.constraints.size(); ++c) {
+            result.z[c].push_back(whole.paid.z(c));
         }
-        safety_state state;
-        for (double cost : costs) {
-            state.charge(limit.terms, cost);
+    };
+    report_z();
+    for (size_t t = 0; t < tokens.size(); ++t) {
+        const size_t n_text = whole.text.size();
+        if (!models.model.is_end(tokens[t])) {
+            whole.bytes.push(models.model.piece(tokens[t]), whole.text);
         }
-        result.cost.push_back(state.cost);
-        result.z.push_back(safety_states(limit.terms, costs));
-        result.within_budget = result.within_budget && state.cost <= limit.terms.budget && state.may_continue(limit.terms);
+        whole.tokens.push_back(tokens[t]);
+        const bool is_last = t + 1 == tokens.size();
+        whole.paid.charge_token(tokens[t], std::string_view(whole.text).substr(n_text), is_last);
+        for (size_t c = 0; c < models.constraints.size() && is_last; ++c) {
+            if (models.constraints[c].whole_text) {
+                whole.paid.charge_whole(c, judge_whole(c, whole));
+            }
+        }
+        report_z();
     }
+    for (size_t c = 0; c < models.constraints.size(); ++c) {
+        result.cost.push_back(whole.paid.cost(c));
+    }
+    result.text = std::move(whole.text);
+    result.within_budget = whole.paid.within_budgets();
     return result;
 }
 

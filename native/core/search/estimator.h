@@ -1,4 +1,4 @@
-// estimator.h owns the judgement of candidates: which are feasible and what each is worth. Finished ones are judged by
+// estimator.h owns the judgement of candidates: the verdict on each and what each is worth. Finished ones are judged by
 // the true cost and reward models; unfinished ones by the models on the partial text, by the critic, or by the base
 // model's log-likelihood.
 #pragma once
@@ -19,7 +19,7 @@ class estimator {
     estimator(const search_models & models, const search_options & options, search_timings & timings)
         : models(models), options(options), timings(timings) {}
 
-    // Sets feasible, reward and score of every candidate. The score is -infinity for those that may not be continued.
+    // Sets verdict, reward and score of every candidate.
     void judge(std::vector<path> & candidates);
 
     // Judges a text once more from its tokens alone.
@@ -37,6 +37,9 @@ class estimator {
     void ask_critic(std::vector<path> & candidates);
     void set_rewards(std::vector<path> & candidates);
     bool needs_reward(const path & candidate) const;
+
+    // Where the budget is enforced: it costs too much to go on, or to be the answer.
+    bool is_out(const path & candidate) const;
 
     using whole_text_cost = std::function<double(size_t constraint, const response & whole)>;
     measurement measure(const std::vector<token_id> & tokens, const whole_text_cost & judge_whole);

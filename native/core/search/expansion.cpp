@@ -69,9 +69,8 @@ path expander::start(const std::vector<token_id> & given) {
 
 path expander::empty_path(const random_stream & random) const {
     path empty(response(), random);
-    empty.cost_states = *models.starts;
+    empty.paid = ledger(models.constraints, *models.starts);
     empty.progress.resize(models.constraints.size());
-    empty.safety.resize(models.constraints.size());
     return empty;
 }
 
@@ -86,26 +85,8 @@ void expander::append(response & p, token_id token, double log_likelihood) const
     p.finish = ends ? FINISH_STOP : int32_t(p.tokens.size()) >= options.max_tokens ? FINISH_LENGTH : FINISH_NONE;
 
     const std::string_view added(p.text.data() + n_text, p.text.size() - n_text);
-    bool stoppable = true;
-    for (size_t i = 0; i < models.constraints.size(); ++i) {
-        const constraint & c = models.constraints[i];
-        double cost = 0;
-        double undecided = 0;
-        if (c.per_token) {
-            cost = c.per_token->charge(p.cost_states[i], token, added);
-            undecided = c.per_token->charge_end(p.cost_states[i]);
-        } else if (p.finished()) {
-            continue; // a sequence cost model charges the last token once it has read the whole text
-        }
-        safety_state ended = p.safety[i];
-        const double at_end = sum_up(cost, undecided);
-        ended.charge(c.terms, at_end);
-        p.safety[i].charge(c.terms, p.finished() ? at_end : cost);
-        const bool may_end = ended.cost <= c.terms.budget && ended.may_continue(c.terms);
-        stoppable = stoppable && may_end;
-        p.feasible = p.feasible && (p.finished() ? may_end : p.safety[i].may_continue(c.terms));
-    }
-    p.ends.push_back({ p.text.size(), p.log_likelihood, stoppable });
+    p.paid.charge_token(token, added, p.finished());
+    p.ends.push_back({ p.text.size(), p.log_likelihood, p.paid.may_end() });
 }
 
 void expander::free_sequence(path & p) {
@@ -496,7 +477,7 @@ std::vector<path> expander::expand(const expansion & block, const token_limit & 
 }
 
 bool expander::may_grow(const path & child) const {
-    return !child.finished() && (child.feasible || !options.enforces_budget());
+    return !child.finished() && (child.paid.within_budgets() || !options.enforces_budget());
 }
 
 // The last of the siblings inherits the parent's sequence where nobody needs the parent any more.
@@ -553,7 +534,7 @@ void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & 
             }
             if (may_grow(o->child)) {
                 live[n_growing++] = o;
-            } else if (!keeps_finished || !o->child.feasible) {
+            } else if (!keeps_finished || !o->child.paid.within_budgets()) {
                 free_sequence(o->child);
             }
         }

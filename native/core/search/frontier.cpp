@@ -16,7 +16,7 @@ size_t shared_by_all(const std::vector<path> & beams) {
 
 bool frontier::may_end(const path & p, size_t n_tokens) const {
     const bool can_be_judged = models.model.n_residual() == 0 || p.residual.before(n_tokens, p.tokens.size()) != nullptr;
-    return !options.enforces_budget() || (can_be_judged && p.ends[n_tokens - 1].stoppable);
+    return !options.enforces_budget() || (can_be_judged && p.ends[n_tokens - 1].may_end);
 }
 
 // Asks the sequence cost models what they charge for the prefix if the response ended with it.
@@ -36,11 +36,7 @@ bool frontier::accepts_whole(const path & p, size_t n_tokens) {
             continue;
         }
         costs[i] = c.whole_text->costs({ view }).at(0);
-        safety_state state;
-        for (size_t t = 0; t < n_tokens; ++t) {
-            state.charge(c.terms, t + 1 == n_tokens ? costs[i] : 0);
-        }
-        if (state.exceeded) {
+        if (!ledger::allows_whole(c, costs[i])) {
             return false;
         }
     }

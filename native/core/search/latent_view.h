@@ -10,7 +10,7 @@ inline critic_input latent_view(const search_models & models, const search_optio
                                 const std::vector<float> * kept, bool judged) {
     std::vector<double> z;
     for (size_t c = 0; c < models.constraints.size(); ++c) {
-        z.push_back(r.safety[c].left(models.constraints[c].terms));
+        z.push_back(r.paid.z(c));
     }
     const double before = r.ends.size() >= 2 ? r.ends[r.ends.size() - 2].log_likelihood : 0;
     return { kept, judged, r.log_likelihood - before, std::move(z), r.view(), options.max_tokens };

@@ -2,18 +2,17 @@
 
 namespace ig {
 
-double objective(const search_options & options, double reward, double cost, bool feasible) {
+double objective(const search_options & options, double reward, double cost) {
     switch (options.objective) {
-        case OBJECTIVE_REWARD:
-            return reward;
         case OBJECTIVE_LAGRANGIAN:
             return reward - options.lambda * cost;
         case OBJECTIVE_COST:
             return -cost;
-        case OBJECTIVE_AUGMENTED:
+        case OBJECTIVE_REWARD:
+        case OBJECTIVE_AUGMENTED: // among what is within budget
             break;
     }
-    return feasible ? reward : -std::numeric_limits<double>::infinity();
+    return reward;
 }
 
 }

@@ -1,4 +1,4 @@
-// objective.h owns how reward and cost become one number, higher is better, and which candidates are out of the question.
+// objective.h owns how reward and cost become one number, higher is better.
 #pragma once
 
 #include "search/search.h"
@@ -6,6 +6,6 @@
 namespace ig {
 
 // `reward` is the task reward or its estimate, `cost` the discounted cost over all constraints.
-double objective(const search_options & options, double reward, double cost, bool feasible);
+double objective(const search_options & options, double reward, double cost);
 
 }

@@ -33,7 +33,7 @@ class repair_run {
                 read_prompts();
                 grow();
             }
-            if (attempt.finished() || !attempt.feasible) {
+            if (attempt.finished() || !attempt.paid.within_budgets()) {
                 settle();
             }
         }
@@ -88,7 +88,7 @@ class repair_run {
     void grow() {
         stopwatch watch(result.timings.decode);
         ++result.n_rounds;
-        while (!attempt.finished() && attempt.feasible && int64_t(attempt.tokens.size()) < limit) {
+        while (!attempt.finished() && attempt.paid.within_budgets() && int64_t(attempt.tokens.size()) < limit) {
             step();
         }
     }
@@ -127,12 +127,13 @@ class repair_run {
         judge.judge(candidates);
         tree.add(candidates, 0, /*round =*/0);
         attempt = std::move(candidates[0]);
-        if (attempt.score == -std::numeric_limits<double>::infinity()) {
+        if (is_rejected(attempt.judgement)) {
             return;
         }
         measurement measured = judge.measure_finished(attempt);
         if (!measured.within_budget || measured.text != attempt.text) {
-            tree.prune(attempt, PRUNE_RECHECK);
+            attempt.judgement = verdict::failed_recheck;
+            tree.note(attempt);
             return;
         }
         tree.answer(attempt);

@@ -52,7 +52,7 @@ class rollout_run {
         }
         label();
         for (growing & g : all) {
-            batch.n_over_budget += g.text.feasible ? 0 : 1;
+            batch.n_over_budget += g.text.paid.within_budgets() ? 0 : 1;
             batch.rollouts.push_back(std::move(g.result));
         }
         return batch;
@@ -135,8 +135,8 @@ class rollout_run {
         position.n_tokens = t;
         position.summary = summarise_logits(models.model.logits(row), size_t(models.model.n_vocab()), top_k, last, mean);
         position.partial_cost.resize(models.constraints.size(), 0);
-        for (const safety_state & state : p.safety) {
-            position.cost.push_back(state.cost);
+        for (size_t c = 0; c < models.constraints.size(); ++c) {
+            position.cost.push_back(p.paid.cost(c));
         }
         position.highest_cost = g.highest_cost;
         position.hidden = to_half(row.hidden, row.hidden != nullptr ? size_t(models.model.n_embd()) : 0);
@@ -193,7 +193,7 @@ class rollout_run {
             growing & g = *one;
             expand.append(g.text, g.drawn.token, g.drawn.log_likelihood);
             for (size_t c = 0; c < models.constraints.size(); ++c) {
-                g.highest_cost[c] = std::max(g.highest_cost[c], g.text.safety[c].cost);
+                g.highest_cost[c] = std::max(g.highest_cost[c], g.text.paid.cost(c));
             }
             if (g.text.finished()) {
                 models.model.drop(g.text.seq);
@@ -221,7 +221,7 @@ class rollout_run {
                 g.result.tokens = g.text.tokens;
                 g.result.reward = g.text.reward;
                 for (size_t c = 0; c < models.constraints.size(); ++c) {
-                    const double total = g.text.safety[c].cost;
+                    const double total = g.text.paid.cost(c);
                     const bool anytime = models.constraints[c].terms.anytime;
                     g.result.binding_cost.push_back(anytime ? std::max(g.highest_cost[c], total) : total);
                 }

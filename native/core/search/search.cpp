@@ -242,7 +242,7 @@ class search_run {
         for (const path & p : candidates) {
             if (p.plain) {
                 plain.reset();
-                if (!p.finished() && p.feasible) {
+                if (!p.finished() && p.paid.within_budgets()) {
                     plain = path(p, p.random);
                     plain->plain = true;
                 }
@@ -274,11 +274,19 @@ class search_run {
         }
     }
 
+    void decide(path & p, verdict judgement) {
+        p.judgement = judgement;
+        tree.note(p);
+    }
+
+    // A path that others were preferred to goes on after all.
+    void resume(path & p) { decide(p, p.finished() ? verdict::finished : verdict::open); }
+
     // Leaves those that may be continued or are an answer, and returns the others.
     std::vector<path> judge_and_reject(std::vector<path> & candidates, size_t n_before, int32_t round) {
         judge.judge(candidates);
         tree.add(candidates, n_before, round);
-        const auto is_accepted = [](const path & p) { return p.score > -std::numeric_limits<double>::infinity(); };
+        const auto is_accepted = [](const path & p) { return !is_rejected(p.judgement); };
         const auto first_rejected = std::stable_partition(candidates.begin(), candidates.end(), is_accepted);
         std::vector<path> rejected(std::make_move_iterator(first_rejected), std::make_move_iterator(candidates.end()));
         candidates.erase(first_rejected, candidates.end());
@@ -296,7 +304,7 @@ class search_run {
     }
 
     // Whether nothing but a model of whole texts rejected a response, once it was finished.
-    bool failed_late(const path & p) const { return p.finished() && p.ends.back().stoppable; }
+    bool failed_late(const path & p) const { return p.finished() && p.ends.back().may_end; }
 
     // Replaces the beams by the best continuations, or by nothing where there are none.
     void end_block() {
@@ -324,7 +332,7 @@ class search_run {
         std::vector<path> passed_over = pass_over(accepted);
         std::vector<path> rest = select(accepted, n_survivors(b.n_sampled));
         for (path & p : rest) {
-            tree.prune(p, PRUNE_NOT_SELECTED);
+            decide(p, verdict::not_selected);
         }
         for (std::vector<path> * reserve : { &spared, &rest, &passed_over }) {
             keep_in_reserve(std::move(*reserve));
@@ -360,7 +368,7 @@ class search_run {
         }
         for (auto p = unlikely; p != accepted.end(); ++p) {
             steered = true;
-            tree.prune(*p, PRUNE_P_SAFE);
+            decide(*p, verdict::unlikely_safe);
             others.push_back(std::move(*p));
         }
         accepted.erase(unlikely, accepted.end());
@@ -408,8 +416,8 @@ class search_run {
         if (beams.empty()) {
             beams = reserves.take_longest(size_t(options.n_beams));
         }
-        for (const path & beam : beams) {
-            tree.resume(beam);
+        for (path & beam : beams) {
+            resume(beam);
         }
         result.n_backtracks += beams.empty() ? 0 : 1;
         return !beams.empty();
@@ -554,7 +562,7 @@ class search_run {
         select(finished, finished.size()); // in order
         for (path & p : finished) {
             if (answered) {
-                tree.prune(p, PRUNE_NOT_SELECTED);
+                decide(p, verdict::not_selected);
             } else {
                 answer_with(p);
             }
@@ -570,7 +578,7 @@ class search_run {
                 usable.push_back(std::move(beam));
             } else {
                 expand.release(beam);
-                tree.prune(beam, PRUNE_LIMIT);
+                decide(beam, verdict::out_of_tokens);
             }
         }
         beams.clear();
@@ -582,16 +590,16 @@ class search_run {
         } while (!answered && !std::exchange(usable, {}).empty());
     }
 
-    void answer_with(const path & p) {
+    void answer_with(path & p) {
         measurement measured = judge.measure_finished(p);
         if (options.enforces_budget() && (!measured.within_budget || measured.text != p.text)) {
             steered = true;
-            tree.prune(p, PRUNE_RECHECK);
+            decide(p, verdict::failed_recheck);
             return;
         }
         answered = true;
         expand.keep(&p);
-        tree.resume(p);
+        resume(p);
         tree.answer(p);
         if (options.stream) {
             edge.finish(measured.text);

@@ -18,30 +18,24 @@ void search_trace::add(std::vector<path> & candidates, size_t position, int32_t 
         node.text = p.text.substr(n_before);
         node.cost = p.estimated_cost;
         for (size_t c = 0; c < constraints.size(); ++c) {
-            node.z.push_back(p.safety[c].left(constraints[c].terms));
-            node.cost += p.safety[c].cost;
+            node.z.push_back(p.paid.z(c));
         }
+        node.cost += p.paid.total_cost();
         node.reward = p.rewarded ? p.reward : unknown;
         node.p_safe = noted ? p.notes.back().p_safe : unknown;
         node.value = noted ? p.notes.back().value : unknown;
-        node.score = p.score;
+        node.score = is_rejected(p.judgement) ? unknown : p.score;
         node.finished = p.finished();
-        if (p.score == -std::numeric_limits<double>::infinity()) {
-            node.pruned = PRUNE_COST;
-        }
+        node.judgement = p.judgement;
         p.node = int32_t(nodes.size());
         nodes.push_back(std::move(node));
     }
 }
 
-void search_trace::prune(const path & p, prune_reason reason) {
+void search_trace::note(const path & p) {
     if (trace_node * node = node_of(p)) {
-        node->pruned = reason;
+        node->judgement = p.judgement;
     }
-}
-
-void search_trace::resume(const path & p) {
-    prune(p, PRUNE_NONE);
 }
 
 int32_t search_trace::ancestor(const response & r, size_t n_tokens) const {

@@ -6,15 +6,6 @@
 
 namespace ig {
 
-enum prune_reason {
-    PRUNE_NONE,
-    PRUNE_COST, // over a budget, or judged to be
-    PRUNE_P_SAFE, // others were more likely to end within budget
-    PRUNE_NOT_SELECTED,
-    PRUNE_RECHECK, // the text, judged once more, was not within budget
-    PRUNE_LIMIT, // the token limit was reached before it was finished
-};
-
 struct trace_node {
     int32_t             parent; // -1: the prompt, or what is committed
     int32_t             round;
@@ -26,9 +17,9 @@ struct trace_node {
     double              reward; // not a number: not asked for
     double              p_safe; // not a number: the critic was not asked
     double              value;
-    double              score;
+    double              score; // not a number: rejected
     bool                finished;
-    prune_reason        pruned = PRUNE_NONE;
+    verdict             judgement;
     bool                answer = false;
 };
 
@@ -39,8 +30,9 @@ class search_trace {
     // Candidates of one round that were judged; position: response tokens before their block.
     void add(std::vector<path> & candidates, size_t position, int32_t round);
 
-    void prune(const path & p, prune_reason reason);
-    void resume(const path & p);
+    // Another verdict on a candidate.
+    void note(const path & p);
+
     void answer(const path & p);
 
     // The node of what the response's first n tokens are.

@@ -4,8 +4,9 @@
 #pragma once
 
 #include "engine/decoder.h"
+#include "search/verdict.h"
 #include "support/random.h"
-#include "safety/cost_model.h"
+#include "safety/ledger.h"
 #include "support/utf8.h"
 
 #include <algorithm>
@@ -26,7 +27,7 @@ enum finish_reason {
 struct token_end {
     size_t n_text; // bytes of text
     double log_likelihood; // of all tokens so far
-    bool   stoppable; // every token cost model accepts the text so far as a text of its own
+    bool   may_end; // every token cost model accepts the text so far as a text of its own
 };
 
 struct sampled_token {
@@ -63,20 +64,18 @@ struct response {
     double                 log_likelihood = 0; // sum, under the base model
     finish_reason          finish = FINISH_NONE;
 
-    // per constraint
-    std::vector<cost_state>    cost_states;
-    std::vector<text_progress> progress;
-    std::vector<safety_state>  safety;
+    ledger                     paid;
+    std::vector<text_progress> progress; // per constraint: how far its model has read the text
 
     response_residual        residual;
     std::vector<critic_note> notes;
 
-    bool   feasible = true;
-    bool   promising = true; // where the budget is enforced: feasible, and the critic, where one was asked, thinks it can end within it
-    bool   rewarded = false; // the reward was asked for
-    double reward = 0;
-    double estimated_cost = 0; // of an unfinished text, beyond what was charged
-    double score = -std::numeric_limits<double>::infinity();
+    verdict judgement = verdict::open;
+    bool    promising = true; // where the budget is enforced: the critic, where one was asked, thinks that it can end within it
+    bool    rewarded = false; // the reward was asked for
+    double  reward = 0;
+    double  estimated_cost = 0; // of an unfinished text, beyond what was charged
+    double  score = -std::numeric_limits<double>::infinity(); // not judged yet: comes last
 
     int32_t node = -1; // in the trace, or of what it continues
 

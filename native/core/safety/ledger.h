@@ -1,0 +1,93 @@
+// ledger.h owns what a response has paid under every constraint, and what follows from it. Token cost models charge each token as it comes,
+// and the last one with what the end itself costs; a model of whole texts charges the last token, once the text is finished. The search,
+// the re-check of an answer and the committed part of a stream all decide by it:
+//
+//              | may go on                | may end
+//   anytime    | z >= 0 at every token    | and z >= 0 with what the end costs
+//   terminal   | always                   | cost <= budget with what the end costs
+#pragma once
+
+#include "safety/cost_model.h"
+
+namespace ig {
+
+class ledger {
+  public:
+    ledger() = default;
+
+    // `starts`: where the token cost models stand before the response.
+    ledger(const std::vector<constraint> & constraints, const std::vector<cost_state> & starts)
+        : constraints(&constraints), models(starts), states(constraints.size()) {}
+
+    // A token came, which added a text and ended the response or did not.
+    void charge_token(token_id token, std::string_view added, bool ends) {
+        could_end = true;
+        for (size_t c = 0; c < states.size(); ++c) {
+            const constraint & limit = (*constraints)[c];
+            double cost = 0;
+            double of_end = 0;
+            if (limit.per_token) {
+                cost = limit.per_token->charge(models[c], token, added);
+                of_end = limit.per_token->charge_end(models[c]);
+            } else if (ends) {
+                continue; // charge_whole
+            }
+            safety_state ended = states[c];
+            ended.charge(limit.terms, sum_up(cost, of_end));
+            if (ends) {
+                states[c] = ended;
+            } else {
+                states[c].charge(limit.terms, cost);
+            }
+            const bool may_end_here = is_within(limit, ended);
+            could_end = could_end && may_end_here;
+            within = within && (ends ? may_end_here : states[c].may_continue(limit.terms));
+        }
+    }
+
+    // The last token of a finished response pays what its text costs under constraint c, a model of whole texts.
+    void charge_whole(size_t c, double cost) {
+        states[c].charge((*constraints)[c].terms, cost);
+        within = within && is_within((*constraints)[c], states[c]);
+    }
+
+    // So far a response that grows may go on, and one that is finished may be an answer.
+    bool within_budgets() const { return within; }
+
+    // Every token cost model would accept the response if it ended here.
+    bool may_end() const { return could_end; }
+
+    double cost(size_t c) const { return states[c].cost; }
+    double z(size_t c) const { return states[c].left((*constraints)[c].terms); }
+
+    // The cost of a response that grows if its text, as far as it is there, cost so much under constraint c.
+    double cost_with_whole(size_t c, double cost) const { return states[c].cost_with((*constraints)[c].terms, cost); }
+
+    double total_cost() const {
+        double total = 0;
+        for (const safety_state & state : states) {
+            total += state.cost;
+        }
+        return total;
+    }
+
+    // Whether a text that costs so much under a model of whole texts may end.
+    static bool allows_whole(const constraint & limit, double cost) {
+        safety_state state;
+        state.charge(limit.terms, cost);
+        return is_within(limit, state);
+    }
+
+  private:
+    const std::vector<constraint> * constraints = nullptr;
+    std::vector<cost_state>         models; // where each token cost model stands
+    std::vector<safety_state>       states;
+    bool                            within = true;
+    bool                            could_end = true;
+
+    static bool is_within(const constraint & limit, const safety_state & state) {
+        return state.cost <= limit.terms.budget && state.may_continue(limit.terms);
+    }
+};
+
+}
