@@ -9,6 +9,7 @@ const installers = {
 	git: { linux: "apt-get install git", darwin: "xcode-select --install", win32: "winget install Git.Git" },
 	tar: { linux: "apt-get install tar", darwin: "xcode-select --install", win32: "part of Windows 10 and later" },
 	cmake: { linux: "apt-get install cmake", darwin: "brew install cmake", win32: "winget install Kitware.CMake" },
+	"clang-tidy": { linux: "apt-get install clang-tidy", darwin: "brew install llvm", win32: "winget install LLVM.LLVM" },
 	pip: { linux: "apt-get install python3-pip", darwin: "brew install python", win32: "winget install Python.Python.3.13" },
 	"a C++17 compiler": {
 		linux: "apt-get install g++",
