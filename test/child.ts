@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { vi } from "vitest";
 import { run } from "../lib/cli/program.js";
 
-const entry = JSON.stringify(new URL("../dist/index.js", import.meta.url).href);
+export const entry = JSON.stringify(new URL("../dist/index.js", import.meta.url).href);
 
 export interface ChildResult {
 	status: number | null;

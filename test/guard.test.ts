@@ -1,6 +1,7 @@
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { InferenceGuard, RefusalError, type ScoreFunction } from "../lib/index.js";
-import { inChild } from "./child.js";
+import { collectRollouts, InferenceGuard, RefusalError, type ScoreFunction } from "../lib/index.js";
+import { entry, inChild } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
@@ -179,6 +180,20 @@ describe("in a process of its own", () => {
 			expect({ status, signal }).toEqual({ status: expected, signal: null });
 		},
 	);
+
+	test.each([60, 120, 180, 240, 300])("threads end with the process: %i ms into trainings of critics", async (ms) => {
+		const rollouts = join(folder, `rollouts-${ms}`);
+		const prompts = Array.from({ length: 40 }, (_, i) => [0, 1, i % 2, (i >> 1) % 2]);
+		const table = { pieces: ["a", "b"], logits: [[0, 0], [0, 0]] }; // biome-ignore format: a table
+		const sampling = { prompts, responses: 4, maxTokens: 3, stride: 1 };
+		await collectRollouts({ model: table, cost: { tokenCosts: [0, 1] }, budget: 1, ...sampling, out: rollouts });
+		const training = { rollouts, out: join(folder, "never.gguf"), width: 8, members: 2, epochs: 1000, threads: 1 };
+		const { status, signal } = await inChild(`const { trainCritic } = await import(${entry});
+			process.prependListener("exit", () => { throw 5; });
+			for (let i = 0; i < 6; i++) trainCritic(${JSON.stringify(training)}).catch(() => {});
+			setTimeout(() => process.exit(5), ${ms});`);
+		expect({ status, signal }).toEqual({ status: 5, signal: null });
+	});
 
 	const workers = `import { Worker } from "node:worker_threads";
 		const inWorker = (code) => new Worker(new URL("data:text/javascript," + encodeURIComponent(code)));

@@ -26,6 +26,16 @@ live_workers & live() {
     return *all;
 }
 
+// What ggml makes when it is first asked, and what is destroyed when the process exits.
+void make_ggml_devices() {
+    ggml_backend_dev_count();
+    ggml_backend_reg_t cpu = ggml_backend_dev_backend_reg(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
+    const auto extra_types = (ggml_backend_dev_get_extra_bufts_t) ggml_backend_reg_get_proc_address(cpu, "ggml_backend_dev_get_extra_bufts");
+    if (extra_types != nullptr) {
+        extra_types(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
+    }
+}
+
 Napi::Value failure_object(Napi::Env env, const std::string & code, const std::string & message) {
     Napi::Object failure = Napi::Object::New(env);
     failure.Set("code", code);
@@ -239,6 +249,8 @@ void worker::attempt(job & j) {
 void worker::open(uint32_t id, guard_spec spec) {
     auto shared = std::make_shared<guard_spec>(std::move(spec));
     push(id, [this, shared](job & j) {
+        make_ggml_devices();
+        end_threads_at_exit();
         int last_percent = -1;
         engine = std::make_unique<guard_engine>(std::move(*shared), news, j.cancel, [&](float share) {
             const int percent = int(share * 100);
@@ -358,6 +370,8 @@ void worker::train_critic(uint32_t id, critic_job training) {
         const auto on_epoch = [&](const epoch_losses & losses) {
             send(j.id, "epoch", false, [losses](Napi::Env env) { return to_js(env, losses); });
         };
+        make_ggml_devices();
+        end_threads_at_exit();
         const std::vector<ggml_backend_dev_t> gpus = choose_gpus(shared->device, -1);
         shared->options.device = gpus.empty() ? nullptr : gpus[0];
         auto result = std::make_shared<critic_training>(ig::train_critic(*learned, shared->options, j.cancel, on_epoch));

@@ -12,9 +12,10 @@ import { drawnInputs, smallModel, tabularAsked, tabularGuard, threads, writeSmal
 
 const script = fileURLToPath(new URL("errand.mjs", import.meta.url));
 
-/** How long a process may take to end, from where it begins. */
+/** How long a process may take that is told to end, and one that does its whole errand, from where it begins. */
 const patienceMs = 10_000;
-const longestAttemptMs = 60_000;
+const errandMs = 30_000;
+const longestAttemptMs = 120_000;
 
 /** Sends a process on an errand. It resolves once it begins, to the process and how it ends. */
 async function send(description) {
@@ -26,12 +27,12 @@ async function send(description) {
 	return { child, ended };
 }
 
-async function expectEnd({ child, ended }, expected, what) {
+async function expectEnd({ child, ended }, expected, what, milliseconds = patienceMs) {
 	let hang = false;
 	const timer = setTimeout(() => {
 		hang = true;
 		child.kill("SIGKILL");
-	}, patienceMs);
+	}, milliseconds);
 	const { status, signal, errors } = await ended;
 	clearTimeout(timer);
 	const end = signal ?? status;
@@ -112,7 +113,7 @@ async function prepareKills(work) {
 		const out = join(work, `whole-${errand}`);
 		const sent = await send({ errand, options: options(work, out) });
 		const begin = performance.now();
-		await expectEnd(sent, 0, errand);
+		await expectEnd(sent, 0, errand, errandMs);
 		writeFileSync(wholeOf(work, errand), JSON.stringify({ result: result(out), milliseconds: performance.now() - begin }));
 	}
 }
@@ -130,7 +131,7 @@ export const processTargets = {
 		},
 	}),
 	kills: drawnInputs({
-		share: 0.05,
+		share: 0.04,
 		patienceMs: longestAttemptMs,
 		prepare: prepareKills,
 		async attempt(random, work) {
@@ -144,7 +145,7 @@ export const processTargets = {
 				const isKilled = sent.child.kill("SIGKILL");
 				await expectEnd(sent, isKilled ? "SIGKILL" : 0, errand);
 			}
-			await expectEnd(await send({ errand, options: options(work, out) }), 0, errand);
+			await expectEnd(await send({ errand, options: options(work, out) }), 0, errand, errandMs);
 			const [got, wanted] = [result(out), whole.result].map((one) => JSON.stringify(one));
 			if (got !== wanted) throw new Error(`${errand}: expected what an undisturbed run came to, got other rows or files in ${out}`);
 			for (const path of [out, `${out}.jsonl`]) rmSync(path, { recursive: true, force: true });
