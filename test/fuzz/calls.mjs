@@ -297,6 +297,7 @@ export const callTargets = {
 		},
 	}),
 	"generate-options": drawnInputs({
+		share: 0.5,
 		prepare: prepareCalls,
 		async attempt(random, work) {
 			const loading = soundLoading(random, work);
@@ -311,6 +312,7 @@ export const callTargets = {
 		},
 	}),
 	messages: drawnInputs({
+		share: 0.5,
 		prepare: prepareCalls,
 		async attempt(random, work) {
 			const model = writeChatModel(work, templateNamed(pick(random, ["none", ...templateNames, ...templateNames])));
@@ -321,6 +323,7 @@ export const callTargets = {
 		},
 	}),
 	template: {
+		share: 0.5,
 		async seeds(work) {
 			await writeSmallModel(work);
 			return seedsIn("template");
@@ -332,6 +335,7 @@ export const callTargets = {
 			),
 	},
 	callbacks: drawnInputs({
+		share: 0.5,
 		prepare: prepareCallbacks,
 		async attempt(random, work) {
 			const stop = new AbortController();

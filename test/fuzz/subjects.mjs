@@ -15,7 +15,7 @@ import { below } from "./mutations.mjs";
  * @property {(random: () => number, seed: Seed) => Buffer} change
  * @property {(path: string, work: string) => Promise<unknown>} read
  * @property {number} [patienceMs] after which an input counts as a hang; default 10 s
- * @property {number} [share] of the inputs that others get, where one takes long; default 1
+ * @property {number} [share] of the usual number of inputs: less where one takes long, more where it takes little time; default 1
  */
 
 export const corpus = (name) => fileURLToPath(new URL(`corpus/${name}`, import.meta.url));

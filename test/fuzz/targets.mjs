@@ -261,11 +261,13 @@ export const targets = {
 		},
 	},
 	lexicon: {
+		share: 3,
 		seeds: () => seedsIn("lexicon"),
 		change: changedLines,
 		read: (lexicon) => using({ model: table, cost: { lexicon } }, tabularAsked),
 	},
 	table: {
+		share: 3,
 		async seeds(work) {
 			const path = join(work, "rows.parquet");
 			const column = (name, data) => ({ name, data });
@@ -289,6 +291,7 @@ export const targets = {
 		read: readTable,
 	},
 	"packed-table": {
+		share: 3,
 		seeds: () => seedsIn("table").map(({ name, bytes }) => ({ name: `${name}.gz`, bytes })),
 		change(random, { bytes }) {
 			const packed = gzipSync(below(random, 2) === 0 ? changedText(random, bytes) : bytes);
@@ -297,6 +300,7 @@ export const targets = {
 		read: readTable,
 	},
 	config: {
+		share: 3,
 		seeds(work) {
 			writeFileSync(join(work, "prompts.txt"), "a\nb\n");
 			return seedsIn("config");
@@ -304,8 +308,8 @@ export const targets = {
 		change: changedLines,
 		read: (path) => checkConfig(path),
 	},
-	journal: { seeds: () => seedsIn("journal"), change: changedLines, read: (path) => readJournal(path) },
-	certificate: { seeds: () => seedsIn("certificate"), change: changedLines, read: async (path) => readCertificate(path) },
+	journal: { share: 3, seeds: () => seedsIn("journal"), change: changedLines, read: (path) => readJournal(path) },
+	certificate: { share: 3, seeds: () => seedsIn("certificate"), change: changedLines, read: async (path) => readCertificate(path) },
 	...callTargets,
 	...processTargets,
 };
