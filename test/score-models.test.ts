@@ -450,6 +450,12 @@ describe("sequence classifiers", () => {
 		expect(reply.reward as number).toBeGreaterThanOrEqual(worst.reward as number);
 	});
 
+	test.each(["bert", "modern-bert"] as const)("%s without attention heads is refused, and does not end the process", async (arch) => {
+		const { path } = encoderModel(folder, arch, { vocabulary: wordPieces(["tea"]), labels: ["unsafe"], heads: 0 });
+		const load = CostScorer.load({ constraints: [{ cost: { sequenceClassifier: path, selfTest: false } }], threads });
+		await expect(load).rejects.toMatchObject({ code: "INVALID_MODEL", message: expect.stringContaining("attention.head_count") });
+	});
+
 	test("without what they need they are refused with a code", async () => {
 		const load = (cost: CostModel) => CostScorer.load({ constraints: [{ cost }], threads });
 		const bert = (options: Partial<Parameters<typeof encoderModel>[2]>) => encoderModel(folder, "bert", { ...settings, ...options }).path;

@@ -228,6 +228,8 @@ void check_classes(const gguf_context * gguf, const std::string & path, const st
         throw error("UNSUPPORTED_MODEL", "expected a sequence classifier of the architecture bert, modern-bert, neo-bert or qwen3, "
                                          "but " + path + " is a " + arch + " model; use scoreModel or guardModel for it");
     }
+    const std::vector<uint32_t> heads = count_values(gguf, path, arch + ".attention.head_count");
+    expect(!heads.empty() && *std::min_element(heads.begin(), heads.end()) > 0, path, arch + ".attention.head_count");
     if (gguf_find_tensor(gguf, "cls.output.weight") < 0) {
         throw error("UNSUPPORTED_MODEL", "expected a sequence classifier, but " + path +
                                              " has no classification head (cls.output.weight)" + converting);
