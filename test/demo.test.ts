@@ -8,7 +8,7 @@ import { sideBySide } from "../lib/cli/side-by-side.js";
 import { print } from "../lib/cli/terminal.js";
 import { embeddedDefault } from "../lib/index.js";
 import { chromium, pageOpener } from "./browser.js";
-import { cli } from "./child.js";
+import { cliProcess as cli } from "./child.js";
 import { chatMetadata, vocabulary } from "./listening-model.js";
 import { cachedModel, testWithModel } from "./shared.js";
 import { temporaryFolder } from "./temporary.js";

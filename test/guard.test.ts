@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { collectRollouts, InferenceGuard, RefusalError, type ScoreFunction } from "../lib/index.js";
+import { InferenceGuard, RefusalError, type ScoreFunction } from "../lib/index.js";
+import { collectRollouts } from "../lib/training/index.js";
 import { entry, inChild } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
