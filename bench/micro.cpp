@@ -18,10 +18,10 @@ namespace {
 
 using operation = std::function<void()>;
 
-volatile double sink; // keeps results alive
+volatile double sink;  // keeps results alive
 
 std::vector<float> random_row(size_t n) {
-    random_stream random(1, 0, 0);
+    random_stream      random(1, 0, 0);
     std::vector<float> row(n);
     for (float & x : row) {
         x = float(8 * random.uniform() - 4);
@@ -61,25 +61,33 @@ operation lexicon_of(size_t n_words, spelling_rule rule) {
 // the critic on so many candidates of a block, summaries of the logits included
 operation critic_of(size_t n_candidates, const std::string & file) {
     struct block {
-        std::vector<float>         logits = random_row(32000);
-        std::vector<float>         hidden;
-        std::string                text;
-        std::vector<token_id>      tokens = std::vector<token_id>(32, 1);
+        std::vector<float>              logits = random_row(32000);
+        std::vector<float>              hidden;
+        std::string                     text;
+        std::vector<token_id>           tokens = std::vector<token_id>(32, 1);
         std::vector<std::vector<float>> kept;
-        std::vector<critic_input>  inputs;
-        std::unique_ptr<latent_critic> judge;
+        std::vector<critic_input>       inputs;
+        std::unique_ptr<latent_critic>  judge;
     };
-    auto made = std::make_shared<block>();
+
+    auto           made    = std::make_shared<block>();
     critic_weights weights = load_critic(file);
-    made->hidden = random_row(size_t(weights.features.n_embd));
+    made->hidden           = random_row(size_t(weights.features.n_embd));
     made->kept.resize(n_candidates);
     for (std::vector<float> & kept : made->kept) {
-        made->inputs.push_back({ &kept, false, -1.0, std::vector<double>(size_t(weights.features.n_constraints), 0),
-                                 { &made->text, &made->tokens, false, -32.0 }, 64 });
+        made->inputs.push_back({
+            &kept,
+            false,
+            -1.0,
+            std::vector<double>(size_t(weights.features.n_constraints), 0),
+            { &made->text, &made->tokens, false, -32.0 },
+            64
+        });
     }
-    const int32_t n_embd = weights.features.n_embd;
-    const size_t n_constraints = size_t(weights.features.n_constraints);
-    made->judge = std::make_unique<latent_critic>(std::move(weights), n_embd, int32_t(made->logits.size()), n_constraints, nullptr);
+    const int32_t n_embd        = weights.features.n_embd;
+    const size_t  n_constraints = size_t(weights.features.n_constraints);
+    made->judge = std::make_unique<latent_critic>(std::move(weights), n_embd, int32_t(made->logits.size()),
+                                                  n_constraints, nullptr);
     return [made] {
         for (std::vector<float> & kept : made->kept) {
             kept = made->judge->keep(made->hidden.data(), made->logits.data(), made->logits.size());
@@ -91,16 +99,17 @@ operation critic_of(size_t n_candidates, const std::string & file) {
 // forks the sequence of a prompt of 256 tokens so many times and drops the forks
 operation tree_of(size_t n_forks, const std::string & file) {
     struct tree {
-        cancel_flag                     cancel;
-        std::unique_ptr<loaded_model>   model;
-        std::unique_ptr<llama_decoder>  steps;
+        cancel_flag                    cancel;
+        std::unique_ptr<loaded_model>  model;
+        std::unique_ptr<llama_decoder> steps;
     };
-    auto made = std::make_shared<tree>();
+
+    auto          made = std::make_shared<tree>();
     model_options options;
-    options.path = file;
+    options.path   = file;
     options.device = "cpu";
-    made->model = std::make_unique<loaded_model>(options, made->cancel, [](float) {});
-    made->steps = std::make_unique<llama_decoder>(*made->model, make_threads(1), decoder_options());
+    made->model    = std::make_unique<loaded_model>(options, made->cancel, [](float) {});
+    made->steps    = std::make_unique<llama_decoder>(*made->model, make_threads(1), decoder_options());
     made->steps->make_room(int32_t(n_forks) + 1, 256 + int64_t(n_forks));
     std::vector<decode_item> prompt;
     for (int32_t t = 0; t < 256; ++t) {
@@ -136,10 +145,11 @@ operation operation_of(const std::string & name, size_t size, const std::string 
 Napi::Value prepare(const Napi::CallbackInfo & info) {
     const Napi::Env env = info.Env();
     try {
-        operation run = operation_of(info[0].As<Napi::String>(), info[1].As<Napi::Number>().Uint32Value(), info[2].As<Napi::String>());
+        operation run = operation_of(info[0].As<Napi::String>(), info[1].As<Napi::Number>().Uint32Value(),
+                                     info[2].As<Napi::String>());
         return Napi::Function::New(env, [run](const Napi::CallbackInfo & call) {
             const uint32_t count = call[0].As<Napi::Number>().Uint32Value();
-            const auto begin = std::chrono::steady_clock::now();
+            const auto     begin = std::chrono::steady_clock::now();
             for (uint32_t i = 0; i < count; ++i) {
                 run();
             }
@@ -152,9 +162,9 @@ Napi::Value prepare(const Napi::CallbackInfo & info) {
     }
 }
 
-}
+}  // namespace
 
-}
+}  // namespace ig
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
     ig::init_llama_backend();

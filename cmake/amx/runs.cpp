@@ -7,20 +7,22 @@
 
 int main() {
     const int request_permission = 0x1023;
-    const int tile_data = 18;
+    const int tile_data          = 18;
     if (syscall(SYS_arch_prctl, request_permission, tile_data) != 0) {
         return 1;
     }
+
     struct {
-        unsigned char  palette = 1;
-        unsigned char  start_row = 0;
-        unsigned char  reserved[14] = {};
+        unsigned char  palette       = 1;
+        unsigned char  start_row     = 0;
+        unsigned char  reserved[14]  = {};
         unsigned short row_bytes[16] = { 4, 4, 4 };
-        unsigned char  rows[16] = { 1, 1, 1 };
+        unsigned char  rows[16]      = { 1, 1, 1 };
     } config;
-    signed char a[4] = { 1, -2, 3, 4 };
-    signed char b[4] = { 5, 6, -7, 8 };
-    int product = 0;
+
+    signed char a[4]    = { 1, -2, 3, 4 };
+    signed char b[4]    = { 5, 6, -7, 8 };
+    int         product = 0;
     _tile_loadconfig(&config);
     _tile_zero(0);
     _tile_loadd(1, a, 4);

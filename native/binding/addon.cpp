@@ -42,13 +42,15 @@ worker & worker_of(const Napi::CallbackInfo & info) {
     return *info[0].As<worker_handle>().Data();
 }
 
-uint32_t id_of(const Napi::CallbackInfo & info) { return info[1].As<Napi::Number>().Uint32Value(); }
+uint32_t id_of(const Napi::CallbackInfo & info) {
+    return info[1].As<Napi::Number>().Uint32Value();
+}
 
 // start(dispatch) -> handle; dispatch(id, kind, payload) gets everything that happens
 Napi::Value start(const Napi::CallbackInfo & info) {
     const Napi::Env env = info.Env();
     return guarded(env, [&]() -> Napi::Value {
-        worker * made = new worker(env, info[0].As<Napi::Function>());
+        worker *      made   = new worker(env, info[0].As<Napi::Function>());
         worker_handle handle = worker_handle::New(env, made, [](Napi::BasicEnv, worker * w) { delete w; });
         handle.TypeTag(&worker_tag);
         return handle;
@@ -144,7 +146,9 @@ Napi::Value log_likelihoods(const Napi::CallbackInfo & info) {
 // bareDecode(handle, id, promptTokens, sequences, tokens)
 Napi::Value bare_decode(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        const auto number = [&](size_t i) { return info[i].As<Napi::Number>().Int32Value(); };
+        const auto number = [&](size_t i) {
+            return info[i].As<Napi::Number>().Int32Value();
+        };
         worker_of(info).bare_decode(id_of(info), number(2), number(3), number(4));
         return info.Env().Undefined();
     });
@@ -196,7 +200,8 @@ Napi::Value train_probes(const Napi::CallbackInfo & info) {
 // addRollouts(handle, shape, records): for the next trainCritic
 Napi::Value add_rollouts(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        worker_of(info).add_rollouts(rollouts_from(rollout_shape_from(info[1].As<Napi::Object>()), info[2].As<Napi::Array>()));
+        worker_of(info).add_rollouts(
+            rollouts_from(rollout_shape_from(info[1].As<Napi::Object>()), info[2].As<Napi::Array>()));
         return info.Env().Undefined();
     });
 }
@@ -215,10 +220,10 @@ Napi::Value train_critic(const Napi::CallbackInfo & info) {
 // writeTensors(path, kind, texts, numbers, tensors) -> how many bytes the file has
 Napi::Value write_tensors(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        const uint64_t n_bytes = write_tensor_file(info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value(),
-                                                   named_texts_from(info[2].As<Napi::Object>()),
-                                                   named_numbers_from(info[3].As<Napi::Object>()),
-                                                   named_tensors_from(info[4].As<Napi::Array>()));
+        const uint64_t n_bytes = write_tensor_file(
+            info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value(),
+            named_texts_from(info[2].As<Napi::Object>()), named_numbers_from(info[3].As<Napi::Object>()),
+            named_tensors_from(info[4].As<Napi::Array>()));
         return Napi::Number::New(info.Env(), double(n_bytes));
     });
 }
@@ -227,12 +232,14 @@ Napi::Value write_tensors(const Napi::CallbackInfo & info) {
 Napi::Value read_tensors(const Napi::CallbackInfo & info) {
     const Napi::Env env = info.Env();
     return guarded(env, [&] {
-        const auto text_at = [&](size_t i) { return info[i].As<Napi::String>().Utf8Value(); };
+        const auto text_at = [&](size_t i) {
+            return info[i].As<Napi::String>().Utf8Value();
+        };
         const tensor_file file(text_at(0), text_at(1), text_at(2));
-        Napi::Object texts = Napi::Object::New(env);
-        Napi::Object numbers = Napi::Object::New(env);
-        Napi::Object lists = Napi::Object::New(env);
-        const auto for_each_key = [&](size_t i, auto visit) {
+        Napi::Object      texts        = Napi::Object::New(env);
+        Napi::Object      numbers      = Napi::Object::New(env);
+        Napi::Object      lists        = Napi::Object::New(env);
+        const auto        for_each_key = [&](size_t i, auto visit) {
             const Napi::Array keys = info[i].As<Napi::Array>();
             for (uint32_t k = 0; k < keys.Length(); ++k) {
                 visit(keys.Get(k).As<Napi::String>().Utf8Value());
@@ -260,7 +267,8 @@ Napi::Value close(const Napi::CallbackInfo & info) {
 }
 
 Napi::Value inspect(const Napi::CallbackInfo & info) {
-    return guarded(info.Env(), [&] { return to_js(info.Env(), read_model_file(info[0].As<Napi::String>().Utf8Value())); });
+    return guarded(info.Env(),
+                   [&] { return to_js(info.Env(), read_model_file(info[0].As<Napi::String>().Utf8Value())); });
 }
 
 Napi::Value devices(const Napi::CallbackInfo & info) {
@@ -283,12 +291,12 @@ Napi::Value devices(const Napi::CallbackInfo & info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
     const std::string missing = missing_cpu_features();
     if (!missing.empty()) {
-        throw_js(env, "CPU_UNSUPPORTED", "this build of inferenceguard needs a CPU with " + std::string(required_cpu_features()) +
-                                             ", and this one lacks " + missing +
-                                             "; build from source on this machine (node-gyp rebuild)");
+        throw_js(env, "CPU_UNSUPPORTED",
+                 "this build of inferenceguard needs a CPU with " + std::string(required_cpu_features()) +
+                     ", and this one lacks " + missing + "; build from source on this machine (node-gyp rebuild)");
         return exports;
     }
-    init_llama_backend(); // from here on its log is silent
+    init_llama_backend();  // from here on its log is silent
     exports.Set("llamaCppVersion", llama_cpp_version());
     exports.Set("start", Napi::Function::New(env, start));
     exports.Set("open", Napi::Function::New(env, open));
@@ -313,10 +321,12 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     return exports;
 }
 
-}
+}  // namespace
 
-}
+}  // namespace ig
 
-static Napi::Object init_addon(Napi::Env env, Napi::Object exports) { return ig::init(env, exports); }
+static Napi::Object init_addon(Napi::Env env, Napi::Object exports) {
+    return ig::init(env, exports);
+}
 
 NODE_API_MODULE(inferenceguard, init_addon)

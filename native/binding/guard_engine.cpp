@@ -13,12 +13,12 @@ namespace ig {
 
 namespace {
 
-const size_t soon_tokenized = 1 << 16; // bytes of a prompt, during which others may wait
+const size_t soon_tokenized = 1 << 16;  // bytes of a prompt, during which others may wait
 
 // The functions that the generation of this thread asks.
 thread_local const ask_function * current_ask = nullptr;
 
-}
+}  // namespace
 
 size_t prompt_source::n_bytes() const {
     size_t n = 0;
@@ -40,14 +40,20 @@ bool prompt_source::is_raw() const {
     return std::none_of(parts.begin(), parts.end(), [](const text_part & part) { return part.from_template; });
 }
 
-guard_engine::guard_engine(guard_spec given, rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress)
-    : spec(std::move(given)), threads(make_threads(spec.decoder.n_threads)) {
+guard_engine::guard_engine(guard_spec                         given,
+                           rendezvous &                       news,
+                           const cancel_flag &                cancel,
+                           const std::function<void(float)> & progress) :
+    spec(std::move(given)),
+    threads(make_threads(spec.decoder.n_threads)) {
     model_options device = spec.model;
     device.path.clear();
     scorers = std::make_unique<scorer_factory>(device, threads, spec.decoder.n_threads, residual, computing);
     constraints.resize(spec.constraints.size());
-    const auto needs_models = [&](size_t i) { return spec.constraints[i].kind == COST_SCORER; };
-    for (size_t i = 0; i < constraints.size(); ++i) { // the cheap ones first, so that what is wrong shows soon
+    const auto needs_models = [&](size_t i) {
+        return spec.constraints[i].kind == COST_SCORER;
+    };
+    for (size_t i = 0; i < constraints.size(); ++i) {  // the cheap ones first, so that what is wrong shows soon
         if (!needs_models(i)) {
             constraints[i] = make_constraint(i, cancel);
         }
@@ -70,14 +76,16 @@ guard_engine::guard_engine(guard_spec given, rendezvous & news, const cancel_fla
 }
 
 bool guard_engine::shares() const {
-    const auto serves_one_search = [](const constraint & c) { return c.whole_text && c.whole_text->serves_one_search(); };
+    const auto serves_one_search = [](const constraint & c) {
+        return c.whole_text && c.whole_text->serves_one_search();
+    };
     return shared && spec.steering.path.empty() && !reward->serves_one_search() &&
            std::none_of(constraints.begin(), constraints.end(), serves_one_search);
 }
 
 constraint guard_engine::make_constraint(size_t i, const cancel_flag & cancel) {
     const constraint_spec & c = spec.constraints[i];
-    constraint made;
+    constraint              made;
     made.terms = c.terms;
     switch (c.kind) {
         case COST_LEXICON:
@@ -86,19 +94,21 @@ constraint guard_engine::make_constraint(size_t i, const cancel_flag & cancel) {
         case COST_TOKENS:
             made.per_token = std::make_unique<token_costs>(c.token_costs);
             break;
-        case COST_CLASSIFIER: {
-            auto classifier = std::make_unique<text_classifier>(load_classifier(c.classifier), c.link, c.threshold);
-            if (std::isnan(made.terms.budget)) {
-                made.terms.budget = classifier->recommended_budget();
+        case COST_CLASSIFIER:
+            {
+                auto classifier = std::make_unique<text_classifier>(load_classifier(c.classifier), c.link, c.threshold);
+                if (std::isnan(made.terms.budget)) {
+                    made.terms.budget = classifier->recommended_budget();
+                }
+                made.whole_text = std::move(classifier);
+                break;
             }
-            made.whole_text = std::move(classifier);
-            break;
-        }
         case COST_FUNCTION:
             made.whole_text = std::make_unique<function_cost>(function_of("cost", i));
             break;
         case COST_SCORER:
-            made.whole_text = std::make_unique<scored_cost>(scorers->make(c.scorer, model, cancel), c.link, c.threshold);
+            made.whole_text =
+                std::make_unique<scored_cost>(scorers->make(c.scorer, model, cancel), c.link, c.threshold);
             break;
     }
     made.terms.per_token = made.per_token != nullptr;
@@ -122,22 +132,24 @@ void guard_engine::make_reward(const cancel_flag & cancel) {
     }
 }
 
-void guard_engine::load_model(rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress) {
+void guard_engine::load_model(rendezvous &                       news,
+                              const cancel_flag &                cancel,
+                              const std::function<void(float)> & progress) {
     if (spec.tabular) {
         steps = std::make_unique<tabular_decoder>(*spec.tabular);
         progress(1);
     } else if (!spec.model.path.empty()) {
-        model = std::make_shared<loaded_model>(spec.model, cancel, progress);
+        model     = std::make_shared<loaded_model>(spec.model, cancel, progress);
         tokenizer = std::make_unique<text_tokenizer>(model, news);
         auto made = std::make_unique<llama_decoder>(*model, threads, spec.decoder);
-        llama = made.get();
-        steps = std::move(made);
+        llama     = made.get();
+        steps     = std::move(made);
     }
 }
 
 void guard_engine::load_steering() {
     const int32_t n_embd = llama_model_n_embd(model->get());
-    steering = load_control_vector(spec.steering.path, n_embd, llama_model_n_layer(model->get()));
+    steering             = load_control_vector(spec.steering.path, n_embd, llama_model_n_layer(model->get()));
     keep_largest(steering, size_t(n_embd), spec.steering.sparsity);
 }
 
@@ -155,11 +167,11 @@ layer_reader & guard_engine::reader() {
 double guard_engine::steer(const std::vector<token_id> & prompt, uint64_t available_bytes, const cancel_flag & cancel) {
     double strength = spec.steering.strength;
     if (spec.steering.gated) {
-        const size_t n_embd = size_t(llama_model_n_embd(model->get()));
+        const size_t             n_embd = size_t(llama_model_n_embd(model->get()));
         const std::vector<float> states = reader().read(prompt, available_bytes, cancel);
-        const auto gate = states.begin() + std::ptrdiff_t(size_t(steering.gate_layer) * n_embd);
+        const auto               gate   = states.begin() + std::ptrdiff_t(size_t(steering.gate_layer) * n_embd);
         const bool positive = steering.projection({ gate, gate + std::ptrdiff_t(n_embd) }) > steering.gate_threshold;
-        strength = positive ? strength : -strength;
+        strength            = positive ? strength : -strength;
     }
     std::vector<float> directions = steering.directions;
     for (float & component : directions) {
@@ -185,14 +197,18 @@ void guard_engine::load_critic_file() {
     critic_weights weights = load_critic(spec.critic);
     for (int32_t layer : weights.layers) {
         if (layer >= n_readable_layers()) {
-            throw error("CRITIC_MISMATCH", format("expected a critic that reads layers below %d of this model, got one that reads layer %d; train "
-                                                  "a critic for this model",
-                                                  n_readable_layers(), layer));
+            throw error(
+                "CRITIC_MISMATCH",
+                format("expected a critic that reads layers below %d of this model, got one that reads layer %d; train "
+                       "a critic for this model",
+                       n_readable_layers(), layer));
         }
     }
-    std::vector<size_t> places = residual.places_of(weights.layers);
-    const critic_surroundings around = { steps->n_embd(), model ? llama_model_n_embd(model->get()) : 0, steps->n_vocab(), constraints.size() };
-    auto trained = std::make_unique<latent_critic>(std::move(weights), std::move(places), around, model ? model->first_gpu() : nullptr);
+    std::vector<size_t>       places  = residual.places_of(weights.layers);
+    const critic_surroundings around  = { steps->n_embd(), model ? llama_model_n_embd(model->get()) : 0,
+                                          steps->n_vocab(), constraints.size() };
+    auto                      trained = std::make_unique<latent_critic>(std::move(weights), std::move(places), around,
+                                                                        model ? model->first_gpu() : nullptr);
     if (llama != nullptr) {
         llama->set_critic(trained.get());
     }
@@ -200,12 +216,15 @@ void guard_engine::load_critic_file() {
 }
 
 // Of the last layer llama.cpp computes outputs only.
-int32_t guard_engine::n_readable_layers() const { return model ? llama_model_n_layer(model->get()) - 1 : 0; }
+int32_t guard_engine::n_readable_layers() const {
+    return model ? llama_model_n_layer(model->get()) - 1 : 0;
+}
 
 void guard_engine::read_residual() {
     for (int32_t layer : spec.mean_layers) {
         if (layer >= n_readable_layers()) {
-            throw error("INVALID_OPTION", format("meanLayers: expected layers below %d of this model, got %d", n_readable_layers(), layer));
+            throw error("INVALID_OPTION", format("meanLayers: expected layers below %d of this model, got %d",
+                                                 n_readable_layers(), layer));
         }
     }
     mean_places = residual.places_of(spec.mean_layers);
@@ -215,7 +234,9 @@ void guard_engine::read_residual() {
 }
 
 score_function guard_engine::function_of(const char * kind, size_t index) {
-    return [this, kind, index](const std::vector<text_view> & texts) { return (*current_ask)(kind, index, texts); };
+    return [this, kind, index](const std::vector<text_view> & texts) {
+        return (*current_ask)(kind, index, texts);
+    };
 }
 
 int64_t guard_engine::context_size() const {
@@ -226,20 +247,20 @@ int64_t guard_engine::context_size() const {
 guard_info guard_engine::info() const {
     guard_info info;
     info.context_size = context_size();
-    info.n_vocab = steps ? steps->n_vocab() : 0;
-    info.n_embd = steps ? steps->n_embd() : 0;
-    info.n_stream = model ? llama_model_n_embd(model->get()) : 0;
-    info.n_layers = model ? llama_model_n_layer(model->get()) : 0;
-    info.has_critic = judge != nullptr;
+    info.n_vocab      = steps ? steps->n_vocab() : 0;
+    info.n_embd       = steps ? steps->n_embd() : 0;
+    info.n_stream     = model ? llama_model_n_embd(model->get()) : 0;
+    info.n_layers     = model ? llama_model_n_layer(model->get()) : 0;
+    info.has_critic   = judge != nullptr;
     for (const constraint & c : constraints) {
         info.budgets.push_back(c.terms.budget);
     }
     info.backend = model ? model->backend() : spec.tabular ? "tabular" : "";
     if (model) {
         info.chat_template = model->chat_template();
-        info.bos_text = model->bos_text();
-        info.eos_text = model->eos_text();
-        info.markup_texts = model->chat_markup().texts();
+        info.bos_text      = model->bos_text();
+        info.eos_text      = model->eos_text();
+        info.markup_texts  = model->chat_markup().texts();
     }
     return info;
 }
@@ -248,7 +269,9 @@ guard_info guard_engine::info() const {
 std::vector<token_id> guard_engine::read_text(const std::string & text, const cancel_flag & cancel) {
     wait_function serve;
     if (shared->on_owner()) {
-        serve = [this](const std::function<bool()> & done) { shared->serve(done); };
+        serve = [this](const std::function<bool()> & done) {
+            shared->serve(done);
+        };
     }
     return tokenizer->tokenize(text, /*with_ends =*/false, serve, cancel);
 }
@@ -266,7 +289,9 @@ std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt, cons
             rules.use_text(part.text);
         }
     }
-    const plain_tokenizer tokenize = [&](const std::string & text) { return read_text(text, cancel); };
+    const plain_tokenizer tokenize = [&](const std::string & text) {
+        return read_text(text, cancel);
+    };
     marked_text text(rules, tokenize);
     for (const text_part & part : prompt.parts) {
         part.from_template ? text.add_template(part.text) : text.add_content(part.text);
@@ -276,9 +301,11 @@ std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt, cons
 
 std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel) {
     if (tokenizer && !tokenizer->may_fit(prompt.n_bytes(), context_size())) {
-        throw error("PROMPT_TOO_LONG", format("expected a prompt that leaves room for a response within the context of %lld tokens, got %zu bytes "
-                                              "of text, which so many tokens cannot hold; shorten the prompt",
-                                              (long long) context_size(), prompt.n_bytes()));
+        throw error(
+            "PROMPT_TOO_LONG",
+            format("expected a prompt that leaves room for a response within the context of %lld tokens, got %zu bytes "
+                   "of text, which so many tokens cannot hold; shorten the prompt",
+                   (long long) context_size(), prompt.n_bytes()));
     }
     const std::vector<token_id> tokens = tokens_of(prompt, cancel);
     if (tokens.empty()) {
@@ -286,13 +313,15 @@ std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt, 
     }
     for (token_id token : tokens) {
         if (token < 0 || token >= steps->n_vocab()) {
-            throw error("INVALID_PROMPT", format("expected token ids from 0 to %d, got %d", steps->n_vocab() - 1, token));
+            throw error("INVALID_PROMPT",
+                        format("expected token ids from 0 to %d, got %d", steps->n_vocab() - 1, token));
         }
     }
     if (int64_t(tokens.size()) >= context_size()) {
-        throw error("PROMPT_TOO_LONG", format("expected a prompt that leaves room for a response within the context of %lld "
-                                              "tokens, got %zu tokens; shorten the prompt",
-                                              (long long) context_size(), tokens.size()));
+        throw error("PROMPT_TOO_LONG",
+                    format("expected a prompt that leaves room for a response within the context of %lld "
+                           "tokens, got %zu tokens; shorten the prompt",
+                           (long long) context_size(), tokens.size()));
     }
     return tokens;
 }
@@ -309,22 +338,27 @@ std::string guard_engine::text_of(const std::vector<token_id> & tokens) const {
 
 // Behind the last control token: what a response may go on from.
 std::string guard_engine::last_text_of(const std::vector<token_id> & tokens) const {
-    const auto has_text = [&](token_id token) { return !steps->piece(token).empty(); };
+    const auto has_text = [&](token_id token) {
+        return !steps->piece(token).empty();
+    };
     const auto begin = std::find_if_not(tokens.rbegin(), tokens.rend(), has_text).base();
     return text_of({ begin, tokens.end() });
 }
 
-generation_result guard_engine::generate(const generation_request & request, std::unique_ptr<lane> ahead, const ask_function & ask,
-                                         const cancel_flag & cancel, const commit_function & commit) {
+generation_result guard_engine::generate(const generation_request & request,
+                                         std::unique_ptr<lane>      ahead,
+                                         const ask_function &       ask,
+                                         const cancel_flag &        cancel,
+                                         const commit_function &    commit) {
     cancel.check();
     if (request.prompt.n_bytes() > soon_tokenized) {
         ahead.reset();
     }
-    const std::vector<token_id> prompt = prompt_tokens(request.prompt, cancel);
-    const std::vector<token_id> noted = request.noted ? tokens_of(*request.noted, cancel) : std::vector<token_id>();
-    const std::string question = request.question ? *request.question : text_of(prompt);
-    search_options options = request.search;
-    options.max_tokens = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
+    const std::vector<token_id> prompt   = prompt_tokens(request.prompt, cancel);
+    const std::vector<token_id> noted    = request.noted ? tokens_of(*request.noted, cancel) : std::vector<token_id>();
+    const std::string           question = request.question ? *request.question : text_of(prompt);
+    search_options              options  = request.search;
+    options.max_tokens   = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
     options.block_length = std::min(options.block_length, options.max_tokens);
     if (llama != nullptr) {
         llama->set_available_bytes(request.available_bytes);
@@ -337,30 +371,33 @@ generation_result guard_engine::generate(const generation_request & request, std
     }
     if (!spec.steering.path.empty()) {
         strength = steer(prompt, request.available_bytes, cancel);
-        shared->forget(); // it was read with another strength
+        shared->forget();  // it was read with another strength
     }
-    const std::unique_ptr<lane> own = ahead ? std::move(ahead) : shared->open();
-    const ask_function ask_away = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
+    const std::unique_ptr<lane> own      = ahead ? std::move(ahead) : shared->open();
+    const ask_function          ask_away = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
         own->leave();
         std::vector<double> answer = ask(kind, index, texts);
         own->come_back();
         return answer;
     };
-    current_ask = &ask_away;
-    const bool needs_critic = options.asks_critic() || options.edits_hidden();
-    const std::string before = request.prompt.is_text ? request.prompt.text() : last_text_of(prompt);
-    const std::vector<cost_state> starts = states_behind(constraints, request.prompt.is_raw() ? before : "");
-    const search_models models = { *own, constraints, *reward, needs_critic ? judge.get() : nullptr, &question, &starts };
+    current_ask                                = &ask_away;
+    const bool                    needs_critic = options.asks_critic() || options.edits_hidden();
+    const std::string             before       = request.prompt.is_text ? request.prompt.text() : last_text_of(prompt);
+    const std::vector<cost_state> starts       = states_behind(constraints, request.prompt.is_raw() ? before : "");
+    const search_models           models       = {
+        *own, constraints, *reward, needs_critic ? judge.get() : nullptr, &question, &starts
+    };
     generation_result result;
-    result.search = request.noted ? repair(models, prompt, noted, context_size(), options, cancel)
-                                  : search(models, prompt, options, cancel, commit);
-    result.n_prompt = int64_t(prompt.size());
-    result.steering = strength;
+    result.search         = request.noted ? repair(models, prompt, noted, context_size(), options, cancel) :
+                                            search(models, prompt, options, cancel, commit);
+    result.n_prompt       = int64_t(prompt.size());
+    result.steering       = strength;
     result.rows_on_device = llama != nullptr && llama->cuts_rows();
     if (result.search.outcome == OUTCOME_REFUSED && options.repairs && !request.noted) {
         result.harm = harm_of(result.search.first_rejected, question);
     }
-    const text_view answer = { &result.search.text, &result.search.tokens, true, 0, nullptr, &question, &result.search.residual };
+    const text_view answer = { &result.search.text, &result.search.tokens,  true, 0, nullptr,
+                               &question,           &result.search.residual };
     for (const constraint & c : constraints) {
         const bool has_text = c.whole_text && result.search.outcome != OUTCOME_REFUSED;
         result.categories.push_back(has_text ? c.whole_text->categories(answer) : std::vector<double>());
@@ -371,16 +408,16 @@ generation_result guard_engine::generate(const generation_request & request, std
 // The most probable category among those of the cost models that reject a text.
 std::optional<harm_kind> guard_engine::harm_of(const rejected_text & rejected, const std::string & question) const {
     const std::vector<token_id> no_tokens;
-    const text_view view = { &rejected.text, &no_tokens, true, 0, nullptr, &question, &rejected.residual };
-    std::optional<harm_kind> worst;
-    double highest = 0;
+    const text_view             view = { &rejected.text, &no_tokens, true, 0, nullptr, &question, &rejected.residual };
+    std::optional<harm_kind>    worst;
+    double                      highest = 0;
     for (size_t c = 0; c < constraints.size() && !rejected.text.empty(); ++c) {
-        const constraint & limit = constraints[c];
-        const std::vector<double> all = limit.whole_text ? limit.whole_text->categories(view) : std::vector<double>();
-        const auto most = std::max_element(all.begin(), all.end());
+        const constraint &        limit = constraints[c];
+        const std::vector<double> all   = limit.whole_text ? limit.whole_text->categories(view) : std::vector<double>();
+        const auto                most  = std::max_element(all.begin(), all.end());
         if (most != all.end() && *most > highest && limit.whole_text->costs({ view }).at(0) > limit.terms.budget) {
             highest = *most;
-            worst = harm_kind{ c, size_t(most - all.begin()) };
+            worst   = harm_kind{ c, size_t(most - all.begin()) };
         }
     }
     return worst;
@@ -396,27 +433,29 @@ void guard_engine::begin(const std::string & question) {
     reward->begin(question);
 }
 
-std::vector<double> guard_engine::score(const score_request & request, const ask_function & ask, const cancel_flag & cancel) {
+std::vector<double> guard_engine::score(const score_request & request,
+                                        const ask_function &  ask,
+                                        const cancel_flag &   cancel) {
     cancel.check();
     current_ask = &ask;
     begin(request.prompt);
-    const job_scope scope(*scorers, cancel, /*available_bytes =*/0);
-    const size_t n = constraints.size();
+    const job_scope             scope(*scorers, cancel, /*available_bytes =*/0);
+    const size_t                n = constraints.size();
     const std::vector<token_id> no_tokens;
-    std::vector<text_view> views;
+    std::vector<text_view>      views;
     for (const std::string & text : request.texts) {
         views.push_back({ &text, &no_tokens, true, 0, nullptr, &request.prompt });
     }
-    const std::vector<cost_state> starts = states_behind(constraints, request.is_raw ? request.prompt : "");
-    const auto charged = [&](size_t c, const std::string & text) {
-        cost_state state = starts[c];
-        const double cost = constraints[c].per_token->charge(state, 0, text);
+    const std::vector<cost_state> starts  = states_behind(constraints, request.is_raw ? request.prompt : "");
+    const auto                    charged = [&](size_t c, const std::string & text) {
+        cost_state   state = starts[c];
+        const double cost  = constraints[c].per_token->charge(state, 0, text);
         return sum_up(cost, constraints[c].per_token->charge_end(state));
     };
     std::vector<double> costs(request.texts.size() * n);
     for (size_t c = 0; c < n && !views.empty(); ++c) {
         cancel.check();
-        const constraint & limit = constraints[c];
+        const constraint &              limit = constraints[c];
         const std::vector<residual_sum> residuals =
             request.asked[c] ? residuals_of(*request.asked[c], request.texts, cancel) : std::vector<residual_sum>();
         for (size_t i = 0; i < residuals.size(); ++i) {
@@ -425,13 +464,14 @@ std::vector<double> guard_engine::score(const score_request & request, const ask
         const std::vector<double> whole = limit.whole_text ? limit.whole_text->costs(views) : std::vector<double>();
         for (size_t i = 0; i < views.size(); ++i) {
             const double cost = limit.whole_text ? whole.at(i) : charged(c, request.texts[i]);
-            costs[i * n + c] = safety_state::floored(limit.terms, cost);
+            costs[i * n + c]  = safety_state::floored(limit.terms, cost);
         }
     }
     return costs;
 }
 
-std::vector<std::vector<token_id>> guard_engine::tokenize(const std::vector<prompt_source> & prompts, const cancel_flag & cancel) {
+std::vector<std::vector<token_id>> guard_engine::tokenize(const std::vector<prompt_source> & prompts,
+                                                          const cancel_flag &                cancel) {
     std::vector<std::vector<token_id>> result;
     for (const prompt_source & prompt : prompts) {
         cancel.check();
@@ -444,26 +484,28 @@ std::vector<std::vector<token_id>> guard_engine::tokenize(const std::vector<prom
     return result;
 }
 
-rollout_result guard_engine::rollouts(const rollout_request & request, const ask_function & ask, const cancel_flag & cancel) {
+rollout_result guard_engine::rollouts(const rollout_request & request,
+                                      const ask_function &    ask,
+                                      const cancel_flag &     cancel) {
     cancel.check();
     current_ask = &ask;
     if (llama != nullptr) {
         llama->set_available_bytes(request.available_bytes);
     }
-    const job_scope scope(*scorers, cancel, request.available_bytes);
+    const job_scope             scope(*scorers, cancel, request.available_bytes);
     std::vector<rollout_prompt> prompts = request.prompts;
     for (rollout_prompt & prompt : prompts) {
         const std::string before = prompt.question ? *prompt.question : last_text_of(prompt.tokens);
-        prompt.starts = states_behind(constraints, prompt.is_raw ? before : "");
-        prompt.question = prompt.question ? prompt.question : text_of(prompt.tokens);
+        prompt.starts            = states_behind(constraints, prompt.is_raw ? before : "");
+        prompt.question          = prompt.question ? prompt.question : text_of(prompt.tokens);
     }
-    const std::unique_ptr<lane> own = shared->open();
-    const search_models models = { *own, constraints, *reward, nullptr, nullptr, nullptr };
-    rollout_options options = request.options;
-    options.mean_places = mean_places;
-    options.n_stream = model ? size_t(llama_model_n_embd(model->get())) : 0;
-    const rollout_batch batch = sample_rollouts(models, prompts, options, cancel);
+    const std::unique_ptr<lane> own     = shared->open();
+    const search_models         models  = { *own, constraints, *reward, nullptr, nullptr, nullptr };
+    rollout_options             options = request.options;
+    options.mean_places                 = mean_places;
+    options.n_stream                    = model ? size_t(llama_model_n_embd(model->get())) : 0;
+    const rollout_batch batch           = sample_rollouts(models, prompts, options, cancel);
     return { write_record(batch.rollouts), int64_t(batch.rollouts.size()), batch.n_generated, batch.n_over_budget };
 }
 
-}
+}  // namespace ig

@@ -30,30 +30,30 @@ struct constraint_spec {
     std::vector<lexicon_term> lexicon;
     spelling_rule             spelling = SPELLING_STRICT;
     std::vector<double>       token_costs;
-    std::string               classifier; // path
-    cost_link                 link = LINK_PROBABILITY;
-    double                    threshold = 0; // of LINK_EXCESS, in log-odds or as the head of a score model has it
+    std::string               classifier;     // path
+    cost_link                 link      = LINK_PROBABILITY;
+    double                    threshold = 0;  // of LINK_EXCESS, in log-odds or as the head of a score model has it
     scorer_spec               scorer;
 };
 
 enum reward_kind { REWARD_LOG_LIKELIHOOD, REWARD_LEXICON, REWARD_FUNCTION, REWARD_SCORER };
 
 struct steering_spec {
-    std::string path; // of a control vector; empty: no steering
+    std::string path;          // of a control vector; empty: no steering
     double      strength = 0;
-    double      sparsity = 1; // share of components kept
-    bool        gated = false;
+    double      sparsity = 1;  // share of components kept
+    bool        gated    = false;
 };
 
 struct guard_spec {
-    model_options                  model; // without a path: nothing is generated, finished texts are scored
-    std::unique_ptr<tabular_model> tabular; // instead of a model file
-    bool                           oracle = false; // the exact critic of a tabular model
-    std::string                    critic; // path of a trained critic; empty: none
-    std::vector<int32_t>           mean_layers; // behind which rollouts keep means of the residual stream
+    model_options                  model;           // without a path: nothing is generated, finished texts are scored
+    std::unique_ptr<tabular_model> tabular;         // instead of a model file
+    bool                           oracle = false;  // the exact critic of a tabular model
+    std::string                    critic;          // path of a trained critic; empty: none
+    std::vector<int32_t>           mean_layers;     // behind which rollouts keep means of the residual stream
     decoder_options                decoder;
     steering_spec                  steering;
-    int64_t                        context_size = 0; // 0: what the model was trained with
+    int64_t                        context_size = 0;  // 0: what the model was trained with
     std::vector<constraint_spec>   constraints;
     reward_kind                    reward = REWARD_LOG_LIKELIHOOD;
     std::vector<lexicon_term>      reward_lexicon;
@@ -65,13 +65,13 @@ struct guard_info {
     std::string              chat_template;
     std::string              bos_text;
     std::string              eos_text;
-    std::vector<std::string> markup_texts; // that no content means
+    std::vector<std::string> markup_texts;  // that no content means
     int64_t                  context_size;
     int32_t                  n_vocab;
-    int32_t                  n_embd; // width of a hidden state; 0 when the model gives none
-    int32_t                  n_stream; // width of the residual stream; 0 for a tabular model
-    int32_t                  n_layers; // 0 for a tabular model
-    std::vector<double>      budgets; // per constraint
+    int32_t                  n_embd;    // width of a hidden state; 0 when the model gives none
+    int32_t                  n_stream;  // width of the residual stream; 0 for a tabular model
+    int32_t                  n_layers;  // 0 for a tabular model
+    std::vector<double>      budgets;   // per constraint
     bool                     has_critic;
 };
 
@@ -82,21 +82,22 @@ struct text_part {
 };
 
 struct prompt_source {
-    std::vector<token_id>  tokens; // the prompt, or:
+    std::vector<token_id>  tokens;  // the prompt, or:
     std::vector<text_part> parts;
     bool                   is_text = false;
 
     size_t      n_bytes() const;
     std::string text() const;
-    bool        is_raw() const; // no template wrote any of it
+    bool        is_raw() const;  // no template wrote any of it
 };
 
 struct generation_request {
-    prompt_source  prompt;
-    std::optional<prompt_source> noted; // the prompt with a note: one attempt at a repair in place of a search
-    std::optional<std::string> question; // what the response answers, for cost models that read it; nothing: the prompt's text
+    prompt_source                prompt;
+    std::optional<prompt_source> noted;  // the prompt with a note: one attempt at a repair in place of a search
+    std::optional<std::string>
+                   question;  // what the response answers, for cost models that read it; nothing: the prompt's text
     search_options search;
-    uint64_t       available_bytes = 0; // memory that the process may still use
+    uint64_t       available_bytes = 0;  // memory that the process may still use
 };
 
 struct rollout_request {
@@ -114,18 +115,20 @@ struct harm_kind {
 struct generation_result {
     search_result         search;
     int64_t               n_prompt;
-    std::optional<double> steering; // strength of the control vector after its gate
-    bool                  rows_on_device; // outputs were cut down there
+    std::optional<double> steering;               // strength of the control vector after its gate
+    bool                  rows_on_device;         // outputs were cut down there
 
-    std::vector<std::vector<double>> categories; // [constraint][category], of the response
-    std::optional<harm_kind>         harm; // of a refusal that may be repaired: what the first rejected text was, where a cost model says it
+    std::vector<std::vector<double>> categories;  // [constraint][category], of the response
+    std::optional<harm_kind>
+        harm;  // of a refusal that may be repaired: what the first rejected text was, where a cost model says it
 };
 
 struct score_request {
-    std::string                               prompt;
-    bool                                      is_raw; // the texts go on from the prompt
-    std::vector<std::string>                  texts; // finished
-    std::vector<std::optional<prompt_source>> asked; // per constraint: the prompt in front of the texts, where the residual stream is read
+    std::string              prompt;
+    bool                     is_raw;  // the texts go on from the prompt
+    std::vector<std::string> texts;   // finished
+    std::vector<std::optional<prompt_source>>
+        asked;  // per constraint: the prompt in front of the texts, where the residual stream is read
 };
 
 // labelled responses to prompts, which all end behind the prompt that comes with them
@@ -133,7 +136,7 @@ struct probe_request {
     std::vector<prompt_source> prompts;
     std::vector<labelled_text> texts;
     std::vector<int32_t>       layers;
-    bool                       chooses; // one of the layers
+    bool                       chooses;  // one of the layers
 };
 
 struct rollout_result {
@@ -148,7 +151,10 @@ using ask_function = std::function<std::vector<double>(const char *, size_t, con
 
 class guard_engine {
   public:
-    guard_engine(guard_spec spec, rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress);
+    guard_engine(guard_spec                         spec,
+                 rendezvous &                       news,
+                 const cancel_flag &                cancel,
+                 const std::function<void(float)> & progress);
 
     // Whether several generations may run at once: nothing that they use is set for one prompt at a time.
     bool shares() const;
@@ -160,8 +166,11 @@ class guard_engine {
 
     // From any thread where the guard shares; otherwise, as everything else, from the thread that made it. `ahead`: a lane that was
     // opened for it, or null.
-    generation_result generate(const generation_request & request, std::unique_ptr<lane> ahead, const ask_function & ask, const cancel_flag & cancel,
-                               const commit_function & commit);
+    generation_result generate(const generation_request & request,
+                               std::unique_ptr<lane>      ahead,
+                               const ask_function &       ask,
+                               const cancel_flag &        cancel,
+                               const commit_function &    commit);
 
     // The tokens of each prompt.
     std::vector<std::vector<token_id>> tokenize(const std::vector<prompt_source> & prompts, const cancel_flag & cancel);
@@ -169,61 +178,68 @@ class guard_engine {
     rollout_result rollouts(const rollout_request & request, const ask_function & ask, const cancel_flag & cancel);
 
     // Log-likelihood of each token of `tokens` behind the prompt, decoded afresh one by one.
-    std::vector<double> log_likelihoods(const std::vector<token_id> & prompt, const std::vector<token_id> & tokens,
-                                        const cancel_flag & cancel);
+    std::vector<double> log_likelihoods(const std::vector<token_id> & prompt,
+                                        const std::vector<token_id> & tokens,
+                                        const cancel_flag &           cancel);
 
     // What the residual stream holds behind every layer at each prompt's last token, not steered: [prompts, n_layers, n_embd].
-    std::vector<float> layer_states(const std::vector<prompt_source> & prompts, const cancel_flag & cancel);
+    std::vector<float>  layer_states(const std::vector<prompt_source> & prompts, const cancel_flag & cancel);
     // The cost of finished texts, [text][constraint]: what a discount would make of it is not known without tokens.
     std::vector<double> score(const score_request & request, const ask_function & ask, const cancel_flag & cancel);
 
     // Of a guard that has generated nothing yet.
-    probe_training train_probes(const probe_request & request, const cancel_flag & cancel, const epoch_function & on_epoch);
+    probe_training train_probes(const probe_request &  request,
+                                const cancel_flag &    cancel,
+                                const epoch_function & on_epoch);
 
     // Seconds for decoding n_tokens steps of n_sequences that share a prompt, with nothing else done: what the search
     // is measured against.
     double bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t n_tokens, const cancel_flag & cancel);
 
   private:
-    guard_spec                    spec;
+    guard_spec                       spec;
     std::shared_ptr<ggml_threadpool> threads;
-    std::mutex                    computing; // held while the threads compute, where several native threads may ask them to
-    residual_layers               residual; // that anyone reads
-    std::vector<size_t>           mean_places; // of spec.mean_layers
+    std::mutex          computing;    // held while the threads compute, where several native threads may ask them to
+    residual_layers     residual;     // that anyone reads
+    std::vector<size_t> mean_places;  // of spec.mean_layers
     std::unique_ptr<scorer_factory> scorers;
-    std::shared_ptr<loaded_model> model;
-    std::unique_ptr<text_tokenizer> tokenizer; // null without a model file
-    std::unique_ptr<real_decoder> steps;
-    std::unique_ptr<shared_decoder> shared; // null without a model
-    llama_decoder *               llama = nullptr; // the same, unless the model is tabular
-    std::vector<constraint>       constraints;
-    std::unique_ptr<reward_model> reward;
-    std::unique_ptr<critic>       judge; // null: none
-    control_vector                steering;
-    std::unique_ptr<layer_reader> layers; // once it was asked for
+    std::shared_ptr<loaded_model>   model;
+    std::unique_ptr<text_tokenizer> tokenizer;        // null without a model file
+    std::unique_ptr<real_decoder>   steps;
+    std::unique_ptr<shared_decoder> shared;           // null without a model
+    llama_decoder *                 llama = nullptr;  // the same, unless the model is tabular
+    std::vector<constraint>         constraints;
+    std::unique_ptr<reward_model>   reward;
+    std::unique_ptr<critic>         judge;   // null: none
+    control_vector                  steering;
+    std::unique_ptr<layer_reader>   layers;  // once it was asked for
 
-    void                  load_judge();
-    void                  load_critic_file();
-    int32_t               n_readable_layers() const;
-    void                  read_residual();
-    void                  load_steering();
-    double                steer(const std::vector<token_id> & prompt, uint64_t available_bytes, const cancel_flag & cancel);
-    layer_reader &        reader();
-    void                  load_model(rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress);
-    constraint            make_constraint(size_t i, const cancel_flag & cancel);
-    void                  make_reward(const cancel_flag & cancel);
-    void                  begin(const std::string & question);
-    std::optional<harm_kind> harm_of(const rejected_text & rejected, const std::string & question) const;
-    void                  expect_readable(size_t n_bytes) const;
-    std::vector<token_id> read_text(const std::string & text, const cancel_flag & cancel);
-    std::vector<token_id> tokens_of(const prompt_source & prompt, const cancel_flag & cancel);
-    std::vector<token_id> prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel);
-    std::string           text_of(const std::vector<token_id> & tokens) const;
-    std::vector<token_id> response_tokens(const std::vector<token_id> & prompt, const std::string & text, const cancel_flag & cancel);
-    std::string           last_text_of(const std::vector<token_id> & tokens) const;
-    std::vector<residual_sum> residuals_of(const prompt_source & prompt, const std::vector<std::string> & texts, const cancel_flag & cancel);
-    int64_t               context_size() const;
-    score_function        function_of(const char * kind, size_t index);
+    void           load_judge();
+    void           load_critic_file();
+    int32_t        n_readable_layers() const;
+    void           read_residual();
+    void           load_steering();
+    double         steer(const std::vector<token_id> & prompt, uint64_t available_bytes, const cancel_flag & cancel);
+    layer_reader & reader();
+    void       load_model(rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress);
+    constraint make_constraint(size_t i, const cancel_flag & cancel);
+    void       make_reward(const cancel_flag & cancel);
+    void       begin(const std::string & question);
+    std::optional<harm_kind>  harm_of(const rejected_text & rejected, const std::string & question) const;
+    void                      expect_readable(size_t n_bytes) const;
+    std::vector<token_id>     read_text(const std::string & text, const cancel_flag & cancel);
+    std::vector<token_id>     tokens_of(const prompt_source & prompt, const cancel_flag & cancel);
+    std::vector<token_id>     prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel);
+    std::string               text_of(const std::vector<token_id> & tokens) const;
+    std::vector<token_id>     response_tokens(const std::vector<token_id> & prompt,
+                                              const std::string &           text,
+                                              const cancel_flag &           cancel);
+    std::string               last_text_of(const std::vector<token_id> & tokens) const;
+    std::vector<residual_sum> residuals_of(const prompt_source &            prompt,
+                                           const std::vector<std::string> & texts,
+                                           const cancel_flag &              cancel);
+    int64_t                   context_size() const;
+    score_function            function_of(const char * kind, size_t index);
 };
 
-}
+}  // namespace ig

@@ -8,9 +8,11 @@
 namespace ig {
 
 // Of each text behind a prompt, over all of its tokens.
-std::vector<residual_sum> guard_engine::residuals_of(const prompt_source & prompt, const std::vector<std::string> & texts, const cancel_flag & cancel) {
+std::vector<residual_sum> guard_engine::residuals_of(const prompt_source &            prompt,
+                                                     const std::vector<std::string> & texts,
+                                                     const cancel_flag &              cancel) {
     expect_readable(prompt.n_bytes());
-    const std::vector<token_id> before = tokens_of(prompt, cancel);
+    const std::vector<token_id>        before = tokens_of(prompt, cancel);
     std::vector<std::vector<token_id>> tokens;
     for (const std::string & text : texts) {
         cancel.check();
@@ -21,32 +23,43 @@ std::vector<residual_sum> guard_engine::residuals_of(const prompt_source & promp
         responses.push_back({ &before, &own, own.empty() ? std::vector<size_t>() : std::vector<size_t>{ own.size() } });
     }
     std::vector<residual_sum> residuals(texts.size());
-    const auto keep = [&](const response_state & state) { residuals[state.response] = state.residual; };
+    const auto                keep = [&](const response_state & state) {
+        residuals[state.response] = state.residual;
+    };
     read_responses([this] { return shared->open(); }, responses, /*with_hidden =*/false, keep, cancel);
     return residuals;
 }
 
 void guard_engine::expect_readable(size_t n_bytes) const {
     if (!tokenizer->may_fit(n_bytes, context_size())) {
-        throw error("TEXT_TOO_LONG", format("expected prompt and response within the context of %lld tokens, got %zu bytes of text, which so many "
-                                            "tokens cannot hold; shorten the prompt or the response",
-                                            (long long) context_size(), n_bytes));
+        throw error(
+            "TEXT_TOO_LONG",
+            format(
+                "expected prompt and response within the context of %lld tokens, got %zu bytes of text, which so many "
+                "tokens cannot hold; shorten the prompt or the response",
+                (long long) context_size(), n_bytes));
     }
 }
 
 // Of a response that is given as text.
-std::vector<token_id> guard_engine::response_tokens(const std::vector<token_id> & prompt, const std::string & text, const cancel_flag & cancel) {
+std::vector<token_id> guard_engine::response_tokens(const std::vector<token_id> & prompt,
+                                                    const std::string &           text,
+                                                    const cancel_flag &           cancel) {
     expect_readable(text.size());
     std::vector<token_id> tokens = read_text(text, cancel);
     if (int64_t(prompt.size() + tokens.size()) > context_size()) {
-        throw error("TEXT_TOO_LONG", format("expected prompt and response within the context of %lld tokens, got %zu; shorten the prompt or the "
-                                            "response",
-                                            (long long) context_size(), prompt.size() + tokens.size()));
+        throw error(
+            "TEXT_TOO_LONG",
+            format("expected prompt and response within the context of %lld tokens, got %zu; shorten the prompt or the "
+                   "response",
+                   (long long) context_size(), prompt.size() + tokens.size()));
     }
     return tokens;
 }
 
-probe_training guard_engine::train_probes(const probe_request & request, const cancel_flag & cancel, const epoch_function & on_epoch) {
+probe_training guard_engine::train_probes(const probe_request &  request,
+                                          const cancel_flag &    cancel,
+                                          const epoch_function & on_epoch) {
     if (steps->n_embd() == 0) {
         throw error("UNSUPPORTED_MODEL", "expected a model whose hidden states can be read, got a recurrent one");
     }
@@ -63,19 +76,21 @@ probe_training guard_engine::train_probes(const probe_request & request, const c
         responses.push_back({ std::move(prompt), std::move(tokens), text.label, text.trains, text.validates });
     }
     thread_team team(threads, spec.decoder.n_threads);
-    return ig::train_probes([this] { return shared->open(); }, responses, request.layers, request.chooses, team, cancel, on_epoch);
+    return ig::train_probes([this] { return shared->open(); }, responses, request.layers, request.chooses, team, cancel,
+                            on_epoch);
 }
 
-std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & prompt, const std::vector<token_id> & tokens,
-                                                  const cancel_flag & cancel) {
+std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & prompt,
+                                                  const std::vector<token_id> & tokens,
+                                                  const cancel_flag &           cancel) {
     if (llama != nullptr) {
-        llama->steer({}); // likelihoods are the base model's
+        llama->steer({});  // likelihoods are the base model's
     }
     const std::unique_ptr<lane> own = shared->open();
     const std::vector<token_id> nothing_known;
     own->reserve({ 1, int64_t(prompt.size() + tokens.size()) }, nothing_known, cancel);
-    const size_t n_vocab = size_t(steps->n_vocab());
-    std::vector<double> result;
+    const size_t          n_vocab = size_t(steps->n_vocab());
+    std::vector<double>   result;
     std::vector<token_id> behind = prompt;
     behind.insert(behind.end(), tokens.begin(), tokens.end());
     for (size_t t = 0; t + 1 < behind.size(); ++t) {
@@ -84,10 +99,13 @@ std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & 
             own->extend({ item }, nullptr, cancel);
             continue;
         }
-        own->step({ item }, {}, [&](const output_row & row) {
-            const float * logits = own->logits(row);
-            result.push_back(logits[behind[t + 1]] - log_sum_exp(logits, n_vocab));
-        }, cancel);
+        own->step(
+            { item }, {},
+            [&](const output_row & row) {
+                const float * logits = own->logits(row);
+                result.push_back(logits[behind[t + 1]] - log_sum_exp(logits, n_vocab));
+            },
+            cancel);
     }
     return result;
 }
@@ -124,4 +142,4 @@ double guard_engine::bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t 
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-}
+}  // namespace ig

@@ -11,11 +11,25 @@
 
 namespace ig {
 
-inline std::string string_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::String>().Utf8Value(); }
-inline double number_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Number>().DoubleValue(); }
-inline int32_t int_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Number>().Int32Value(); }
-inline int64_t int64_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Number>().Int64Value(); }
-inline bool bool_of(const Napi::Object & o, const char * key) { return o.Get(key).As<Napi::Boolean>().Value(); }
+inline std::string string_of(const Napi::Object & o, const char * key) {
+    return o.Get(key).As<Napi::String>().Utf8Value();
+}
+
+inline double number_of(const Napi::Object & o, const char * key) {
+    return o.Get(key).As<Napi::Number>().DoubleValue();
+}
+
+inline int32_t int_of(const Napi::Object & o, const char * key) {
+    return o.Get(key).As<Napi::Number>().Int32Value();
+}
+
+inline int64_t int64_of(const Napi::Object & o, const char * key) {
+    return o.Get(key).As<Napi::Number>().Int64Value();
+}
+
+inline bool bool_of(const Napi::Object & o, const char * key) {
+    return o.Get(key).As<Napi::Boolean>().Value();
+}
 
 template <typename T, typename A> std::vector<T> numbers_of(const Napi::Object & o, const char * key) {
     const A array = o.Get(key).As<A>();
@@ -39,7 +53,7 @@ inline Napi::Array shape_to_js(Napi::Env env, const std::vector<int64_t> & shape
 }
 
 inline std::vector<std::string> keys_of(const Napi::Object & o) {
-    const Napi::Array names = o.GetPropertyNames();
+    const Napi::Array        names = o.GetPropertyNames();
     std::vector<std::string> keys;
     for (uint32_t i = 0; i < names.Length(); ++i) {
         keys.push_back(names.Get(i).As<Napi::String>().Utf8Value());
@@ -47,7 +61,8 @@ inline std::vector<std::string> keys_of(const Napi::Object & o) {
     return keys;
 }
 
-template <typename T> T choice_of(const Napi::Object & o, const char * key, const std::vector<std::pair<const char *, T>> & known) {
+template <typename T>
+T choice_of(const Napi::Object & o, const char * key, const std::vector<std::pair<const char *, T>> & known) {
     const std::string name = string_of(o, key);
     for (const auto & [text, value] : known) {
         if (name == text) {
@@ -57,4 +72,4 @@ template <typename T> T choice_of(const Napi::Object & o, const char * key, cons
     throw error("INTERNAL", std::string("unknown ") + key + ": " + name);
 }
 
-}
+}  // namespace ig

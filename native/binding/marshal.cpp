@@ -10,7 +10,7 @@ namespace ig {
 namespace {
 
 std::vector<lexicon_term> lexicon_of(const Napi::Object & o, const char * key) {
-    const Napi::Array terms = o.Get(key).As<Napi::Array>();
+    const Napi::Array         terms = o.Get(key).As<Napi::Array>();
     std::vector<lexicon_term> lexicon;
     for (uint32_t i = 0; i < terms.Length(); ++i) {
         const Napi::Object term = terms.Get(i).As<Napi::Object>();
@@ -20,7 +20,7 @@ std::vector<lexicon_term> lexicon_of(const Napi::Object & o, const char * key) {
 }
 
 std::vector<std::string> texts_of(const Napi::Object & o, const char * key) {
-    const Napi::Array given = o.Get(key).As<Napi::Array>();
+    const Napi::Array        given = o.Get(key).As<Napi::Array>();
     std::vector<std::string> texts;
     for (uint32_t i = 0; i < given.Length(); ++i) {
         texts.push_back(given.Get(i).As<Napi::String>().Utf8Value());
@@ -34,26 +34,29 @@ std::optional<std::string> question_from(const Napi::Object & o) {
 
 scorer_spec scorer_from(const Napi::Object & o) {
     scorer_spec spec;
-    spec.kind = choice_of<scorer_kind>(o, "kind", { { "guardModel", SCORER_GUARD_MODEL },
-                                                    { "sequenceClassifier", SCORER_SEQUENCE_CLASSIFIER },
-                                                    { "scoreModel", SCORER_SCORE_MODEL },
-                                                    { "probe", SCORER_PROBE },
-                                                    { "encoder", SCORER_ENCODER } });
-    spec.path = string_of(o, "path");
-    spec.head = string_of(o, "head");
-    spec.probe = o.Has("probe") ? string_of(o, "probe") : "";
+    spec.kind         = choice_of<scorer_kind>(o, "kind",
+                                               {
+                                                   { "guardModel",         SCORER_GUARD_MODEL         },
+                                                   { "sequenceClassifier", SCORER_SEQUENCE_CLASSIFIER },
+                                                   { "scoreModel",         SCORER_SCORE_MODEL         },
+                                                   { "probe",              SCORER_PROBE               },
+                                                   { "encoder",            SCORER_ENCODER             }
+    });
+    spec.path         = string_of(o, "path");
+    spec.head         = string_of(o, "head");
+    spec.probe        = o.Has("probe") ? string_of(o, "probe") : "";
     spec.has_template = o.Has("template");
     if (spec.has_template) {
-        const Napi::Object pieces = o.Get("template").As<Napi::Object>();
-        spec.pieces.before = string_of(pieces, "before");
-        spec.pieces.between = string_of(pieces, "between");
-        spec.pieces.after = texts_of(pieces, "after");
-        spec.pieces.controls = texts_of(pieces, "controls");
-        spec.pieces.trims = bool_of(pieces, "trims");
-        spec.answers.safe = texts_of(pieces, "safe");
-        spec.answers.unsafe = texts_of(pieces, "unsafe");
+        const Napi::Object pieces    = o.Get("template").As<Napi::Object>();
+        spec.pieces.before           = string_of(pieces, "before");
+        spec.pieces.between          = string_of(pieces, "between");
+        spec.pieces.after            = texts_of(pieces, "after");
+        spec.pieces.controls         = texts_of(pieces, "controls");
+        spec.pieces.trims            = bool_of(pieces, "trims");
+        spec.answers.safe            = texts_of(pieces, "safe");
+        spec.answers.unsafe          = texts_of(pieces, "unsafe");
         spec.answers.before_category = string_of(pieces, "beforeCategory");
-        spec.answers.categories = texts_of(pieces, "categories");
+        spec.answers.categories      = texts_of(pieces, "categories");
     }
     spec.classes.labels = texts_of(o, "labels");
     if (o.Has("multiLabel")) {
@@ -62,7 +65,7 @@ scorer_spec scorer_from(const Napi::Object & o) {
     if (o.Has("uncertaintyPenalty")) {
         spec.uncertainty_penalty = number_of(o, "uncertaintyPenalty");
     }
-    spec.higher = string_of(o, "higher") == "safe" ? SAFE_IS_HIGHER : UNSAFE_IS_HIGHER;
+    spec.higher             = string_of(o, "higher") == "safe" ? SAFE_IS_HIGHER : UNSAFE_IS_HIGHER;
     const Napi::Array pairs = o.Get("selfTest").As<Napi::Array>();
     for (uint32_t i = 0; i < pairs.Length(); ++i) {
         const Napi::Object pair = pairs.Get(i).As<Napi::Object>();
@@ -71,28 +74,41 @@ scorer_spec scorer_from(const Napi::Object & o) {
     return spec;
 }
 
-const std::vector<std::pair<const char *, cost_link>> links = { { "probability", LINK_PROBABILITY }, { "excess", LINK_EXCESS } };
+const std::vector<std::pair<const char *, cost_link>> links = {
+    { "probability", LINK_PROBABILITY },
+    { "excess",      LINK_EXCESS      }
+};
 
 constraint_spec constraint_from(const Napi::Object & o) {
     constraint_spec spec;
-    spec.kind = choice_of<cost_kind>(
-        o, "kind", { { "lexicon", COST_LEXICON }, { "tokenCosts", COST_TOKENS }, { "classifier", COST_CLASSIFIER }, { "function", COST_FUNCTION }, { "scorer", COST_SCORER } });
-    spec.terms.budget = number_of(o, "budget");
+    spec.kind           = choice_of<cost_kind>(o, "kind",
+                                               {
+                                                   { "lexicon",    COST_LEXICON    },
+                                                   { "tokenCosts", COST_TOKENS     },
+                                                   { "classifier", COST_CLASSIFIER },
+                                                   { "function",   COST_FUNCTION   },
+                                                   { "scorer",     COST_SCORER     }
+    });
+    spec.terms.budget   = number_of(o, "budget");
     spec.terms.discount = number_of(o, "discount");
-    spec.terms.anytime = string_of(o, "criterion") == "anytime";
-    spec.terms.floored = bool_of(o, "floored");
+    spec.terms.anytime  = string_of(o, "criterion") == "anytime";
+    spec.terms.floored  = bool_of(o, "floored");
     if (spec.kind == COST_LEXICON) {
-        spec.lexicon = lexicon_of(o, "lexicon");
-        spec.spelling = choice_of<spelling_rule>(o, "match", { { "strict", SPELLING_STRICT }, { "loose", SPELLING_LOOSE } });
+        spec.lexicon  = lexicon_of(o, "lexicon");
+        spec.spelling = choice_of<spelling_rule>(o, "match",
+                                                 {
+                                                     { "strict", SPELLING_STRICT },
+                                                     { "loose",  SPELLING_LOOSE  }
+        });
     }
     if (spec.kind == COST_CLASSIFIER) {
         spec.classifier = string_of(o, "classifier");
-        spec.link = choice_of<cost_link>(o, "link", links);
-        spec.threshold = number_of(o, "threshold");
+        spec.link       = choice_of<cost_link>(o, "link", links);
+        spec.threshold  = number_of(o, "threshold");
     }
     if (spec.kind == COST_SCORER) {
-        spec.scorer = scorer_from(o.Get("scorer").As<Napi::Object>());
-        spec.link = choice_of<cost_link>(o, "link", links);
+        spec.scorer    = scorer_from(o.Get("scorer").As<Napi::Object>());
+        spec.link      = choice_of<cost_link>(o, "link", links);
         spec.threshold = number_of(o, "threshold");
     }
     if (spec.kind == COST_TOKENS) {
@@ -102,7 +118,7 @@ constraint_spec constraint_from(const Napi::Object & o) {
 }
 
 std::unique_ptr<tabular_model> tabular_from(const Napi::Object & o) {
-    auto model = std::make_unique<tabular_model>();
+    auto              model  = std::make_unique<tabular_model>();
     const Napi::Array pieces = o.Get("pieces").As<Napi::Array>();
     for (uint32_t i = 0; i < pieces.Length(); ++i) {
         model->pieces.push_back(pieces.Get(i).As<Napi::String>().Utf8Value());
@@ -118,12 +134,18 @@ std::unique_ptr<tabular_model> tabular_from(const Napi::Object & o) {
 
 const char * outcome_name(search_outcome outcome) {
     switch (outcome) {
-        case OUTCOME_SAFE:      return "safe";
-        case OUTCOME_STEERED:   return "steered";
-        case OUTCOME_TRUNCATED: return "truncated";
-        case OUTCOME_REPAIRED:  return "repaired";
-        case OUTCOME_REFUSED:   return "refused";
-        case OUTCOME_UNGUARDED: return "unguarded";
+        case OUTCOME_SAFE:
+            return "safe";
+        case OUTCOME_STEERED:
+            return "steered";
+        case OUTCOME_TRUNCATED:
+            return "truncated";
+        case OUTCOME_REPAIRED:
+            return "repaired";
+        case OUTCOME_REFUSED:
+            return "refused";
+        case OUTCOME_UNGUARDED:
+            return "unguarded";
     }
     return "";
 }
@@ -131,13 +153,19 @@ const char * outcome_name(search_outcome outcome) {
 Napi::Value pruned_to_js(Napi::Env env, verdict judgement) {
     switch (judgement) {
         case verdict::open:
-        case verdict::finished:           return env.Null();
+        case verdict::finished:
+            return env.Null();
         case verdict::over_budget:
-        case verdict::judged_over_budget: return Napi::String::New(env, "cost");
-        case verdict::unlikely_safe:      return Napi::String::New(env, "pSafe");
-        case verdict::not_selected:       return Napi::String::New(env, "notSelected");
-        case verdict::failed_recheck:     return Napi::String::New(env, "recheck");
-        case verdict::out_of_tokens:      return Napi::String::New(env, "limit");
+        case verdict::judged_over_budget:
+            return Napi::String::New(env, "cost");
+        case verdict::unlikely_safe:
+            return Napi::String::New(env, "pSafe");
+        case verdict::not_selected:
+            return Napi::String::New(env, "notSelected");
+        case verdict::failed_recheck:
+            return Napi::String::New(env, "recheck");
+        case verdict::out_of_tokens:
+            return Napi::String::New(env, "limit");
     }
     return env.Null();
 }
@@ -150,7 +178,7 @@ Napi::Value trace_to_js(Napi::Env env, const std::vector<trace_node> & trace) {
     Napi::Array nodes = Napi::Array::New(env, trace.size());
     for (size_t i = 0; i < trace.size(); ++i) {
         const trace_node & node = trace[i];
-        Napi::Object o = Napi::Object::New(env);
+        Napi::Object       o    = Napi::Object::New(env);
         o.Set("parent", node.parent);
         o.Set("round", node.round);
         o.Set("position", node.position);
@@ -187,32 +215,32 @@ row_route rows_from(const std::string & outputs, const std::string & critic) {
     return outputs == "device" ? ROWS_ON_DEVICE : chooses ? ROWS_AUTO : ROWS_AT_HOME;
 }
 
-}
+}  // namespace
 
 guard_spec guard_spec_from(const Napi::Object & o) {
     guard_spec spec;
     spec.critic = string_of(o, "critic");
     if (o.Has("tabular")) {
         spec.tabular = tabular_from(o.Get("tabular").As<Napi::Object>());
-        spec.oracle = bool_of(o, "oracle");
+        spec.oracle  = bool_of(o, "oracle");
     } else if (o.Has("path")) {
-        spec.model.path = string_of(o, "path");
+        spec.model.path        = string_of(o, "path");
         spec.decoder.max_cells = int64_of(o, "kvCells");
-        spec.decoder.rows = rows_from(string_of(o, "outputs"), spec.critic);
-        spec.context_size = int64_of(o, "contextSize");
+        spec.decoder.rows      = rows_from(string_of(o, "outputs"), spec.critic);
+        spec.context_size      = int64_of(o, "contextSize");
         if (o.Get("steering").IsObject()) {
             const Napi::Object steering = o.Get("steering").As<Napi::Object>();
-            spec.steering.path = string_of(steering, "vector");
-            spec.steering.strength = number_of(steering, "strength");
-            spec.steering.sparsity = number_of(steering, "sparsity");
-            spec.steering.gated = bool_of(steering, "gate");
+            spec.steering.path          = string_of(steering, "vector");
+            spec.steering.strength      = number_of(steering, "strength");
+            spec.steering.sparsity      = number_of(steering, "sparsity");
+            spec.steering.gated         = bool_of(steering, "gate");
         }
     }
-    spec.model.device = string_of(o, "device");
+    spec.model.device       = string_of(o, "device");
     spec.model.n_gpu_layers = int_of(o, "gpuLayers");
-    spec.model.use_mmap = bool_of(o, "useMmap");
-    spec.model.use_mlock = bool_of(o, "useMlock");
-    spec.decoder.n_threads = int_of(o, "threads");
+    spec.model.use_mmap     = bool_of(o, "useMmap");
+    spec.model.use_mlock    = bool_of(o, "useMlock");
+    spec.decoder.n_threads  = int_of(o, "threads");
     if (o.Has("meanLayers")) {
         spec.mean_layers = numbers_of<int32_t, Napi::Int32Array>(o, "meanLayers");
     }
@@ -220,10 +248,13 @@ guard_spec guard_spec_from(const Napi::Object & o) {
     for (uint32_t i = 0; i < constraints.Length(); ++i) {
         spec.constraints.push_back(constraint_from(constraints.Get(i).As<Napi::Object>()));
     }
-    spec.reward = choice_of<reward_kind>(o, "reward", { { "logLikelihood", REWARD_LOG_LIKELIHOOD },
-                                                        { "lexicon", REWARD_LEXICON },
-                                                        { "function", REWARD_FUNCTION },
-                                                        { "scorer", REWARD_SCORER } });
+    spec.reward = choice_of<reward_kind>(o, "reward",
+                                         {
+                                             { "logLikelihood", REWARD_LOG_LIKELIHOOD },
+                                             { "lexicon",       REWARD_LEXICON        },
+                                             { "function",      REWARD_FUNCTION       },
+                                             { "scorer",        REWARD_SCORER         }
+    });
     if (spec.reward == REWARD_SCORER) {
         spec.reward_scorer = scorer_from(o.Get("rewardScorer").As<Napi::Object>());
     }
@@ -249,11 +280,12 @@ prompt_source prompt_from(const Napi::Object & o) {
 }
 
 score_request score_request_from(const Napi::Object & o) {
-    score_request request = { string_of(o, "prompt"), bool_of(o, "isRaw"), texts_of(o, "texts"), {} };
-    const Napi::Array asked = o.Get("asked").As<Napi::Array>();
+    score_request     request = { string_of(o, "prompt"), bool_of(o, "isRaw"), texts_of(o, "texts"), {} };
+    const Napi::Array asked   = o.Get("asked").As<Napi::Array>();
     for (uint32_t i = 0; i < asked.Length(); ++i) {
         const Napi::Value prompt = asked.Get(i);
-        request.asked.push_back(prompt.IsObject() ? std::make_optional(prompt_from(prompt.As<Napi::Object>())) : std::nullopt);
+        request.asked.push_back(prompt.IsObject() ? std::make_optional(prompt_from(prompt.As<Napi::Object>())) :
+                                                    std::nullopt);
     }
     return request;
 }
@@ -264,73 +296,91 @@ generation_request request_from(const Napi::Object & o) {
     if (o.Get("noted").IsObject()) {
         request.noted = prompt_from(o.Get("noted").As<Napi::Object>());
     }
-    request.question = question_from(o);
+    request.question        = question_from(o);
     request.available_bytes = uint64_t(number_of(o, "availableBytes"));
-    search_options & s = request.search;
-    s.expansion = choice_of<expansion_kind>(o, "expansion", { { "sample", EXPANSION_SAMPLE }, { "token", EXPANSION_TOKEN } });
-    s.estimator = choice_of<estimator_kind>(o, "estimator", { { "models", ESTIMATOR_MODELS },
-                                                              { "critic", ESTIMATOR_CRITIC },
-                                                              { "both", ESTIMATOR_BOTH },
-                                                              { "logLikelihood", ESTIMATOR_LOG_LIKELIHOOD } });
-    s.objective = choice_of<objective_kind>(o, "objective", { { "augmented", OBJECTIVE_AUGMENTED },
-                                                              { "reward", OBJECTIVE_REWARD },
-                                                              { "lagrangian", OBJECTIVE_LAGRANGIAN },
-                                                              { "cost", OBJECTIVE_COST } });
-    s.selection = choice_of<selection_kind>(o, "selection", { { "top", SELECTION_TOP }, { "soft", SELECTION_SOFT } });
-    s.softness = number_of(o, "softness");
+    search_options & s      = request.search;
+    s.expansion = choice_of<expansion_kind>(o, "expansion",
+                                            {
+                                                { "sample", EXPANSION_SAMPLE },
+                                                { "token",  EXPANSION_TOKEN  }
+    });
+    s.estimator = choice_of<estimator_kind>(o, "estimator",
+                                            {
+                                                { "models",        ESTIMATOR_MODELS         },
+                                                { "critic",        ESTIMATOR_CRITIC         },
+                                                { "both",          ESTIMATOR_BOTH           },
+                                                { "logLikelihood", ESTIMATOR_LOG_LIKELIHOOD }
+    });
+    s.objective = choice_of<objective_kind>(o, "objective",
+                                            {
+                                                { "augmented",  OBJECTIVE_AUGMENTED  },
+                                                { "reward",     OBJECTIVE_REWARD     },
+                                                { "lagrangian", OBJECTIVE_LAGRANGIAN },
+                                                { "cost",       OBJECTIVE_COST       }
+    });
+    s.selection = choice_of<selection_kind>(o, "selection",
+                                            {
+                                                { "top",  SELECTION_TOP  },
+                                                { "soft", SELECTION_SOFT }
+    });
+    s.softness  = number_of(o, "softness");
     if (o.Get("scoreRange").IsTypedArray()) {
         const std::vector<double> range = numbers_of<double, Napi::Float64Array>(o, "scoreRange");
-        s.lowest_score = range.at(0);
-        s.highest_score = range.at(1);
+        s.lowest_score                  = range.at(0);
+        s.highest_score                 = range.at(1);
     }
     if (o.Get("rewardWeight").IsNumber()) {
         s.omega = number_of(o, "rewardWeight");
     }
     s.sampling.temperature = number_of(o, "temperature");
-    s.sampling.top_k = int_of(o, "topK");
-    s.sampling.top_p = number_of(o, "topP");
-    s.sampling.min_p = number_of(o, "minP");
-    s.max_tokens = int_of(o, "maxTokens");
-    s.block_length = int_of(o, "blockLength");
-    s.n_candidates = int_of(o, "candidates");
-    s.n_start = int_of(o, "startCandidates");
-    s.growth = int_of(o, "candidateGrowth");
-    s.satisfied_p_safe = number_of(o, "satisfiedPSafe");
-    s.n_beams = int_of(o, "beams");
-    s.n_retries = int_of(o, "retries");
-    s.diversity_penalty = number_of(o, "diversityPenalty");
-    s.lambda = number_of(o, "lambda");
-    s.p_safe_threshold = number_of(o, "pSafeThreshold");
-    s.uncertainty_penalty = number_of(o, "uncertaintyPenalty");
-    s.ranks_by_value = bool_of(o, "ranksByValue");
-    s.ascent = { int_of(o, "latentSteps"), number_of(o, "latentStepSize"), s.objective == OBJECTIVE_LAGRANGIAN ? s.lambda : 0 };
+    s.sampling.top_k       = int_of(o, "topK");
+    s.sampling.top_p       = number_of(o, "topP");
+    s.sampling.min_p       = number_of(o, "minP");
+    s.max_tokens           = int_of(o, "maxTokens");
+    s.block_length         = int_of(o, "blockLength");
+    s.n_candidates         = int_of(o, "candidates");
+    s.n_start              = int_of(o, "startCandidates");
+    s.growth               = int_of(o, "candidateGrowth");
+    s.satisfied_p_safe     = number_of(o, "satisfiedPSafe");
+    s.n_beams              = int_of(o, "beams");
+    s.n_retries            = int_of(o, "retries");
+    s.diversity_penalty    = number_of(o, "diversityPenalty");
+    s.lambda               = number_of(o, "lambda");
+    s.p_safe_threshold     = number_of(o, "pSafeThreshold");
+    s.uncertainty_penalty  = number_of(o, "uncertaintyPenalty");
+    s.ranks_by_value       = bool_of(o, "ranksByValue");
+    s.ascent               = { int_of(o, "latentSteps"), number_of(o, "latentStepSize"),
+                               s.objective == OBJECTIVE_LAGRANGIAN ? s.lambda : 0 };
     s.max_generated_tokens = int64_of(o, "maxGeneratedTokens");
-    s.max_backtracks = int64_of(o, "maxBacktracks");
-    s.repairs = bool_of(o, "repair");
-    s.trace = bool_of(o, "trace");
-    s.seed = uint64_t(int64_of(o, "seed"));
-    s.stream = bool_of(o, "stream");
-    s.caches_prompt = bool_of(o, "cachePrompt");
+    s.max_backtracks       = int64_of(o, "maxBacktracks");
+    s.repairs              = bool_of(o, "repair");
+    s.trace                = bool_of(o, "trace");
+    s.seed                 = uint64_t(int64_of(o, "seed"));
+    s.stream               = bool_of(o, "stream");
+    s.caches_prompt        = bool_of(o, "cachePrompt");
     return request;
 }
 
 rollout_request rollout_request_from(const Napi::Object & o) {
-    rollout_request request;
+    rollout_request   request;
     const Napi::Array prompts = o.Get("prompts").As<Napi::Array>();
     for (uint32_t i = 0; i < prompts.Length(); ++i) {
         const Napi::Object prompt = prompts.Get(i).As<Napi::Object>();
-        request.prompts.push_back({ int_of(prompt, "number"), numbers_of<token_id, Napi::Int32Array>(prompt, "tokens"),
-                                    question_from(prompt), bool_of(prompt, "isRaw"), {} });
+        request.prompts.push_back({ int_of(prompt, "number"),
+                                    numbers_of<token_id, Napi::Int32Array>(prompt, "tokens"),
+                                    question_from(prompt),
+                                    bool_of(prompt, "isRaw"),
+                                    {} });
     }
     request.options.n_responses = int_of(o, "responses");
-    request.options.max_tokens = int_of(o, "maxTokens");
-    request.options.stride = int_of(o, "stride");
-    request.options.top_k = int_of(o, "topLogProbabilities");
+    request.options.max_tokens  = int_of(o, "maxTokens");
+    request.options.stride      = int_of(o, "stride");
+    request.options.top_k       = int_of(o, "topLogProbabilities");
     request.options.temperature = number_of(o, "temperature");
-    request.options.seed = uint64_t(int64_of(o, "seed"));
+    request.options.seed        = uint64_t(int64_of(o, "seed"));
     request.options.n_sequences = int_of(o, "sequences");
-    request.options.n_cells = int64_of(o, "cells");
-    request.available_bytes = uint64_t(number_of(o, "availableBytes"));
+    request.options.n_cells     = int64_of(o, "cells");
+    request.available_bytes     = uint64_t(number_of(o, "availableBytes"));
     return request;
 }
 
@@ -359,9 +409,13 @@ Napi::Value to_js(Napi::Env env, const std::vector<std::string> & texts) {
     return a;
 }
 
-Napi::Value to_js(Napi::Env env, const std::vector<float> & values) { return typed_array<Napi::Float32Array>(env, values); }
+Napi::Value to_js(Napi::Env env, const std::vector<float> & values) {
+    return typed_array<Napi::Float32Array>(env, values);
+}
 
-Napi::Value to_js(Napi::Env env, const std::vector<double> & values) { return typed_array<Napi::Float64Array>(env, values); }
+Napi::Value to_js(Napi::Env env, const std::vector<double> & values) {
+    return typed_array<Napi::Float64Array>(env, values);
+}
 
 Napi::Value to_js(Napi::Env env, const guard_info & info) {
     Napi::Object o = Napi::Object::New(env);
@@ -383,7 +437,7 @@ Napi::Value to_js(Napi::Env env, const guard_info & info) {
 
 Napi::Value to_js(Napi::Env env, const generation_result & result) {
     const search_result & s = result.search;
-    Napi::Object o = Napi::Object::New(env);
+    Napi::Object          o = Napi::Object::New(env);
     o.Set("outcome", outcome_name(s.outcome));
     o.Set("finishReason", finish_name(s));
     o.Set("text", s.text);
@@ -443,8 +497,8 @@ Napi::Value to_js(Napi::Env env, const generation_result & result) {
 }
 
 Napi::Value to_js(Napi::Env env, size_t index, const std::vector<asked_candidate> & question) {
-    Napi::Object o = Napi::Object::New(env);
-    Napi::Array candidates = Napi::Array::New(env, question.size());
+    Napi::Object o          = Napi::Object::New(env);
+    Napi::Array  candidates = Napi::Array::New(env, question.size());
     for (size_t i = 0; i < question.size(); ++i) {
         Napi::Object candidate = Napi::Object::New(env);
         candidate.Set("text", question[i].text);
@@ -483,4 +537,4 @@ Napi::Value to_js(Napi::Env env, const model_file & file) {
     return o;
 }
 
-}
+}  // namespace ig

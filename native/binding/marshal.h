@@ -29,4 +29,4 @@ Napi::Value to_js(Napi::Env env, const rollout_result & result);
 Napi::Value to_js(Napi::Env env, size_t index, const std::vector<asked_candidate> & question);
 Napi::Value to_js(Napi::Env env, const model_file & file);
 
-}
+}  // namespace ig

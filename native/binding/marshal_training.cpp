@@ -11,89 +11,91 @@ namespace {
 
 // without contexts
 std::vector<labelled_text> labelled_texts_from(const Napi::Object & o) {
-    const Napi::Array texts = o.Get("texts").As<Napi::Array>();
-    const std::vector<float> labels = numbers_of<float, Napi::Float32Array>(o, "labels");
+    const Napi::Array          texts  = o.Get("texts").As<Napi::Array>();
+    const std::vector<float>   labels = numbers_of<float, Napi::Float32Array>(o, "labels");
     const std::vector<uint8_t> splits = numbers_of<uint8_t, Napi::Uint8Array>(o, "splits");
-    const uint8_t trains = 0, validates = 1; // others are only scored
+    const uint8_t              trains = 0, validates = 1;  // others are only scored
     std::vector<labelled_text> labelled;
     for (uint32_t i = 0; i < texts.Length(); ++i) {
-        labelled.push_back({ "", texts.Get(i).As<Napi::String>().Utf8Value(), labels.at(i), splits.at(i) == trains, splits.at(i) == validates });
+        labelled.push_back({ "", texts.Get(i).As<Napi::String>().Utf8Value(), labels.at(i), splits.at(i) == trains,
+                             splits.at(i) == validates });
     }
     return labelled;
 }
 
-}
+}  // namespace
 
 classifier_job classifier_job_from(const Napi::Object & o) {
     classifier_job job;
-    job.texts = labelled_texts_from(o);
+    job.texts                  = labelled_texts_from(o);
     const Napi::Array contexts = o.Get("contexts").As<Napi::Array>();
-    job.with_context = contexts.Length() > 0;
+    job.with_context           = contexts.Length() > 0;
     for (uint32_t i = 0; i < contexts.Length(); ++i) {
         job.texts.at(i).context = contexts.Get(i).As<Napi::String>().Utf8Value();
     }
     job.with_characters = bool_of(o, "characters");
-    job.seed = uint64_t(int64_of(o, "seed"));
+    job.seed            = uint64_t(int64_of(o, "seed"));
     return job;
 }
 
 probe_request probe_request_from(const Napi::Object & o) {
     probe_request request;
-    request.texts = labelled_texts_from(o);
+    request.texts             = labelled_texts_from(o);
     const Napi::Array prompts = o.Get("prompts").As<Napi::Array>();
     for (uint32_t i = 0; i < prompts.Length(); ++i) {
         request.prompts.push_back(prompt_from(prompts.Get(i).As<Napi::Object>()));
     }
-    request.layers = numbers_of<int32_t, Napi::Int32Array>(o, "layers");
+    request.layers  = numbers_of<int32_t, Napi::Int32Array>(o, "layers");
     request.chooses = bool_of(o, "chooses");
     return request;
 }
 
 critic_job critic_job_from(const Napi::Object & o) {
-    critic_job job;
+    critic_job                job;
     critic_training_options & options = job.options;
-    options.shape = rollout_shape_from(o.Get("shape").As<Napi::Object>());
-    const Napi::Object inputs = o.Get("inputs").As<Napi::Object>();
-    options.inputs = { bool_of(inputs, "hidden"), bool_of(inputs, "logits"), bool_of(inputs, "z"), bool_of(inputs, "position"),
-                       bool_of(inputs, "mean") };
-    options.n_stream = int_of(o, "streamWidth");
-    const Napi::Array constraints = o.Get("constraints").As<Napi::Array>();
+    options.shape                     = rollout_shape_from(o.Get("shape").As<Napi::Object>());
+    const Napi::Object inputs         = o.Get("inputs").As<Napi::Object>();
+    options.inputs                    = { bool_of(inputs, "hidden"), bool_of(inputs, "logits"), bool_of(inputs, "z"),
+                                          bool_of(inputs, "position"), bool_of(inputs, "mean") };
+    options.n_stream                  = int_of(o, "streamWidth");
+    const Napi::Array constraints     = o.Get("constraints").As<Napi::Array>();
     for (uint32_t i = 0; i < constraints.Length(); ++i) {
         const Napi::Object c = constraints.Get(i).As<Napi::Object>();
-        budget_terms terms;
-        terms.budget = number_of(c, "budget");
-        terms.discount = number_of(c, "discount");
+        budget_terms       terms;
+        terms.budget    = number_of(c, "budget");
+        terms.discount  = number_of(c, "discount");
         terms.per_token = bool_of(c, "perToken");
-        terms.anytime = bool_of(c, "anytime");
+        terms.anytime   = bool_of(c, "anytime");
         options.terms.push_back(terms);
         if (c.Has("lowest")) {
             options.budgets.push_back({ number_of(c, "lowest"), number_of(c, "highest") });
         }
     }
-    options.splits = numbers_of<uint8_t, Napi::Uint8Array>(o, "splits");
-    options.max_tokens = int_of(o, "maxTokens");
-    options.n_layers = int_of(o, "layers");
-    options.width = int_of(o, "width");
-    options.n_members = int_of(o, "members");
-    options.max_epochs = int_of(o, "epochs");
-    options.batch_size = int_of(o, "batch");
+    options.splits        = numbers_of<uint8_t, Napi::Uint8Array>(o, "splits");
+    options.max_tokens    = int_of(o, "maxTokens");
+    options.n_layers      = int_of(o, "layers");
+    options.width         = int_of(o, "width");
+    options.n_members     = int_of(o, "members");
+    options.max_epochs    = int_of(o, "epochs");
+    options.batch_size    = int_of(o, "batch");
     options.learning_rate = number_of(o, "learningRate");
-    options.weight_decay = number_of(o, "weightDecay");
-    options.seed = uint64_t(int64_of(o, "seed"));
-    options.n_threads = int_of(o, "threads");
-    job.device = string_of(o, "device");
+    options.weight_decay  = number_of(o, "weightDecay");
+    options.seed          = uint64_t(int64_of(o, "seed"));
+    options.n_threads     = int_of(o, "threads");
+    job.device            = string_of(o, "device");
     return job;
 }
 
 rollout_shape rollout_shape_from(const Napi::Object & o) {
-    return { int_of(o, "hidden"), int_of(o, "summary"), int_of(o, "constraints"), o.Has("mean") ? int_of(o, "mean") : 0 };
+    return { int_of(o, "hidden"), int_of(o, "summary"), int_of(o, "constraints"),
+             o.Has("mean") ? int_of(o, "mean") : 0 };
 }
 
 std::vector<rollout> rollouts_from(const rollout_shape & shape, const Napi::Array & records) {
     std::vector<rollout> rollouts;
     for (uint32_t i = 0; i < records.Length(); ++i) {
         const Napi::Uint8Array record = records.Get(i).As<Napi::Uint8Array>();
-        std::vector<rollout> some = read_record(shape, record.Data(), record.ByteLength());
+        std::vector<rollout>   some   = read_record(shape, record.Data(), record.ByteLength());
         std::move(some.begin(), some.end(), std::back_inserter(rollouts));
     }
     return rollouts;
@@ -110,8 +112,8 @@ std::vector<named_text> named_texts_from(const Napi::Object & o) {
 std::vector<named_numbers> named_numbers_from(const Napi::Object & o) {
     std::vector<named_numbers> numbers;
     for (const std::string & key : keys_of(o)) {
-        const bool is_list = !o.Get(key).IsNumber();
-        const std::vector<double> one = { is_list ? 0 : number_of(o, key.c_str()) };
+        const bool                is_list = !o.Get(key).IsNumber();
+        const std::vector<double> one     = { is_list ? 0 : number_of(o, key.c_str()) };
         numbers.push_back({ key, is_list ? numbers_of<double, Napi::Float64Array>(o, key.c_str()) : one, is_list });
     }
     return numbers;
@@ -121,14 +123,14 @@ std::vector<named_tensor> named_tensors_from(const Napi::Array & a) {
     std::vector<named_tensor> tensors;
     for (uint32_t i = 0; i < a.Length(); ++i) {
         const Napi::Object o = a.Get(i).As<Napi::Object>();
-        named_tensor tensor;
-        tensor.name = string_of(o, "name");
+        named_tensor       tensor;
+        tensor.name             = string_of(o, "name");
         const Napi::Array shape = o.Get("shape").As<Napi::Array>();
         for (uint32_t d = 0; d < shape.Length(); ++d) {
             tensor.shape.push_back(shape.Get(d).As<Napi::Number>().Int64Value());
         }
         tensor.values = numbers_of<float, Napi::Float32Array>(o, "values");
-        tensor.half = bool_of(o, "half");
+        tensor.half   = bool_of(o, "half");
         tensors.push_back(std::move(tensor));
     }
     return tensors;
@@ -144,7 +146,7 @@ Napi::Value to_js(Napi::Env env, const classifier_training & result) {
 }
 
 Napi::Value to_js(Napi::Env env, const probe_training & result) {
-    Napi::Object o = Napi::Object::New(env);
+    Napi::Object         o = Napi::Object::New(env);
     std::vector<int32_t> texts, tokens;
     std::vector<uint8_t> whole;
     for (const probe_row & row : result.rows) {
@@ -158,7 +160,7 @@ Napi::Value to_js(Napi::Env env, const probe_training & result) {
     Napi::Array probes = Napi::Array::New(env, result.probes.size());
     for (size_t i = 0; i < result.probes.size(); ++i) {
         const trained_probe & trained = result.probes[i];
-        Napi::Object probe = Napi::Object::New(env);
+        Napi::Object          probe   = Napi::Object::New(env);
         probe.Set("layers", typed_array<Napi::Int32Array>(env, trained.layers));
         probe.Set("last", trained.last);
         probe.Set("weights", typed_array<Napi::Float32Array>(env, trained.head.weight));
@@ -175,7 +177,7 @@ Napi::Value to_js(Napi::Env env, const probe_training & result) {
 
 Napi::Value to_js(Napi::Env env, const critic_training & result) {
     const critic_weights & w = result.weights;
-    Napi::Object o = Napi::Object::New(env);
+    Napi::Object           o = Napi::Object::New(env);
     o.Set("valueMean", w.value_mean);
     o.Set("valueScale", w.value_scale);
     o.Set("budgetScale", typed_array<Napi::Float64Array>(env, w.budget_scale));
@@ -234,4 +236,4 @@ Napi::Value to_js(Napi::Env env, const epoch_losses & losses) {
     return o;
 }
 
-}
+}  // namespace ig

@@ -10,11 +10,13 @@ std::unique_ptr<text_model> scorer_factory::read_with(std::shared_ptr<loaded_mod
     return reader;
 }
 
-std::unique_ptr<text_model> scorer_factory::load(const std::string & path, model_purpose purpose, text_output output,
+std::unique_ptr<text_model> scorer_factory::load(const std::string & path,
+                                                 model_purpose       purpose,
+                                                 text_output         output,
                                                  const cancel_flag & cancel) {
     model_options options = device;
-    options.path = path;
-    options.purpose = purpose;
+    options.path          = path;
+    options.purpose       = purpose;
     return read_with(std::make_shared<loaded_model>(options, cancel, [](float) {}), output);
 }
 
@@ -24,7 +26,7 @@ probe_weights probe_of(const std::string & path, const llama_model * model) {
     return load_probe(path, { llama_model_n_layer(model), llama_model_n_embd(model), llama_model_n_embd_out(model) });
 }
 
-}
+}  // namespace
 
 std::unique_ptr<mean_probe> scorer_factory::mean_probe_of(probe_weights weights) {
     std::vector<size_t> places = layers.places_of(weights.layers);
@@ -49,42 +51,50 @@ std::unique_ptr<mean_probe> scorer_factory::make_member(const std::string & path
     return mean_probe_of(std::move(weights));
 }
 
-std::unique_ptr<text_scorer> scorer_factory::make(const scorer_spec & spec, std::shared_ptr<loaded_model> base, const cancel_flag & cancel) {
+std::unique_ptr<text_scorer> scorer_factory::make(const scorer_spec &           spec,
+                                                  std::shared_ptr<loaded_model> base,
+                                                  const cancel_flag &           cancel) {
     std::unique_ptr<text_scorer> scorer;
-    encoder_judge * judge = nullptr;
+    encoder_judge *              judge = nullptr;
     switch (spec.kind) {
         case SCORER_GUARD_MODEL:
-            scorer = std::make_unique<guard_model>(load(spec.path, PURPOSE_GENERATE, OUTPUT_LOGITS, cancel), spec.pieces, spec.answers);
+            scorer = std::make_unique<guard_model>(load(spec.path, PURPOSE_GENERATE, OUTPUT_LOGITS, cancel),
+                                                   spec.pieces, spec.answers);
             break;
-        case SCORER_SEQUENCE_CLASSIFIER: {
-            auto pieces = spec.has_template ? std::make_unique<template_pieces>(spec.pieces) : nullptr;
-            scorer = std::make_unique<sequence_classifier>(load(spec.path, PURPOSE_CLASSIFY, OUTPUT_CLASSES, cancel), std::move(pieces),
-                                                           spec.classes, spec.path);
-            break;
-        }
-        case SCORER_SCORE_MODEL: {
-            std::unique_ptr<text_model> body = load(spec.path, PURPOSE_GENERATE, OUTPUT_HIDDEN, cancel);
-            linear_head head = load_head(spec.head, body->width());
-            scorer = std::make_unique<score_model>(std::move(body), spec.pieces, std::move(head));
-            break;
-        }
+        case SCORER_SEQUENCE_CLASSIFIER:
+            {
+                auto pieces = spec.has_template ? std::make_unique<template_pieces>(spec.pieces) : nullptr;
+                scorer =
+                    std::make_unique<sequence_classifier>(load(spec.path, PURPOSE_CLASSIFY, OUTPUT_CLASSES, cancel),
+                                                          std::move(pieces), spec.classes, spec.path);
+                break;
+            }
+        case SCORER_SCORE_MODEL:
+            {
+                std::unique_ptr<text_model> body = load(spec.path, PURPOSE_GENERATE, OUTPUT_HIDDEN, cancel);
+                linear_head                 head = load_head(spec.head, body->width());
+                scorer = std::make_unique<score_model>(std::move(body), spec.pieces, std::move(head));
+                break;
+            }
         case SCORER_PROBE:
             scorer = make_probe(spec.path, base);
             break;
-        case SCORER_ENCODER: {
-            auto made_judge = std::make_unique<encoder_judge>(spec.path, spec.uncertainty_penalty, threads, n_threads, computing);
-            judge = made_judge.get();
-            judges.push_back(judge);
-            scorer = std::move(made_judge);
-            break;
-        }
+        case SCORER_ENCODER:
+            {
+                auto made_judge =
+                    std::make_unique<encoder_judge>(spec.path, spec.uncertainty_penalty, threads, n_threads, computing);
+                judge = made_judge.get();
+                judges.push_back(judge);
+                scorer = std::move(made_judge);
+                break;
+            }
     }
     if (!spec.self_test.empty()) {
         const job_scope scope(*this, cancel, /*available_bytes =*/0);
         self_test(*scorer, spec.path, spec.self_test, spec.higher);
     }
     if (!spec.probe.empty()) {
-        judge->join(make_member(spec.probe, *base)); // after the test, whose texts no model decodes
+        judge->join(make_member(spec.probe, *base));  // after the test, whose texts no model decodes
     }
     return scorer;
 }
@@ -98,4 +108,4 @@ void scorer_factory::begin_job(const cancel_flag * cancel, uint64_t available_by
     }
 }
 
-}
+}  // namespace ig

@@ -30,7 +30,8 @@ live_workers & live() {
 void make_ggml_devices() {
     ggml_backend_dev_count();
     ggml_backend_reg_t cpu = ggml_backend_dev_backend_reg(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
-    const auto extra_types = (ggml_backend_dev_get_extra_bufts_t) ggml_backend_reg_get_proc_address(cpu, "ggml_backend_dev_get_extra_bufts");
+    const auto         extra_types =
+        (ggml_backend_dev_get_extra_bufts_t) ggml_backend_reg_get_proc_address(cpu, "ggml_backend_dev_get_extra_bufts");
     if (extra_types != nullptr) {
         extra_types(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
     }
@@ -43,13 +44,14 @@ Napi::Value failure_object(Napi::Env env, const std::string & code, const std::s
     return failure;
 }
 
-}
+}  // namespace
 
 worker::worker(Napi::Env env, Napi::Function dispatch) : env(env) {
     helpers.reserve(max_helpers);
     finished_helpers.reserve(max_helpers);
-    const napi_status created = napi_create_threadsafe_function(
-        env, dispatch, nullptr, Napi::String::New(env, "inferenceguard"), 0, 1, nullptr, nullptr, this, deliver, &events);
+    const napi_status created =
+        napi_create_threadsafe_function(env, dispatch, nullptr, Napi::String::New(env, "inferenceguard"), 0, 1, nullptr,
+                                        nullptr, this, deliver, &events);
     if (created != napi_ok) {
         throw error("INTERNAL", "Node could not create a thread-safe function");
     }
@@ -60,7 +62,7 @@ worker::worker(Napi::Env env, Napi::Function dispatch) : env(env) {
         napi_release_threadsafe_function(events, napi_tsfn_abort);
         throw error("OUT_OF_MEMORY", "the system allows no further thread; dispose other guards first");
     }
-    napi_add_env_cleanup_hook(env, on_env_exit, this); // runs before the hook of the thread-safe function
+    napi_add_env_cleanup_hook(env, on_env_exit, this);  // runs before the hook of the thread-safe function
     end_threads_at_exit();
     const std::lock_guard<std::mutex> guard(live().lock);
     live().list.insert(this);
@@ -125,15 +127,18 @@ void worker::stop() {
 
 void worker::push(uint32_t id, std::function<void(job &)> work, bool is_generation) {
     if (events == nullptr) {
-        return; // stopped: the process is about to exit
+        return;  // stopped: the process is about to exit
     }
-    auto j = std::make_shared<job>();
-    j->id = id;
-    j->work = std::move(work);
+    auto j           = std::make_shared<job>();
+    j->id            = id;
+    j->work          = std::move(work);
     j->is_generation = is_generation;
-    j->out_of_memory.reset(new delivery{ id, "failed", true, [](Napi::Env env) {
-        return failure_object(env, "OUT_OF_MEMORY", "there is not enough memory for this job; lower candidates, maxTokens, batch or width");
-    } });
+    j->out_of_memory.reset(
+        new delivery{ id, "failed", true, [](Napi::Env env) {
+                         return failure_object(
+                             env, "OUT_OF_MEMORY",
+                             "there is not enough memory for this job; lower candidates, maxTokens, batch or width");
+                     } });
     hold_process(true);
     const std::lock_guard<std::mutex> guard(news.lock);
     jobs[id] = j;
@@ -161,12 +166,15 @@ bool worker::may_start_next() const {
 // Under the lock, while lanes are served: runs further generations beside the one of this thread.
 void worker::start_helpers() {
     join_finished_helpers();
-    while (runs_generation && !stopping && !queue.empty() && queue.front()->is_generation && engine->shares() && helpers.size() < max_helpers) {
+    while (runs_generation && !stopping && !queue.empty() && queue.front()->is_generation && engine->shares() &&
+           helpers.size() < max_helpers) {
         const std::shared_ptr<job> j = queue.front();
         try {
             helpers.emplace_back([this, j] {
                 const ggml_throwing_assertions scope;
-                { const std::lock_guard<std::mutex> until_its_lane_is_open(news.lock); }
+                {
+                    const std::lock_guard<std::mutex> until_its_lane_is_open(news.lock);
+                }
                 run_job(*j);
                 j->lane_ahead.reset();
                 const std::lock_guard<std::mutex> guard(news.lock);
@@ -174,7 +182,7 @@ void worker::start_helpers() {
                 news.changed.notify_all();
             });
         } catch (const std::exception &) {
-            return; // no thread to be had: it waits for its turn
+            return;  // no thread to be had: it waits for its turn
         }
         queue.pop_front();
         j->lane_ahead = engine->lanes().open_ahead();
@@ -184,7 +192,8 @@ void worker::start_helpers() {
 // Under the lock; a helper that said that it has finished does not take it any more.
 void worker::join_finished_helpers() {
     for (const std::thread::id id : finished_helpers) {
-        const auto h = std::find_if(helpers.begin(), helpers.end(), [&](const std::thread & t) { return t.get_id() == id; });
+        const auto h =
+            std::find_if(helpers.begin(), helpers.end(), [&](const std::thread & t) { return t.get_id() == id; });
         h->join();
         helpers.erase(h);
     }
@@ -195,7 +204,7 @@ void worker::run() {
     const ggml_throwing_assertions scope;
     for (;;) {
         std::shared_ptr<job> j;
-        const auto ready = [this] {
+        const auto           ready = [this] {
             join_finished_helpers();
             return stopping ? helpers.empty() : may_start_next();
         };
@@ -206,7 +215,7 @@ void worker::run() {
         {
             std::unique_lock<std::mutex> guard(news.lock);
             if (serves && !ready()) {
-                continue; // the job was cancelled in between, and the lanes are still to be served
+                continue;  // the job was cancelled in between, and the lanes are still to be served
             }
             news.changed.wait(guard, ready);
             if (stopping) {
@@ -226,7 +235,7 @@ void worker::run_job(job & j) {
     try {
         attempt(j);
     } catch (const std::bad_alloc &) {
-        j.work = nullptr; // and all that was given to it
+        j.work = nullptr;  // and all that was given to it
         send(std::move(j.out_of_memory));
     }
     const std::lock_guard<std::mutex> guard(news.lock);
@@ -252,7 +261,7 @@ void worker::open(uint32_t id, guard_spec spec) {
         make_ggml_devices();
         end_threads_at_exit();
         int last_percent = -1;
-        engine = std::make_unique<guard_engine>(std::move(*shared), news, j.cancel, [&](float share) {
+        engine           = std::make_unique<guard_engine>(std::move(*shared), news, j.cancel, [&](float share) {
             const int percent = int(share * 100);
             if (percent != last_percent) {
                 last_percent = percent;
@@ -261,7 +270,9 @@ void worker::open(uint32_t id, guard_spec spec) {
         });
         end_threads_at_exit();
         if (engine->shares()) {
-            engine->lanes().take_up_work = [this] { start_helpers(); };
+            engine->lanes().take_up_work = [this] {
+                start_helpers();
+            };
         }
         const guard_info info = engine->info();
         send(j.id, "done", true, [info](Napi::Env env) { return to_js(env, info); });
@@ -270,16 +281,20 @@ void worker::open(uint32_t id, guard_spec spec) {
 
 void worker::generate(uint32_t id, generation_request request) {
     auto shared = std::make_shared<generation_request>(std::move(request));
-    push(id, [this, shared](job & j) {
-        const auto on_commit = [&](const std::string & text) {
-            send(j.id, "piece", false, [text](Napi::Env env) { return Napi::String::New(env, text); });
-        };
-        const auto on_ask = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
-            return ask(j, kind, index, texts);
-        };
-        auto result = std::make_shared<generation_result>(engine->generate(*shared, std::move(j.lane_ahead), on_ask, j.cancel, on_commit));
-        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
-    }, /*is_generation =*/true);
+    push(
+        id,
+        [this, shared](job & j) {
+            const auto on_commit = [&](const std::string & text) {
+                send(j.id, "piece", false, [text](Napi::Env env) { return Napi::String::New(env, text); });
+            };
+            const auto on_ask = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
+                return ask(j, kind, index, texts);
+            };
+            auto result = std::make_shared<generation_result>(
+                engine->generate(*shared, std::move(j.lane_ahead), on_ask, j.cancel, on_commit));
+            send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
+        },
+        /*is_generation =*/true);
 }
 
 void worker::tokenize(uint32_t id, std::vector<prompt_source> prompts) {
@@ -340,9 +355,8 @@ void worker::train_classifier(uint32_t id, classifier_job training) {
         const auto on_epoch = [&](const epoch_losses & losses) {
             send(j.id, "epoch", false, [losses](Napi::Env env) { return to_js(env, losses); });
         };
-        auto result = std::make_shared<classifier_training>(
-            ig::train_classifier(shared->texts, shared->with_context, shared->with_characters, shared->seed,
-                                                   j.cancel, on_epoch));
+        auto result = std::make_shared<classifier_training>(ig::train_classifier(
+            shared->texts, shared->with_context, shared->with_characters, shared->seed, j.cancel, on_epoch));
         send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
     });
 }
@@ -363,7 +377,7 @@ void worker::add_rollouts(std::vector<rollout> more) {
 }
 
 void worker::train_critic(uint32_t id, critic_job training) {
-    auto shared = std::make_shared<critic_job>(std::move(training));
+    auto shared  = std::make_shared<critic_job>(std::move(training));
     auto learned = std::make_shared<std::vector<rollout>>(std::move(rollouts_to_learn));
     rollouts_to_learn.clear();
     push(id, [this, shared, learned](job & j) {
@@ -373,8 +387,9 @@ void worker::train_critic(uint32_t id, critic_job training) {
         make_ggml_devices();
         end_threads_at_exit();
         const std::vector<ggml_backend_dev_t> gpus = choose_gpus(shared->device, -1);
-        shared->options.device = gpus.empty() ? nullptr : gpus[0];
-        auto result = std::make_shared<critic_training>(ig::train_critic(*learned, shared->options, j.cancel, on_epoch));
+        shared->options.device                     = gpus.empty() ? nullptr : gpus[0];
+        auto result =
+            std::make_shared<critic_training>(ig::train_critic(*learned, shared->options, j.cancel, on_epoch));
         send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
     });
 }
@@ -388,12 +403,12 @@ void worker::close(uint32_t id) {
 
 void worker::cancel(uint32_t id) {
     const std::lock_guard<std::mutex> guard(news.lock);
-    const auto found = jobs.find(id);
+    const auto                        found = jobs.find(id);
     if (found == jobs.end()) {
         return;
     }
     const std::shared_ptr<job> j = found->second;
-    j->cancel.requested = true;
+    j->cancel.requested          = true;
     j->answered.notify_all();
     news.changed.notify_all();
     const auto waiting = std::find(queue.begin(), queue.end(), j);
@@ -414,9 +429,11 @@ std::vector<double> worker::ask(job & j, const char * kind, size_t index, const 
         question->push_back({ *view.text, *view.tokens, view.finished });
     }
     send(j.id, kind, false, [question, index](Napi::Env env) { return to_js(env, index, *question); });
-    const auto is_over = [&] { return j.has_answer || j.cancel.requested; };
+    const auto is_over = [&] {
+        return j.has_answer || j.cancel.requested;
+    };
     if (std::this_thread::get_id() == thread.get_id() && engine->shares()) {
-        engine->lanes().serve(is_over); // the other generations go on
+        engine->lanes().serve(is_over);  // the other generations go on
     }
     std::unique_lock<std::mutex> guard(news.lock);
     j.answered.wait(guard, is_over);
@@ -431,13 +448,13 @@ std::vector<double> worker::ask(job & j, const char * kind, size_t index, const 
 
 void worker::answer(uint32_t id, std::vector<double> values, bool failed) {
     const std::lock_guard<std::mutex> guard(news.lock);
-    const auto found = jobs.find(id);
+    const auto                        found = jobs.find(id);
     if (found == jobs.end()) {
         return;
     }
-    job & j = *found->second;
-    j.answer = std::move(values);
-    j.failed = failed;
+    job & j      = *found->second;
+    j.answer     = std::move(values);
+    j.failed     = failed;
     j.has_answer = true;
     j.answered.notify_all();
     news.changed.notify_all();
@@ -463,8 +480,8 @@ void worker::deliver(napi_env raw_env, napi_value dispatch, void * context, void
     if (raw_env == nullptr) {
         return;
     }
-    worker * self = static_cast<worker *>(context);
-    Napi::Env env(raw_env);
+    worker *          self = static_cast<worker *>(context);
+    Napi::Env         env(raw_env);
     Napi::HandleScope scope(env);
     if (d->last) {
         self->hold_process(false);
@@ -473,4 +490,4 @@ void worker::deliver(napi_env raw_env, napi_value dispatch, void * context, void
     napi_call_function(env, env.Undefined(), dispatch, 3, arguments, nullptr);
 }
 
-}
+}  // namespace ig

@@ -25,23 +25,23 @@ using event = std::function<Napi::Value(Napi::Env)>;
 struct delivery {
     uint32_t     id;
     const char * kind;
-    bool         last; // the job is over
+    bool         last;  // the job is over
     event        payload;
 };
 
 // one queued or running job
 struct job {
-    uint32_t    id;
-    bool        is_generation = false;
-    cancel_flag cancel;
+    uint32_t                   id;
+    bool                       is_generation = false;
+    cancel_flag                cancel;
     std::function<void(job &)> work;
-    std::unique_ptr<lane>      lane_ahead; // of a generation that begins beside others
-    std::unique_ptr<delivery>  out_of_memory; // made ahead: there may be no memory left to say so
+    std::unique_ptr<lane>      lane_ahead;     // of a generation that begins beside others
+    std::unique_ptr<delivery>  out_of_memory;  // made ahead: there may be no memory left to say so
 
     // the answer to a question to a JavaScript function; under the worker's lock
     std::condition_variable answered;
     bool                    has_answer = false;
-    bool                    failed = false;
+    bool                    failed     = false;
     std::vector<double>     answer;
 };
 
@@ -78,33 +78,33 @@ class worker {
     void hold_process(bool hold);
 
   private:
-    Napi::Env                     env;
-    napi_threadsafe_function      events = nullptr;
-    std::thread                   thread;
-    std::mutex                    ending; // held while the thread is joined
-    rendezvous                    news; // its lock is that of everything down to `stopping`
-    std::deque<std::shared_ptr<job>> queue;
-    std::map<uint32_t, std::shared_ptr<job>> jobs; // queued or running
-    std::vector<std::thread>      helpers; // each runs one generation
-    std::vector<std::thread::id>  finished_helpers;
-    bool                          stopping = false;
-    bool                          runs_generation = false; // this thread, which alone uses it
-    std::unique_ptr<guard_engine> engine; // the thread's; null without a guard
-    uint32_t                      n_pending = 0; // the JavaScript thread's
-    std::vector<rollout>          rollouts_to_learn; // the JavaScript thread's
+    Napi::Env                                env;
+    napi_threadsafe_function                 events = nullptr;
+    std::thread                              thread;
+    std::mutex                               ending;   // held while the thread is joined
+    rendezvous                               news;     // its lock is that of everything down to `stopping`
+    std::deque<std::shared_ptr<job>>         queue;
+    std::map<uint32_t, std::shared_ptr<job>> jobs;     // queued or running
+    std::vector<std::thread>                 helpers;  // each runs one generation
+    std::vector<std::thread::id>             finished_helpers;
+    bool                                     stopping        = false;
+    bool                                     runs_generation = false;  // this thread, which alone uses it
+    std::unique_ptr<guard_engine>            engine;                   // the thread's; null without a guard
+    uint32_t                                 n_pending = 0;            // the JavaScript thread's
+    std::vector<rollout>                     rollouts_to_learn;        // the JavaScript thread's
 
-    void push(uint32_t id, std::function<void(job &)> work, bool is_generation = false);
-    void run();
-    void run_job(job & j);
-    void attempt(job & j);
-    void cancel_everything();
-    void end_thread();
-    bool may_start_next() const;
-    void start_helpers();
-    void join_finished_helpers();
-    void send(uint32_t id, const char * kind, bool last, event payload);
-    void send(std::unique_ptr<delivery> d);
-    void send_failure(uint32_t id, const std::string & code, const std::string & message);
+    void                push(uint32_t id, std::function<void(job &)> work, bool is_generation = false);
+    void                run();
+    void                run_job(job & j);
+    void                attempt(job & j);
+    void                cancel_everything();
+    void                end_thread();
+    bool                may_start_next() const;
+    void                start_helpers();
+    void                join_finished_helpers();
+    void                send(uint32_t id, const char * kind, bool last, event payload);
+    void                send(std::unique_ptr<delivery> d);
+    void                send_failure(uint32_t id, const std::string & code, const std::string & message);
     std::vector<double> ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts);
 
     static void deliver(napi_env env, napi_value dispatch, void * context, void * data);
@@ -113,4 +113,4 @@ class worker {
     static void end_threads_at_exit();
 };
 
-}
+}  // namespace ig

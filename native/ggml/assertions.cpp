@@ -23,19 +23,25 @@ struct throwing_as_before {
 // ggml aborts when this returns
 void on_failed_assertion(const char * message) {
     if (throws) {
-        const std::string text = message; // folder/file:line: what
+        const std::string text = message;  // folder/file:line: what
         throw std::runtime_error(text.substr(text.find_last_of("/\\", text.find(": ")) + 1));
     }
     std::fprintf(stderr, "%s\n", message);
 }
 
+}  // namespace
+
+void ggml_watch_assertions() {
+    ggml_set_abort_callback(on_failed_assertion);
 }
 
-void ggml_watch_assertions() { ggml_set_abort_callback(on_failed_assertion); }
+ggml_throwing_assertions::ggml_throwing_assertions() : before(throws) {
+    throws = true;
+}
 
-ggml_throwing_assertions::ggml_throwing_assertions() : before(throws) { throws = true; }
-
-ggml_throwing_assertions::~ggml_throwing_assertions() { throws = before; }
+ggml_throwing_assertions::~ggml_throwing_assertions() {
+    throws = before;
+}
 
 enum ggml_status ggml_graph_compute(struct ggml_cgraph * graph, struct ggml_cplan * plan) {
     const throwing_as_before scope;

@@ -12,7 +12,7 @@ class ggml_throwing_assertions {
     ggml_throwing_assertions();
     ~ggml_throwing_assertions();
 
-    ggml_throwing_assertions(const ggml_throwing_assertions &) = delete;
+    ggml_throwing_assertions(const ggml_throwing_assertions &)             = delete;
     ggml_throwing_assertions & operator=(const ggml_throwing_assertions &) = delete;
 
   private:

@@ -11,7 +11,7 @@
 #include <vector>
 
 #ifdef __linux__
-#include <sched.h>
+#    include <sched.h>
 #endif
 
 using std::chrono::microseconds;
@@ -20,9 +20,9 @@ using std::chrono::steady_clock;
 
 namespace {
 
-const microseconds longest_turns{ 2 };  // between two calls of one wait; what takes longer was work
-const microseconds longest_spin{ 200 }; // without a look at where the others are
-const microseconds sleepless{ 1000 };   // at the beginning of a wait
+const microseconds longest_turns{ 2 };   // between two calls of one wait; what takes longer was work
+const microseconds longest_spin{ 200 };  // without a look at where the others are
+const microseconds sleepless{ 1000 };    // at the beginning of a wait
 const microseconds sleep_time{ 50 };
 
 #ifdef __linux__
@@ -44,7 +44,7 @@ struct seen_threads {
 };
 
 seen_threads & seen() {
-    static seen_threads * all = new seen_threads; // outlives every thread
+    static seen_threads * all = new seen_threads;  // outlives every thread
     return *all;
 }
 
@@ -55,23 +55,23 @@ seen_thread::seen_thread() {
 
 seen_thread::~seen_thread() {
     const std::lock_guard<std::mutex> lock(seen().mutex);
-    std::vector<seen_thread *> & list = seen().list;
+    std::vector<seen_thread *> &      list = seen().list;
     list.erase(std::find(list.begin(), list.end(), this));
 }
 
 // The scheduler may leave two threads that wait for each other on one CPU, and foreign ones on another, since both are equally loaded.
 bool leave_shared_cpu(steady_clock::time_point now) {
-    thread_local seen_thread            self;
+    thread_local seen_thread           self;
     const std::unique_lock<std::mutex> lock(seen().mutex, std::try_to_lock);
     if (!lock) {
         return false;
     }
-    self.cpu = sched_getcpu();
-    self.when = now;
+    self.cpu          = sched_getcpu();
+    self.when         = now;
     const bool shares = std::any_of(seen().list.begin(), seen().list.end(), [&](const seen_thread * other) {
         return other != &self && other->cpu == self.cpu && now - other->when < recent;
     });
-    cpu_set_t allowed;
+    cpu_set_t  allowed;
     if (!shares || self.cpu < 0 || self.cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
         return false;
     }
@@ -93,13 +93,13 @@ bool leave_shared_cpu(steady_clock::time_point) {
 
 #endif
 
-}
+}  // namespace
 
 void ggml_wait_bounded(void) {
     thread_local steady_clock::time_point last_call;
     thread_local steady_clock::time_point spins_until;
     thread_local steady_clock::time_point sleeps_from;
-    const steady_clock::time_point now = steady_clock::now();
+    const steady_clock::time_point        now = steady_clock::now();
     if (now - last_call > longest_turns) {
         spins_until = now + longest_spin;
         sleeps_from = now + sleepless;
@@ -112,5 +112,6 @@ void ggml_wait_bounded(void) {
         std::this_thread::sleep_for(sleep_time);
     }
     last_call = steady_clock::now();
-    spins_until = last_call + longest_spin; // a row of short waits looks like a long one: most of it must stay spinning
+    spins_until =
+        last_call + longest_spin;  // a row of short waits looks like a long one: most of it must stay spinning
 }

@@ -23,21 +23,21 @@ extern "C" void ggml_compute_own_flash_attn_ext(const ggml_compute_params * para
 namespace {
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-const int         vector_size = 0;        // words of four halves are read as little-endian numbers
+const int vector_size = 0;  // words of four halves are read as little-endian numbers
 #elif defined(GGML_SIMD) && defined(GGML_F32_EPR) && !defined(__ARM_FEATURE_SVE)
-const int         vector_size = GGML_F32_EPR; // of ggml's products of small matrices
+const int vector_size = GGML_F32_EPR;  // of ggml's products of small matrices
 #else
-const int         vector_size = 0;        // they go number by number
+const int vector_size = 0;  // they go number by number
 #endif
-const int         max_rows = 64;          // query heads of one turn
-const int64_t     max_weights = 1 << 20;  // of one turn of several queries
-const int64_t     most_weights = 1 << 22; // of one query
-const int         tile_cells = 64;
-const int         min_shared_rows = 16;   // of a turn, below which more turns than threads do not pay
-const int         few_cells = 16;         // of a tile, up to which they count as scattered
-const int         cells_unit = 16;        // gathered cells are padded to whole vectors
-const int64_t     long_cells = 512;       // from which ggml splits the cells of a single sequence among threads
-const ggml_fp16_t hidden_cell = 0xFC00;   // minus infinity as half precision
+const int         max_rows          = 64;       // query heads of one turn
+const int64_t     max_weights       = 1 << 20;  // of one turn of several queries
+const int64_t     most_weights      = 1 << 22;  // of one query
+const int         tile_cells        = 64;
+const int         min_shared_rows   = 16;       // of a turn, below which more turns than threads do not pay
+const int         few_cells         = 16;       // of a tile, up to which they count as scattered
+const int         cells_unit        = 16;       // gathered cells are padded to whole vectors
+const int64_t     long_cells        = 512;      // from which ggml splits the cells of a single sequence among threads
+const ggml_fp16_t hidden_cell       = 0xFC00;   // minus infinity as half precision
 const uint64_t    four_hidden_cells = 0xFC00FC00FC00FC00;
 
 static_assert(tile_cells % cells_unit == 0 && few_cells % cells_unit == 0, "gatherings have room for whole vectors");
@@ -53,8 +53,8 @@ const ggml_fp16_t * halves(const ggml_tensor & t, int64_t i1, int64_t i2) {
 
 // What a query sees of a tile of cells.
 struct view {
-    bool many;  // more than a few
-    bool plain; // all of them, without a bias
+    bool many;   // more than a few
+    bool plain;  // all of them, without a bias
 };
 
 // Floats that begin at a cache line.
@@ -67,32 +67,34 @@ struct line_buffer {
         if (memory.size() < n + per_line) {
             memory.resize(n + per_line);
             const size_t past = reinterpret_cast<uintptr_t>(memory.data()) / sizeof(float) % per_line;
-            data = memory.data() + (per_line - past) % per_line;
+            data              = memory.data() + (per_line - past) % per_line;
         }
     }
 };
 
 // Cells as whole vectors.
-int padded(int n_cells) { return (n_cells + cells_unit - 1) / cells_unit * cells_unit; }
+int padded(int n_cells) {
+    return (n_cells + cells_unit - 1) / cells_unit * cells_unit;
+}
 
 // What a thread keeps between turns.
 struct memory {
-    line_buffer              queries;           // [rows, key size], scaled
-    line_buffer              outputs;           // [rows, value size]
-    line_buffer              weights;           // [tiles, rows, tile_cells]
-    line_buffer              scattered_weights; // for each query [gatherings, heads, width]
-    line_buffer              tile;              // [key size, width] or [width, value size]
-    std::vector<uint64_t>    quads;             // of four cells' keys, four halves each: [4, key size / 4]
-    std::vector<ggml_fp16_t> half_tile;         // [key size, width]
-    std::vector<int>         n_mixed;           // [queries]: scattered cells that are in the outputs already
+    line_buffer              queries;            // [rows, key size], scaled
+    line_buffer              outputs;            // [rows, value size]
+    line_buffer              weights;            // [tiles, rows, tile_cells]
+    line_buffer              scattered_weights;  // for each query [gatherings, heads, width]
+    line_buffer              tile;               // [key size, width] or [width, value size]
+    std::vector<uint64_t>    quads;              // of four cells' keys, four halves each: [4, key size / 4]
+    std::vector<ggml_fp16_t> half_tile;          // [key size, width]
+    std::vector<int>         n_mixed;            // [queries]: scattered cells that are in the outputs already
 
     // What the queries from `looked_from` on see, for all key heads.
     int64_t              looked_from = -1;
-    int64_t              n_tiles = 0;
-    std::vector<int64_t> tiles;       // first cells of those that some query sees many cells of
-    std::vector<view>    views;       // [tiles, queries]
-    std::vector<int>     n_scattered; // [queries]
-    std::vector<int64_t> scattered;   // cells, for each query
+    int64_t              n_tiles     = 0;
+    std::vector<int64_t> tiles;        // first cells of those that some query sees many cells of
+    std::vector<view>    views;        // [tiles, queries]
+    std::vector<int>     n_scattered;  // [queries]
+    std::vector<int64_t> scattered;    // cells, for each query
 
     // Room for turns of at most `n` queries.
     void reserve(size_t n, size_t heads, size_t most_tiles, size_t key_size, size_t value_size) {
@@ -133,8 +135,8 @@ float largest_of(const float * values, int n) {
 
 // Of weights up to 1, each rounded to a multiple of 2^-30, so that the sum is exact in any order.
 double sum_of(const float * values, int n) {
-    const double unit = 1.5 * (1 << 22);
-    double sums[8] = {};
+    const double unit    = 1.5 * (1 << 22);
+    double       sums[8] = {};
     for (int i = 0; i < n; i += 8) {
         for (int j = 0; j < 8; ++j) {
             sums[j] += (double(values[i + j]) + unit) - unit;
@@ -145,9 +147,13 @@ double sum_of(const float * values, int n) {
 
 // Of four rows of halves, in groups of four: out[i, group] holds the i-th of the group of each row. Elementwise on words of four halves, so
 // that the compiler makes vectors of it.
-void transpose_quads(const ggml_fp16_t * a, const ggml_fp16_t * b, const ggml_fp16_t * c, const ggml_fp16_t * d,
-                     uint64_t * GGML_RESTRICT out, int n_groups) {
-    const uint64_t low_pair = 0x00000000FFFFFFFF;
+void transpose_quads(const ggml_fp16_t *      a,
+                     const ggml_fp16_t *      b,
+                     const ggml_fp16_t *      c,
+                     const ggml_fp16_t *      d,
+                     uint64_t * GGML_RESTRICT out,
+                     int                      n_groups) {
+    const uint64_t low_pair   = 0x00000000FFFFFFFF;
     const uint64_t low_halves = 0x0000FFFF0000FFFF;
     for (int group = 0; group < n_groups; ++group) {
         uint64_t rows[4];
@@ -156,11 +162,11 @@ void transpose_quads(const ggml_fp16_t * a, const ggml_fp16_t * b, const ggml_fp
         std::memcpy(&rows[2], c + 4 * group, sizeof(uint64_t));
         std::memcpy(&rows[3], d + 4 * group, sizeof(uint64_t));
         const uint64_t even_front = (rows[0] & low_pair) | (rows[2] << 32);
-        const uint64_t odd_front = (rows[1] & low_pair) | (rows[3] << 32);
-        const uint64_t even_back = (rows[0] >> 32) | (rows[2] & ~low_pair);
-        const uint64_t odd_back = (rows[1] >> 32) | (rows[3] & ~low_pair);
-        out[group] = (even_front & low_halves) | ((odd_front & low_halves) << 16);
-        out[n_groups + group] = ((even_front >> 16) & low_halves) | (odd_front & ~low_halves);
+        const uint64_t odd_front  = (rows[1] & low_pair) | (rows[3] << 32);
+        const uint64_t even_back  = (rows[0] >> 32) | (rows[2] & ~low_pair);
+        const uint64_t odd_back   = (rows[1] >> 32) | (rows[3] & ~low_pair);
+        out[group]                = (even_front & low_halves) | ((odd_front & low_halves) << 16);
+        out[n_groups + group]     = ((even_front >> 16) & low_halves) | (odd_front & ~low_halves);
         out[2 * n_groups + group] = (even_back & low_halves) | ((odd_back & low_halves) << 16);
         out[3 * n_groups + group] = ((even_back >> 16) & low_halves) | (odd_back & ~low_halves);
     }
@@ -182,51 +188,73 @@ struct turn {
     const int64_t       key_head;
     memory &            own;
 
-    turn(ggml_tensor & dst, int64_t first, int n, int64_t key_head, memory & own)
-        : queries(*dst.src[0]), keys(*dst.src[1]), values(*dst.src[2]), mask(*dst.src[3]), dst(dst), key_size(int(keys.ne[0])),
-          value_size(int(values.ne[0])), heads(int(queries.ne[2] / keys.ne[2])), first(first), n(n), key_head(key_head), own(own) {}
+    turn(ggml_tensor & dst, int64_t first, int n, int64_t key_head, memory & own) :
+        queries(*dst.src[0]),
+        keys(*dst.src[1]),
+        values(*dst.src[2]),
+        mask(*dst.src[3]),
+        dst(dst),
+        key_size(int(keys.ne[0])),
+        value_size(int(values.ne[0])),
+        heads(int(queries.ne[2] / keys.ne[2])),
+        first(first),
+        n(n),
+        key_head(key_head),
+        own(own) {}
 
     int64_t cell_of(int64_t at) const { return own.tiles[size_t(at)]; }
+
     int cells_in(int64_t at) const { return int(std::min<int64_t>(tile_cells, keys.ne[1] - cell_of(at))); }
+
     const ggml_fp16_t * mask_of(int query) const { return halves(mask, first + query, 0); }
+
     view & view_of(int64_t at, int query) { return own.views[size_t(at * n + query)]; }
+
     float * queries_of(int query) { return own.queries.data + int64_t(query) * heads * key_size; }
+
     float * outputs_of(int query) { return own.outputs.data + int64_t(query) * heads * value_size; }
+
     float * weights_of(int64_t at, int query) { return own.weights.data + (at * n + query) * heads * tile_cells; }
-    int64_t scattered_room() const { return (keys.ne[1] + tile_cells - 1) / tile_cells * few_cells; } // of a query
+
+    int64_t scattered_room() const { return (keys.ne[1] + tile_cells - 1) / tile_cells * few_cells; }  // of a query
+
     int64_t * scattered_of(int query) { return own.scattered.data() + query * scattered_room(); }
-    float * scattered_weights_of(int query, int from) { return own.scattered_weights.data + (query * scattered_room() + from) * heads; }
+
+    float * scattered_weights_of(int query, int from) {
+        return own.scattered_weights.data + (query * scattered_room() + from) * heads;
+    }
+
     int gathered_from(int query, int from) const { return std::min(tile_cells, own.n_scattered[size_t(query)] - from); }
 
-    void run();
-    void look();
-    bool look_at(int64_t at, int query);
-    void list_scattered(int64_t at, int query, int n_seen);
-    void score_many(int64_t at);
-    void score_scattered(int query);
-    void weigh();
-    void mix_many(int64_t at);
-    void mix_scattered(int query, int64_t before);
-    void spread_overflow(int64_t at, int cell);
-    void put_keys(const int64_t * cells, int n_cells, int width);
-    bool put_value(float * row, int64_t cell, float instead);
+    void                         run();
+    void                         look();
+    bool                         look_at(int64_t at, int query);
+    void                         list_scattered(int64_t at, int query, int n_seen);
+    void                         score_many(int64_t at);
+    void                         score_scattered(int query);
+    void                         weigh();
+    void                         mix_many(int64_t at);
+    void                         mix_scattered(int query, int64_t before);
+    void                         spread_overflow(int64_t at, int cell);
+    void                         put_keys(const int64_t * cells, int n_cells, int width);
+    bool                         put_value(float * row, int64_t cell, float instead);
     template <typename use> void each_run(int64_t at, use product);
 };
 
 // Begins to read what the next tile needs: rows of one head lie too far apart for the processor to see what comes next. A macro, since gcc
 // drops calls of a function that does nothing else.
 #if defined(__GNUC__)
-#define FETCH_CELL(rows, cell)                                                                   \
-    for (int64_t d = 0; d < (rows).ne[0]; d += int64_t(CACHE_LINE_SIZE / sizeof(ggml_fp16_t))) { \
-        __builtin_prefetch(halves(rows, cell, key_head) + d);                                    \
-    }
-#define FETCH_TILE(rows, at)                                       \
-    for (int c = 0; (at) < own.n_tiles && c < cells_in(at); ++c) { \
-        FETCH_CELL(rows, cell_of(at) + c)                          \
-    }
+#    define FETCH_CELL(rows, cell)                                                                   \
+        for (int64_t d = 0; d < (rows).ne[0]; d += int64_t(CACHE_LINE_SIZE / sizeof(ggml_fp16_t))) { \
+            __builtin_prefetch(halves(rows, cell, key_head) + d);                                    \
+        }
+#    define FETCH_TILE(rows, at)                                       \
+        for (int c = 0; (at) < own.n_tiles && c < cells_in(at); ++c) { \
+            FETCH_CELL(rows, cell_of(at) + c)                          \
+        }
 #else
-#define FETCH_CELL(rows, cell)
-#define FETCH_TILE(rows, at)
+#    define FETCH_CELL(rows, cell)
+#    define FETCH_TILE(rows, at)
 #endif
 
 void turn::run() {
@@ -239,7 +267,7 @@ void turn::run() {
         std::memcpy(own.queries.data + row * key_size, query, size_t(key_size) * sizeof(float));
     }
     ggml_vec_scale_f32(rows * key_size, own.queries.data, scale);
-    if (own.looked_from != first) { // all key heads see the same
+    if (own.looked_from != first) {  // all key heads see the same
         look();
         own.looked_from = first;
     }
@@ -260,7 +288,8 @@ void turn::run() {
         mix_scattered(query, keys.ne[1]);
     }
     for (int row = 0; row < rows; ++row) {
-        char * output = static_cast<char *>(dst.data) + (key_head * heads + row % heads) * dst.nb[1] + (first + row / heads) * dst.nb[2];
+        char * output = static_cast<char *>(dst.data) + (key_head * heads + row % heads) * dst.nb[1] +
+                        (first + row / heads) * dst.nb[2];
         std::memcpy(output, own.outputs.data + row * value_size, size_t(value_size) * sizeof(float));
     }
 }
@@ -270,7 +299,7 @@ void turn::look() {
     std::fill_n(own.n_scattered.begin(), n, 0);
     for (int64_t cell = 0; cell < keys.ne[1]; cell += tile_cells) {
         own.tiles[size_t(own.n_tiles)] = cell;
-        bool any_many = false;
+        bool any_many                  = false;
         for (int query = 0; query < n; ++query) {
             any_many = look_at(own.n_tiles, query) || any_many;
         }
@@ -280,15 +309,15 @@ void turn::look() {
 
 // What a query sees of a tile; whether it is many.
 bool turn::look_at(int64_t at, int query) {
-    const int n_cells = cells_in(at);
+    const int           n_cells = cells_in(at);
     const ggml_fp16_t * visible = mask_of(query) + cell_of(at);
-    uint16_t n_seen = 0; // as wide as what is read, which the compiler makes vectors of
-    uint16_t bits = 0;
+    uint16_t            n_seen  = 0;  // as wide as what is read, which the compiler makes vectors of
+    uint16_t            bits    = 0;
     for (int c = 0; c < n_cells; ++c) {
         n_seen += visible[c] != hidden_cell;
         bits |= visible[c];
     }
-    const bool many = n_seen > few_cells;
+    const bool many    = n_seen > few_cells;
     view_of(at, query) = { many, bits == 0 };
     if (n_seen > 0 && !many) {
         list_scattered(at, query, n_seen);
@@ -297,10 +326,10 @@ bool turn::look_at(int64_t at, int query) {
 }
 
 void turn::list_scattered(int64_t at, int query, int n_seen) {
-    const int n_cells = cells_in(at);
-    const ggml_fp16_t * visible = mask_of(query) + cell_of(at);
-    int & n_listed = own.n_scattered[size_t(query)];
-    const int n_all = n_listed + n_seen;
+    const int           n_cells  = cells_in(at);
+    const ggml_fp16_t * visible  = mask_of(query) + cell_of(at);
+    int &               n_listed = own.n_scattered[size_t(query)];
+    const int           n_all    = n_listed + n_seen;
     for (int c = 0; c < n_cells && n_listed < n_all; ++c) {
         uint64_t four = 0;
         if (c % 4 == 0 && c + 4 <= n_cells) {
@@ -316,11 +345,13 @@ void turn::list_scattered(int64_t at, int query, int n_seen) {
 
 // Keys become the columns of own.tile; those behind them hold what was there.
 void turn::put_keys(const int64_t * cells, int n_cells, int width) {
-    const int n_quads = key_size / 4;
-    uint64_t * const quads = own.quads.data();
-    ggml_fp16_t * const tile = own.half_tile.data();
+    const int           n_quads = key_size / 4;
+    uint64_t * const    quads   = own.quads.data();
+    ggml_fp16_t * const tile    = own.half_tile.data();
     for (int c = 0; c < n_cells; c += 4) {
-        const auto row = [&](int i) { return halves(keys, cells[std::min(c + i, n_cells - 1)], key_head); };
+        const auto row = [&](int i) {
+            return halves(keys, cells[std::min(c + i, n_cells - 1)], key_head);
+        };
         transpose_quads(row(0), row(1), row(2), row(3), quads, n_quads);
         for (int quad = 0; quad < n_quads; ++quad) {
             for (int i = 0; i < 4; ++i) {
@@ -333,8 +364,8 @@ void turn::put_keys(const int64_t * cells, int n_cells, int width) {
 
 // False, and `instead` in its place, where the value has overflowed.
 bool turn::put_value(float * row, int64_t cell, float instead) {
-    const ggml_fp16_t * value = halves(values, cell, key_head);
-    const bool finite = is_finite(value, value_size);
+    const ggml_fp16_t * value  = halves(values, cell, key_head);
+    const bool          finite = is_finite(value, value_size);
     if (finite) {
         ggml_cpu_fp16_to_fp32(value, row, value_size);
     } else {
@@ -359,7 +390,7 @@ template <typename use> void turn::each_run(int64_t at, use product) {
 
 void turn::score_many(int64_t at) {
     const int n_cells = cells_in(at);
-    int64_t cells[tile_cells];
+    int64_t   cells[tile_cells];
     std::iota(cells, cells + n_cells, cell_of(at));
     put_keys(cells, n_cells, tile_cells);
     each_run(at, [&](int query, int n_queries) {
@@ -371,7 +402,7 @@ void turn::score_many(int64_t at) {
                 continue;
             }
             const ggml_fp16_t * visible = mask_of(query + row / heads) + cell_of(at);
-            for (int c = 0; c < n_cells; ++c) { // what is hidden may be what a model that overflowed has left
+            for (int c = 0; c < n_cells; ++c) {  // what is hidden may be what a model that overflowed has left
                 scores[c] = visible[c] == hidden_cell ? -INFINITY : scores[c] + GGML_CPU_FP16_TO_FP32(visible[c]);
             }
             std::fill(scores + n_cells, scores + tile_cells, -INFINITY);
@@ -380,11 +411,11 @@ void turn::score_many(int64_t at) {
 }
 
 void turn::score_scattered(int query) {
-    const int64_t * cells = scattered_of(query);
+    const int64_t *     cells   = scattered_of(query);
     const ggml_fp16_t * visible = mask_of(query);
     for (int from = 0; from < own.n_scattered[size_t(query)]; from += tile_cells) {
         const int n_cells = gathered_from(query, from);
-        const int width = padded(n_cells);
+        const int width   = padded(n_cells);
         for (int i = 0; i < n_cells; ++i) {
             FETCH_CELL(keys, cells[from + i]);
         }
@@ -463,15 +494,15 @@ void turn::spread_overflow(int64_t at, int cell) {
 
 // Those of the cells before `before` that are not in the query's outputs yet.
 void turn::mix_scattered(int query, int64_t before) {
-    const int64_t * cells = scattered_of(query);
-    const int n_all = own.n_scattered[size_t(query)];
-    int & n_mixed = own.n_mixed[size_t(query)];
+    const int64_t * cells   = scattered_of(query);
+    const int       n_all   = own.n_scattered[size_t(query)];
+    int &           n_mixed = own.n_mixed[size_t(query)];
     while (n_mixed < n_all && cells[n_mixed] < before) {
-        const int from = n_mixed - n_mixed % tile_cells;
+        const int from    = n_mixed - n_mixed % tile_cells;
         const int n_cells = gathered_from(query, from);
-        const int width = padded(n_cells);
-        const int begin = n_mixed - from;
-        int end = begin;
+        const int width   = padded(n_cells);
+        const int begin   = n_mixed - from;
+        int       end     = begin;
         while (end < n_cells && cells[from + end] < before) {
             FETCH_CELL(values, cells[from + end]);
             ++end;
@@ -481,7 +512,8 @@ void turn::mix_scattered(int query, int64_t before) {
         }
         const float * weights = scattered_weights_of(query, from) + begin;
         for (int head = 0; head < heads; ++head) {
-            simd_gemm(outputs_of(query) + head * value_size, weights + head * width, own.tile.data, 1, end - begin, value_size);
+            simd_gemm(outputs_of(query) + head * value_size, weights + head * width, own.tile.data, 1, end - begin,
+                      value_size);
         }
         n_mixed = from + end;
     }
@@ -489,29 +521,30 @@ void turn::mix_scattered(int query, int64_t before) {
 
 bool is_shared_attention(const ggml_compute_params & params, const ggml_tensor & dst) {
     const ggml_tensor & queries = *dst.src[0];
-    const ggml_tensor & keys = *dst.src[1];
-    const ggml_tensor & values = *dst.src[2];
-    const ggml_tensor * mask = dst.src[3];
-    float options[3]; // scale, largest bias, soft cap
+    const ggml_tensor & keys    = *dst.src[1];
+    const ggml_tensor & values  = *dst.src[2];
+    const ggml_tensor * mask    = dst.src[3];
+    float               options[3];  // scale, largest bias, soft cap
     std::memcpy(options, dst.op_params, sizeof(options));
     const bool plain = !params.use_ref && options[1] == 0 && options[2] == 0 && dst.src[4] == nullptr;
     const bool types = queries.type == GGML_TYPE_F32 && keys.type == GGML_TYPE_F16 && values.type == GGML_TYPE_F16;
-    const bool rows = queries.nb[0] == sizeof(float) && keys.nb[0] == sizeof(ggml_fp16_t) && values.nb[0] == sizeof(ggml_fp16_t);
-    const bool one_mask = mask != nullptr && mask->ne[2] == 1 && mask->ne[3] == 1;
+    const bool rows =
+        queries.nb[0] == sizeof(float) && keys.nb[0] == sizeof(ggml_fp16_t) && values.nb[0] == sizeof(ggml_fp16_t);
+    const bool one_mask   = mask != nullptr && mask->ne[2] == 1 && mask->ne[3] == 1;
     const bool one_stream = queries.ne[3] == 1 && keys.ne[2] == values.ne[2] && queries.ne[2] / keys.ne[2] <= max_rows;
     const bool starves_threads = keys.ne[1] >= long_cells && queries.ne[1] * keys.ne[2] < params.nth;
-    const bool fits = keys.ne[1] > 0 && queries.ne[2] / keys.ne[2] * keys.ne[1] <= most_weights;
-    const bool whole_vectors = vector_size > 0 && values.ne[0] % std::max(vector_size, 1) == 0 && keys.ne[0] % 4 == 0;
+    const bool fits            = keys.ne[1] > 0 && queries.ne[2] / keys.ne[2] * keys.ne[1] <= most_weights;
+    const bool whole_vectors   = vector_size > 0 && values.ne[0] % std::max(vector_size, 1) == 0 && keys.ne[0] % 4 == 0;
     return whole_vectors && plain && types && rows && one_mask && one_stream && fits && !starves_threads;
 }
 
 // How many queries one turn takes.
 int64_t queries_per_turn(const ggml_tensor & dst, int n_threads) {
-    const int64_t n_queries = dst.src[0]->ne[1];
-    const int64_t key_heads = dst.src[1]->ne[2];
-    const int64_t heads = dst.src[0]->ne[2] / key_heads;
+    const int64_t n_queries    = dst.src[0]->ne[1];
+    const int64_t key_heads    = dst.src[1]->ne[2];
+    const int64_t heads        = dst.src[0]->ne[2] / key_heads;
     const int64_t fitting_rows = std::min<int64_t>(max_rows, max_weights / dst.src[1]->ne[1]);
-    int64_t n = std::min(n_queries, std::max<int64_t>(1, fitting_rows / heads));
+    int64_t       n            = std::min(n_queries, std::max<int64_t>(1, fitting_rows / heads));
     while (n > 1) {
         const int64_t turns = key_heads * ((n_queries + n - 1) / n);
         if (turns >= 2 * n_threads || (turns >= n_threads && n * heads <= min_shared_rows)) {
@@ -522,25 +555,25 @@ int64_t queries_per_turn(const ggml_tensor & dst, int n_threads) {
     return n;
 }
 
-}
+}  // namespace
 
 extern "C" void ggml_compute_forward_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst) {
     if (!is_shared_attention(*params, *dst)) {
         ggml_compute_own_flash_attn_ext(params, dst);
         return;
     }
-    const ggml_tensor & keys = *dst->src[1];
-    const int64_t n_queries = dst->src[0]->ne[1];
-    const int64_t per_turn = queries_per_turn(*dst, params->nth);
-    const int64_t turns = keys.ne[2] * ((n_queries + per_turn - 1) / per_turn);
-    const int64_t n_tiles = (keys.ne[1] + tile_cells - 1) / tile_cells;
+    const ggml_tensor & keys      = *dst->src[1];
+    const int64_t       n_queries = dst->src[0]->ne[1];
+    const int64_t       per_turn  = queries_per_turn(*dst, params->nth);
+    const int64_t       turns     = keys.ne[2] * ((n_queries + per_turn - 1) / per_turn);
+    const int64_t       n_tiles   = (keys.ne[1] + tile_cells - 1) / tile_cells;
 
     static thread_local memory own;
-    char * has_room = static_cast<char *>(params->wdata); // of each thread
+    char *                     has_room = static_cast<char *>(params->wdata);  // of each thread
     try {
         const int64_t heads = dst->src[0]->ne[2] / keys.ne[2];
         own.reserve(size_t(per_turn), size_t(heads), size_t(n_tiles), size_t(keys.ne[0]), size_t(dst->src[2]->ne[0]));
-        own.looked_from = -1;
+        own.looked_from       = -1;
         has_room[params->ith] = 1;
     } catch (const std::bad_alloc &) {
         has_room[params->ith] = 0;
@@ -550,7 +583,7 @@ extern "C" void ggml_compute_forward_flash_attn_ext(const ggml_compute_params * 
     }
     ggml_barrier(params->threadpool);
     if (!std::all_of(has_room, has_room + params->nth, [](char has) { return has == 1; })) {
-        ggml_barrier(params->threadpool); // before wdata is written to
+        ggml_barrier(params->threadpool);  // before wdata is written to
         ggml_compute_own_flash_attn_ext(params, dst);
         return;
     }

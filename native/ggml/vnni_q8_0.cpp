@@ -26,27 +26,30 @@ ggml_backend_buffer_type_t ggml_backend_vnni_buffer_type();
 
 namespace {
 
-const int    group_rows = 16;                       // of a weight matrix: the numbers in a vector
+const int    group_rows      = 16;                  // of a weight matrix: the numbers in a vector
 const int    columns_at_once = 2 * group_rows;      // of the output
-const int    most_inputs = 6;                       // at once: 12 sums and 12 products of a block are in registers
-const int    values_at_once = 4;                    // of a row, by one instruction
-const size_t block_values = group_rows * QK8_0;     // of a group
-const size_t block_scales = group_rows * sizeof(ggml_half);
-const size_t vector_bytes = 64;
-const size_t large_page = 2 << 20;
-const int    excess = 128;                          // of a packed value over its own
+const int    most_inputs     = 6;                   // at once: 12 sums and 12 products of a block are in registers
+const int    values_at_once  = 4;                   // of a row, by one instruction
+const size_t block_values    = group_rows * QK8_0;  // of a group
+const size_t block_scales    = group_rows * sizeof(ggml_half);
+const size_t vector_bytes    = 64;
+const size_t large_page      = 2 << 20;
+const int    excess          = 128;  // of a packed value over its own
 
 struct input_block {
     float   scale;
-    int32_t correction; // takes off what the excess of the weights adds
+    int32_t correction;  // takes off what the excess of the weights adds
     int8_t  values[QK8_0];
 };
 
 bool is_packed_type(const ggml_tensor & weight) {
-    return weight.type == GGML_TYPE_Q8_0 && ggml_is_contiguous(&weight) && weight.ne[2] * weight.ne[3] == 1 && weight.ne[1] % columns_at_once == 0;
+    return weight.type == GGML_TYPE_Q8_0 && ggml_is_contiguous(&weight) && weight.ne[2] * weight.ne[3] == 1 &&
+           weight.ne[1] % columns_at_once == 0;
 }
 
-size_t group_size(int64_t blocks) { return blocks * (block_values + block_scales); }
+size_t group_size(int64_t blocks) {
+    return blocks * (block_values + block_scales);
+}
 
 void pack_group(const block_q8_0 * rows, int64_t blocks, char * group) {
     char * scales = group + blocks * block_values;
@@ -56,8 +59,9 @@ void pack_group(const block_q8_0 * rows, int64_t blocks, char * group) {
             for (int i = 0; i < QK8_0; i += values_at_once) {
                 uint32_t four;
                 std::memcpy(&four, source.qs + i, sizeof(four));
-                four ^= 0x80808080; // adds the excess to each
-                std::memcpy(group + block * block_values + (i / values_at_once * group_rows + row) * sizeof(four), &four, sizeof(four));
+                four ^= 0x80808080;  // adds the excess to each
+                std::memcpy(group + block * block_values + (i / values_at_once * group_rows + row) * sizeof(four),
+                            &four, sizeof(four));
             }
             std::memcpy(scales + block * block_scales + row * sizeof(ggml_half), &source.d, sizeof(ggml_half));
         }
@@ -67,15 +71,16 @@ void pack_group(const block_q8_0 * rows, int64_t blocks, char * group) {
 // As ggml's quantize_row_q8_0.
 void round_input(const float * numbers, int64_t blocks, input_block * rounded) {
     for (int64_t i = 0; i < blocks; ++i, numbers += QK8_0) {
-        const __m512 low = _mm512_loadu_ps(numbers);
-        const __m512 high = _mm512_loadu_ps(numbers + QK8_0 / 2);
-        const float largest = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
-        const __m512 factor = _mm512_set1_ps(largest != 0 ? 127 / largest : 0);
-        const __m128i low_values = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(low, factor)));
+        const __m512  low         = _mm512_loadu_ps(numbers);
+        const __m512  high        = _mm512_loadu_ps(numbers + QK8_0 / 2);
+        const float   largest     = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
+        const __m512  factor      = _mm512_set1_ps(largest != 0 ? 127 / largest : 0);
+        const __m128i low_values  = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(low, factor)));
         const __m128i high_values = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(high, factor)));
-        const __m256i values = _mm256_set_m128i(high_values, low_values);
-        const __m256i excesses = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(static_cast<char>(excess)), values);
-        rounded[i].scale = GGML_CPU_FP16_TO_FP32(GGML_CPU_FP32_TO_FP16(largest / 127));
+        const __m256i values      = _mm256_set_m128i(high_values, low_values);
+        const __m256i excesses =
+            _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(static_cast<char>(excess)), values);
+        rounded[i].scale      = GGML_CPU_FP16_TO_FP32(GGML_CPU_FP32_TO_FP16(largest / 127));
         rounded[i].correction = -_mm512_reduce_add_epi32(_mm512_zextsi256_si512(excesses));
         _mm256_storeu_si256(reinterpret_cast<__m256i *>(rounded[i].values), values);
     }
@@ -89,9 +94,15 @@ __m512i four_of(const int8_t * values) {
 
 // 32 columns of `inputs` rows of the output. Fetches every `period`th block of the next columns' weights from `phase` on.
 template <int inputs>
-void multiply(const input_block * input, const char * weights, int64_t blocks, float * output, size_t output_stride, int64_t phase, int64_t period) {
+void multiply(const input_block * input,
+              const char *        weights,
+              int64_t             blocks,
+              float *             output,
+              size_t              output_stride,
+              int64_t             phase,
+              int64_t             period) {
     const char * groups[2] = { weights, weights + group_size(blocks) };
-    __m512 sums[inputs][2];
+    __m512       sums[inputs][2];
     for (auto & sum : sums) {
         sum[0] = sum[1] = _mm512_setzero_ps();
     }
@@ -107,13 +118,13 @@ void multiply(const input_block * input, const char * weights, int64_t blocks, f
             products[i][0] = products[i][1] = _mm512_set1_epi32(input[i * blocks + block].correction);
         }
         for (int k = 0; k < QK8_0 / values_at_once; ++k) {
-            const size_t place = block * block_values + k * vector_bytes;
-            const __m512i left = _mm512_loadu_si512(groups[0] + place);
+            const size_t  place = block * block_values + k * vector_bytes;
+            const __m512i left  = _mm512_loadu_si512(groups[0] + place);
             const __m512i right = _mm512_loadu_si512(groups[1] + place);
             for (int i = 0; i < inputs; ++i) {
                 const __m512i four = four_of(input[i * blocks + block].values + k * values_at_once);
-                products[i][0] = _mm512_dpbusd_epi32(products[i][0], left, four);
-                products[i][1] = _mm512_dpbusd_epi32(products[i][1], right, four);
+                products[i][0]     = _mm512_dpbusd_epi32(products[i][0], left, four);
+                products[i][1]     = _mm512_dpbusd_epi32(products[i][1], right, four);
             }
         }
         for (int side = 0; side < 2; ++side) {
@@ -121,7 +132,7 @@ void multiply(const input_block * input, const char * weights, int64_t blocks, f
             const __m512 scales = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(halves)));
             for (int i = 0; i < inputs; ++i) {
                 const __m512 scale = _mm512_mul_ps(scales, _mm512_set1_ps(input[i * blocks + block].scale));
-                sums[i][side] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products[i][side]), scale, sums[i][side]);
+                sums[i][side]      = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products[i][side]), scale, sums[i][side]);
             }
         }
     }
@@ -132,13 +143,15 @@ void multiply(const input_block * input, const char * weights, int64_t blocks, f
 }
 
 using multiplication = void (*)(const input_block *, const char *, int64_t, float *, size_t, int64_t, int64_t);
-const multiplication multiply_some[most_inputs] = { multiply<1>, multiply<2>, multiply<3>, multiply<4>, multiply<5>, multiply<6> };
+const multiplication multiply_some[most_inputs] = { multiply<1>, multiply<2>, multiply<3>,
+                                                    multiply<4>, multiply<5>, multiply<6> };
 
 // Those of `count` that thread `ith` of `nth` takes.
 struct share {
     int64_t begin;
     int64_t end;
 };
+
 share share_of(int64_t count, const ggml_compute_params & params) {
     return { count * params.ith / params.nth, count * (params.ith + 1) / params.nth };
 }
@@ -147,15 +160,16 @@ const float * input_row(const ggml_tensor & input, int64_t row) {
     const int64_t i1 = row % input.ne[1];
     const int64_t i2 = row / input.ne[1] % input.ne[2];
     const int64_t i3 = row / input.ne[1] / input.ne[2];
-    return reinterpret_cast<const float *>(static_cast<const char *>(input.data) + i1 * input.nb[1] + i2 * input.nb[2] + i3 * input.nb[3]);
+    return reinterpret_cast<const float *>(static_cast<const char *>(input.data) + i1 * input.nb[1] + i2 * input.nb[2] +
+                                           i3 * input.nb[3]);
 }
 
 void multiply_matrix(const ggml_compute_params & params, const ggml_tensor & output) {
-    const ggml_tensor & weight = *output.src[0];
-    const ggml_tensor & input = *output.src[1];
-    const int64_t blocks = weight.ne[0] / QK8_0;
-    const int64_t rows = ggml_nrows(&input);
-    input_block * rounded = static_cast<input_block *>(params.wdata);
+    const ggml_tensor & weight  = *output.src[0];
+    const ggml_tensor & input   = *output.src[1];
+    const int64_t       blocks  = weight.ne[0] / QK8_0;
+    const int64_t       rows    = ggml_nrows(&input);
+    input_block *       rounded = static_cast<input_block *>(params.wdata);
 
     const share own_rows = share_of(rows, params);
     for (int64_t row = own_rows.begin; row < own_rows.end; ++row) {
@@ -163,14 +177,14 @@ void multiply_matrix(const ggml_compute_params & params, const ggml_tensor & out
     }
     ggml_barrier(params.threadpool);
 
-    const int64_t turns = (rows + most_inputs - 1) / most_inputs;
-    const share own_columns = share_of(weight.ne[1] / columns_at_once, params);
+    const int64_t turns       = (rows + most_inputs - 1) / most_inputs;
+    const share   own_columns = share_of(weight.ne[1] / columns_at_once, params);
     for (int64_t i = own_columns.begin; i < own_columns.end; ++i) {
         const char * weights = static_cast<const char *>(weight.data) + 2 * i * group_size(blocks);
         for (int64_t turn = 0; turn < turns; ++turn) {
-            const int64_t first = rows * turn / turns;
+            const int64_t first  = rows * turn / turns;
             const int64_t inputs = rows * (turn + 1) / turns - first;
-            float * out = static_cast<float *>(output.data) + first * weight.ne[1] + i * columns_at_once;
+            float *       out    = static_cast<float *>(output.data) + first * weight.ne[1] + i * columns_at_once;
             multiply_some[inputs - 1](rounded + first * blocks, weights, blocks, out, weight.ne[1], turn, turns);
         }
     }
@@ -191,15 +205,16 @@ struct matrix_traits : ggml::cpu::tensor_traits {
 struct packed_matrices : ggml::cpu::extra_buffer_type {
     bool supports_op(ggml_backend_dev_t, const ggml_tensor * op) override {
         const ggml_tensor * weight = op->src[0];
-        const ggml_tensor * input = op->src[1];
-        return op->op == GGML_OP_MUL_MAT && weight->buffer && weight->buffer->buft == ggml_backend_vnni_buffer_type()
-            && is_packed_type(*weight) && ggml_is_contiguous(op) && input->type == GGML_TYPE_F32 && input->nb[0] == sizeof(float)
-            && (!input->buffer || ggml_backend_buft_is_host(input->buffer->buft));
+        const ggml_tensor * input  = op->src[1];
+        return op->op == GGML_OP_MUL_MAT && weight->buffer && weight->buffer->buft == ggml_backend_vnni_buffer_type() &&
+               is_packed_type(*weight) && ggml_is_contiguous(op) && input->type == GGML_TYPE_F32 &&
+               input->nb[0] == sizeof(float) && (!input->buffer || ggml_backend_buft_is_host(input->buffer->buft));
     }
 
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
         static matrix_traits traits;
-        const bool is_packed = op->op == GGML_OP_MUL_MAT && op->src[0]->buffer && op->src[0]->buffer->buft == ggml_backend_vnni_buffer_type();
+        const bool           is_packed = op->op == GGML_OP_MUL_MAT && op->src[0]->buffer &&
+                                         op->src[0]->buffer->buft == ggml_backend_vnni_buffer_type();
         return is_packed ? &traits : nullptr;
     }
 };
@@ -208,15 +223,22 @@ void set_matrix(ggml_backend_buffer_t, ggml_tensor * weight, const void * data, 
     GGML_ASSERT(is_packed_type(*weight) && offset == 0 && size == ggml_nbytes(weight));
     const int64_t blocks = weight->ne[0] / QK8_0;
     for (int64_t row = 0; row < weight->ne[1]; row += group_rows) {
-        pack_group(static_cast<const block_q8_0 *>(data) + row * blocks, blocks, static_cast<char *>(weight->data) + row / group_rows * group_size(blocks));
+        pack_group(static_cast<const block_q8_0 *>(data) + row * blocks, blocks,
+                   static_cast<char *>(weight->data) + row / group_rows * group_size(blocks));
     }
 }
 
-void clear_matrices(ggml_backend_buffer_t buffer, uint8_t value) { std::memset(buffer->context, value, buffer->size); }
+void clear_matrices(ggml_backend_buffer_t buffer, uint8_t value) {
+    std::memset(buffer->context, value, buffer->size);
+}
 
-const char * name_of(ggml_backend_buffer_type_t) { return "CPU_VNNI"; }
+const char * name_of(ggml_backend_buffer_type_t) {
+    return "CPU_VNNI";
+}
 
-size_t alignment_of(ggml_backend_buffer_type_t) { return vector_bytes; }
+size_t alignment_of(ggml_backend_buffer_type_t) {
+    return vector_bytes;
+}
 
 ggml_backend_buffer_t allocate(ggml_backend_buffer_type_t type, size_t size) {
     void * data = nullptr;
@@ -224,23 +246,29 @@ ggml_backend_buffer_t allocate(ggml_backend_buffer_type_t type, size_t size) {
         return nullptr;
     }
 #ifdef MADV_HUGEPAGE
-    madvise(data, size, MADV_HUGEPAGE); // a step reads all weights once
+    madvise(data, size, MADV_HUGEPAGE);  // a step reads all weights once
 #endif
     ggml_backend_buffer_i interface = {};
-    interface.free_buffer = [](ggml_backend_buffer_t buffer) { std::free(buffer->context); };
-    interface.get_base = [](ggml_backend_buffer_t buffer) { return buffer->context; };
+    interface.free_buffer           = [](ggml_backend_buffer_t buffer) {
+        std::free(buffer->context);
+    };
+    interface.get_base = [](ggml_backend_buffer_t buffer) {
+        return buffer->context;
+    };
     interface.set_tensor = set_matrix;
-    interface.clear = clear_matrices;
+    interface.clear      = clear_matrices;
     return ggml_backend_buffer_init(type, interface, data, size);
 }
 
-}
+}  // namespace
 
 ggml_backend_buffer_type_t ggml_backend_vnni_buffer_type() {
-    static packed_matrices matrices;
+    static packed_matrices          matrices;
     static ggml_backend_buffer_type type = {
-        /* .iface   = */ { name_of, allocate, alignment_of, /* .get_max_size = */ nullptr, /* .get_alloc_size = */ nullptr, /* .is_host = */ nullptr },
-        /* .device  = */ ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0),
+        /* .iface   = */ { name_of, allocate, alignment_of, /* .get_max_size = */ nullptr,
+                          /* .get_alloc_size = */ nullptr, /* .is_host = */ nullptr },
+        /* .device  = */
+        ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0),
         /* .context = */ &matrices,
     };
     return &type;

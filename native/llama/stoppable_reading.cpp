@@ -14,6 +14,10 @@ void llama_look_for_stop() {
     }
 }
 
-llama_stoppable_reading::llama_stoppable_reading(const std::atomic<bool> * stop) : before(stop_requested) { stop_requested = stop; }
+llama_stoppable_reading::llama_stoppable_reading(const std::atomic<bool> * stop) : before(stop_requested) {
+    stop_requested = stop;
+}
 
-llama_stoppable_reading::~llama_stoppable_reading() { stop_requested = before; }
+llama_stoppable_reading::~llama_stoppable_reading() {
+    stop_requested = before;
+}

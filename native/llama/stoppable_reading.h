@@ -14,7 +14,7 @@ class llama_stoppable_reading {
     explicit llama_stoppable_reading(const std::atomic<bool> * stop);
     ~llama_stoppable_reading();
 
-    llama_stoppable_reading(const llama_stoppable_reading &) = delete;
+    llama_stoppable_reading(const llama_stoppable_reading &)             = delete;
     llama_stoppable_reading & operator=(const llama_stoppable_reading &) = delete;
 
   private:

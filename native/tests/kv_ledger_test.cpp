@@ -1,4 +1,5 @@
 #include "engine/kv_ledger.h"
+
 #include "random_values.h"
 
 #include <doctest/doctest.h>
@@ -27,14 +28,14 @@ struct shared_cells {
     void append(seq_id seq) { sequences[size_t(seq)].push_back(std::make_shared<int>(0)); }
 };
 
-}
+}  // namespace
 
 TEST_CASE("a search's cells are counted once for all sequences that share them") {
     for (uint64_t seed = 0; seed < 300; ++seed) {
         CAPTURE(seed);
         random_stream random(seed, 0, 0);
         const int32_t n_sequences = draw_int(random, 2, 6);
-        const int32_t n_prompt = draw_int(random, 0, 5);
+        const int32_t n_prompt    = draw_int(random, 0, 5);
         kv_ledger     ledger;
         shared_cells  expected;
         expected.sequences.resize(size_t(n_sequences));
@@ -47,25 +48,27 @@ TEST_CASE("a search's cells are counted once for all sequences that share them")
             expected.append(0);
         }
         const int32_t n_root = int32_t(expected.sequences[0].size());
-        int64_t       peak = n_root;
+        int64_t       peak   = n_root;
         for (int i = 0; i < 60; ++i) {
-            const seq_id seq = draw_int(random, 1, n_sequences - 1);
+            const seq_id seq      = draw_int(random, 1, n_sequences - 1);
             auto &       sequence = expected.sequences[size_t(seq)];
             switch (draw_int(random, 0, 3)) {
-                case 0: {
-                    const seq_id from = draw_int(random, 0, n_sequences - 1);
-                    if (from != seq) {
-                        ledger.fork(from, seq);
-                        sequence = expected.sequences[size_t(from)];
+                case 0:
+                    {
+                        const seq_id from = draw_int(random, 0, n_sequences - 1);
+                        if (from != seq) {
+                            ledger.fork(from, seq);
+                            sequence = expected.sequences[size_t(from)];
+                        }
+                        break;
                     }
-                    break;
-                }
-                case 1: {
-                    const int32_t length = draw_int(random, 0, int32_t(sequence.size()));
-                    ledger.cut(seq, length);
-                    sequence.resize(size_t(length));
-                    break;
-                }
+                case 1:
+                    {
+                        const int32_t length = draw_int(random, 0, int32_t(sequence.size()));
+                        ledger.cut(seq, length);
+                        sequence.resize(size_t(length));
+                        break;
+                    }
                 default:
                     ledger.append(seq);
                     expected.append(seq);

@@ -1,5 +1,6 @@
-#include "random_values.h"
 #include "safety/ledger.h"
+
+#include "random_values.h"
 #include "safety/token_costs.h"
 #include "support/error.h"
 
@@ -22,9 +23,9 @@ class costs_with_ends : public token_costs {
 
 struct random_case {
     std::vector<constraint> constraints;
-    std::vector<double>     costs; // of the tokens, which are 0, 1, ... in their order
-    double                  of_end = 0;
-    double                  of_text = 0; // under the second constraint
+    std::vector<double>     costs;        // of the tokens, which are 0, 1, ... in their order
+    double                  of_end  = 0;
+    double                  of_text = 0;  // under the second constraint
 };
 
 random_case random_case_of(uint64_t seed) {
@@ -33,40 +34,40 @@ random_case random_case_of(uint64_t seed) {
     for (int32_t n = draw_int(random, 1, 8); n > 0; --n) {
         one.costs.push_back(draw_of<double>(random, { 0, 0, 0.25, 1 }));
     }
-    one.of_end = draw_of<double>(random, { 0, 0, 0.5 });
+    one.of_end  = draw_of<double>(random, { 0, 0, 0.5 });
     one.of_text = random.uniform();
     constraint tokens;
-    tokens.per_token = std::make_unique<costs_with_ends>(one.costs, one.of_end);
-    tokens.terms.budget = draw_of<double>(random, { 0, 0.5, 1, 2 });
+    tokens.per_token      = std::make_unique<costs_with_ends>(one.costs, one.of_end);
+    tokens.terms.budget   = draw_of<double>(random, { 0, 0.5, 1, 2 });
     tokens.terms.discount = draw_of<double>(random, { 1, 0.5 });
-    tokens.terms.anytime = random.uniform() < 0.5;
+    tokens.terms.anytime  = random.uniform() < 0.5;
     constraint text;
-    text.terms.budget = random.uniform();
-    text.terms.discount = 0.5;
+    text.terms.budget    = random.uniform();
+    text.terms.discount  = 0.5;
     text.terms.per_token = false;
     one.constraints.push_back(std::move(tokens));
     one.constraints.push_back(std::move(text));
     return one;
 }
 
-}
+}  // namespace
 
 TEST_CASE("a response may go on, and may end, as its budgets say") {
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         CAPTURE(seed);
-        const random_case  one = random_case_of(seed);
+        const random_case  one   = random_case_of(seed);
         const budget_terms terms = one.constraints[0].terms;
         const budget_terms whole = one.constraints[1].terms;
         ledger             paid(one.constraints, std::vector<cost_state>(2));
-        double             sum = 0;
-        double             weight = 1;
+        double             sum      = 0;
+        double             weight   = 1;
         bool               was_over = false;
         CHECK(paid.z(0) == terms.budget);
         for (size_t t = 0; t < one.costs.size(); ++t) {
             const bool ends = t + 1 == one.costs.size();
             paid.charge_token(token_id(t), "", ends);
             const double with_end = sum + weight * (one.costs[t] + one.of_end);
-            sum = ends ? with_end : sum + weight * one.costs[t];
+            sum                   = ends ? with_end : sum + weight * one.costs[t];
             weight *= terms.discount;
             was_over = was_over || sum > terms.budget;
             CHECK(paid.cost(0) == sum);
@@ -78,7 +79,7 @@ TEST_CASE("a response may go on, and may end, as its budgets say") {
         const bool ended_within = paid.within_budgets();
         CHECK(paid.cost_with_whole(1, one.of_text) == one.of_text);
         paid.charge_whole(1, one.of_text);
-        CHECK(paid.cost(1) == one.of_text); // undiscounted
+        CHECK(paid.cost(1) == one.of_text);  // undiscounted
         CHECK(paid.total_cost() == sum + one.of_text);
         CHECK(paid.within_budgets() == (ended_within && one.of_text <= whole.budget));
         CHECK(ledger::allows_whole(one.constraints[1], one.of_text) == (one.of_text <= whole.budget));
@@ -88,8 +89,8 @@ TEST_CASE("a response may go on, and may end, as its budgets say") {
 TEST_CASE("what was over a budget once is not within it again, but at its end") {
     for (const bool anytime : { true, false }) {
         std::vector<constraint> constraints(1);
-        constraints[0].per_token = std::make_unique<token_costs>(std::vector<double>{ 2, -1.5 });
-        constraints[0].terms.budget = 1;
+        constraints[0].per_token     = std::make_unique<token_costs>(std::vector<double>{ 2, -1.5 });
+        constraints[0].terms.budget  = 1;
         constraints[0].terms.floored = false;
         constraints[0].terms.anytime = anytime;
         ledger paid(constraints, std::vector<cost_state>(1));

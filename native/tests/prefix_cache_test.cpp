@@ -1,4 +1,5 @@
 #include "engine/prefix_cache.h"
+
 #include "random_values.h"
 
 #include <doctest/doctest.h>
@@ -16,10 +17,11 @@ TEST_CASE("a prompt begins with the longest beginning that is kept, but for its 
 
         std::map<seq_id, std::vector<token_id>> kept;
         for (seq_id seq = 0; seq < 12; ++seq) {
-            const auto tokens = random_tokens(random, draw_int(random, 1, 6), 2);
+            const auto tokens  = random_tokens(random, draw_int(random, 1, 6), 2);
             const auto removed = cache.keep(seq, tokens);
             for (const auto & [other, held] : kept) {
-                const bool is_covered = held.size() <= tokens.size() && std::equal(held.begin(), held.end(), tokens.begin());
+                const bool is_covered =
+                    held.size() <= tokens.size() && std::equal(held.begin(), held.end(), tokens.begin());
                 if (is_covered) {
                     CHECK(std::count(removed.begin(), removed.end(), other) == 1);
                 }
@@ -31,7 +33,7 @@ TEST_CASE("a prompt begins with the longest beginning that is kept, but for its 
             REQUIRE(cache.size() == kept.size());
             REQUIRE(cache.size() <= prefix_cache::max_entries);
 
-            const auto prompt = random_tokens(random, draw_int(random, 0, 8), 2);
+            const auto prompt  = random_tokens(random, draw_int(random, 0, 8), 2);
             size_t     longest = 0;
             for (const auto & [other, held] : kept) {
                 size_t n = 0;

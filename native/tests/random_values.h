@@ -10,7 +10,9 @@ inline int32_t draw_int(random_stream & random, int32_t least, int32_t most) {
     return least + int32_t(random.next() % uint64_t(most - least + 1));
 }
 
-inline bool draw_bool(random_stream & random) { return random.next() % 2 == 0; }
+inline bool draw_bool(random_stream & random) {
+    return random.next() % 2 == 0;
+}
 
 template <typename T> T draw_of(random_stream & random, const std::vector<T> & choices) {
     return choices[size_t(draw_int(random, 0, int32_t(choices.size()) - 1))];
@@ -24,4 +26,4 @@ inline std::vector<token_id> random_tokens(random_stream & random, int32_t n, in
     return tokens;
 }
 
-}
+}  // namespace ig

@@ -1,4 +1,5 @@
 #include "safety/safety_state.h"
+
 #include "random_values.h"
 #include "support/error.h"
 
@@ -23,13 +24,13 @@ int64_t power_of(int64_t base, int n) {
     return result;
 }
 
-}
+}  // namespace
 
 TEST_CASE("decimal costs add up exactly, and are over the budget exactly where their sum is") {
     for (uint64_t seed = 0; seed < 3000; ++seed) {
         CAPTURE(seed);
         random_stream random(seed, 0, 0);
-        const int64_t tenths = draw_of<int64_t>(random, { 10, 10, 9, 5, 1 }); // of the discount
+        const int64_t tenths   = draw_of<int64_t>(random, { 10, 10, 9, 5, 1 });  // of the discount
         const int     n_tokens = draw_int(random, 0, 6);
         budget_terms  terms;
         terms.discount = decimal(10 * tenths, 0);
@@ -42,7 +43,7 @@ TEST_CASE("decimal costs add up exactly, and are over the budget exactly where t
             exact += hundredths.back() * power_of(tenths, t) * power_of(10, n_tokens - t);
         }
         const int64_t near_exact = exact / power_of(10, n_tokens) + draw_int(random, -1, 1);
-        terms.budget = decimal(std::max<int64_t>(0, near_exact), 0);
+        terms.budget             = decimal(std::max<int64_t>(0, near_exact), 0);
 
         safety_state state;
         for (int t = 0; t < n_tokens; ++t) {
@@ -89,7 +90,7 @@ TEST_CASE("z follows z = (z - c) / gamma") {
         CAPTURE(seed);
         random_stream random(seed, 2, 0);
         budget_terms  terms;
-        terms.budget = 3 * random.uniform();
+        terms.budget   = 3 * random.uniform();
         terms.discount = draw_of<double>(random, { 1, 0.999, 0.9 });
         safety_state state;
         double       z = state.left(terms);
@@ -105,7 +106,7 @@ TEST_CASE("z follows z = (z - c) / gamma") {
 
 TEST_CASE("a text that was over its budget once stays over it at any time, but not at its end") {
     budget_terms terms;
-    terms.budget = 1;
+    terms.budget  = 1;
     terms.floored = false;
     safety_state state;
     state.charge(terms, 2);
@@ -127,7 +128,7 @@ TEST_CASE("costs below 0 count as 0 where they are floored") {
 
 TEST_CASE("a cost of the whole text is not discounted") {
     budget_terms terms;
-    terms.discount = 0.5;
+    terms.discount  = 0.5;
     terms.per_token = false;
     safety_state state;
     for (double c : { 0.0, 0.0, 1.0 }) {

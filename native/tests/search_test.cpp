@@ -17,7 +17,9 @@ namespace {
 // A critic that all searches share, as a guard's do; it says what is fixed by the text.
 class text_critic : public critic {
   public:
-    std::vector<float> keep(const float * hidden, const float *, size_t n_vocab) const override { return { hidden, hidden + n_vocab }; }
+    std::vector<float> keep(const float * hidden, const float *, size_t n_vocab) const override {
+        return { hidden, hidden + n_vocab };
+    }
 
     void beside(const critic_input &, std::vector<float> &) const override {}
 
@@ -30,7 +32,9 @@ class text_critic : public critic {
         return result;
     }
 
-    std::vector<float> ascend(const std::vector<critic_input> &, const ascent_options &, const cancel_flag &) override { return {}; }
+    std::vector<float> ascend(const std::vector<critic_input> &, const ascent_options &, const cancel_flag &) override {
+        return {};
+    }
 };
 
 // Everything that one guard's searches share.
@@ -40,26 +44,26 @@ struct shared_models {
     function_reward         reward;
     text_critic             judge;
 
-    explicit shared_models(random_stream & random, int32_t n_vocab)
-        : reward([](const std::vector<text_view> & texts) {
-              std::vector<double> rewards;
-              for (const text_view & t : texts) {
-                  rewards.push_back(t.log_likelihood / double(std::max<size_t>(1, t.tokens->size())));
-              }
-              return rewards;
-          }) {
+    explicit shared_models(random_stream & random, int32_t n_vocab) :
+        reward([](const std::vector<text_view> & texts) {
+            std::vector<double> rewards;
+            for (const text_view & t : texts) {
+                rewards.push_back(t.log_likelihood / double(std::max<size_t>(1, t.tokens->size())));
+            }
+            return rewards;
+        }) {
         for (int32_t i = 0; i < n_vocab; ++i) {
             token_prices.push_back(draw_of<double>(random, { 0, 0, 0.1, 0.5, 1 }));
         }
         constraints.resize(1);
-        constraints[0].terms.budget = draw_of<double>(random, { 0, 0.3, 1, 2 });
+        constraints[0].terms.budget   = draw_of<double>(random, { 0, 0.3, 1, 2 });
         constraints[0].terms.discount = draw_of<double>(random, { 1, 1, 0.9 });
-        constraints[0].per_token = std::make_unique<token_costs>(token_prices);
-        if (draw_bool(random)) { // of whole texts: how many letters of one kind there are
+        constraints[0].per_token      = std::make_unique<token_costs>(token_prices);
+        if (draw_bool(random)) {  // of whole texts: how many letters of one kind there are
             constraint whole;
-            whole.terms.budget = draw_of<double>(random, { 0, 1, 2 });
+            whole.terms.budget    = draw_of<double>(random, { 0, 1, 2 });
             whole.terms.per_token = false;
-            whole.whole_text = std::make_unique<function_cost>([](const std::vector<text_view> & texts) {
+            whole.whole_text      = std::make_unique<function_cost>([](const std::vector<text_view> & texts) {
                 std::vector<double> costs;
                 for (const text_view & t : texts) {
                     costs.push_back(letters_in(*t.text));
@@ -79,7 +83,8 @@ struct shared_models {
             cost += std::pow(constraints[0].terms.discount, double(t)) * token_prices[size_t(r.tokens[t])];
         }
         if (r.end_token >= 0) {
-            cost += std::pow(constraints[0].terms.discount, double(r.tokens.size())) * token_prices[size_t(r.end_token)];
+            cost +=
+                std::pow(constraints[0].terms.discount, double(r.tokens.size())) * token_prices[size_t(r.end_token)];
         }
         return cost <= constraints[0].terms.budget + 1e-9 &&
                (constraints.size() == 1 || letters_in(r.text) <= constraints[1].terms.budget);
@@ -92,33 +97,34 @@ struct search_case {
 };
 
 search_case random_case(random_stream & random, int32_t n_vocab) {
-    search_case    c;
+    search_case      c;
     search_options & o = c.options;
-    c.prompt = random_tokens(random, draw_int(random, 1, 12), 2); // some begin alike
-    o.expansion = draw_int(random, 0, 3) == 0 ? EXPANSION_TOKEN : EXPANSION_SAMPLE;
-    o.estimator = draw_of<estimator_kind>(random, { ESTIMATOR_MODELS, ESTIMATOR_CRITIC, ESTIMATOR_BOTH, ESTIMATOR_LOG_LIKELIHOOD });
-    o.selection = draw_of<selection_kind>(random, { SELECTION_TOP, SELECTION_TOP, SELECTION_SOFT });
+    c.prompt           = random_tokens(random, draw_int(random, 1, 12), 2);  // some begin alike
+    o.expansion        = draw_int(random, 0, 3) == 0 ? EXPANSION_TOKEN : EXPANSION_SAMPLE;
+    o.estimator        = draw_of<estimator_kind>(
+        random, { ESTIMATOR_MODELS, ESTIMATOR_CRITIC, ESTIMATOR_BOTH, ESTIMATOR_LOG_LIKELIHOOD });
+    o.selection            = draw_of<selection_kind>(random, { SELECTION_TOP, SELECTION_TOP, SELECTION_SOFT });
     o.sampling.temperature = draw_of<double>(random, { 1, 1, 0.5, 0 });
-    o.sampling.top_k = draw_of<int32_t>(random, { 0, 0, 3 });
-    o.max_tokens = draw_int(random, 1, 12);
-    o.block_length = o.expansion == EXPANSION_TOKEN ? 1 : draw_int(random, 1, 5);
-    o.n_candidates = draw_int(random, 1, 8);
+    o.sampling.top_k       = draw_of<int32_t>(random, { 0, 0, 3 });
+    o.max_tokens           = draw_int(random, 1, 12);
+    o.block_length         = o.expansion == EXPANSION_TOKEN ? 1 : draw_int(random, 1, 5);
+    o.n_candidates         = draw_int(random, 1, 8);
     if (o.expansion == EXPANSION_TOKEN) {
         o.n_candidates = std::min(o.n_candidates, n_vocab);
     }
-    o.n_start = draw_int(random, 1, o.n_candidates);
-    o.n_beams = draw_int(random, 1, o.n_candidates);
-    o.n_retries = draw_int(random, 0, 2);
-    o.diversity_penalty = draw_of<double>(random, { 0, 1 });
-    o.satisfied_p_safe = 0.5;
-    o.p_safe_threshold = 0.1;
-    o.lowest_score = -10;
-    o.highest_score = 10;
+    o.n_start              = draw_int(random, 1, o.n_candidates);
+    o.n_beams              = draw_int(random, 1, o.n_candidates);
+    o.n_retries            = draw_int(random, 0, 2);
+    o.diversity_penalty    = draw_of<double>(random, { 0, 1 });
+    o.satisfied_p_safe     = 0.5;
+    o.p_safe_threshold     = 0.1;
+    o.lowest_score         = -10;
+    o.highest_score        = 10;
     o.max_generated_tokens = draw_int(random, 20, 400);
-    o.max_backtracks = draw_int(random, 0, 3);
-    o.seed = random.next();
-    o.caches_prompt = draw_bool(random);
-    o.stream = draw_bool(random);
+    o.max_backtracks       = draw_int(random, 0, 3);
+    o.seed                 = random.next();
+    o.caches_prompt        = draw_bool(random);
+    o.stream               = draw_bool(random);
     return c;
 }
 
@@ -130,9 +136,9 @@ struct answer {
 
 answer run(decoder & model, shared_models & shared, const search_case & c, const cancel_flag & cancel) {
     const std::string             question = "?";
-    const std::vector<cost_state> starts = states_behind(shared.constraints, question);
-    const search_models           models = { model, shared.constraints, shared.reward, &shared.judge, &question, &starts };
-    answer                        a;
+    const std::vector<cost_state> starts   = states_behind(shared.constraints, question);
+    const search_models models = { model, shared.constraints, shared.reward, &shared.judge, &question, &starts };
+    answer              a;
     a.result = search(models, c.prompt, c.options, cancel, [&](const std::string & text) { a.committed += text; });
     return a;
 }
@@ -154,14 +160,14 @@ void check_equal(const answer & a, const answer & b) {
 
 const cancel_flag not_cancelled;
 
-}
+}  // namespace
 
 TEST_CASE("searches side by side on several threads find what each finds alone, within budget") {
     int n_answers = 0, n_reused = 0;
     for (uint64_t seed = 0; seed < 80; ++seed) {
         CAPTURE(seed);
         random_stream            random(seed, 0, 0);
-        tabular_model            model = random_model(random, draw_int(random, 2, 7));
+        tabular_model            model   = random_model(random, draw_int(random, 2, 7));
         const int32_t            n_vocab = int32_t(model.pieces.size());
         shared_models            shared(random, n_vocab);
         std::vector<search_case> cases;
@@ -230,7 +236,7 @@ TEST_CASE("a search that is stopped ends at once, the others find what they woul
             jobs.push_back([&, i](lane & l) { answers[i] = run(l, shared, c, cancels[i]); });
         }
         const size_t stops_before = size_t(draw_int(random, 0, int32_t(n_calls) - 1));
-        decoder.before_call = [&] {
+        decoder.before_call       = [&] {
             for (size_t i = 0; i < cancels.size() && decoder.calls.size() == stops_before; i += 2) {
                 cancels[i].requested = true;
             }

@@ -17,7 +17,7 @@ class serving {
     // Runs the jobs to their ends; returns the code of the error that each ended with, which is empty where there was none.
     std::vector<std::string> run(const std::vector<lane_job> & jobs) {
         std::vector<std::string>           codes(jobs.size());
-        std::vector<std::unique_ptr<lane>> lanes; // all are open before the first is served
+        std::vector<std::unique_ptr<lane>> lanes;  // all are open before the first is served
         for (size_t i = 0; i < jobs.size(); ++i) {
             lanes.push_back(shared.open());
         }
@@ -42,7 +42,7 @@ class serving {
 
     // Runs one on the owner's own thread.
     std::string run(const lane_job & job) {
-        std::unique_ptr<lane> own = shared.open();
+        std::unique_ptr<lane> own  = shared.open();
         const std::string     code = code_of([&] { job(*own); });
         own.reset();
         close_finished();
@@ -75,4 +75,4 @@ class serving {
     }
 };
 
-}
+}  // namespace ig

@@ -20,7 +20,10 @@ tabular_model some_model(int32_t max_sequences = 64) {
 }
 
 // A prompt in sequence 0, without its last token.
-void read_prompt(lane & l, const std::vector<token_id> & prompt, const room_plan & plan, const cancel_flag & cancel = not_cancelled) {
+void read_prompt(lane &                        l,
+                 const std::vector<token_id> & prompt,
+                 const room_plan &             plan,
+                 const cancel_flag &           cancel = not_cancelled) {
     std::vector<decode_item> items;
     for (int32_t i = l.reserve(plan, prompt, cancel); i + 1 < int32_t(prompt.size()); ++i) {
         items.push_back({ 0, i, prompt[size_t(i)] });
@@ -32,10 +35,13 @@ void read_prompt(lane & l, const std::vector<token_id> & prompt, const room_plan
 std::vector<float> step_one(lane & l, const decode_item & item, const cancel_flag & cancel = not_cancelled) {
     std::vector<float> row;
     const step_wishes  wishes;
-    l.step({ item }, wishes, [&](const output_row & out) {
-        const float * logits = l.logits(out);
-        row.assign(logits, logits + l.n_vocab());
-    }, cancel);
+    l.step(
+        { item }, wishes,
+        [&](const output_row & out) {
+            const float * logits = l.logits(out);
+            row.assign(logits, logits + l.n_vocab());
+        },
+        cancel);
     return row;
 }
 
@@ -45,7 +51,7 @@ void step_times(lane & l, int32_t first_position, int32_t n, const cancel_flag &
     }
 }
 
-}
+}  // namespace
 
 TEST_CASE("the steps of all lanes go into one decode") {
     const tabular_model   model = some_model();
@@ -74,7 +80,7 @@ TEST_CASE("a long prompt is read in pieces, and the others go on between them") 
     serving             server(decoder);
     random_stream       random(1, 0, 0);
     const auto          prompt = random_tokens(random, 5000, 5);
-    const auto          codes = server.run({
+    const auto          codes  = server.run({
         [&](lane & l) { read_prompt(l, prompt, { 1, 5000 }); },
         [&](lane & l) {
             read_prompt(l, { 1 }, { 1, 50 });
@@ -98,14 +104,16 @@ TEST_CASE("a long prompt is read in pieces, and the others go on between them") 
     CHECK(n_read == prompt.size() - 1);
 }
 
-TEST_CASE("what each lane gets does not depend on the others, on how many threads it is visited by, or on how little room there is") {
+TEST_CASE(
+    "what each lane gets does not depend on the others, on how many threads it is visited by, or on how little room "
+    "there is") {
     for (uint64_t seed = 0; seed < 60; ++seed) {
         CAPTURE(seed);
         random_stream       random(seed, 0, 0);
         const tabular_model model = some_model(draw_int(random, 4, 16));
         test_decoder        decoder(model, draw_int(random, 1, 3));
         serving             server(decoder);
-        decoder.limit = draw_int(random, 60, 200);
+        decoder.limit        = draw_int(random, 60, 200);
         const size_t n_lanes = size_t(draw_int(random, 2, 7));
 
         // Each lane forks, drops and steps; what comes home is the row of the token that it gave.
@@ -115,7 +123,7 @@ TEST_CASE("what each lane gets does not depend on the others, on how many thread
             jobs.push_back([&, i](lane & l) {
                 random_stream own(seed, 1, i);
                 const int32_t n_forks = draw_int(own, 1, 3), n_steps = draw_int(own, 1, 8);
-                const auto    prompt = random_tokens(own, draw_int(own, 1, 20), 2); // some begin alike
+                const auto    prompt = random_tokens(own, draw_int(own, 1, 20), 2);  // some begin alike
                 read_prompt(l, prompt, { 1 + n_forks, int64_t(prompt.size()) + 1 + n_forks * n_steps });
                 const int32_t n_prompt = int32_t(prompt.size());
                 step_one(l, { 0, n_prompt - 1, prompt.back() });
@@ -128,10 +136,15 @@ TEST_CASE("what each lane gets does not depend on the others, on how many thread
                         items.push_back({ seq, n_prompt + t, draw_int(own, 0, 4) });
                     }
                     std::vector<char> right(items.size(), 0);
-                    l.step(items, {}, [&](const output_row & out) {
-                        const float * expected = &model.logits[size_t(items[out.index].token) * model.pieces.size()];
-                        right[out.index] = std::equal(expected, expected + model.pieces.size(), l.logits(out)) && out.thread < l.n_visitors();
-                    }, not_cancelled);
+                    l.step(
+                        items, {},
+                        [&](const output_row & out) {
+                            const float * expected =
+                                &model.logits[size_t(items[out.index].token) * model.pieces.size()];
+                            right[out.index] = std::equal(expected, expected + model.pieces.size(), l.logits(out)) &&
+                                               out.thread < l.n_visitors();
+                        },
+                        not_cancelled);
                     n_wrong[i] += size_t(std::count(right.begin(), right.end(), 0));
                     if (n_forks > 1 && draw_bool(own)) {
                         l.fork(1, n_forks);
@@ -177,12 +190,14 @@ TEST_CASE("a search that cannot have its room even alone is told so, and the oth
     const tabular_model model = some_model();
     test_decoder        decoder(model);
     serving             server(decoder);
-    decoder.limit = 100;
+    decoder.limit       = 100;
     const lane_job fits = [](lane & l) {
         read_prompt(l, { 1 }, { 1, 30 });
         step_times(l, 0, 30);
     };
-    const lane_job too_large = [](lane & l) { read_prompt(l, { 1 }, { 1, 101 }); };
+    const lane_job too_large = [](lane & l) {
+        read_prompt(l, { 1 }, { 1, 101 });
+    };
     CHECK(server.run({ fits, too_large, fits, too_large, fits }) ==
           std::vector<std::string>{ "", "KV_CAPACITY", "", "KV_CAPACITY", "" });
     CHECK(server.run(too_large) == "KV_CAPACITY");
@@ -198,7 +213,7 @@ TEST_CASE("widening gives what others leave, and does not wait") {
         read_prompt(l, { 1 }, { 2, 10, 8, 5 });
         n_alone = l.widen(8, not_cancelled);
         CHECK(l.widen(0, not_cancelled) == 0);
-        step_one(l, { 0, 0, 1 }); // with its next step it needs less
+        step_one(l, { 0, 0, 1 });  // with its next step it needs less
         l.leave();
         const std::unique_ptr<lane> other = server.shared.open();
         read_prompt(*other, { 1 }, { 3, 10 });
@@ -219,7 +234,7 @@ TEST_CASE("a search that holds more than it planned fails alone") {
     const tabular_model model = some_model();
     test_decoder        decoder(model);
     serving             server(decoder);
-    const lane_job too_long = [](lane & l) {
+    const lane_job      too_long = [](lane & l) {
         read_prompt(l, { 1 }, { 1, 10 });
         step_times(l, 0, 30);
     };
@@ -234,7 +249,8 @@ TEST_CASE("a search that holds more than it planned fails alone") {
         read_prompt(l, { 1 }, { 1, 50 });
         step_times(l, 0, 50);
     };
-    CHECK(server.run({ modest, too_long, modest, too_wide }) == std::vector<std::string>{ "", "INTERNAL", "", "INTERNAL" });
+    CHECK(server.run({ modest, too_long, modest, too_wide }) ==
+          std::vector<std::string>{ "", "INTERNAL", "", "INTERNAL" });
     CHECK(decoder.n_held() == 0);
 }
 
@@ -274,7 +290,7 @@ TEST_CASE("a cache that is lost while it grows ends the searches that had someth
         step_one(l, { 0, 2, 3 });
         l.leave();
         const std::unique_ptr<lane> other = server.shared.open();
-        decoder.loses_all = true;
+        decoder.loses_all                 = true;
         std::string code;
         try {
             read_prompt(*other, { 1 }, { 1, 5000 });
@@ -297,8 +313,8 @@ TEST_CASE("a prompt that begins as an earlier one is not read again, and what is
     const tabular_model model = some_model();
     test_decoder        decoder(model);
     serving             server(decoder);
-    decoder.limit = 100;
-    const std::vector<token_id> prompt = { 1, 2, 3, 4, 1, 2, 3 };
+    decoder.limit                             = 100;
+    const std::vector<token_id> prompt        = { 1, 2, 3, 4, 1, 2, 3 };
     const auto                  read_and_keep = [&](std::vector<token_id> tokens, int32_t expected) {
         CHECK(server.run([&](lane & l) {
             CHECK(l.reserve({ 1, 60 }, tokens, not_cancelled) == expected);
@@ -333,9 +349,7 @@ TEST_CASE("what is kept counts in full again once a search that began with it is
         read_prompt(l, prompt, { 1, 100 });
         l.keep(0, std::vector<token_id>(prompt.begin(), prompt.end() - 1));
     }) == "");
-    CHECK(server.run([&](lane & l) {
-        CHECK(l.reserve({ 1, 51 }, prompt, not_cancelled) == 49);
-    }) == "");
+    CHECK(server.run([&](lane & l) { CHECK(l.reserve({ 1, 51 }, prompt, not_cancelled) == 49); }) == "");
     CHECK(decoder.n_held() == 49);
     CHECK(server.run([&](lane & l) {
         read_prompt(l, { 1 }, { 1, 60 });
@@ -345,12 +359,12 @@ TEST_CASE("what is kept counts in full again once a search that began with it is
 }
 
 TEST_CASE("work that comes while others are served runs beside them") {
-    const tabular_model model = some_model();
-    test_decoder        decoder(model, 2);
-    serving             server(decoder);
-    int                 n_waiting = 5, n_running = 0; // under the lock
+    const tabular_model      model = some_model();
+    test_decoder             decoder(model, 2);
+    serving                  server(decoder);
+    int                      n_waiting = 5, n_running = 0;  // under the lock
     std::vector<std::thread> helpers;
-    const auto work = [](lane & l) {
+    const auto               work = [](lane & l) {
         read_prompt(l, { 1, 2 }, { 1, 50 });
         step_times(l, 1, 40);
     };
@@ -359,7 +373,9 @@ TEST_CASE("work that comes while others are served runs beside them") {
             --n_waiting;
             ++n_running;
             helpers.emplace_back([&, own = std::shared_ptr<lane>(server.shared.open_ahead())]() mutable {
-                { const std::lock_guard<std::mutex> until_its_lane_is_open(server.news.lock); }
+                {
+                    const std::lock_guard<std::mutex> until_its_lane_is_open(server.news.lock);
+                }
                 work(*own);
                 own.reset();
                 const std::lock_guard<std::mutex> guard(server.news.lock);
@@ -450,7 +466,7 @@ TEST_CASE("stopping one search at any step leaves the others as they are, and no
         for (size_t i = 0; i < cancels.size(); ++i) {
             jobs.push_back([&, i](lane & l) {
                 read_prompt(l, { 1, 2, 3 }, { 1, 1000 }, cancels[i]);
-                for (int32_t t = 0; i % 2 == 0 || t < 30; ++t) { // those that are to be stopped would never end
+                for (int32_t t = 0; i % 2 == 0 || t < 30; ++t) {  // those that are to be stopped would never end
                     l.cut(0, 2);
                     step_one(l, { 0, 2, 0 }, cancels[i]);
                     ++n_steps;
@@ -465,7 +481,7 @@ TEST_CASE("stopping one search at any step leaves the others as they are, and no
                 server.request(cancels[i]);
             }
         });
-        const auto codes = server.run(jobs);
+        const auto  codes = server.run(jobs);
         stopper.join();
         CHECK((codes == std::vector<std::string>{ "ABORTED", "", "ABORTED", "" }));
         CHECK(decoder.n_held() == 0);

@@ -4,9 +4,8 @@
 
 #include "engine/tabular_decoder.h"
 #include "engine/thread_team.h"
-#include "random_values.h"
-
 #include "ggml-cpu.h"
+#include "random_values.h"
 
 namespace ig {
 
@@ -37,13 +36,16 @@ inline std::unique_ptr<thread_team> make_team(int32_t n_threads) {
 // All calls come from one thread, so what it counts is read there, or once it rests.
 class test_decoder : public tabular_decoder {
   public:
-    explicit test_decoder(const tabular_model & model, int32_t n_threads = 1) : tabular_decoder(model), team(make_team(n_threads)) {}
+    explicit test_decoder(const tabular_model & model, int32_t n_threads = 1) :
+        tabular_decoder(model),
+        team(make_team(n_threads)) {}
 
-    int64_t              limit = 1 << 20; // cells that there can be
-    bool                 loses_all = false; // when it grows next
-    std::vector<decoded> calls;
-    std::function<void()> before_call = [] {};
-    std::vector<int32_t> lengths; // per sequence
+    int64_t               limit     = 1 << 20;  // cells that there can be
+    bool                  loses_all = false;    // when it grows next
+    std::vector<decoded>  calls;
+    std::function<void()> before_call = [] {
+    };
+    std::vector<int32_t> lengths;  // per sequence
 
     int64_t n_held() const {
         int64_t n = 0;
@@ -85,14 +87,18 @@ class test_decoder : public tabular_decoder {
         lengths[seq] = length;
     }
 
-    void extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) override {
+    void extend(const std::vector<decode_item> & items,
+                const residual_visitor &         visit,
+                const cancel_flag &              cancel) override {
         before_call();
         tabular_decoder::extend(items, visit, cancel);
         count(items, false);
     }
 
-    void step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
-              const cancel_flag & cancel) override {
+    void step(const std::vector<decode_item> & items,
+              const step_wishes &              wishes,
+              const row_visitor &              visit,
+              const cancel_flag &              cancel) override {
         before_call();
         std::vector<output_row> rows;
         tabular_decoder::step(items, wishes, [&](const output_row & row) { rows.push_back(row); }, cancel);
@@ -100,9 +106,9 @@ class test_decoder : public tabular_decoder {
         team->run(rows.size(), [&](size_t i, size_t thread) {
             std::vector<float> hidden(size_t(n_embd()), 0);
             hidden[size_t(items[i].token)] = 1;
-            output_row row = rows[i];
-            row.thread = thread;
-            row.hidden = hidden.data();
+            output_row row                 = rows[i];
+            row.thread                     = thread;
+            row.hidden                     = hidden.data();
             visit(row);
         });
     }
@@ -118,4 +124,4 @@ class test_decoder : public tabular_decoder {
     }
 };
 
-}
+}  // namespace ig

@@ -11,7 +11,7 @@ TEST_CASE("every item is worked on once, by one of the team's threads") {
         for (int run = 0; run < 200; ++run) {
             const size_t        n = size_t(draw_int(random, 0, 50));
             std::vector<int>    times(n, 0);
-            std::vector<size_t> per_thread(size_t(n_threads), 0); // each thread has its own
+            std::vector<size_t> per_thread(size_t(n_threads), 0);  // each thread has its own
             team->run(n, [&](size_t i, size_t thread) {
                 ++times[i];
                 ++per_thread.at(thread);
@@ -31,7 +31,7 @@ TEST_CASE("what the work throws is thrown once all threads have stopped, and the
         const auto team = make_team(n_threads);
         for (size_t run = 0; run < 100; ++run) {
             const size_t     failing = run % 20;
-            std::vector<int> times(20, 0); // gone by the time that a thread would still work
+            std::vector<int> times(20, 0);  // gone by the time that a thread would still work
             std::string      code;
             try {
                 team->run(times.size(), [&](size_t i, size_t) {

@@ -1,4 +1,5 @@
 #include "search/token_sampler.h"
+
 #include "random_values.h"
 
 #include <doctest/doctest.h>
@@ -13,7 +14,7 @@ struct test_row {
     std::vector<float>    logits;
     std::vector<token_id> head_tokens;
     std::vector<float>    head_logits;
-    int                   n_fetched = 0; // times that the whole row was
+    int                   n_fetched = 0;  // times that the whole row was
 
     test_row(random_stream & random, int32_t n_vocab, double spread) {
         for (int32_t i = 0; i < n_vocab; ++i) {
@@ -21,7 +22,8 @@ struct test_row {
         }
         head_tokens.resize(logits.size());
         std::iota(head_tokens.begin(), head_tokens.end(), 0);
-        std::stable_sort(head_tokens.begin(), head_tokens.end(), [&](token_id a, token_id b) { return logits[a] > logits[b]; });
+        std::stable_sort(head_tokens.begin(), head_tokens.end(),
+                         [&](token_id a, token_id b) { return logits[a] > logits[b]; });
         for (token_id token : head_tokens) {
             head_logits.push_back(logits[token]);
         }
@@ -29,27 +31,31 @@ struct test_row {
 
     row_source whole() {
         return { logits.size(), {}, [this] {
-            ++n_fetched;
-            return logits.data();
-        } };
+                    ++n_fetched;
+                    return logits.data();
+                } };
     }
 
     row_source with_head(size_t n) {
         row_source source = whole();
-        source.head = { head_tokens.data(), head_logits.data(), n, log_sum_exp(logits.data(), logits.size()) };
+        source.head       = { head_tokens.data(), head_logits.data(), n, log_sum_exp(logits.data(), logits.size()) };
         return source;
     }
 };
 
 // What the sampler promises, in the plainest way.
-std::vector<double> distribution(const std::vector<float> & logits, const sampling_options & options, const token_counts & tried, double penalty) {
+std::vector<double> distribution(const std::vector<float> & logits,
+                                 const sampling_options &   options,
+                                 const token_counts &       tried,
+                                 double                     penalty) {
     const size_t        n = logits.size();
     std::vector<double> scores(n);
     for (size_t i = 0; i < n; ++i) {
-        const auto   found = tried.find(token_id(i));
+        const auto   found   = tried.find(token_id(i));
         const double avoided = found == tried.end() ? 0 : penalty * found->second;
-        scores[i] = options.temperature == 0 ? logits[i] - avoided
-                                             : logits[i] / options.temperature - avoided * std::max(1.0, 1 / options.temperature);
+        scores[i]            = options.temperature == 0 ?
+                                   logits[i] - avoided :
+                                   logits[i] / options.temperature - avoided * std::max(1.0, 1 / options.temperature);
     }
     std::vector<size_t> order(n);
     std::iota(order.begin(), order.end(), size_t(0));
@@ -83,13 +89,13 @@ std::vector<double> distribution(const std::vector<float> & logits, const sampli
 sampling_options random_options(random_stream & random) {
     sampling_options options;
     options.temperature = draw_of<double>(random, { 0, 0.3, 1, 1, 1.7 });
-    options.top_k = draw_of<int32_t>(random, { 0, 0, 1, 5, 80 });
-    options.top_p = draw_of<double>(random, { 1, 1, 0.9, 0.4 });
-    options.min_p = draw_of<double>(random, { 0, 0, 0.05 });
+    options.top_k       = draw_of<int32_t>(random, { 0, 0, 1, 5, 80 });
+    options.top_p       = draw_of<double>(random, { 1, 1, 0.9, 0.4 });
+    options.min_p       = draw_of<double>(random, { 0, 0, 0.05 });
     return options;
 }
 
-}
+}  // namespace
 
 TEST_CASE("tokens are drawn as often as temperature, truncation and penalty say") {
     const int n_draws = 4000;
@@ -102,8 +108,8 @@ TEST_CASE("tokens are drawn as often as temperature, truncation and penalty say"
         token_counts           tried;
         double                 penalty = 0;
         if (draw_bool(random)) {
-            penalty = 1.5;
-            tried[row.head_tokens[0]] = 1;
+            penalty                                                          = 1.5;
+            tried[row.head_tokens[0]]                                        = 1;
             tried[row.head_tokens[size_t(draw_int(random, 0, n_vocab - 1))]] = 2;
         }
         const std::vector<double> expected = distribution(row.logits, options, tried, penalty);
@@ -116,9 +122,9 @@ TEST_CASE("tokens are drawn as often as temperature, truncation and penalty say"
             ++n[size_t(sampler.draw(random).token)];
         }
         // Rare tokens count as one.
-        double chi_square = 0, rare_expected = 0, rare_drawn = 0;
-        int    n_cells = 0;
-        const auto add = [&](double drawn, double wanted) {
+        double     chi_square = 0, rare_expected = 0, rare_drawn = 0;
+        int        n_cells = 0;
+        const auto add     = [&](double drawn, double wanted) {
             chi_square += (drawn - wanted) * (drawn - wanted) / wanted;
             ++n_cells;
         };
@@ -150,7 +156,7 @@ TEST_CASE("the head of a row gives the same tokens as the whole row") {
         const sampling_options options = random_options(random);
         test_row               row(random, n_vocab, draw_of<double>(random, { 2, 12, 30 }));
         const row_source       whole = row.whole();
-        const row_source       head = row.with_head(draw_of<size_t>(random, { most_listed, most_listed + 1, 128 }));
+        const row_source       head  = row.with_head(draw_of<size_t>(random, { most_listed, most_listed + 1, 128 }));
         token_sampler          from_whole(options), from_head(options);
         from_whole.read(whole, nullptr, 0);
         row.n_fetched = 0;
@@ -172,16 +178,17 @@ TEST_CASE("the most probable tokens come in order, the lower id first where two 
         random_stream random(seed, 0, 2);
         test_row      row(random, draw_int(random, 1, 300), 4);
         for (float & logit : row.logits) {
-            logit = std::round(logit); // with ties
+            logit = std::round(logit);  // with ties
         }
         std::vector<token_id> order(row.logits.size());
         std::iota(order.begin(), order.end(), 0);
-        std::stable_sort(order.begin(), order.end(), [&](token_id a, token_id b) { return row.logits[a] > row.logits[b]; });
+        std::stable_sort(order.begin(), order.end(),
+                         [&](token_id a, token_id b) { return row.logits[a] > row.logits[b]; });
         const double     log_total = log_sum_exp(row.logits.data(), row.logits.size());
         token_sampler    sampler({});
         const row_source source = row.whole();
         sampler.read(source, nullptr, 0);
-        const size_t k = size_t(draw_int(random, 1, int32_t(order.size())));
+        const size_t k    = size_t(draw_int(random, 1, int32_t(order.size())));
         const auto   best = sampler.best(k);
         REQUIRE(best.size() == k);
         for (size_t i = 0; i < k; ++i) {

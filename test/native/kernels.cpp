@@ -10,7 +10,7 @@ namespace {
 
 // topK(row, k): the indices of the k largest
 Napi::Value top_k(const Napi::CallbackInfo & info) {
-    const auto row = info[0].As<Napi::Float32Array>();
+    const auto           row = info[0].As<Napi::Float32Array>();
     std::vector<int32_t> best;
     ig::top_k(row.Data(), row.ElementLength(), size_t(info[1].As<Napi::Number>().Int64Value()), best);
     Napi::Int32Array result = Napi::Int32Array::New(info.Env(), best.size());
@@ -27,6 +27,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     return exports;
 }
 
-}
+}  // namespace
 
 NODE_API_MODULE(inferenceguard_kernels, init)

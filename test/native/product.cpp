@@ -1,11 +1,10 @@
 // multiply(shape, weights, inputs) runs ggml's product of a q8_0 matrix on the CPU, as
 // llama.cpp would place the weights, and returns { output: [input, row], weights: as they are rounded, buffer: where they lie }. Weights are
 // [row, column], inputs [input, column] or, `apart`, with unused numbers between them. Takes what the test gives on trust.
-#include "kernels.h"
-
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
+#include "kernels.h"
 
 #include <cstring>
 #include <memory>
@@ -14,21 +13,24 @@
 namespace {
 
 using context_ptr = std::unique_ptr<ggml_context, decltype(&ggml_free)>;
-using buffer_ptr = std::unique_ptr<ggml_backend_buffer, decltype(&ggml_backend_buffer_free)>;
+using buffer_ptr  = std::unique_ptr<ggml_backend_buffer, decltype(&ggml_backend_buffer_free)>;
 
-context_ptr make_context() { return { ggml_init({ 16 * ggml_tensor_overhead() + ggml_graph_overhead(), nullptr, /*no_alloc =*/true }), ggml_free }; }
+context_ptr make_context() {
+    return { ggml_init({ 16 * ggml_tensor_overhead() + ggml_graph_overhead(), nullptr, /*no_alloc =*/true }),
+             ggml_free };
+}
 
 // The first of the CPU's types that can multiply with a weight it holds.
 ggml_backend_buffer_type_t choose_buffer_type(ggml_tensor * weight, const ggml_tensor * product) {
     ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    using extra_types = ggml_backend_buffer_type_t * (*) (ggml_backend_dev_t);
-    const auto list = reinterpret_cast<extra_types>(
+    using extra_types         = ggml_backend_buffer_type_t * (*) (ggml_backend_dev_t);
+    const auto list           = reinterpret_cast<extra_types>(
         ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), "ggml_backend_dev_get_extra_bufts"));
     for (ggml_backend_buffer_type_t * type = list(device); *type != nullptr; ++type) {
         const buffer_ptr probe(ggml_backend_buft_alloc_buffer(*type, 0), ggml_backend_buffer_free);
-        weight->buffer = probe.get();
+        weight->buffer       = probe.get();
         const bool supported = ggml_backend_dev_supports_op(device, product);
-        weight->buffer = nullptr;
+        weight->buffer       = nullptr;
         if (supported) {
             return *type;
         }
@@ -36,39 +38,47 @@ ggml_backend_buffer_type_t choose_buffer_type(ggml_tensor * weight, const ggml_t
     return ggml_backend_cpu_buffer_type();
 }
 
-}
+}  // namespace
 
 Napi::Value multiply(const Napi::CallbackInfo & info) {
-    const Napi::Object shape = info[0].As<Napi::Object>();
-    const auto number = [&](const char * name) { return shape.Get(name).As<Napi::Number>().Int64Value(); };
+    const Napi::Object shape  = info[0].As<Napi::Object>();
+    const auto         number = [&](const char * name) {
+        return shape.Get(name).As<Napi::Number>().Int64Value();
+    };
     const int64_t n_columns = number("columns");
-    const int64_t n_rows = number("rows");
-    const int64_t n_inputs = number("inputs");
-    const int64_t n_stacks = number("stacks");
-    const bool apart = shape.Get("apart").As<Napi::Boolean>();
+    const int64_t n_rows    = number("rows");
+    const int64_t n_inputs  = number("inputs");
+    const int64_t n_stacks  = number("stacks");
+    const bool    apart     = shape.Get("apart").As<Napi::Boolean>();
 
     const context_ptr of_weight = make_context();
-    const context_ptr of_rest = make_context();
-    ggml_tensor * weight = ggml_new_tensor_2d(of_weight.get(), GGML_TYPE_Q8_0, n_columns, n_rows);
-    const int64_t stride = apart ? n_columns + 7 : n_columns;
-    ggml_tensor * numbers = ggml_new_tensor_3d(of_rest.get(), GGML_TYPE_F32, stride, n_inputs, n_stacks);
-    ggml_tensor * inputs = ggml_view_3d(of_rest.get(), numbers, n_columns, n_inputs, n_stacks, numbers->nb[1], numbers->nb[2], 0);
-    ggml_tensor * product = ggml_mul_mat(of_rest.get(), weight, inputs);
-    const ggml_backend_buffer_type_t type = choose_buffer_type(weight, product);
+    const context_ptr of_rest   = make_context();
+    ggml_tensor *     weight    = ggml_new_tensor_2d(of_weight.get(), GGML_TYPE_Q8_0, n_columns, n_rows);
+    const int64_t     stride    = apart ? n_columns + 7 : n_columns;
+    ggml_tensor *     numbers   = ggml_new_tensor_3d(of_rest.get(), GGML_TYPE_F32, stride, n_inputs, n_stacks);
+    ggml_tensor *     inputs =
+        ggml_view_3d(of_rest.get(), numbers, n_columns, n_inputs, n_stacks, numbers->nb[1], numbers->nb[2], 0);
+    ggml_tensor *                    product = ggml_mul_mat(of_rest.get(), weight, inputs);
+    const ggml_backend_buffer_type_t type    = choose_buffer_type(weight, product);
 
-    const buffer_ptr weight_memory(ggml_backend_alloc_ctx_tensors_from_buft(of_weight.get(), type), ggml_backend_buffer_free);
-    const buffer_ptr rest_memory(ggml_backend_alloc_ctx_tensors_from_buft(of_rest.get(), ggml_backend_cpu_buffer_type()), ggml_backend_buffer_free);
+    const buffer_ptr weight_memory(ggml_backend_alloc_ctx_tensors_from_buft(of_weight.get(), type),
+                                   ggml_backend_buffer_free);
+    const buffer_ptr rest_memory(
+        ggml_backend_alloc_ctx_tensors_from_buft(of_rest.get(), ggml_backend_cpu_buffer_type()),
+        ggml_backend_buffer_free);
     std::vector<uint8_t> rounded(ggml_nbytes(weight));
-    ggml_quantize_chunk(GGML_TYPE_Q8_0, info[1].As<Napi::Float32Array>().Data(), rounded.data(), 0, n_rows, n_columns, nullptr);
+    ggml_quantize_chunk(GGML_TYPE_Q8_0, info[1].As<Napi::Float32Array>().Data(), rounded.data(), 0, n_rows, n_columns,
+                        nullptr);
     ggml_backend_tensor_set(weight, rounded.data(), 0, rounded.size());
     const auto given = info[2].As<Napi::Float32Array>();
     for (int64_t i = 0; i < n_inputs * n_stacks; ++i) {
-        ggml_backend_tensor_set(numbers, given.Data() + i * n_columns, size_t(i * stride) * sizeof(float), size_t(n_columns) * sizeof(float));
+        ggml_backend_tensor_set(numbers, given.Data() + i * n_columns, size_t(i * stride) * sizeof(float),
+                                size_t(n_columns) * sizeof(float));
     }
 
     ggml_cgraph * graph = ggml_new_graph(of_rest.get());
     ggml_build_forward_expand(graph, product);
-    ggml_cplan plan = ggml_graph_plan(graph, int(number("threads")), nullptr);
+    ggml_cplan           plan = ggml_graph_plan(graph, int(number("threads")), nullptr);
     std::vector<uint8_t> work(plan.work_size);
     plan.work_data = work.data();
     ggml_graph_compute(graph, &plan);

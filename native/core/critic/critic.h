@@ -9,12 +9,13 @@
 namespace ig {
 
 struct critic_input {
-    const std::vector<float> * kept; // of the output, by keep() and beside(); or what the critic said of it on the device
-    bool                       judged; // the latter
-    double                     last_log_likelihood; // of the token sampled last; 0 before the first
-    std::vector<double>        z; // safety state, one per constraint
-    text_view                  text;
-    int32_t                    max_tokens; // of the longest response
+    const std::vector<float> *
+                        kept;    // of the output, by keep() and beside(); or what the critic said of it on the device
+    bool                judged;  // the latter
+    double              last_log_likelihood;  // of the token sampled last; 0 before the first
+    std::vector<double> z;                    // safety state, one per constraint
+    text_view           text;
+    int32_t             max_tokens;           // of the longest response
 };
 
 struct critic_output {
@@ -44,8 +45,9 @@ class critic {
 
     // The hidden states after the steps: [inputs, n_embd]. Everything else that the critic reads stays as it is. Throws
     // CRITIC_MISMATCH where the critic reads no hidden state.
-    virtual std::vector<float> ascend(const std::vector<critic_input> & inputs, const ascent_options & options,
-                                      const cancel_flag & cancel) = 0;
+    virtual std::vector<float> ascend(const std::vector<critic_input> & inputs,
+                                      const ascent_options &            options,
+                                      const cancel_flag &               cancel) = 0;
 };
 
-}
+}  // namespace ig

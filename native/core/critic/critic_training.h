@@ -23,47 +23,49 @@ struct budget_range {
 struct critic_training_options {
     rollout_shape             shape;
     feature_groups            inputs;
-    int32_t                   n_stream = 0; // width of the residual stream, whose means the rollouts keep
-    std::vector<budget_terms> terms; // per constraint: the budget that is reported on, the discount and the criterion
-    std::vector<budget_range> budgets; // per constraint: what is drawn from; empty: what the training responses cost
-    std::vector<uint8_t>      splits; // rollout_split of every prompt
-    int32_t                   max_tokens = 128; // T of the rollouts
-    int32_t                   n_layers = 1;
-    int32_t                   width = 256;
-    int32_t                   n_members = 4;
-    int32_t                   max_epochs = 30;
-    int32_t                   batch_size = 256;
+    int32_t                   n_stream = 0;  // width of the residual stream, whose means the rollouts keep
+    std::vector<budget_terms> terms;  // per constraint: the budget that is reported on, the discount and the criterion
+    std::vector<budget_range> budgets;  // per constraint: what is drawn from; empty: what the training responses cost
+    std::vector<uint8_t>      splits;   // rollout_split of every prompt
+    int32_t                   max_tokens    = 128;  // T of the rollouts
+    int32_t                   n_layers      = 1;
+    int32_t                   width         = 256;
+    int32_t                   n_members     = 4;
+    int32_t                   max_epochs    = 30;
+    int32_t                   batch_size    = 256;
     double                    learning_rate = 1e-3;
-    double                    weight_decay = 0.01;
-    uint64_t                  seed = 0;
-    int32_t                   n_threads = 1;
-    ggml_backend_dev_t        device = nullptr; // null: the CPU
+    double                    weight_decay  = 0.01;
+    uint64_t                  seed          = 0;
+    int32_t                   n_threads     = 1;
+    ggml_backend_dev_t        device        = nullptr;  // null: the CPU
 };
 
 // what the critic said of one state of the test split, and what became of it
 struct critic_prediction {
     int32_t prompt;
     int32_t response;
-    int32_t position; // response tokens
-    bool    feasible; // so far, under the reported budgets
-    bool    safe; // the response ended within them
+    int32_t position;  // response tokens
+    bool    feasible;  // so far, under the reported budgets
+    bool    safe;      // the response ended within them
     float   p_safe;
     float   value;
     float   true_value;
-    float   cost_share; // cost so far in units of the budget, the largest of all constraints
-    float   partial_cost_share; // the same for the sequence cost models' opinion of the text so far
+    float   cost_share;          // cost so far in units of the budget, the largest of all constraints
+    float   partial_cost_share;  // the same for the sequence cost models' opinion of the text so far
 };
 
 struct critic_training {
     critic_weights                 weights;
-    std::vector<budget_range>      budgets; // per constraint: what was drawn from
-    std::vector<critic_prediction> predictions; // on the test split
-    int64_t                        n_examples = 0; // that train
-    int32_t                        n_epochs = 0; // until the validation loss was lowest
+    std::vector<budget_range>      budgets;              // per constraint: what was drawn from
+    std::vector<critic_prediction> predictions;          // on the test split
+    int64_t                        n_examples      = 0;  // that train
+    int32_t                        n_epochs        = 0;  // until the validation loss was lowest
     double                         validation_loss = 0;
 };
 
-critic_training train_critic(const std::vector<rollout> & rollouts, const critic_training_options & options,
-                             const cancel_flag & cancel, const epoch_function & on_epoch);
+critic_training train_critic(const std::vector<rollout> &    rollouts,
+                             const critic_training_options & options,
+                             const cancel_flag &             cancel,
+                             const epoch_function &          on_epoch);
 
-}
+}  // namespace ig

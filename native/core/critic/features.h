@@ -13,26 +13,29 @@ namespace ig {
 
 // The log-probabilities of the k most probable tokens in order, the entropy, the log-probability of the token sampled
 // last, and the mean over all tokens sampled so far (both 0 before the first one). k is at most the vocabulary's size.
-std::vector<float> summarise_logits(const float * logits, size_t n_vocab, size_t k, double last_log_likelihood,
-                                    double mean_log_likelihood);
+std::vector<float> summarise_logits(const float * logits,
+                                    size_t        n_vocab,
+                                    size_t        k,
+                                    double        last_log_likelihood,
+                                    double        mean_log_likelihood);
 
 const size_t n_summary_beside_top_k = 3;
 
 struct feature_groups {
-    bool hidden = true;
-    bool logits = true;
-    bool z = true;
+    bool hidden   = true;
+    bool logits   = true;
+    bool z        = true;
     bool position = true;
-    bool mean = false;
+    bool mean     = false;
 };
 
 struct feature_shape {
     feature_groups groups;
-    int32_t        n_embd = 0;
-    int32_t        n_summary = 0;
+    int32_t        n_embd        = 0;
+    int32_t        n_summary     = 0;
     int32_t        n_constraints = 0;
-    int32_t        n_layers = 0; // whose means are read
-    int32_t        n_stream = 0; // width of the residual stream
+    int32_t        n_layers      = 0;  // whose means are read
+    int32_t        n_stream      = 0;  // width of the residual stream
 
     int32_t size() const {
         return (groups.hidden ? n_embd : 0) + (groups.logits ? n_summary : 0) + (groups.z ? n_constraints : 0) +
@@ -41,14 +44,14 @@ struct feature_shape {
 };
 
 struct latent_state {
-    const float *  hidden; // [n_embd]
-    const float *  summary; // [n_summary]
-    const double * z; // [n_constraints], in units of the budget scale
-    double         position; // share of the longest response
-    const float *  mean; // [n_layers, n_stream]; of nothing, zeros
+    const float *  hidden;    // [n_embd]
+    const float *  summary;   // [n_summary]
+    const double * z;         // [n_constraints], in units of the budget scale
+    double         position;  // share of the longest response
+    const float *  mean;      // [n_layers, n_stream]; of nothing, zeros
 };
 
-const double hidden_epsilon = 1e-6; // keeps a hidden state of zeros from being divided by 0
+const double hidden_epsilon = 1e-6;  // keeps a hidden state of zeros from being divided by 0
 
 // What a hidden state or a mean is multiplied with.
 double inverse_root_mean_square(const float * hidden, size_t n);
@@ -56,4 +59,4 @@ double inverse_root_mean_square(const float * hidden, size_t n);
 // Writes shape.size() values, the hidden state first.
 void write_features(const feature_shape & shape, const latent_state & state, float * out);
 
-}
+}  // namespace ig

@@ -16,11 +16,11 @@ namespace ig {
 struct critic_weights {
     feature_shape                   features;
     network_shape                   net;
-    std::vector<int32_t>            layers; // behind which the residual stream is read
-    std::vector<float>              mean, scale; // of the features: x becomes (x - mean) / scale
+    std::vector<int32_t>            layers;        // behind which the residual stream is read
+    std::vector<float>              mean, scale;   // of the features: x becomes (x - mean) / scale
     double                          value_mean = 0, value_scale = 1;
-    std::vector<double>             budget_scale; // per constraint: the unit of z
-    std::vector<std::vector<float>> tensors; // in the order of network_tensors
+    std::vector<double>             budget_scale;  // per constraint: the unit of z
+    std::vector<std::vector<float>> tensors;       // in the order of network_tensors
 };
 
 // what a critic stands beside
@@ -34,32 +34,41 @@ struct critic_surroundings {
 // Reads a critic's file; throws INVALID_CRITIC.
 critic_weights load_critic(const std::string & path);
 
-class latent_critic : public critic, public graph_critic {
+class latent_critic : public critic,
+                      public graph_critic {
   public:
     // `places` of its layers among those that are read. Throws CRITIC_MISMATCH where the critic's inputs are not this model's and these
     // constraints'.
-    latent_critic(critic_weights weights, std::vector<size_t> places, const critic_surroundings & around, ggml_backend_dev_t device);
+    latent_critic(critic_weights              weights,
+                  std::vector<size_t>         places,
+                  const critic_surroundings & around,
+                  ggml_backend_dev_t          device);
 
     std::vector<float>         keep(const float * hidden, const float * logits, size_t n_vocab) const override;
     void                       beside(const critic_input & input, std::vector<float> & out) const override;
     std::vector<critic_output> judge(const std::vector<critic_input> & inputs) override;
-    std::vector<float>         ascend(const std::vector<critic_input> & inputs, const ascent_options & options,
-                                      const cancel_flag & cancel) override;
+    std::vector<float>         ascend(const std::vector<critic_input> & inputs,
+                                      const ascent_options &            options,
+                                      const cancel_flag &               cancel) override;
 
-    int32_t       n_top() const override { return weights.features.groups.logits ? int32_t(n_top_tokens()) : 0; }
-    int32_t       n_beside() const override { return weights.features.size() - int32_t(n_of_output()); }
-    int32_t       n_judged() const override { return weights.net.n_members * int32_t(n_heads); }
+    int32_t n_top() const override { return weights.features.groups.logits ? int32_t(n_top_tokens()) : 0; }
+
+    int32_t n_beside() const override { return weights.features.size() - int32_t(n_of_output()); }
+
+    int32_t n_judged() const override { return weights.net.n_members * int32_t(n_heads); }
+
     ggml_tensor * build(ggml_context * ctx, const graph_latents & latents) const override;
 
   private:
-    critic_weights          weights;
-    std::vector<size_t>     places;
-    ggml_backend_ptr        backend;
-    network                 net;
-    network_runner          runner;
-    ggml_context_ptr        scales; // 1 / scale and -mean / scale of the features that the model's outputs make, on the device
+    critic_weights      weights;
+    std::vector<size_t> places;
+    ggml_backend_ptr    backend;
+    network             net;
+    network_runner      runner;
+    ggml_context_ptr
+        scales;  // 1 / scale and -mean / scale of the features that the model's outputs make, on the device
     ggml_backend_buffer_ptr scales_buffer;
-    ggml_tensor *           factor; // [n_of_output]
+    ggml_tensor *           factor;  // [n_of_output]
     ggml_tensor *           offset;
     std::mutex              one_at_a_time;
 
@@ -70,7 +79,8 @@ class latent_critic : public critic, public graph_critic {
 
         explicit climber(const critic_weights & weights);
     };
-    std::unique_ptr<climber> climbs; // once it was asked for
+
+    std::unique_ptr<climber> climbs;  // once it was asked for
 
     size_t n_top_tokens() const { return size_t(weights.features.n_summary) - n_summary_beside_top_k; }
 
@@ -81,10 +91,10 @@ class latent_critic : public critic, public graph_critic {
     }
 
     void               make_scales();
-    std::vector<float> standardised(const std::vector<critic_input> & inputs) const; // [inputs, features]
+    std::vector<float> standardised(const std::vector<critic_input> & inputs) const;  // [inputs, features]
 };
 
 // what the members' heads say together
 critic_output combine_members(const network_output & out, size_t row, double value_mean, double value_scale);
 
-}
+}  // namespace ig

@@ -1,11 +1,9 @@
 #include "critic/network.h"
 
-#include "support/error.h"
-#include "support/numeric.h"
-
 #include "ggml-alloc.h"
 #include "ggml-cpu.h"
-
+#include "support/error.h"
+#include "support/numeric.h"
 
 namespace ig {
 
@@ -36,8 +34,12 @@ std::vector<named_tensor> network_tensors(const network_shape & shape) {
     std::vector<named_tensor> tensors;
     for (int32_t m = 0; m < shape.n_members; ++m) {
         const std::string member = "member." + std::to_string(m) + ".";
-        const auto add = [&](const std::string & name, int64_t n_in, int64_t n_out) {
-            tensors.push_back({ member + name + ".weight", { n_in, n_out }, {}, true });
+        const auto        add    = [&](const std::string & name, int64_t n_in, int64_t n_out) {
+            tensors.push_back({
+                member + name + ".weight", { n_in, n_out },
+                     {},
+                     true
+            });
             tensors.push_back({ member + name + ".bias", { n_out }, {}, false });
         };
         int64_t n_in = shape.n_inputs;
@@ -66,7 +68,8 @@ network::network(const network_shape & shape, ggml_backend_t backend, bool train
         ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
     }
     if (!buffer) {
-        throw error("OUT_OF_MEMORY", format("there is not enough memory for a critic of %lld parameters", (long long) shape.n_parameters()));
+        throw error("OUT_OF_MEMORY", format("there is not enough memory for a critic of %lld parameters",
+                                            (long long) shape.n_parameters()));
     }
 }
 
@@ -87,8 +90,8 @@ std::vector<std::vector<float>> network::weights() const {
 
 ggml_tensor * network::forward(ggml_context * graph, ggml_tensor * x, int32_t member) const {
     const size_t per_member = tensors.size() / size_t(shape.n_members);
-    size_t at = size_t(member) * per_member;
-    const auto linear = [&](ggml_tensor * in) {
+    size_t       at         = size_t(member) * per_member;
+    const auto   linear     = [&](ggml_tensor * in) {
         ggml_tensor * out = ggml_add(graph, ggml_mul_mat(graph, tensors[at], in), tensors[at + 1]);
         at += 2;
         return out;
@@ -113,18 +116,20 @@ void compute(ggml_backend_t backend, ggml_cgraph * graph) {
     }
 }
 
-}
+}  // namespace
 
-network_runner::network_runner(const network & net, ggml_backend_t backend)
-    : net(net), backend(backend), allocator(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend))) {}
+network_runner::network_runner(const network & net, ggml_backend_t backend) :
+    net(net),
+    backend(backend),
+    allocator(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend))) {}
 
 network_output network_runner::run(const std::vector<float> & inputs, size_t n_rows) {
-    const size_t n_nodes = size_t(net.shape.n_members) * size_t(3 * net.shape.n_layers + 2) + 1;
-    const size_t bytes = ggml_tensor_overhead() * n_nodes + ggml_graph_overhead_custom(n_nodes * 2, false);
+    const size_t           n_nodes = size_t(net.shape.n_members) * size_t(3 * net.shape.n_layers + 2) + 1;
+    const size_t           bytes   = ggml_tensor_overhead() * n_nodes + ggml_graph_overhead_custom(n_nodes * 2, false);
     const ggml_context_ptr ctx(ggml_init({ bytes, nullptr, /*no_alloc =*/true }));
-    ggml_tensor * x = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, net.shape.n_inputs, int64_t(n_rows));
+    ggml_tensor *          x = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, net.shape.n_inputs, int64_t(n_rows));
     ggml_set_input(x);
-    ggml_cgraph * graph = ggml_new_graph_custom(ctx.get(), n_nodes * 2, false);
+    ggml_cgraph *              graph = ggml_new_graph_custom(ctx.get(), n_nodes * 2, false);
     std::vector<ggml_tensor *> heads;
     for (int32_t m = 0; m < net.shape.n_members; ++m) {
         heads.push_back(net.forward(ctx.get(), x, m));
@@ -134,7 +139,7 @@ network_output network_runner::run(const std::vector<float> & inputs, size_t n_r
     allocate(allocator.get(), graph, n_rows);
     ggml_backend_tensor_set(x, inputs.data(), 0, ggml_nbytes(x));
     compute(backend, graph);
-    network_output out;
+    network_output     out;
     std::vector<float> both(n_rows * n_heads);
     for (ggml_tensor * h : heads) {
         ggml_backend_tensor_get(h, both.data(), 0, both.size() * sizeof(float));
@@ -148,11 +153,14 @@ network_output network_runner::run(const std::vector<float> & inputs, size_t n_r
     return out;
 }
 
-network_gradient::network_gradient(const network & net, ggml_backend_t backend, size_t n_rows)
-    : net(net), backend(backend), n_rows(n_rows), forward(net, backend),
-      allocator(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend))) {
+network_gradient::network_gradient(const network & net, ggml_backend_t backend, size_t n_rows) :
+    net(net),
+    backend(backend),
+    n_rows(n_rows),
+    forward(net, backend),
+    allocator(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend))) {
     const size_t n_nodes = size_t(net.shape.n_members) * size_t(12 * net.shape.n_layers + 20) + 16;
-    const size_t bytes = ggml_tensor_overhead() * n_nodes + ggml_graph_overhead_custom(n_nodes, true);
+    const size_t bytes   = ggml_tensor_overhead() * n_nodes + ggml_graph_overhead_custom(n_nodes, true);
     ctx.reset(ggml_init({ bytes, nullptr, /*no_alloc =*/true }));
     x = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, net.shape.n_inputs, int64_t(n_rows));
     ggml_set_param(x);
@@ -161,7 +169,7 @@ network_gradient::network_gradient(const network & net, ggml_backend_t backend, 
         slopes.push_back(ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, n_heads, int64_t(n_rows)));
         ggml_set_input(slopes.back());
         ggml_tensor * part = ggml_sum(ctx.get(), ggml_mul(ctx.get(), net.forward(ctx.get(), x, m), slopes.back()));
-        sum = sum == nullptr ? part : ggml_add(ctx.get(), sum, part);
+        sum                = sum == nullptr ? part : ggml_add(ctx.get(), sum, part);
     }
     ggml_set_loss(sum);
     graph = ggml_new_graph_custom(ctx.get(), n_nodes, true);
@@ -173,7 +181,7 @@ network_gradient::network_gradient(const network & net, ggml_backend_t backend, 
 }
 
 std::vector<float> network_gradient::at(const std::vector<float> & inputs, double value_scale, double lambda) {
-    const size_t n_members = slopes.size();
+    const size_t   n_members = slopes.size();
     network_output heads;
     if (lambda != 0) {
         heads = forward.run(inputs, n_rows);
@@ -195,4 +203,4 @@ std::vector<float> network_gradient::at(const std::vector<float> & inputs, doubl
     return result;
 }
 
-}
+}  // namespace ig

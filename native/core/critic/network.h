@@ -3,9 +3,8 @@
 // the forward pass here and for training.
 #pragma once
 
-#include "support/tensor_file.h"
-
 #include "ggml-cpp.h"
+#include "support/tensor_file.h"
 
 #include <memory>
 #include <vector>
@@ -16,9 +15,9 @@ namespace ig {
 ggml_backend_ptr open_backend(ggml_backend_dev_t device, int32_t n_threads);
 
 struct network_shape {
-    int32_t n_inputs = 0;
-    int32_t n_layers = 1;
-    int32_t width = 256;
+    int32_t n_inputs  = 0;
+    int32_t n_layers  = 1;
+    int32_t width     = 256;
     int32_t n_members = 4;
 
     int64_t n_parameters() const;
@@ -44,7 +43,7 @@ class network {
   private:
     ggml_context_ptr           ctx;
     ggml_backend_buffer_ptr    buffer;
-    std::vector<ggml_tensor *> tensors; // in the order of network_tensors
+    std::vector<ggml_tensor *> tensors;  // in the order of network_tensors
 };
 
 // what the network says of n rows: [member][row]
@@ -58,7 +57,7 @@ class network_runner {
   public:
     network_runner(const network & net, ggml_backend_t backend);
 
-    network_output run(const std::vector<float> & inputs, size_t n_rows); // inputs: [n_rows, n_inputs]
+    network_output run(const std::vector<float> & inputs, size_t n_rows);  // inputs: [n_rows, n_inputs]
 
   private:
     const network &  net;
@@ -83,8 +82,8 @@ class network_gradient {
     ggml_context_ptr           ctx;
     ggml_cgraph *              graph;
     ggml_tensor *              x;
-    std::vector<ggml_tensor *> slopes; // per member what each head's output counts, [n_heads, n_rows]
+    std::vector<ggml_tensor *> slopes;  // per member what each head's output counts, [n_heads, n_rows]
     ggml_tensor *              gradient;
 };
 
-}
+}  // namespace ig

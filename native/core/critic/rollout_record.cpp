@@ -1,8 +1,7 @@
 #include "critic/rollout_record.h"
 
-#include "support/error.h"
-
 #include "ggml.h"
+#include "support/error.h"
 
 #include <algorithm>
 #include <cmath>
@@ -56,8 +55,8 @@ class byte_reader {
 
     // numbers of half precision that must be finite
     std::vector<uint16_t> get_halves(size_t n) {
-        std::vector<uint16_t> values = get_all<uint16_t>(n);
-        const uint16_t exponent = 0x7c00; // all ones: infinite or no number
+        std::vector<uint16_t> values   = get_all<uint16_t>(n);
+        const uint16_t        exponent = 0x7c00;  // all ones: infinite or no number
         if (std::any_of(values.begin(), values.end(), [&](uint16_t h) { return (h & exponent) == exponent; })) {
             throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: a hidden state is not finite");
         }
@@ -71,10 +70,10 @@ class byte_reader {
     size_t          n_left;
 };
 
-}
+}  // namespace
 
 std::vector<uint16_t> to_half(const float * values, size_t n) {
-    const float largest = 65504;
+    const float           largest = 65504;
     std::vector<uint16_t> halves;
     for (size_t i = 0; i < n; ++i) {
         halves.push_back(ggml_fp32_to_fp16(std::min(largest, std::max(-largest, values[i]))));
@@ -106,28 +105,29 @@ std::vector<uint8_t> write_record(const std::vector<rollout> & rollouts) {
 }
 
 std::vector<rollout> read_record(const rollout_shape & shape, const uint8_t * data, size_t n_bytes) {
-    byte_reader in(data, n_bytes);
+    byte_reader          in(data, n_bytes);
     std::vector<rollout> rollouts;
     while (!in.at_end()) {
         rollout r;
-        r.prompt = in.get<int32_t>();
-        r.response = in.get<int32_t>();
-        const uint32_t n_tokens = in.get<uint32_t>();
+        r.prompt                   = in.get<int32_t>();
+        r.response                 = in.get<int32_t>();
+        const uint32_t n_tokens    = in.get<uint32_t>();
         const uint32_t n_positions = in.get<uint32_t>();
-        r.reward = in.get_numbers<double>(1)[0];
-        r.binding_cost = in.get_numbers<double>(size_t(shape.n_constraints));
-        r.tokens = in.get_all<token_id>(n_tokens);
+        r.reward                   = in.get_numbers<double>(1)[0];
+        r.binding_cost             = in.get_numbers<double>(size_t(shape.n_constraints));
+        r.tokens                   = in.get_all<token_id>(n_tokens);
         for (uint32_t i = 0; i < n_positions; ++i) {
             rollout_position p;
-            p.n_tokens = in.get<int32_t>();
-            p.summary = in.get_numbers<float>(size_t(shape.n_summary));
-            p.cost = in.get_numbers<double>(size_t(shape.n_constraints));
+            p.n_tokens     = in.get<int32_t>();
+            p.summary      = in.get_numbers<float>(size_t(shape.n_summary));
+            p.cost         = in.get_numbers<double>(size_t(shape.n_constraints));
             p.highest_cost = in.get_numbers<double>(size_t(shape.n_constraints));
             p.partial_cost = in.get_numbers<double>(size_t(shape.n_constraints));
-            p.hidden = in.get_halves(size_t(shape.n_embd));
-            p.mean = in.get_halves(size_t(shape.n_mean));
+            p.hidden       = in.get_halves(size_t(shape.n_embd));
+            p.mean         = in.get_halves(size_t(shape.n_mean));
             if (p.n_tokens < 0 || uint32_t(p.n_tokens) > n_tokens) {
-                throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: a position lies outside its response");
+                throw error("INVALID_ROLLOUTS",
+                            "a record of rollouts is damaged: a position lies outside its response");
             }
             r.positions.push_back(std::move(p));
         }
@@ -136,4 +136,4 @@ std::vector<rollout> read_record(const rollout_shape & shape, const uint8_t * da
     return rollouts;
 }
 
-}
+}  // namespace ig

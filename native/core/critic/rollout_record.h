@@ -8,28 +8,29 @@
 namespace ig {
 
 struct rollout_shape {
-    int32_t n_embd = 0;
-    int32_t n_summary = 0;
+    int32_t n_embd        = 0;
+    int32_t n_summary     = 0;
     int32_t n_constraints = 0;
-    int32_t n_mean = 0; // of the residual stream behind all layers that are kept
+    int32_t n_mean        = 0;  // of the residual stream behind all layers that are kept
 };
 
 struct rollout_position {
-    int32_t               n_tokens; // response tokens so far
-    std::vector<float>    summary; // of the logits
-    std::vector<double>   cost; // so far, per constraint
-    std::vector<double>   highest_cost; // the highest it has been: more than cost where costs below 0 refill the budget
-    std::vector<double>   partial_cost; // the sequence cost model's opinion of the text so far; 0 for token cost models
-    std::vector<uint16_t> hidden; // [n_embd], half precision
-    std::vector<uint16_t> mean; // [n_mean], half precision: of the residual stream over the response's tokens before the last one
+    int32_t             n_tokens;      // response tokens so far
+    std::vector<float>  summary;       // of the logits
+    std::vector<double> cost;          // so far, per constraint
+    std::vector<double> highest_cost;  // the highest it has been: more than cost where costs below 0 refill the budget
+    std::vector<double> partial_cost;  // the sequence cost model's opinion of the text so far; 0 for token cost models
+    std::vector<uint16_t> hidden;      // [n_embd], half precision
+    std::vector<uint16_t>
+        mean;  // [n_mean], half precision: of the residual stream over the response's tokens before the last one
 };
 
 struct rollout {
     int32_t                       prompt;
-    int32_t                       response; // number among those of its prompt
+    int32_t                       response;  // number among those of its prompt
     std::vector<token_id>         tokens;
     double                        reward;
-    std::vector<double>           binding_cost; // the smallest budget under which the response is within budget
+    std::vector<double>           binding_cost;  // the smallest budget under which the response is within budget
     std::vector<rollout_position> positions;
 };
 
@@ -40,4 +41,4 @@ std::vector<uint8_t> write_record(const std::vector<rollout> & rollouts);
 
 std::vector<rollout> read_record(const rollout_shape & shape, const uint8_t * data, size_t n_bytes);
 
-}
+}  // namespace ig

@@ -6,20 +6,24 @@
 
 namespace ig {
 
-tabular_oracle::tabular_oracle(const tabular_model & model, std::vector<oracle_constraint> constraints)
-    : model(model), constraints(std::move(constraints)) {
+tabular_oracle::tabular_oracle(const tabular_model & model, std::vector<oracle_constraint> constraints) :
+    model(model),
+    constraints(std::move(constraints)) {
     const size_t n = model.pieces.size();
     for (size_t last = 0; last < n; ++last) {
-        const float * row = &model.logits[last * n];
-        const double total = log_sum_exp(row, n);
+        const float * row   = &model.logits[last * n];
+        const double  total = log_sum_exp(row, n);
         for (size_t next = 0; next < n; ++next) {
             log_p.push_back(row[next] - total);
         }
     }
 }
 
-tabular_oracle::outlook tabular_oracle::look_ahead(token_id last, std::vector<safety_state> states, int32_t n_tokens,
-                                                   double log_likelihood, int32_t max_tokens) const {
+tabular_oracle::outlook tabular_oracle::look_ahead(token_id                  last,
+                                                   std::vector<safety_state> states,
+                                                   int32_t                   n_tokens,
+                                                   double                    log_likelihood,
+                                                   int32_t                   max_tokens) const {
     if (n_tokens > 0 && (model.ends[last] || n_tokens == max_tokens)) {
         outlook end;
         end.p_safe = 1;
@@ -30,13 +34,13 @@ tabular_oracle::outlook tabular_oracle::look_ahead(token_id last, std::vector<sa
             }
         }
         const double discount = constraints.empty() ? 1 : constraints[0].terms.discount;
-        end.value = std::pow(discount, n_tokens) * log_likelihood / n_tokens;
+        end.value             = std::pow(discount, n_tokens) * log_likelihood / n_tokens;
         return end;
     }
-    outlook mean;
+    outlook      mean;
     const size_t n = model.pieces.size();
     for (size_t next = 0; next < n; ++next) {
-        const double p = std::exp(log_p[last * n + next]);
+        const double              p     = std::exp(log_p[last * n + next]);
         std::vector<safety_state> after = states;
         for (size_t i = 0; i < after.size(); ++i) {
             after[i].charge(constraints[i].terms, constraints[i].costs[next]);
@@ -56,22 +60,27 @@ std::vector<float> tabular_oracle::keep(const float * hidden, const float *, siz
 std::vector<critic_output> tabular_oracle::judge(const std::vector<critic_input> & inputs) {
     std::vector<critic_output> outputs;
     for (const critic_input & input : inputs) {
-        const token_id last = token_id(argmax(input.kept->data(), model.pieces.size()));
-        std::vector<safety_state> states(constraints.size());
+        const token_id                last = token_id(argmax(input.kept->data(), model.pieces.size()));
+        std::vector<safety_state>     states(constraints.size());
         const std::vector<token_id> & tokens = *input.text.tokens;
         for (size_t i = 0; i < states.size(); ++i) {
             for (token_id token : tokens) {
                 states[i].charge(constraints[i].terms, constraints[i].costs[token]);
             }
         }
-        const outlook ahead = look_ahead(last, states, int32_t(tokens.size()), input.text.log_likelihood, input.max_tokens);
+        const outlook ahead =
+            look_ahead(last, states, int32_t(tokens.size()), input.text.log_likelihood, input.max_tokens);
         outputs.push_back({ float(ahead.p_safe), 0, float(ahead.value) });
     }
     return outputs;
 }
 
-std::vector<float> tabular_oracle::ascend(const std::vector<critic_input> &, const ascent_options &, const cancel_flag &) {
-    throw error("CRITIC_MISMATCH", "expected a trained critic for gradient steps on the hidden state, got the exact one of a tabular model");
+std::vector<float> tabular_oracle::ascend(const std::vector<critic_input> &,
+                                          const ascent_options &,
+                                          const cancel_flag &) {
+    throw error(
+        "CRITIC_MISMATCH",
+        "expected a trained critic for gradient steps on the hidden state, got the exact one of a tabular model");
 }
 
-}
+}  // namespace ig

@@ -9,30 +9,37 @@ namespace ig {
 
 struct oracle_constraint {
     budget_terms        terms;
-    std::vector<double> costs; // per token id
+    std::vector<double> costs;  // per token id
 };
 
 class tabular_oracle : public critic {
   public:
     tabular_oracle(const tabular_model & model, std::vector<oracle_constraint> constraints);
 
-    std::vector<float>         keep(const float * hidden, const float * logits, size_t n_vocab) const override;
-    void                       beside(const critic_input &, std::vector<float> &) const override {}
+    std::vector<float> keep(const float * hidden, const float * logits, size_t n_vocab) const override;
+
+    void beside(const critic_input &, std::vector<float> &) const override {}
+
     std::vector<critic_output> judge(const std::vector<critic_input> & inputs) override;
-    std::vector<float>         ascend(const std::vector<critic_input> & inputs, const ascent_options & options,
-                                      const cancel_flag & cancel) override;
+    std::vector<float>         ascend(const std::vector<critic_input> & inputs,
+                                      const ascent_options &            options,
+                                      const cancel_flag &               cancel) override;
 
   private:
     struct outlook {
         double p_safe = 0;
-        double value = 0;
+        double value  = 0;
     };
 
     const tabular_model &          model;
     std::vector<oracle_constraint> constraints;
-    std::vector<double>            log_p; // [n_vocab, n_vocab]
+    std::vector<double>            log_p;  // [n_vocab, n_vocab]
 
-    outlook look_ahead(token_id last, std::vector<safety_state> states, int32_t n_tokens, double log_likelihood, int32_t max_tokens) const;
+    outlook look_ahead(token_id                  last,
+                       std::vector<safety_state> states,
+                       int32_t                   n_tokens,
+                       double                    log_likelihood,
+                       int32_t                   max_tokens) const;
 };
 
-}
+}  // namespace ig

@@ -10,22 +10,27 @@ namespace ig {
 
 namespace {
 
-const size_t  widest_wave = 64; // texts
-const size_t  narrowest_wave = 8;
-const int64_t room_to_grow = 256; // tokens per text that are not shared
+const size_t  widest_wave       = 64;   // texts
+const size_t  narrowest_wave    = 8;
+const int64_t room_to_grow      = 256;  // tokens per text that are not shared
 const float   least_probability = 1e-30f;
 
 // tokens that may come from elsewhere: the output of the last ones is asked for
-size_t n_before_outputs(const token_sequence & s) { return s.tokens.size() - s.n_outputs; }
-
+size_t n_before_outputs(const token_sequence & s) {
+    return s.tokens.size() - s.n_outputs;
 }
 
-causal_reader::causal_reader(std::shared_ptr<loaded_model> given, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads,
-                             text_output output)
-    : reader_context(std::move(given), std::move(threads), n_threads, output) {
+}  // namespace
+
+causal_reader::causal_reader(std::shared_ptr<loaded_model>    given,
+                             std::shared_ptr<ggml_threadpool> threads,
+                             int32_t                          n_threads,
+                             text_output                      output) :
+    reader_context(std::move(given), std::move(threads), n_threads, output) {
     if (llama_model_is_recurrent(model->get()) || llama_model_is_hybrid(model->get())) {
-        throw error("UNSUPPORTED_MODEL", "expected a model with attention alone to judge texts, got a recurrent or hybrid one, whose "
-                                         "memory cannot be cut back; choose another model");
+        throw error("UNSUPPORTED_MODEL",
+                    "expected a model with attention alone to judge texts, got a recurrent or hybrid one, whose "
+                    "memory cannot be cut back; choose another model");
     }
 }
 
@@ -34,7 +39,7 @@ void causal_reader::read(const std::vector<token_sequence> & sequences, const ro
     std::vector<reading> all;
     for (size_t i = 0; i < sequences.size(); ++i) {
         reading r;
-        r.index = i;
+        r.index    = i;
         r.sequence = &sequences[i];
         all.push_back(r);
     }
@@ -61,7 +66,8 @@ void causal_reader::read_wave(std::vector<reading> wave, const row_function & ro
     }
     try {
         while (!try_wave(wave, row)) {
-            const batch_shape larger = { model->context_cells(2 * shape.n_cells, tokens_per_decode), tokens_per_decode, shape.n_sequences, shape.n_outputs };
+            const batch_shape larger = { model->context_cells(2 * shape.n_cells, tokens_per_decode), tokens_per_decode,
+                                         shape.n_sequences, shape.n_outputs };
             forget();
             make_context(larger);
             slots.assign(size_t(larger.n_sequences), {});
@@ -98,7 +104,8 @@ void causal_reader::find_beginnings(std::vector<reading> & wave) const {
         r.n_held = 0;
         r.source = -1;
         for (size_t s = 0; s < slots.size(); ++s) {
-            const size_t n = std::min(shared_tokens(slots[s].tokens, r.sequence->tokens), n_before_outputs(*r.sequence));
+            const size_t n =
+                std::min(shared_tokens(slots[s].tokens, r.sequence->tokens), n_before_outputs(*r.sequence));
             if (n > r.n_held) {
                 r.n_held = n;
                 r.source = seq_id(s);
@@ -109,8 +116,9 @@ void causal_reader::find_beginnings(std::vector<reading> & wave) const {
     // a batch: what one holds of the shared part, the other would find as well.
     for (size_t k = 1; k < wave.size(); ++k) {
         const token_sequence & before = *wave[k - 1].sequence;
-        const token_sequence & here = *wave[k].sequence;
-        wave[k].n_shared = std::min({ shared_tokens(before.tokens, here.tokens), n_before_outputs(before), n_before_outputs(here) });
+        const token_sequence & here   = *wave[k].sequence;
+        wave[k].n_shared =
+            std::min({ shared_tokens(before.tokens, here.tokens), n_before_outputs(before), n_before_outputs(here) });
     }
 }
 
@@ -129,7 +137,9 @@ void causal_reader::place(std::vector<reading> & wave) {
             if (candidate.in_use || (candidate.last_use == clock && !candidate.tokens.empty())) {
                 continue;
             }
-            const auto age = [](const slot & x) { return x.tokens.empty() ? 0 : x.last_use; };
+            const auto age = [](const slot & x) {
+                return x.tokens.empty() ? 0 : x.last_use;
+            };
             if (chosen < 0 || age(candidate) < age(slots[chosen])) {
                 chosen = seq_id(s);
             }
@@ -142,12 +152,15 @@ void causal_reader::place(std::vector<reading> & wave) {
             llama_memory_seq_cp(memory, r.source, chosen, 0, int32_t(r.n_held));
         }
         slots[chosen].in_use = true;
-        r.seq = chosen;
+        r.seq                = chosen;
     }
 }
 
 // Decodes the tokens of a wave that have no output, those that have one, or both; false where the cache is full.
-bool causal_reader::decode(const std::vector<reading> & wave, const row_function & row, bool without_outputs, bool outputs) {
+bool causal_reader::decode(const std::vector<reading> & wave,
+                           const row_function &         row,
+                           bool                         without_outputs,
+                           bool                         outputs) {
     clear_batch();
     pending.clear();
     for (size_t k = 0; k < wave.size(); ++k) {
@@ -157,7 +170,8 @@ bool causal_reader::decode(const std::vector<reading> & wave, const row_function
             if (!(has_output ? outputs : without_outputs)) {
                 continue;
             }
-            const bool full = batch.n_tokens == shape.n_tokens || (has_output && int32_t(pending.size()) == shape.n_outputs);
+            const bool full =
+                batch.n_tokens == shape.n_tokens || (has_output && int32_t(pending.size()) == shape.n_outputs);
             if (full && !flush(row)) {
                 return false;
             }
@@ -194,9 +208,9 @@ bool causal_reader::flush(const row_function & row) {
         }
     }
     for (size_t i = 0; i < pending.size(); ++i) {
-        const float * values = output == OUTPUT_LOGITS   ? llama_get_logits(context.get()) + i * size_t(width())
-                               : output == OUTPUT_HIDDEN ? llama_get_embeddings(context.get()) + i * size_t(width())
-                                                         : classes_of(pending[i].seq);
+        const float * values = output == OUTPUT_LOGITS ? llama_get_logits(context.get()) + i * size_t(width()) :
+                               output == OUTPUT_HIDDEN ? llama_get_embeddings(context.get()) + i * size_t(width()) :
+                                                         classes_of(pending[i].seq);
         row(pending[i].index, pending[i].output, values);
     }
     pending.clear();
@@ -221,15 +235,17 @@ bool causal_reader::make_room() {
 
 void causal_reader::keep(const std::vector<reading> & wave) {
     llama_memory_t memory = llama_get_memory(context.get());
-    const size_t window = size_t(llama_model_n_swa(model->get())); // 0: none slides
+    const size_t   window = size_t(llama_model_n_swa(model->get()));  // 0: none slides
     for (const reading & r : wave) {
-        slot & own = slots[r.seq];
-        own.in_use = false;
-        own.last_use = clock;
+        slot & own     = slots[r.seq];
+        own.in_use     = false;
+        own.last_use   = clock;
         const size_t n = r.sequence->n_kept;
-        const bool known = n <= r.n_held || std::any_of(slots.begin(), slots.end(), [&](const slot & other) {
-            return other.tokens.size() >= n && std::equal(other.tokens.begin(), other.tokens.begin() + n, r.sequence->tokens.begin());
-        });
+        const bool   known =
+            n <= r.n_held || std::any_of(slots.begin(), slots.end(), [&](const slot & other) {
+                return other.tokens.size() >= n &&
+                       std::equal(other.tokens.begin(), other.tokens.begin() + n, r.sequence->tokens.begin());
+            });
         const bool beginning_is_gone = window > 0 && r.sequence->tokens.size() > window;
         if (known || beginning_is_gone) {
             drop(r.seq);
@@ -253,4 +269,4 @@ void causal_reader::forget() {
     pending.clear();
 }
 
-}
+}  // namespace ig

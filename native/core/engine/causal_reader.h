@@ -10,26 +10,29 @@ namespace ig {
 
 class causal_reader : public reader_context {
   public:
-    causal_reader(std::shared_ptr<loaded_model> model, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads, text_output output);
+    causal_reader(std::shared_ptr<loaded_model>    model,
+                  std::shared_ptr<ggml_threadpool> threads,
+                  int32_t                          n_threads,
+                  text_output                      output);
 
     void read(const std::vector<token_sequence> & sequences, const row_function & row) override;
 
   private:
     // a sequence of the KV cache
     struct slot {
-        std::vector<token_id> tokens; // empty: free
+        std::vector<token_id> tokens;            // empty: free
         uint64_t              last_use = 0;
-        bool                  in_use = false; // by the current wave
+        bool                  in_use   = false;  // by the current wave
     };
 
     // a text of the current wave
     struct reading {
-        size_t                 index; // in the call
+        size_t                 index;  // in the call
         const token_sequence * sequence;
-        seq_id                 seq = -1;
-        seq_id                 source = -1; // the sequence that holds its beginning
-        size_t                 n_held = 0; // tokens of the beginning
-        size_t                 n_shared = 0; // tokens of the text before it in the wave that it shares, where they are decoded
+        seq_id                 seq    = -1;
+        seq_id                 source = -1;  // the sequence that holds its beginning
+        size_t                 n_held = 0;   // tokens of the beginning
+        size_t n_shared = 0;  // tokens of the text before it in the wave that it shares, where they are decoded
     };
 
     struct pending_row {
@@ -39,7 +42,7 @@ class causal_reader : public reader_context {
     };
 
     std::vector<slot>        slots;
-    std::vector<pending_row> pending; // outputs of the batch
+    std::vector<pending_row> pending;  // outputs of the batch
     uint64_t                 clock = 0;
     std::vector<float>       class_row;
 
@@ -50,10 +53,10 @@ class causal_reader : public reader_context {
     bool decode(const std::vector<reading> & wave, const row_function & row, bool without_outputs, bool outputs);
     bool flush(const row_function & row);
     const float * classes_of(seq_id sequence);
-    bool make_room();
-    void keep(const std::vector<reading> & wave);
-    void drop(seq_id seq);
-    void forget();
+    bool          make_room();
+    void          keep(const std::vector<reading> & wave);
+    void          drop(seq_id seq);
+    void          forget();
 };
 
-}
+}  // namespace ig

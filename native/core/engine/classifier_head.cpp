@@ -11,17 +11,32 @@ namespace ig {
 
 namespace {
 
-float gelu(float x) { return 0.5f * x * (1 + std::erf(x * float(M_SQRT1_2))); }
-float relu(float x) { return x > 0 ? x : 0; }
-float same(float x) { return x; }
-float hyperbolic_tangent(float x) { return std::tanh(x); }
+float gelu(float x) {
+    return 0.5f * x * (1 + std::erf(x * float(M_SQRT1_2)));
+}
+
+float relu(float x) {
+    return x > 0 ? x : 0;
+}
+
+float same(float x) {
+    return x;
+}
+
+float hyperbolic_tangent(float x) {
+    return std::tanh(x);
+}
 
 template <typename T>
-T choice(const loaded_model & model, const std::string & key, const std::string & otherwise, const std::map<std::string, T> & known) {
+T choice(const loaded_model &             model,
+         const std::string &              key,
+         const std::string &              otherwise,
+         const std::map<std::string, T> & known) {
     const std::string given = model.metadata(key);
-    const auto found = known.find(given.empty() ? otherwise : given);
+    const auto        found = known.find(given.empty() ? otherwise : given);
     if (found == known.end()) {
-        throw error("INVALID_MODEL", model.path() + " has an unknown " + key + " \"" + given + "\"; convert the model again");
+        throw error("INVALID_MODEL",
+                    model.path() + " has an unknown " + key + " \"" + given + "\"; convert the model again");
     }
     return found->second;
 }
@@ -40,10 +55,14 @@ std::vector<float> optional_tensor(const tensor_file & file, const char * name, 
     return file.has_tensor(name) ? file.tensor(name, shape) : std::vector<float>();
 }
 
-void multiply(const std::vector<float> & weight, const std::vector<float> & bias, const float * in, size_t n_in, std::vector<float> & out) {
+void multiply(const std::vector<float> & weight,
+              const std::vector<float> & bias,
+              const float *              in,
+              size_t                     n_in,
+              std::vector<float> &       out) {
     for (size_t o = 0; o < out.size(); ++o) {
         const float * row = weight.data() + o * n_in;
-        double sum = bias.empty() ? 0 : bias[o];
+        double        sum = bias.empty() ? 0 : bias[o];
         for (size_t i = 0; i < n_in; ++i) {
             sum += double(row[i]) * in[i];
         }
@@ -51,23 +70,33 @@ void multiply(const std::vector<float> & weight, const std::vector<float> & bias
     }
 }
 
-}
+}  // namespace
 
 classifier_head::classifier_head(const loaded_model & model) {
     const bool is_modern = model.metadata("general.architecture") == "modern-bert";
-    activation = choice<float (*)(float)>(model, "inferenceguard.classifier.activation", is_modern ? "gelu" : "tanh",
-                                          { { "tanh", hyperbolic_tangent }, { "relu", relu }, { "gelu", gelu }, { "none", same } });
-    pooled = choice<enum llama_pooling_type>(model, "inferenceguard.classifier.pooling", is_modern ? "mean" : "cls",
-                                        { { "cls", LLAMA_POOLING_TYPE_CLS }, { "mean", LLAMA_POOLING_TYPE_MEAN } });
-    epsilon = norm_epsilon(model);
-    const int64_t n_embd = llama_model_n_embd(model.get());
-    const int64_t n_classes = llama_model_n_cls_out(model.get());
+    activation           = choice<float (*)(float)>(
+        model, "inferenceguard.classifier.activation", is_modern ? "gelu" : "tanh",
+        {
+            { "tanh", hyperbolic_tangent },
+            { "relu", relu               },
+            { "gelu", gelu               },
+            { "none", same               }
+    });
+    pooled =
+        choice<enum llama_pooling_type>(model, "inferenceguard.classifier.pooling", is_modern ? "mean" : "cls",
+                                        {
+                                            { "cls",  LLAMA_POOLING_TYPE_CLS  },
+                                            { "mean", LLAMA_POOLING_TYPE_MEAN }
+    });
+    epsilon                     = norm_epsilon(model);
+    const int64_t     n_embd    = llama_model_n_embd(model.get());
+    const int64_t     n_classes = llama_model_n_cls_out(model.get());
     const tensor_file file(model.path(), "INVALID_MODEL");
-    dense.weight = optional_tensor(file, "cls.weight", { n_embd, n_embd });
-    dense.bias = optional_tensor(file, "cls.bias", { n_embd });
-    norm = optional_tensor(file, "cls.norm.weight", { n_embd });
+    dense.weight  = optional_tensor(file, "cls.weight", { n_embd, n_embd });
+    dense.bias    = optional_tensor(file, "cls.bias", { n_embd });
+    norm          = optional_tensor(file, "cls.norm.weight", { n_embd });
     output.weight = file.tensor("cls.output.weight", { n_embd, n_classes });
-    output.bias = optional_tensor(file, "cls.output.bias", { n_classes });
+    output.bias   = optional_tensor(file, "cls.output.bias", { n_classes });
     inner.resize(n_embd);
     classes.resize(n_classes);
 }
@@ -102,4 +131,4 @@ const std::vector<float> & classifier_head::logits(const float * hidden) {
     return classes;
 }
 
-}
+}  // namespace ig

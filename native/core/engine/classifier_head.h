@@ -23,20 +23,20 @@ class classifier_head {
 
   private:
     struct linear_layer {
-        std::vector<float> weight; // [n_out][n_in]; empty: none
-        std::vector<float> bias; // empty: none
+        std::vector<float> weight;  // [n_out][n_in]; empty: none
+        std::vector<float> bias;    // empty: none
     };
 
     enum llama_pooling_type pooled;
     float (*activation)(float);
-    float              epsilon; // of the norm
+    float              epsilon;  // of the norm
     linear_layer       dense;
-    std::vector<float> norm; // empty: none
+    std::vector<float> norm;     // empty: none
     linear_layer       output;
-    std::vector<float> inner; // [n_embd]
+    std::vector<float> inner;    // [n_embd]
     std::vector<float> classes;
 
     void normalize(std::vector<float> & row) const;
 };
 
-}
+}  // namespace ig

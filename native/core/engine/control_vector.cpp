@@ -9,7 +9,7 @@
 namespace ig {
 
 double control_vector::projection(const std::vector<float> & hidden) const {
-    double dot = 0;
+    double dot     = 0;
     double squares = 0;
     for (size_t i = 0; i < hidden.size(); ++i) {
         dot += double(hidden[i]) * gate[i];
@@ -20,10 +20,11 @@ double control_vector::projection(const std::vector<float> & hidden) const {
 
 control_vector load_control_vector(const std::string & path, int32_t n_embd, int32_t n_layers) {
     const tensor_file file(path, "control-vector", "INVALID_CONTROL_VECTOR");
-    const auto expect = [&](const char * key, int32_t model) {
+    const auto        expect = [&](const char * key, int32_t model) {
         if (file.number(key) != model) {
-            throw error("CONTROL_VECTOR_MISMATCH", format("expected a control vector of %s %d, got %g; make one for this model", key, model,
-                                                          file.number(key)));
+            throw error("CONTROL_VECTOR_MISMATCH",
+                        format("expected a control vector of %s %d, got %g; make one for this model", key, model,
+                               file.number(key)));
         }
     };
     expect("hidden_width", n_embd);
@@ -33,16 +34,17 @@ control_vector load_control_vector(const std::string & path, int32_t n_embd, int
     for (double layer : file.numbers("steered_layers")) {
         const bool exists = layer == std::floor(layer) && layer >= 1 && layer < n_layers;
         if (!exists) {
-            throw error("INVALID_CONTROL_VECTOR", format("%s steers layer %g, which there is not; make the file again", path.c_str(), layer));
+            throw error("INVALID_CONTROL_VECTOR",
+                        format("%s steers layer %g, which there is not; make the file again", path.c_str(), layer));
         }
         const std::vector<float> direction = file.tensor("direction." + std::to_string(int32_t(layer)), { n_embd });
         std::copy(direction.begin(), direction.end(), vector.directions.begin() + (size_t(layer) - 1) * size_t(n_embd));
     }
-    vector.gate_layer = int32_t(file.number("gate_layer"));
+    vector.gate_layer     = int32_t(file.number("gate_layer"));
     vector.gate_threshold = file.number("gate_threshold");
-    const float * gate = vector.gate_layer >= 1 && vector.gate_layer < n_layers
-                             ? &vector.directions[size_t(vector.gate_layer - 1) * size_t(n_embd)]
-                             : nullptr;
+    const float * gate    = vector.gate_layer >= 1 && vector.gate_layer < n_layers ?
+                                &vector.directions[size_t(vector.gate_layer - 1) * size_t(n_embd)] :
+                                nullptr;
     if (gate == nullptr || std::all_of(gate, gate + n_embd, [](float x) { return x == 0; })) {
         throw error("INVALID_CONTROL_VECTOR", path + " has a gate at a layer without direction; make the file again");
     }
@@ -61,9 +63,9 @@ void keep_largest(control_vector & vector, size_t n_embd, double share) {
         const float smallest = sizes[kept - 1];
         for (size_t i = 0; i < n_embd; ++i) {
             float & component = vector.directions[begin + i];
-            component = std::abs(component) >= smallest ? component : 0;
+            component         = std::abs(component) >= smallest ? component : 0;
         }
     }
 }
 
-}
+}  // namespace ig

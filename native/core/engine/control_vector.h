@@ -9,10 +9,10 @@
 namespace ig {
 
 struct control_vector {
-    std::vector<float> directions; // [n_layers - 1, n_embd], from layer 1 on; 0 where a layer is not steered
-    std::vector<float> gate; // [n_embd] the whole direction at the gate's layer
-    int32_t            gate_layer = 0;
-    double             gate_threshold = 0; // of the projection on the gate layer's direction, in units of its length
+    std::vector<float> directions;          // [n_layers - 1, n_embd], from layer 1 on; 0 where a layer is not steered
+    std::vector<float> gate;                // [n_embd] the whole direction at the gate's layer
+    int32_t            gate_layer     = 0;
+    double             gate_threshold = 0;  // of the projection on the gate layer's direction, in units of its length
 
     // The projection of a hidden state behind the gate layer; above the threshold it lies on the positive side.
     double projection(const std::vector<float> & hidden) const;
@@ -24,4 +24,4 @@ control_vector load_control_vector(const std::string & path, int32_t n_embd, int
 // Of every layer's direction only the share of components that are largest stays (Shen et al. 2025).
 void keep_largest(control_vector & vector, size_t n_embd, double share);
 
-}
+}  // namespace ig

@@ -20,7 +20,7 @@ struct decode_item {
     seq_id   seq;
     int32_t  position;
     token_id token;
-    bool     residual = false; // what the residual stream holds of it is read
+    bool     residual = false;  // what the residual stream holds of it is read
 };
 
 // of a row that nothing truncates; of most rows they hold nearly all the mass
@@ -28,21 +28,21 @@ const size_t most_listed = 64;
 
 // the most probable tokens of a row that stayed on the device: most_listed or more, so that both routes draw the same tokens
 struct row_head {
-    const token_id * tokens = nullptr; // [n], the most probable first
-    const float *    logits = nullptr; // [n]
-    size_t           n = 0; // 0: the whole row came home
-    double           log_sum_exp = 0; // over the whole row
+    const token_id * tokens      = nullptr;  // [n], the most probable first
+    const float *    logits      = nullptr;  // [n]
+    size_t           n           = 0;        // 0: the whole row came home
+    double           log_sum_exp = 0;        // over the whole row
 };
 
 // the output of one item, to be read while it is visited
 struct output_row {
-    size_t        index; // of the item
-    size_t        place; // in the decoder's batch
-    size_t        thread; // that visits, below n_visitors()
+    size_t        index;     // of the item
+    size_t        place;     // in the decoder's batch
+    size_t        thread;    // that visits, below n_visitors()
     row_head      head;
-    const float * hidden; // [n_embd], null unless it was asked for
-    const float * judged; // what the critic says of it, null unless the critic runs on the device
-    const float * residual; // [n_residual], null unless the item asked for it
+    const float * hidden;    // [n_embd], null unless it was asked for
+    const float * judged;    // what the critic says of it, null unless the critic runs on the device
+    const float * residual;  // [n_residual], null unless the item asked for it
 };
 
 // how many tokens both begin with
@@ -52,19 +52,20 @@ inline size_t shared_tokens(const std::vector<token_id> & a, const std::vector<t
 }
 
 using row_visitor = std::function<void(const output_row & row)>;
-using residual_visitor = std::function<void(size_t index, const float * residual)>; // of items that asked for it: [n_residual]
+using residual_visitor =
+    std::function<void(size_t index, const float * residual)>;  // of items that asked for it: [n_residual]
 
 // what a step is to bring home beside the logits
 struct step_wishes {
     bool               hidden = false;
-    bool               judged = false; // by the critic on the device, where there is one
-    std::vector<float> beside; // [items, n] what that critic reads beside the model's own outputs
+    bool               judged = false;  // by the critic on the device, where there is one
+    std::vector<float> beside;          // [items, n] what that critic reads beside the model's own outputs
 };
 
 // KV cells, in tokens
 struct cell_use {
-    int64_t capacity; // of the cache, which other generations may share
-    int64_t peak; // held at once by the prompt and the live tree
+    int64_t capacity;  // of the cache, which other generations may share
+    int64_t peak;      // held at once by the prompt and the live tree
 };
 
 // what all kinds of decoder have in common
@@ -73,26 +74,31 @@ class sequence_decoder {
     virtual ~sequence_decoder() = default;
 
     virtual int32_t             n_vocab() const = 0;
-    virtual int32_t             n_embd() const = 0; // width of a hidden state; 0 when the model gives none
+    virtual int32_t             n_embd() const  = 0;  // width of a hidden state; 0 when the model gives none
     virtual bool                is_end(token_id token) const = 0;
-    virtual const std::string & piece(token_id token) = 0; // the bytes it adds to a text; from any thread
-    virtual int32_t             max_sequences() const = 0;
-    virtual size_t              n_visitors() const = 0; // so many threads visit at most
-    virtual size_t              n_residual() const { return 0; } // values of the residual stream that are read per token; 0: none
+    virtual const std::string & piece(token_id token)        = 0;  // the bytes it adds to a text; from any thread
+    virtual int32_t             max_sequences() const        = 0;
+    virtual size_t              n_visitors() const           = 0;  // so many threads visit at most
+
+    virtual size_t n_residual() const { return 0; }  // values of the residual stream that are read per token; 0: none
 
     virtual void fork(seq_id from, seq_id to) = 0;
-    virtual void drop(seq_id seq) = 0;
+    virtual void drop(seq_id seq)             = 0;
 
     // Shortens a sequence, where the model's memory can be cut: recurrent memory cannot, and a sliding window has lost what is needed.
-    virtual bool can_cut() const = 0;
+    virtual bool can_cut() const                 = 0;
     virtual void cut(seq_id seq, int32_t length) = 0;
 
     // Appends tokens without outputs; visits those whose residual stream is read, one after the other.
-    virtual void extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) = 0;
+    virtual void extend(const std::vector<decode_item> & items,
+                        const residual_visitor &         visit,
+                        const cancel_flag &              cancel) = 0;
 
     // Appends one token to each of several sequences and visits what comes home.
-    virtual void step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
-                      const cancel_flag & cancel) = 0;
+    virtual void step(const std::vector<decode_item> & items,
+                      const step_wishes &              wishes,
+                      const row_visitor &              visit,
+                      const cancel_flag &              cancel) = 0;
 
     // The whole row of logits, [n_vocab], of a row that is being visited.
     virtual const float * logits(const output_row & row) = 0;
@@ -102,7 +108,8 @@ class sequence_decoder {
 
     // The logits that the output head gives for hidden states: [n, n_embd] -> [n, n_vocab]. `known` is a hidden state with the
     // logits that the model made of it. Throws UNSUPPORTED_MODEL where the head cannot be applied on its own.
-    virtual std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
+    virtual std::vector<float> project(const std::vector<float> & hidden,
+                                       const std::vector<float> & known_hidden,
                                        const std::vector<float> & known_logits) = 0;
 };
 
@@ -117,10 +124,10 @@ class real_decoder : public sequence_decoder {
 
 // what a search plans to hold
 struct room_plan {
-    int32_t n_sequences; // that are its own from beginning to end
-    int64_t n_cells; // for them
-    int32_t n_more = 0; // sequences that it may ask for beside those
-    int64_t cells_each = 0; // for each of these
+    int32_t n_sequences;     // that are its own from beginning to end
+    int64_t n_cells;         // for them
+    int32_t n_more     = 0;  // sequences that it may ask for beside those
+    int64_t cells_each = 0;  // for each of these
 };
 
 // what one search works on
@@ -128,7 +135,9 @@ class decoder : public sequence_decoder {
   public:
     // Makes room for a search, which begins with nothing but the first tokens of the prompt in sequence 0: returns how many were at
     // hand. Waits for other searches where they leave too little. Throws KV_CAPACITY, also where `n_more` would not fit alone.
-    virtual int32_t reserve(const room_plan & plan, const std::vector<token_id> & prompt, const cancel_flag & cancel) = 0;
+    virtual int32_t reserve(const room_plan &             plan,
+                            const std::vector<token_id> & prompt,
+                            const cancel_flag &           cancel) = 0;
 
     // From now on the search may hold n sequences beside its own, in place of those that it asked for before; returns n, or what there
     // is where other searches hold the rest. Does not wait for them.
@@ -140,4 +149,4 @@ class decoder : public sequence_decoder {
     virtual cell_use cells() const = 0;
 };
 
-}
+}  // namespace ig

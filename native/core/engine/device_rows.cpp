@@ -31,16 +31,19 @@ struct row_picker {
     }
 };
 
-}
+}  // namespace
 
 // one per sequence, all of the same rows
 struct device_rows::hook {
     static device_rows & rows_of(const llama_sampler * sampler) { return *static_cast<device_rows *>(sampler->ctx); }
 
     static const char * name(const llama_sampler *) { return "device rows"; }
-    static void         apply(llama_sampler *, llama_token_data_array *) {}
-    static void         backend_set_input(llama_sampler * s) { rows_of(s).set_inputs(); }
-    static void         backend_reset(llama_sampler * s) { rows_of(s).forget_graph(); }
+
+    static void apply(llama_sampler *, llama_token_data_array *) {}
+
+    static void backend_set_input(llama_sampler * s) { rows_of(s).set_inputs(); }
+
+    static void backend_reset(llama_sampler * s) { rows_of(s).forget_graph(); }
 
     static bool backend_init(llama_sampler * s, ggml_backend_buffer_type_t type, uint32_t) {
         rows_of(s).device = ggml_backend_buft_get_device(type);
@@ -49,27 +52,29 @@ struct device_rows::hook {
 
     static void backend_apply(llama_sampler * s, ggml_context * ctx, ggml_cgraph * graph, llama_sampler_data * data) {
         if (ggml_graph_get_tensor(graph, "result_output") == nullptr) {
-            data->probs = ggml_scale(ctx, data->logits, 1.0f); // llama.cpp only counts the nodes of this graph
+            data->probs = ggml_scale(ctx, data->logits, 1.0f);  // llama.cpp only counts the nodes of this graph
             return;
         }
-        data->logits = data->probs = data->sampled = data->candidates = nullptr; // nothing is copied for this sequence
+        data->logits = data->probs = data->sampled = data->candidates = nullptr;  // nothing is copied for this sequence
         rows_of(s).build(ctx, graph);
     }
 
     static llama_sampler_i * interface() {
         static llama_sampler_i i = {};
-        i.name = name;
-        i.apply = apply;
-        i.backend_init = backend_init;
-        i.backend_apply = backend_apply;
-        i.backend_set_input = backend_set_input;
-        i.backend_reset = backend_reset;
+        i.name                   = name;
+        i.apply                  = apply;
+        i.backend_init           = backend_init;
+        i.backend_apply          = backend_apply;
+        i.backend_set_input      = backend_set_input;
+        i.backend_reset          = backend_reset;
         return &i;
     }
 };
 
-device_rows::device_rows(int32_t n_vocab, const graph_critic * critic)
-    : n_vocab(n_vocab), n_head(std::min(n_vocab, std::max(int32_t(most_listed), critic != nullptr ? critic->n_top() : 0))), critic(critic) {}
+device_rows::device_rows(int32_t n_vocab, const graph_critic * critic) :
+    n_vocab(n_vocab),
+    n_head(std::min(n_vocab, std::max(int32_t(most_listed), critic != nullptr ? critic->n_top() : 0))),
+    critic(critic) {}
 
 bool device_rows::attach(llama_context * context, int32_t n_sequences, bool only_gpu) {
     forget_graph();
@@ -94,14 +99,16 @@ void device_rows::detach(llama_context * context) {
 }
 
 bool device_rows::device_fits(bool only_gpu) {
-    const enum ggml_backend_dev_type type = device != nullptr ? ggml_backend_dev_type(device) : GGML_BACKEND_DEVICE_TYPE_CPU;
+    const enum ggml_backend_dev_type type =
+        device != nullptr ? ggml_backend_dev_type(device) : GGML_BACKEND_DEVICE_TYPE_CPU;
     const bool gpu = type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
     if (!gpu) {
-        return !only_gpu; // the CPU has every operation
+        return !only_gpu;  // the CPU has every operation
     }
-    const size_t n_nodes = GGML_DEFAULT_GRAPH_SIZE;
-    const ggml_context_ptr ctx(ggml_init({ n_nodes * ggml_tensor_overhead() + ggml_graph_overhead(), nullptr, /*no_alloc =*/true }));
-    ggml_cgraph * graph = ggml_new_graph(ctx.get());
+    const size_t           n_nodes = GGML_DEFAULT_GRAPH_SIZE;
+    const ggml_context_ptr ctx(
+        ggml_init({ n_nodes * ggml_tensor_overhead() + ggml_graph_overhead(), nullptr, /*no_alloc =*/true }));
+    ggml_cgraph * graph   = ggml_new_graph(ctx.get());
     ggml_tensor * outputs = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, n_vocab, 2);
     cut_down(ctx.get(), graph, outputs);
     bool fits = true;
@@ -113,23 +120,23 @@ bool device_rows::device_fits(bool only_gpu) {
 }
 
 void device_rows::forget_graph() {
-    built = false;
+    built  = false;
     logits = top_tokens = top_logits = first_log_p = said = beside = nullptr;
 }
 
 void device_rows::build(ggml_context * ctx, ggml_cgraph * graph) {
     if (built) {
-        return; // all sequences share one graph
+        return;  // all sequences share one graph
     }
-    built = true;
-    ggml_tensor * outputs = ggml_graph_get_tensor(graph, "result_output"); // [n_vocab, n]
+    built                 = true;
+    ggml_tensor * outputs = ggml_graph_get_tensor(graph, "result_output");  // [n_vocab, n]
     if (outputs->ne[1] == 0) {
         return;
     }
-    const cut_rows cut = cut_down(ctx, graph, outputs);
-    ggml_tensor * hidden = ggml_graph_get_tensor(graph, "result_norm");
+    const cut_rows cut    = cut_down(ctx, graph, outputs);
+    ggml_tensor *  hidden = ggml_graph_get_tensor(graph, "result_norm");
     if (hidden == nullptr) {
-        hidden = ggml_graph_get_tensor(graph, "result_embd_pooled"); // the same, renamed where embeddings are on
+        hidden = ggml_graph_get_tensor(graph, "result_embd_pooled");  // the same, renamed where embeddings are on
     }
     if (wants_judgement && critic != nullptr && hidden != nullptr) {
         add_critic(ctx, graph, hidden, cut);
@@ -140,26 +147,26 @@ device_rows::cut_rows device_rows::cut_down(ggml_context * ctx, ggml_cgraph * gr
     const row_picker pick{ ctx };
     logits = keep(graph, outputs);
     cut_rows cut;
-    cut.p = ggml_soft_max(ctx, outputs);
-    top_tokens = keep(graph, ggml_top_k(ctx, outputs, n_head));
-    top_logits = keep(graph, pick(outputs, top_tokens));
-    cut.order = ggml_argsort(ctx, top_logits, GGML_SORT_ORDER_DESC); // [n_head, n]
-    cut.log_p = pick(ggml_log(ctx, pick(cut.p, top_tokens)), cut.order);
+    cut.p       = ggml_soft_max(ctx, outputs);
+    top_tokens  = keep(graph, ggml_top_k(ctx, outputs, n_head));
+    top_logits  = keep(graph, pick(outputs, top_tokens));
+    cut.order   = ggml_argsort(ctx, top_logits, GGML_SORT_ORDER_DESC);  // [n_head, n]
+    cut.log_p   = pick(ggml_log(ctx, pick(cut.p, top_tokens)), cut.order);
     first_log_p = keep(graph, pick.first(cut.log_p, 1));
     return cut;
 }
 
 void device_rows::add_critic(ggml_context * ctx, ggml_cgraph * graph, ggml_tensor * hidden, const cut_rows & cut) {
     const row_picker pick{ ctx };
-    const int64_t n = logits->ne[1];
-    graph_latents latents = { hidden, nullptr, nullptr, nullptr };
+    const int64_t    n       = logits->ne[1];
+    graph_latents    latents = { hidden, nullptr, nullptr, nullptr };
     if (critic->n_top() > 0) {
-        latents.top_log_p = ggml_clamp(ctx, pick.first(cut.log_p, critic->n_top()), float(least_log_p), 0);
+        latents.top_log_p     = ggml_clamp(ctx, pick.first(cut.log_p, critic->n_top()), float(least_log_p), 0);
         // entropy = log sum exp - sum p * logit
-        ggml_tensor * finite = ggml_clamp(ctx, ggml_cont(ctx, logits), -1e30f, 1e30f); // in place
-        ggml_tensor * mean = ggml_sum_rows(ctx, ggml_mul(ctx, cut.p, finite));
+        ggml_tensor * finite  = ggml_clamp(ctx, ggml_cont(ctx, logits), -1e30f, 1e30f);  // in place
+        ggml_tensor * mean    = ggml_sum_rows(ctx, ggml_mul(ctx, cut.p, finite));
         ggml_tensor * largest = pick.first(pick(top_logits, cut.order), 1);
-        latents.entropy = ggml_sub(ctx, ggml_sub(ctx, largest, first_log_p), mean);
+        latents.entropy       = ggml_sub(ctx, ggml_sub(ctx, largest, first_log_p), mean);
     }
     if (critic->n_beside() > 0) {
         beside = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, critic->n_beside(), n);
@@ -171,7 +178,7 @@ void device_rows::add_critic(ggml_context * ctx, ggml_cgraph * graph, ggml_tenso
 
 void device_rows::expect(bool judged, const std::vector<float> & values) {
     wants_judgement = judged;
-    given_beside = values;
+    given_beside    = values;
 }
 
 // Called for every sequence of the batch.
@@ -203,7 +210,7 @@ bool device_rows::fetch(size_t n_rows) {
         float *   values = &home_logits[row * size_t(n_head)];
         int32_t * tokens = &home_tokens[row * size_t(n_head)];
         if (std::isnan(home_log_p[row])) {
-            continue; // numbers cannot be put in order where some are none
+            continue;  // numbers cannot be put in order where some are none
         }
         for (size_t i = 0; i < order.size(); ++i) {
             order[i] = { values[i], tokens[i] };
@@ -230,8 +237,8 @@ const float * device_rows::judged(size_t row) const {
 
 void device_rows::whole_row(size_t row, float * out) {
     const std::lock_guard<std::mutex> one_at_a_time(fetching);
-    const size_t bytes = size_t(n_vocab) * sizeof(float);
+    const size_t                      bytes = size_t(n_vocab) * sizeof(float);
     ggml_backend_tensor_get(logits, out, row * bytes, bytes);
 }
 
-}
+}  // namespace ig

@@ -5,7 +5,6 @@
 
 #include "engine/decoder.h"
 #include "engine/graph_critic.h"
-
 #include "llama-cpp.h"
 
 #include <mutex>
@@ -30,8 +29,8 @@ class device_rows {
     bool fetch(size_t n_rows);
 
     row_head      head(size_t row) const;
-    const float * judged(size_t row) const; // [n_judged], null where the critic was not asked
-    void          whole_row(size_t row, float * out); // [n_vocab], from any thread
+    const float * judged(size_t row) const;            // [n_judged], null where the critic was not asked
+    void          whole_row(size_t row, float * out);  // [n_vocab], from any thread
 
   private:
     struct hook;
@@ -43,13 +42,13 @@ class device_rows {
     std::vector<llama_sampler_ptr> chains;
 
     // of the graph that was built last
-    bool          built = false;
-    ggml_tensor * logits = nullptr;
-    ggml_tensor * top_tokens = nullptr;
-    ggml_tensor * top_logits = nullptr;
-    ggml_tensor * first_log_p = nullptr; // of the most probable token, [1, n]
-    ggml_tensor * said = nullptr;
-    ggml_tensor * beside = nullptr;
+    bool          built       = false;
+    ggml_tensor * logits      = nullptr;
+    ggml_tensor * top_tokens  = nullptr;
+    ggml_tensor * top_logits  = nullptr;
+    ggml_tensor * first_log_p = nullptr;  // of the most probable token, [1, n]
+    ggml_tensor * said        = nullptr;
+    ggml_tensor * beside      = nullptr;
 
     bool                 wants_judgement = false;
     std::vector<float>   given_beside;
@@ -59,14 +58,14 @@ class device_rows {
     std::vector<float>   home_said;
     std::mutex           fetching;
 
-    std::vector<std::pair<float, int32_t>> order; // of the head of a row
+    std::vector<std::pair<float, int32_t>> order;  // of the head of a row
 
-    ggml_backend_dev_t device = nullptr; // that makes the outputs
+    ggml_backend_dev_t device = nullptr;           // that makes the outputs
 
     struct cut_rows {
-        ggml_tensor * p; // [n_vocab, n]
-        ggml_tensor * order; // [n_head, n] of the most probable tokens
-        ggml_tensor * log_p; // [n_head, n] in order
+        ggml_tensor * p;      // [n_vocab, n]
+        ggml_tensor * order;  // [n_head, n] of the most probable tokens
+        ggml_tensor * log_p;  // [n_head, n] in order
     };
 
     bool     device_fits(bool only_gpu);
@@ -77,4 +76,4 @@ class device_rows {
     void     set_inputs();
 };
 
-}
+}  // namespace ig

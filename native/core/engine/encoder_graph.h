@@ -16,7 +16,7 @@ class encoder_graph {
   public:
     encoder_graph(const encoder_weights & weights, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads);
 
-    size_t n_states() const { return 2 * weights.n_layers(); } // kinds of rows: keys and values of every layer
+    size_t n_states() const { return 2 * weights.n_layers(); }  // kinds of rows: keys and values of every layer
 
     // Throws OUT_OF_MEMORY.
     void begin(size_t n_past, size_t n_new);
@@ -26,7 +26,9 @@ class encoder_graph {
     void get_states(size_t kind, size_t row, size_t n, ggml_fp16_t * states) const;
 
     // mask: [n_new, n_past + n_new], 0 where a token attends to a row and otherwise minus infinity. Throws DECODE_FAILED.
-    void compute(const std::vector<int32_t> & tokens, const std::vector<int32_t> & positions, const std::vector<ggml_fp16_t> & mask);
+    void compute(const std::vector<int32_t> &     tokens,
+                 const std::vector<int32_t> &     positions,
+                 const std::vector<ggml_fp16_t> & mask);
 
     // What a member's last layer gives for the new tokens: [n_new, width].
     std::vector<float> output(size_t member) const;
@@ -39,12 +41,12 @@ class encoder_graph {
 
     // of the pass
     ggml_context_ptr           ctx;
-    ggml_cgraph *              graph = nullptr;
-    ggml_tensor *              tokens = nullptr;
+    ggml_cgraph *              graph     = nullptr;
+    ggml_tensor *              tokens    = nullptr;
     ggml_tensor *              positions = nullptr;
-    ggml_tensor *              mask = nullptr;
-    std::vector<ggml_tensor *> states; // [kinds], each [width, n_past + n_new]
-    std::vector<ggml_tensor *> outputs; // [members]
+    ggml_tensor *              mask      = nullptr;
+    std::vector<ggml_tensor *> states;   // [kinds], each [width, n_past + n_new]
+    std::vector<ggml_tensor *> outputs;  // [members]
 
     ggml_tensor * linear(const affine & by, ggml_tensor * x) const;
     ggml_tensor * normalised(const affine & by, ggml_tensor * x) const;
@@ -54,4 +56,4 @@ class encoder_graph {
     ggml_tensor * layer(const encoder_layer & l, ggml_tensor * x, size_t n_past);
 };
 
-}
+}  // namespace ig

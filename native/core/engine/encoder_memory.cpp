@@ -9,20 +9,20 @@ namespace {
 struct search_for_beginning {
     const std::vector<int32_t> & wanted;
     place                        best;
-    size_t                       n_best = 0; // tokens of the response
-    bool                         ends_there = false; // the best place is the end of a stretch
+    size_t                       n_best     = 0;      // tokens of the response
+    bool                         ends_there = false;  // the best place is the end of a stretch
 
     // Looks through a stretch whose first token is the nth of the response.
     void visit(stretch & s, size_t n_before) {
         const size_t most = std::min(s.tokens.size(), wanted.size() - n_before);
-        size_t n = 0;
+        size_t       n    = 0;
         while (n < most && s.tokens[n] == wanted[n_before + n]) {
             ++n;
         }
         const bool ends = n == s.tokens.size();
         if (n_before + n > n_best || (n_before + n == n_best && ends && !ends_there)) {
-            best = { &s, n };
-            n_best = n_before + n;
+            best       = { &s, n };
+            n_best     = n_before + n;
             ends_there = ends;
         }
         for (const auto & child : s.children) {
@@ -46,24 +46,27 @@ template <typename list> void erase(list & from, const stretch & which) {
     from.erase(std::find_if(from.begin(), from.end(), [&](const auto & s) { return s.get() == &which; }));
 }
 
-}
+}  // namespace
 
 stretch & encoder_memory::tree_of(const std::vector<int32_t> & prompt) {
-    const auto found = std::find_if(trees.begin(), trees.end(), [&](const auto & tree) { return tree->tokens == prompt; });
+    const auto found =
+        std::find_if(trees.begin(), trees.end(), [&](const auto & tree) { return tree->tokens == prompt; });
     if (found != trees.end()) {
         use(**found);
         return **found;
     }
     trees.push_back(std::make_unique<stretch>());
     stretch & made = *trees.back();
-    made.tokens = prompt;
+    made.tokens    = prompt;
     n_tokens += prompt.size();
     use(made);
     return made;
 }
 
 place encoder_memory::longest_beginning(stretch & tree, const std::vector<int32_t> & response) {
-    search_for_beginning search = { response, { &tree, tree.tokens.size() } };
+    search_for_beginning search = {
+        response, { &tree, tree.tokens.size() }
+    };
     for (const auto & child : tree.children) {
         search.visit(*child, 0);
     }
@@ -72,11 +75,11 @@ place encoder_memory::longest_beginning(stretch & tree, const std::vector<int32_
 }
 
 stretch & encoder_memory::add(const place & behind, std::vector<int32_t> tokens) {
-    auto made = std::make_unique<stretch>();
-    made->parent = behind.in;
+    auto made         = std::make_unique<stretch>();
+    made->parent      = behind.in;
     made->n_of_parent = behind.n;
-    made->position = behind.in->position + behind.n;
-    made->tokens = std::move(tokens);
+    made->position    = behind.in->position + behind.n;
+    made->tokens      = std::move(tokens);
     n_tokens += made->tokens.size();
     behind.in->children.push_back(std::move(made));
     use(*behind.in->children.back());
@@ -117,4 +120,4 @@ stretch * encoder_memory::oldest_leaf() const {
     return oldest;
 }
 
-}
+}  // namespace ig

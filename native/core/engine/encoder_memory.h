@@ -14,23 +14,24 @@ namespace ig {
 
 // Tokens that were read at once; the first of a tree holds a prompt.
 struct stretch {
-    stretch *            parent = nullptr; // null: the first of its tree
-    size_t               n_of_parent = 0; // tokens of the parent that these stand behind
-    size_t               position = 0; // of the first token
+    stretch *            parent      = nullptr;  // null: the first of its tree
+    size_t               n_of_parent = 0;        // tokens of the parent that these stand behind
+    size_t               position    = 0;        // of the first token
     std::vector<int32_t> tokens;
     uint64_t             last_use = 0;
 
-    std::vector<ggml_fp16_t> states; // [kinds, tokens, width]
-    std::vector<float>       sums; // over a response up to each token, [tokens, members, width]
-    std::vector<float>       said; // by the heads at the last token, [members, outputs]; empty: it is still to be read
+    std::vector<ggml_fp16_t> states;  // [kinds, tokens, width]
+    std::vector<float>       sums;    // over a response up to each token, [tokens, members, width]
+    std::vector<float>       said;  // by the heads at the last token, [members, outputs]; empty: it is still to be read
 
     std::vector<std::unique_ptr<stretch>> children;
 
     // of the pass at work: the rows of states that its first tokens take
-    size_t row = 0;
+    size_t row    = 0;
     size_t n_rows = 0;
 
     size_t end() const { return position + tokens.size(); }
+
     const stretch & prompt() const { return parent != nullptr ? parent->prompt() : *this; }
 };
 
@@ -64,7 +65,7 @@ class encoder_memory {
   private:
     const size_t                        most_tokens;
     size_t                              n_tokens = 0;
-    uint64_t                            clock = 0;
+    uint64_t                            clock    = 0;
     std::list<std::unique_ptr<stretch>> trees;
 
     void      use(stretch & s);
@@ -72,4 +73,4 @@ class encoder_memory {
     stretch * oldest_leaf() const;
 };
 
-}
+}  // namespace ig

@@ -8,11 +8,11 @@ namespace ig {
 
 namespace {
 
-const int32_t n_sequences = 64; // of a batch
-const int64_t least_batch = 1024; // tokens
-const int64_t unit = 256;
+const int32_t n_sequences = 64;    // of a batch
+const int64_t least_batch = 1024;  // tokens
+const int64_t unit        = 256;
 
-}
+}  // namespace
 
 void encoder_reader::read(const std::vector<token_sequence> & sequences, const row_function & row) {
     check(sequences);
@@ -36,7 +36,10 @@ void encoder_reader::read(const std::vector<token_sequence> & sequences, const r
     }
 }
 
-void encoder_reader::read_batch(const std::vector<token_sequence> & sequences, size_t begin, size_t end, const row_function & row) {
+void encoder_reader::read_batch(const std::vector<token_sequence> & sequences,
+                                size_t                              begin,
+                                size_t                              end,
+                                const row_function &                row) {
     clear_batch();
     for (size_t i = begin; i < end; ++i) {
         const std::vector<token_id> & tokens = sequences[i].tokens;
@@ -52,4 +55,4 @@ void encoder_reader::read_batch(const std::vector<token_sequence> & sequences, s
     }
 }
 
-}
+}  // namespace ig

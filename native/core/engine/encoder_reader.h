@@ -9,8 +9,9 @@ namespace ig {
 
 class encoder_reader : public reader_context {
   public:
-    encoder_reader(std::shared_ptr<loaded_model> model, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads)
-        : reader_context(std::move(model), std::move(threads), n_threads, OUTPUT_CLASSES), head(*this->model) {
+    encoder_reader(std::shared_ptr<loaded_model> model, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads) :
+        reader_context(std::move(model), std::move(threads), n_threads, OUTPUT_CLASSES),
+        head(*this->model) {
         pooling = head.pooling();
     }
 
@@ -22,4 +23,4 @@ class encoder_reader : public reader_context {
     void read_batch(const std::vector<token_sequence> & sequences, size_t begin, size_t end, const row_function & row);
 };
 
-}
+}  // namespace ig

@@ -3,9 +3,8 @@
 // that the file has, in the form that the CPU multiplies fastest.
 #pragma once
 
-#include "support/tensor_file.h"
-
 #include "ggml-cpp.h"
+#include "support/tensor_file.h"
 
 #include <vector>
 
@@ -14,27 +13,27 @@ namespace ig {
 // a matrix [n_in, n_out] and a bias, or the factors and offsets of a norm
 struct affine {
     ggml_tensor * weight = nullptr;
-    ggml_tensor * bias = nullptr;
+    ggml_tensor * bias   = nullptr;
 };
 
 // of a transformer that normalises behind each half
 struct encoder_layer {
-    affine qkv; // queries, keys and values, one behind the other
+    affine qkv;  // queries, keys and values, one behind the other
     affine o, norm1, up, down, norm2;
 };
 
 // a small layer that is computed here
 struct dense_layer {
-    std::vector<float> weight; // [n_out, n_in]
-    std::vector<float> bias; // [n_out]
+    std::vector<float> weight;  // [n_out, n_in]
+    std::vector<float> bias;    // [n_out]
 
     std::vector<float> operator()(const std::vector<float> & in) const;
 };
 
 struct encoder_member {
     std::vector<encoder_layer> layers;
-    dense_layer                hidden, output; // of the last state beside the mean of all
-    dense_layer                prompt; // of the state at the prompt's end
+    dense_layer                hidden, output;  // of the last state beside the mean of all
+    dense_layer                prompt;          // of the state at the prompt's end
 };
 
 class encoder_weights {
@@ -43,13 +42,13 @@ class encoder_weights {
     explicit encoder_weights(const tensor_file & file);
 
     int32_t width, n_heads, n_positions;
-    size_t  n_outputs; // of a member
-    double  epsilon; // of the norms
+    size_t  n_outputs;  // of a member
+    double  epsilon;    // of the norms
 
     std::vector<std::string>    vocabulary;
-    ggml_tensor *               word; // [width, vocabulary]
-    ggml_tensor *               position; // [width, n_positions]
-    affine                      norm; // of their sum
+    ggml_tensor *               word;      // [width, vocabulary]
+    ggml_tensor *               position;  // [width, n_positions]
+    affine                      norm;      // of their sum
     std::vector<encoder_layer>  trunk;
     std::vector<encoder_member> members;
 
@@ -62,4 +61,4 @@ class encoder_weights {
     std::vector<ggml_backend_buffer_ptr> buffers;
 };
 
-}
+}  // namespace ig

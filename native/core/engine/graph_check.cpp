@@ -1,10 +1,9 @@
 #include "engine/graph_check.h"
 
-#include "support/error.h"
-
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
 #include "llama-ext.h"
+#include "support/error.h"
 
 namespace ig {
 
@@ -14,9 +13,9 @@ const uint32_t n_tokens = 4;
 
 // the tensor of the file that lies behind `source` in the memory of the CPU, or null
 const ggml_tensor * weight_behind(const ggml_tensor * source) {
-    const ggml_tensor * t = source != nullptr && source->view_src != nullptr ? source->view_src : source;
-    const bool is_weight = t != nullptr && t->buffer != nullptr && ggml_backend_buffer_is_host(t->buffer) &&
-                           ggml_backend_buffer_get_usage(t->buffer) == GGML_BACKEND_BUFFER_USAGE_WEIGHTS;
+    const ggml_tensor * t         = source != nullptr && source->view_src != nullptr ? source->view_src : source;
+    const bool          is_weight = t != nullptr && t->buffer != nullptr && ggml_backend_buffer_is_host(t->buffer) &&
+                                    ggml_backend_buffer_get_usage(t->buffer) == GGML_BACKEND_BUFFER_USAGE_WEIGHTS;
     return is_weight ? t : nullptr;
 }
 
@@ -30,7 +29,7 @@ bool moves_only(enum ggml_op op) {
         case GGML_OP_DUP:
         case GGML_OP_CPY:
         case GGML_OP_CONT:
-        case GGML_OP_IM2COL: // takes halves
+        case GGML_OP_IM2COL:  // takes halves
             return true;
         default:
             return false;
@@ -39,10 +38,10 @@ bool moves_only(enum ggml_op op) {
 
 // Rotations turn pairs of the first values of a head.
 bool can_rotate(const ggml_tensor * node) {
-    const int32_t * params = reinterpret_cast<const int32_t *>(node->op_params);
-    const int32_t n_rotated = params[1];
-    const bool    by_sections = (params[2] & GGML_ROPE_TYPE_MROPE) != 0;
-    const bool    has_sections = params[11] > 0 || params[12] > 0 || params[13] > 0;
+    const int32_t * params       = reinterpret_cast<const int32_t *>(node->op_params);
+    const int32_t   n_rotated    = params[1];
+    const bool      by_sections  = (params[2] & GGML_ROPE_TYPE_MROPE) != 0;
+    const bool      has_sections = params[11] > 0 || params[12] > 0 || params[13] > 0;
     return n_rotated > 0 && n_rotated % 2 == 0 && n_rotated <= node->ne[0] && (!by_sections || has_sections);
 }
 
@@ -58,7 +57,7 @@ bool takes(const ggml_tensor * node, int operand, ggml_type type) {
     return type == GGML_TYPE_F32 || moves_only(node->op);
 }
 
-}
+}  // namespace
 
 void check_graph(llama_context * context, const std::string & path) {
     ggml_cgraph * graph = llama_graph_reserve(context, n_tokens, /*n_seqs =*/1, /*n_outputs =*/n_tokens);
@@ -68,19 +67,23 @@ void check_graph(llama_context * context, const std::string & path) {
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
         const ggml_tensor * node = ggml_graph_node(graph, i);
         if (node->op == GGML_OP_ROPE && !can_rotate(node)) {
-            throw error("INVALID_MODEL", format("expected positions that turn an even number of the values of a head, but %s turns %d of %lld; "
-                                                "convert the model again",
-                                                path.c_str(), reinterpret_cast<const int32_t *>(node->op_params)[1], (long long) node->ne[0]));
+            throw error(
+                "INVALID_MODEL",
+                format("expected positions that turn an even number of the values of a head, but %s turns %d of %lld; "
+                       "convert the model again",
+                       path.c_str(), reinterpret_cast<const int32_t *>(node->op_params)[1], (long long) node->ne[0]));
         }
         for (int operand = 0; operand < GGML_MAX_SRC; ++operand) {
             const ggml_tensor * weight = weight_behind(node->src[operand]);
             if (weight != nullptr && !takes(node, operand, weight->type)) {
-                throw error("INVALID_MODEL", format("expected weights of types that can be computed with, but %s holds %s as %s, which %s does "
-                                                    "not take; convert the model again",
-                                                    path.c_str(), ggml_get_name(weight), ggml_type_name(weight->type), ggml_op_desc(node)));
+                throw error(
+                    "INVALID_MODEL",
+                    format("expected weights of types that can be computed with, but %s holds %s as %s, which %s does "
+                           "not take; convert the model again",
+                           path.c_str(), ggml_get_name(weight), ggml_type_name(weight->type), ggml_op_desc(node)));
             }
         }
     }
 }
 
-}
+}  // namespace ig

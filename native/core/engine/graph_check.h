@@ -11,4 +11,4 @@ namespace ig {
 // The graph of a step that the context computes. Throws INVALID_MODEL, or what llama.cpp throws while it builds the graph.
 void check_graph(llama_context * context, const std::string & path);
 
-}
+}  // namespace ig

@@ -8,14 +8,14 @@ void kv_ledger::start(size_t n_sequences, int32_t n_prompt) {
     holders.clear();
     free_cells.clear();
     n_behind_prompt = 0;
-    lengths[0] = n_prompt;
-    most_held = n_prompt;
+    lengths[0]      = n_prompt;
+    most_held       = n_prompt;
 }
 
 void kv_ledger::fork(seq_id from, seq_id to) {
     cut(to, 0);
     lengths[to] = lengths[from];
-    held[to] = held[from];
+    held[to]    = held[from];
     for (int32_t cell : held[to]) {
         ++holders[cell];
     }
@@ -51,4 +51,4 @@ void kv_ledger::cut(seq_id seq, int32_t length) {
     }
 }
 
-}
+}  // namespace ig

@@ -16,15 +16,16 @@ class kv_ledger {
     void cut(seq_id seq, int32_t length);
 
     int64_t n_held() const { return n_behind_prompt + lengths[0]; }
+
     int64_t peak() const { return most_held; }
 
   private:
-    std::vector<int32_t>              lengths; // tokens per sequence
-    std::vector<std::vector<int32_t>> held; // cells behind the prompt, per sequence
-    std::vector<int32_t>              holders; // per cell
+    std::vector<int32_t>              lengths;  // tokens per sequence
+    std::vector<std::vector<int32_t>> held;     // cells behind the prompt, per sequence
+    std::vector<int32_t>              holders;  // per cell
     std::vector<int32_t>              free_cells;
     int64_t                           n_behind_prompt = 0;
-    int64_t                           most_held = 0;
+    int64_t                           most_held       = 0;
 };
 
-}
+}  // namespace ig

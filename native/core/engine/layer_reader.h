@@ -8,8 +8,10 @@ namespace ig {
 
 class layer_reader {
   public:
-    layer_reader(const loaded_model & model, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads)
-        : model(model), threads(std::move(threads)), n_threads(n_threads) {}
+    layer_reader(const loaded_model & model, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads) :
+        model(model),
+        threads(std::move(threads)),
+        n_threads(n_threads) {}
 
     // [n_layers, n_embd]. Throws UNSUPPORTED_MODEL where the architecture does not name its layers' outputs.
     // Throws KV_CAPACITY where the prompt does not fit into the memory that the process may still use (0: unknown).
@@ -17,11 +19,11 @@ class layer_reader {
 
   private:
     const loaded_model &             model;
-    std::shared_ptr<ggml_threadpool> threads; // outlives the context
+    std::shared_ptr<ggml_threadpool> threads;  // outlives the context
     int32_t                          n_threads;
     llama_context_ptr                context;
-    std::vector<float>               layers; // of the chunk decoded last
-    int32_t                          n_seen = 0;
+    std::vector<float>               layers;  // of the chunk decoded last
+    int32_t                          n_seen         = 0;
     const cancel_flag *              current_cancel = nullptr;
 
     void reserve(size_t n_tokens, uint64_t available_bytes);
@@ -29,4 +31,4 @@ class layer_reader {
     static bool on_node(ggml_tensor * node, bool ask, void * self);
 };
 
-}
+}  // namespace ig

@@ -1,10 +1,9 @@
 #include "engine/llama_backend.h"
 
-#include "ggml/assertions.h"
-#include "support/error.h"
-
 #include "ggml-cpu.h"
+#include "ggml/assertions.h"
 #include "llama.h"
+#include "support/error.h"
 
 #include <mutex>
 
@@ -12,7 +11,7 @@ namespace ig {
 
 namespace {
 
-const size_t max_kept = 2000; // characters
+const size_t max_kept = 2000;  // characters
 
 thread_local std::string kept_errors;
 thread_local bool        continues_error = false;
@@ -27,19 +26,24 @@ void on_log(ggml_log_level level, const char * text, void *) {
 
 const char * type_name(enum ggml_backend_dev_type type) {
     switch (type) {
-        case GGML_BACKEND_DEVICE_TYPE_CPU:   return "cpu";
-        case GGML_BACKEND_DEVICE_TYPE_GPU:   return "gpu";
-        case GGML_BACKEND_DEVICE_TYPE_IGPU:  return "igpu";
-        case GGML_BACKEND_DEVICE_TYPE_ACCEL: return "accelerator";
-        default:                             return "other";
+        case GGML_BACKEND_DEVICE_TYPE_CPU:
+            return "cpu";
+        case GGML_BACKEND_DEVICE_TYPE_GPU:
+            return "gpu";
+        case GGML_BACKEND_DEVICE_TYPE_IGPU:
+            return "igpu";
+        case GGML_BACKEND_DEVICE_TYPE_ACCEL:
+            return "accelerator";
+        default:
+            return "other";
     }
 }
 
 std::vector<ggml_backend_dev_t> gpu_devices() {
     std::vector<ggml_backend_dev_t> found;
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        const enum ggml_backend_dev_type type = ggml_backend_dev_type(device);
+        ggml_backend_dev_t               device = ggml_backend_dev_get(i);
+        const enum ggml_backend_dev_type type   = ggml_backend_dev_type(device);
         if (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) {
             found.push_back(device);
         }
@@ -47,9 +51,11 @@ std::vector<ggml_backend_dev_t> gpu_devices() {
     return found;
 }
 
-}
+}  // namespace
 
-const char * llama_cpp_version() { return LLAMA_CPP_VERSION; }
+const char * llama_cpp_version() {
+    return LLAMA_CPP_VERSION;
+}
 
 void init_llama_backend() {
     static std::once_flag once;
@@ -65,7 +71,7 @@ std::vector<device_info> list_devices() {
     std::vector<device_info> devices;
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
         ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        size_t free = 0, total = 0;
+        size_t             free = 0, total = 0;
         ggml_backend_dev_memory(device, &free, &total);
         devices.push_back({ ggml_backend_dev_name(device), ggml_backend_dev_description(device),
                             type_name(ggml_backend_dev_type(device)), free, total });
@@ -80,9 +86,10 @@ std::vector<ggml_backend_dev_t> choose_gpus(const std::string & device, int32_t 
     const std::vector<ggml_backend_dev_t> gpus = gpu_devices();
     if (device == "auto") {
         if (gpus.empty() && n_gpu_layers > 0) {
-            throw error("DEVICE_NOT_FOUND", format("expected a GPU for gpuLayers: %d, but this build and machine have none; "
-                                                   "leave gpuLayers out or use a build with a GPU backend",
-                                                   n_gpu_layers));
+            throw error("DEVICE_NOT_FOUND",
+                        format("expected a GPU for gpuLayers: %d, but this build and machine have none; "
+                               "leave gpuLayers out or use a build with a GPU backend",
+                               n_gpu_layers));
         }
         return gpus;
     }
@@ -98,11 +105,13 @@ std::vector<ggml_backend_dev_t> choose_gpus(const std::string & device, int32_t 
 
 std::shared_ptr<ggml_threadpool> make_threads(int32_t n_threads) {
     ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
-    params.poll = 1; // some milliseconds: longer than what lies between two steps
+    params.poll                   = 1;  // some milliseconds: longer than what lies between two steps
     try {
         return std::shared_ptr<ggml_threadpool>(ggml_threadpool_new(&params), ggml_threadpool_free);
     } catch (const std::exception &) {
-        throw error("OUT_OF_MEMORY", format("the system allows no %d further threads; lower threads or dispose other guards first", n_threads));
+        throw error(
+            "OUT_OF_MEMORY",
+            format("the system allows no %d further threads; lower threads or dispose other guards first", n_threads));
     }
 }
 
@@ -110,14 +119,16 @@ std::shared_ptr<ggml_threadpool> make_threads(int32_t n_threads) {
 // none of them begins on one, and AVX-512 and AMX take up to half as long again.
 const uint32_t outputs_per_line = 16;
 
-llama_context_ptr make_llama_context(llama_model * model, llama_context_params params, ggml_threadpool * threads,
+llama_context_ptr make_llama_context(llama_model *        model,
+                                     llama_context_params params,
+                                     ggml_threadpool *    threads,
                                      const cancel_flag ** cancel) {
     params.abort_callback = [](void * data) {
         const cancel_flag * flag = *static_cast<const cancel_flag **>(data);
         return flag != nullptr && flag->requested.load(std::memory_order_relaxed);
     };
     params.abort_callback_data = cancel;
-    params.n_outputs_max = (params.n_outputs_max + outputs_per_line - 1) / outputs_per_line * outputs_per_line;
+    params.n_outputs_max       = (params.n_outputs_max + outputs_per_line - 1) / outputs_per_line * outputs_per_line;
     clear_llama_errors();
     llama_context_ptr context;
     try {
@@ -144,11 +155,15 @@ int32_t decode_batch(llama_context * context, const llama_batch & batch) {
 }
 
 bool tells_of_memory(const std::string & why) {
-    const auto says = [&](const char * words) { return why.find(words) != std::string::npos; };
+    const auto says = [&](const char * words) {
+        return why.find(words) != std::string::npos;
+    };
     return says("bad_alloc") || says("to allocate") || says("Cannot allocate memory") || says("mem_buffer != NULL");
 }
 
-void clear_llama_errors() { kept_errors.clear(); }
+void clear_llama_errors() {
+    kept_errors.clear();
+}
 
 std::string llama_errors() {
     std::string text = kept_errors;
@@ -158,4 +173,4 @@ std::string llama_errors() {
     return text;
 }
 
-}
+}  // namespace ig

@@ -3,10 +3,9 @@
 // can be read to explain a failure.
 #pragma once
 
-#include "support/cancel.h"
-
 #include "ggml-backend.h"
 #include "llama-cpp.h"
+#include "support/cancel.h"
 
 #include <cstdint>
 #include <memory>
@@ -15,12 +14,12 @@
 
 namespace ig {
 
-const int32_t tokens_per_decode = 512; // of one llama_decode
+const int32_t tokens_per_decode = 512;  // of one llama_decode
 
 struct device_info {
     std::string name;
     std::string description;
-    std::string type; // "cpu", "gpu", "igpu" or "accelerator"
+    std::string type;  // "cpu", "gpu", "igpu" or "accelerator"
     uint64_t    free_bytes;
     uint64_t    total_bytes;
 };
@@ -40,8 +39,10 @@ std::shared_ptr<struct ggml_threadpool> make_threads(int32_t n_threads);
 
 // A context that computes on these threads and stops where *cancel, null or a flag, was requested. Null where llama.cpp cannot
 // make one: llama_errors() tell why.
-llama_context_ptr make_llama_context(llama_model * model, llama_context_params params, struct ggml_threadpool * threads,
-                                     const cancel_flag ** cancel);
+llama_context_ptr make_llama_context(llama_model *            model,
+                                     llama_context_params     params,
+                                     struct ggml_threadpool * threads,
+                                     const cancel_flag **     cancel);
 
 // llama_decode, waited for: 0, or its status; also where it throws, -2 for lack of memory and -3 otherwise. llama_errors() tell why.
 int32_t decode_batch(llama_context * context, const llama_batch & batch);
@@ -53,4 +54,4 @@ bool tells_of_memory(const std::string & why);
 void        clear_llama_errors();
 std::string llama_errors();
 
-}
+}  // namespace ig

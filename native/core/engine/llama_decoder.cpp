@@ -7,10 +7,16 @@
 
 namespace ig {
 
-llama_decoder::llama_decoder(loaded_model & model, std::shared_ptr<ggml_threadpool> threads, const decoder_options & options)
-    : model(model), options(options),
-      with_hidden(!llama_model_is_recurrent(model.get()) && !llama_model_is_hybrid(model.get())), threads(std::move(threads)),
-      team(this->threads, options.n_threads), batch(llama_batch_init(tokens_per_decode, 0, 1)), fetched(n_visitors()) {}
+llama_decoder::llama_decoder(loaded_model &                   model,
+                             std::shared_ptr<ggml_threadpool> threads,
+                             const decoder_options &          options) :
+    model(model),
+    options(options),
+    with_hidden(!llama_model_is_recurrent(model.get()) && !llama_model_is_hybrid(model.get())),
+    threads(std::move(threads)),
+    team(this->threads, options.n_threads),
+    batch(llama_batch_init(tokens_per_decode, 0, 1)),
+    fetched(n_visitors()) {}
 
 llama_decoder::~llama_decoder() {
     llama_batch_free(batch);
@@ -18,33 +24,36 @@ llama_decoder::~llama_decoder() {
 
 // What is held is copied to the host while it moves.
 void llama_decoder::check_memory(int64_t more_cells, uint64_t copied_bytes) const {
-    memory_need cells = model.memory_for(more_cells, available_bytes);
-    const memory_need copy = { copied_bytes, available_bytes };
+    memory_need       cells = model.memory_for(more_cells, available_bytes);
+    const memory_need copy  = { copied_bytes, available_bytes };
     if (model.first_gpu() == nullptr) {
         cells.needed_bytes += copied_bytes;
     }
     for (const memory_need & need : { cells, copy }) {
         if (!need.fits()) {
-            throw error("KV_CAPACITY", format("this generation needs %.1f GiB more for the KV cache, but %.1f GiB of memory are free; lower "
-                                              "candidates, beams, blockLength or maxTokens",
-                                              need.needed_gib(), need.free_gib()));
+            throw error(
+                "KV_CAPACITY",
+                format("this generation needs %.1f GiB more for the KV cache, but %.1f GiB of memory are free; lower "
+                       "candidates, beams, blockLength or maxTokens",
+                       need.needed_gib(), need.free_gib()));
         }
     }
 }
 
 int64_t llama_decoder::make_room(int32_t sequences, int64_t cells) {
     if (options.max_cells > 0 && cells > options.max_cells) {
-        throw error("KV_CAPACITY",
-                    format("this generation needs %lld KV cells (prompt + live beams and candidates), but kvCells allows "
-                           "%lld; raise kvCells or lower candidates, beams, blockLength or maxTokens",
-                           (long long) cells, (long long) options.max_cells));
+        throw error(
+            "KV_CAPACITY",
+            format("this generation needs %lld KV cells (prompt + live beams and candidates), but kvCells allows "
+                   "%lld; raise kvCells or lower candidates, beams, blockLength or maxTokens",
+                   (long long) cells, (long long) options.max_cells));
     }
     if (context && sequences <= n_sequences && cells <= n_cells) {
         return usable_cells();
     }
-    const int32_t old_sequences = n_sequences;
-    const int64_t old_cells = n_cells;
-    const uint64_t n_bytes = held_bytes();
+    const int32_t  old_sequences = n_sequences;
+    const int64_t  old_cells     = n_cells;
+    const uint64_t n_bytes       = held_bytes();
     check_memory(std::max(cells, old_cells) - old_cells, n_bytes);
     const held_tokens held = save_held(n_bytes);
     try {
@@ -61,15 +70,18 @@ int64_t llama_decoder::make_room(int32_t sequences, int64_t cells) {
 }
 
 // llama.cpp rounds up what it was asked for.
-int64_t llama_decoder::usable_cells() const { return options.max_cells > 0 ? std::min(n_cells, options.max_cells) : n_cells; }
+int64_t llama_decoder::usable_cells() const {
+    return options.max_cells > 0 ? std::min(n_cells, options.max_cells) : n_cells;
+}
 
 void llama_decoder::put_back(int32_t sequences, int64_t cells, const held_tokens & held) {
     try {
         reopen(sequences, cells, held);
     } catch (...) {
         lose_context();
-        throw error("OUT_OF_MEMORY", "there is not enough memory for a larger KV cache, nor any more for the one there was; run fewer "
-                                     "generations at once, or lower candidates, beams or maxTokens");
+        throw error("OUT_OF_MEMORY",
+                    "there is not enough memory for a larger KV cache, nor any more for the one there was; run fewer "
+                    "generations at once, or lower candidates, beams or maxTokens");
     }
 }
 
@@ -87,7 +99,8 @@ uint64_t llama_decoder::held_bytes() const {
     clear_llama_errors();
     const size_t n_bytes = llama_state_get_size(context.get());
     if (n_bytes == 0) {
-        throw error("KV_CAPACITY", "llama.cpp could not save the KV cache to move it to a larger one: " + llama_errors());
+        throw error("KV_CAPACITY",
+                    "llama.cpp could not save the KV cache to move it to a larger one: " + llama_errors());
     }
     return n_bytes;
 }
@@ -97,11 +110,13 @@ llama_decoder::held_tokens llama_decoder::save_held(uint64_t n_bytes) {
     try {
         held.state.resize(n_bytes);
     } catch (const std::bad_alloc &) {
-        throw error("KV_CAPACITY", "there is not enough memory to move the KV cache to a larger one; run fewer generations at once");
+        throw error("KV_CAPACITY",
+                    "there is not enough memory to move the KV cache to a larger one; run fewer generations at once");
     }
     clear_llama_errors();
     if (n_bytes > 0 && llama_state_get_data(context.get(), held.state.data(), n_bytes) != n_bytes) {
-        throw error("KV_CAPACITY", "llama.cpp could not save the KV cache to move it to a larger one: " + llama_errors());
+        throw error("KV_CAPACITY",
+                    "llama.cpp could not save the KV cache to move it to a larger one: " + llama_errors());
     }
     return held;
 }
@@ -125,22 +140,22 @@ void llama_decoder::lose_context() {
     context.reset();
     rows.reset();
     n_sequences = 0;
-    n_cells = 0;
+    n_cells     = 0;
     lengths.clear();
 }
 
 void llama_decoder::make_context(int32_t sequences, int64_t cells) {
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = uint32_t(model.context_cells(cells, tokens_per_decode));
-    params.n_batch = tokens_per_decode;
-    params.n_ubatch = tokens_per_decode;
-    params.n_seq_max = sequences;
-    params.n_outputs_max = sequences;
-    params.n_threads = options.n_threads;
-    params.n_threads_batch = options.n_threads;
-    params.kv_unified = true;
-    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
-    params.embeddings = false;
+    params.n_ctx                = uint32_t(model.context_cells(cells, tokens_per_decode));
+    params.n_batch              = tokens_per_decode;
+    params.n_ubatch             = tokens_per_decode;
+    params.n_seq_max            = sequences;
+    params.n_outputs_max        = sequences;
+    params.n_threads            = options.n_threads;
+    params.n_threads_batch      = options.n_threads;
+    params.kv_unified           = true;
+    params.flash_attn_type      = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    params.embeddings           = false;
     if (tap) {
         tap->attach(params);
     }
@@ -151,19 +166,21 @@ void llama_decoder::make_context(int32_t sequences, int64_t cells) {
     }
     if (llama_get_memory(context.get()) == nullptr) {
         context.reset();
-        throw error("UNSUPPORTED_MODEL", "expected a model that generates text left to right, but this one keeps no memory "
-                                         "of what it has read: it is an encoder or embedding model");
+        throw error("UNSUPPORTED_MODEL",
+                    "expected a model that generates text left to right, but this one keeps no memory "
+                    "of what it has read: it is an encoder or embedding model");
     }
     steering_is_set = steering.empty();
-    n_sequences = sequences;
-    n_cells = llama_n_ctx(context.get());
+    n_sequences     = sequences;
+    n_cells         = llama_n_ctx(context.get());
     lengths.assign(size_t(sequences), 0);
     if (options.rows != ROWS_AT_HOME && !cut_rows()) {
         rows.reset();
         if (options.rows == ROWS_ON_DEVICE) {
             lose_context();
-            throw error("UNSUPPORTED_MODEL", "expected a model whose outputs can be cut down on the device, but its architecture or the "
-                                             "device does not allow it; load it with outputs: \"auto\" or \"host\"");
+            throw error("UNSUPPORTED_MODEL",
+                        "expected a model whose outputs can be cut down on the device, but its architecture or the "
+                        "device does not allow it; load it with outputs: \"auto\" or \"host\"");
         }
         options.rows = ROWS_AT_HOME;
     }
@@ -172,7 +189,7 @@ void llama_decoder::make_context(int32_t sequences, int64_t cells) {
 
 bool llama_decoder::cut_rows() {
     if (llama_model_is_recurrent(model.get())) {
-        return false; // a step may be split into several graphs
+        return false;  // a step may be split into several graphs
     }
     rows = std::make_unique<device_rows>(n_vocab(), on_device);
     if (!rows->attach(context.get(), n_sequences, /*only_gpu =*/options.rows == ROWS_AUTO)) {
@@ -192,7 +209,10 @@ bool llama_decoder::cut_rows() {
 bool llama_decoder::first_rows_are_cut() {
     llama_set_embeddings(context.get(), with_hidden);
     rows->expect(/*judged =*/true, {});
-    const decode_item ends[] = { { 0, 0, 0 }, { n_sequences - 1, 0, 0 } };
+    const decode_item ends[] = {
+        { 0,               0, 0 },
+        { n_sequences - 1, 0, 0 }
+    };
     const size_t n = n_sequences > 1 ? 2 : 1;
     decode(ends, n, /*outputs =*/true, cancel_flag());
     llama_memory_clear(llama_get_memory(context.get()), /*data =*/false);
@@ -202,26 +222,29 @@ bool llama_decoder::first_rows_are_cut() {
 
 void llama_decoder::read_residual(const std::vector<int32_t> & layers) {
     if (!with_hidden) {
-        throw error("UNSUPPORTED_MODEL", "expected a model whose residual stream can be read token by token, got a recurrent one; use a cost "
-                                         "model and a critic that read none");
+        throw error(
+            "UNSUPPORTED_MODEL",
+            "expected a model whose residual stream can be read token by token, got a recurrent one; use a cost "
+            "model and a critic that read none");
     }
     tap = std::make_unique<residual_tap>(layers, llama_model_n_embd(model.get()));
 }
 
 void llama_decoder::steer(std::vector<float> directions) {
     if (directions != steering) {
-        steering = std::move(directions);
+        steering        = std::move(directions);
         steering_is_set = false;
     }
 }
 
 void llama_decoder::set_steering() {
     const int32_t n_layers = llama_model_n_layer(model.get());
-    const int32_t width = llama_model_n_embd(model.get());
-    const float * data = steering.empty() ? nullptr : steering.data();
+    const int32_t width    = llama_model_n_embd(model.get());
+    const float * data     = steering.empty() ? nullptr : steering.data();
     clear_llama_errors();
     if (llama_set_adapter_cvec(context.get(), data, steering.size(), width, 1, n_layers - 1) != 0) {
-        throw error("UNSUPPORTED_MODEL", "llama.cpp could not take the control vector for this model: " + llama_errors());
+        throw error("UNSUPPORTED_MODEL",
+                    "llama.cpp could not take the control vector for this model: " + llama_errors());
     }
     steering_is_set = true;
 }
@@ -245,7 +268,9 @@ void llama_decoder::cut(seq_id seq, int32_t length) {
     lengths[seq] = length;
 }
 
-void llama_decoder::extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) {
+void llama_decoder::extend(const std::vector<decode_item> & items,
+                           const residual_visitor &         visit,
+                           const cancel_flag &              cancel) {
     if (items.empty()) {
         return;
     }
@@ -262,8 +287,10 @@ void llama_decoder::extend(const std::vector<decode_item> & items, const residua
 }
 
 // The critic's part of the graph comes and goes with the hidden states, whose setting makes llama.cpp build the graph anew.
-void llama_decoder::step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
-                         const cancel_flag & cancel) {
+void llama_decoder::step(const std::vector<decode_item> & items,
+                         const step_wishes &              wishes,
+                         const row_visitor &              visit,
+                         const cancel_flag &              cancel) {
     const bool asks_critic = n_judged() > 0 && wishes.judged;
     llama_set_embeddings(context.get(), with_hidden && (wishes.hidden || asks_critic));
     if (rows) {
@@ -273,12 +300,15 @@ void llama_decoder::step(const std::vector<decode_item> & items, const step_wish
     if (rows && !rows->fetch(items.size())) {
         throw error("INTERNAL", "a step's outputs were not cut down on the device as the first one's were");
     }
-    home_logits = rows ? nullptr : llama_get_logits(context.get()); // puts rows in order: not to be called by several threads
+    home_logits =
+        rows ? nullptr : llama_get_logits(context.get());  // puts rows in order: not to be called by several threads
     const float * hidden = wishes.hidden && with_hidden ? llama_get_embeddings(context.get()) : nullptr;
-    const auto read = [&](size_t i, size_t thread) {
-        output_row row = { i, i, thread, {}, hidden != nullptr ? hidden + i * size_t(n_embd()) : nullptr, nullptr, residual_of(i) };
+    const auto    read   = [&](size_t i, size_t thread) {
+        output_row row = {
+            i, i, thread, {}, hidden != nullptr ? hidden + i * size_t(n_embd()) : nullptr, nullptr, residual_of(i)
+        };
         if (rows) {
-            row.head = rows->head(i);
+            row.head   = rows->head(i);
             row.judged = asks_critic ? rows->judged(i) : nullptr;
         }
         visit(row);
@@ -299,18 +329,18 @@ void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, co
         if (items[i].seq < 0 || items[i].seq >= n_sequences || items[i].token < 0 || items[i].token >= n_vocab()) {
             throw error("INTERNAL", format("token %d of sequence %d is out of range", items[i].token, items[i].seq));
         }
-        batch.token[i] = items[i].token;
-        batch.pos[i] = items[i].position;
-        batch.n_seq_id[i] = 1;
+        batch.token[i]     = items[i].token;
+        batch.pos[i]       = items[i].position;
+        batch.n_seq_id[i]  = 1;
         batch.seq_id[i][0] = items[i].seq;
-        batch.logits[i] = outputs;
+        batch.logits[i]    = outputs;
     }
     if (tap) {
         tap->expect(items, n);
     }
-    current_cancel = with_hidden ? &cancel : nullptr; // recurrent memory moves other sequences' states within a decode
+    current_cancel = with_hidden ? &cancel : nullptr;  // recurrent memory moves other sequences' states within a decode
     const int32_t status = decode_batch(context.get(), batch);
-    current_cancel = nullptr;
+    current_cancel       = nullptr;
     if (status == 0) {
         for (size_t i = 0; i < n; ++i) {
             lengths[items[i].seq] = items[i].position + 1;
@@ -331,15 +361,17 @@ void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, co
         case -2:
             throw error("OUT_OF_MEMORY", "llama.cpp could not allocate memory for a step; lower candidates");
         default:
-            throw error("DECODE_FAILED", format("llama.cpp failed to compute a step (%d): %s", status, llama_errors().c_str()));
+            throw error("DECODE_FAILED",
+                        format("llama.cpp failed to compute a step (%d): %s", status, llama_errors().c_str()));
     }
 }
 
 void llama_decoder::repair() {
     llama_memory_t memory = llama_get_memory(context.get());
     for (seq_id seq = 0; seq < n_sequences; ++seq) {
-        if (llama_memory_seq_pos_max(memory, seq) >= lengths[seq] && !llama_memory_seq_rm(memory, seq, lengths[seq], -1)) {
-            llama_memory_seq_rm(memory, seq, -1, -1); // recurrent memory cannot be cut: the sequence is gone
+        if (llama_memory_seq_pos_max(memory, seq) >= lengths[seq] &&
+            !llama_memory_seq_rm(memory, seq, lengths[seq], -1)) {
+            llama_memory_seq_rm(memory, seq, -1, -1);  // recurrent memory cannot be cut: the sequence is gone
             lengths[seq] = 0;
         }
     }
@@ -357,22 +389,25 @@ const float * llama_decoder::logits(const output_row & row) {
 
 // What an architecture does to logits behind the matrix (caps, scales, biases) is not known here: the first projection is
 // compared with what llama.cpp made of a hidden state.
-std::vector<float> llama_decoder::project(const std::vector<float> & states, const std::vector<float> & known_hidden,
+std::vector<float> llama_decoder::project(const std::vector<float> & states,
+                                          const std::vector<float> & known_hidden,
                                           const std::vector<float> & known_logits) {
     if (!with_hidden) {
-        throw error("UNSUPPORTED_MODEL", "expected a model that gives hidden states for gradient steps on them, got a recurrent one");
+        throw error("UNSUPPORTED_MODEL",
+                    "expected a model that gives hidden states for gradient steps on them, got a recurrent one");
     }
     if (!head) {
         model.expect_loaded_file();
         auto made = std::make_unique<output_head>(model.path(), n_embd(), n_vocab(), options.n_threads);
         model.expect_loaded_file();
-        const std::vector<float> ours = made->logits(known_hidden);
-        const auto ends = std::minmax_element(known_logits.begin(), known_logits.end());
-        const float tolerance = 0.02f * std::max(1.0f, *ends.second - *ends.first);
+        const std::vector<float> ours      = made->logits(known_hidden);
+        const auto               ends      = std::minmax_element(known_logits.begin(), known_logits.end());
+        const float              tolerance = 0.02f * std::max(1.0f, *ends.second - *ends.first);
         for (int32_t i = 0; i < n_vocab(); ++i) {
             if (!(std::abs(ours[i] - known_logits[i]) <= tolerance)) {
-                throw error("UNSUPPORTED_MODEL", "expected logits that are the output matrix times the hidden state for gradient "
-                                                 "steps on it, but this architecture changes them afterwards");
+                throw error("UNSUPPORTED_MODEL",
+                            "expected logits that are the output matrix times the hidden state for gradient "
+                            "steps on it, but this architecture changes them afterwards");
             }
         }
         head = std::move(made);
@@ -380,4 +415,4 @@ std::vector<float> llama_decoder::project(const std::vector<float> & states, con
     return head->logits(states);
 }
 
-}
+}  // namespace ig

@@ -6,9 +6,8 @@
 #include "engine/mapped_files.h"
 #include "engine/markup.h"
 #include "engine/model_file.h"
-#include "support/file_state.h"
-
 #include "llama-cpp.h"
+#include "support/file_state.h"
 
 #include <functional>
 #include <memory>
@@ -18,51 +17,64 @@ namespace ig {
 
 struct model_options {
     std::string   path;
-    std::string   device; // "auto", "cpu" or a device's name
-    int32_t       n_gpu_layers = -1; // -1: all that the device takes
-    bool          use_mmap = true; // where the device can; otherwise the file is read into memory
-    bool          use_mlock = false; // keeps it in memory
-    model_purpose purpose = PURPOSE_GENERATE;
+    std::string   device;                // "auto", "cpu" or a device's name
+    int32_t       n_gpu_layers = -1;     // -1: all that the device takes
+    bool          use_mmap     = true;   // where the device can; otherwise the file is read into memory
+    bool          use_mlock    = false;  // keeps it in memory
+    model_purpose purpose      = PURPOSE_GENERATE;
 };
 
 struct memory_need {
     uint64_t needed_bytes;
-    uint64_t free_bytes; // 0: unknown
+    uint64_t free_bytes;  // 0: unknown
 
-    bool   fits() const { return free_bytes == 0 || needed_bytes <= free_bytes; }
+    bool fits() const { return free_bytes == 0 || needed_bytes <= free_bytes; }
+
     double needed_gib() const { return double(needed_bytes) / (1 << 30); }
+
     double free_gib() const { return double(free_bytes) / (1 << 30); }
 };
 
 class loaded_model {
   public:
     // Throws MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL, DEVICE_NOT_FOUND or ABORTED. `progress` gets 0..1.
-    loaded_model(const model_options & options, const cancel_flag & cancel, const std::function<void(float)> & progress);
+    loaded_model(const model_options &              options,
+                 const cancel_flag &                cancel,
+                 const std::function<void(float)> & progress);
 
     // Text in which control tokens are not read; user-defined ones are, see markup.h. With the tokens that begin and end every text of
     // the model, or without. Throws INVALID_PROMPT, or ABORTED soon after the flag was set; null: there is none.
     std::vector<token_id> tokenize(const std::string & text, bool with_ends, const cancel_flag * cancel) const;
-    token_id              beginning() const; // the token that begins every text; -1: none
-    const markup &        chat_markup() const { return *rules; } // of the chat template
+    token_id              beginning() const;               // the token that begins every text; -1: none
+
+    const markup & chat_markup() const { return *rules; }  // of the chat template
 
     // The longest text that so many tokens can hold, in bytes. There is no limit for vocabularies that leave white space or words out.
     uint64_t most_bytes(int64_t n_tokens) const;
 
-    bool                is_end(token_id token) const { return ends[token]; }
-    const std::string & piece(token_id token); // from any thread
+    bool is_end(token_id token) const { return ends[token]; }
+
+    const std::string & piece(token_id token);  // from any thread
     std::string         token_text(token_id token) const;
 
-    std::string chat_template() const; // empty: none
-    std::string metadata(const std::string & key) const; // empty: none
+    std::string chat_template() const;                    // empty: none
+    std::string metadata(const std::string & key) const;  // empty: none
 
-    llama_model *       get() const { return model.get(); }
-    std::string         bos_text() const { return token_text(llama_vocab_bos(vocab)); }
-    std::string         eos_text() const { return token_text(llama_vocab_eos(vocab)); }
-    int64_t             trained_context() const { return llama_model_n_ctx_train(model.get()); }
-    int32_t             n_vocab() const { return int32_t(ends.size()); }
+    llama_model * get() const { return model.get(); }
+
+    std::string bos_text() const { return token_text(llama_vocab_bos(vocab)); }
+
+    std::string eos_text() const { return token_text(llama_vocab_eos(vocab)); }
+
+    int64_t trained_context() const { return llama_model_n_ctx_train(model.get()); }
+
+    int32_t n_vocab() const { return int32_t(ends.size()); }
+
     const std::string & path() const { return file_path; }
+
     const std::string & backend() const { return backend_name; }
-    ggml_backend_dev_t  first_gpu() const { return gpus.empty() ? nullptr : gpus[0]; } // null: the CPU
+
+    ggml_backend_dev_t first_gpu() const { return gpus.empty() ? nullptr : gpus[0]; }  // null: the CPU
 
     // What so many KV cells take of the GPUs that run the model, or of the memory that the process may still use (0: unknown).
     memory_need memory_for(int64_t cells, uint64_t available_bytes) const;
@@ -89,15 +101,15 @@ class loaded_model {
     std::unique_ptr<mapped_files>             files;
     const llama_vocab *                       vocab = nullptr;
     std::vector<bool>                         ends;
-    size_t                                    longest_piece = 0; // bytes
+    size_t                                    longest_piece = 0;  // bytes
     std::unique_ptr<marker_table>             markers;
     std::unique_ptr<markup>                   rules;
-    std::vector<std::unique_ptr<std::string>> pieces; // filled on demand
+    std::vector<std::unique_ptr<std::string>> pieces;  // filled on demand
     std::vector<std::once_flag>               piece_is_known;
     std::string                               file_path;
-    file_state                                loaded_file; // what the path led to
+    file_state                                loaded_file;  // what the path led to
     std::string                               backend_name;
     std::vector<ggml_backend_dev_t>           gpus;
 };
 
-}
+}  // namespace ig

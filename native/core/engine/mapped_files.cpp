@@ -1,20 +1,20 @@
 #include "engine/mapped_files.h"
 
-#include "support/error.h"
-
 #include "ggml-backend.h"
+#include "support/error.h"
 
 #include <map>
 
 #ifndef _WIN32
 
-#include <atomic>
-#include <cerrno>
-#include <csignal>
-#include <fcntl.h>
-#include <mutex>
-#include <sys/mman.h>
-#include <unistd.h>
+#    include <fcntl.h>
+#    include <sys/mman.h>
+#    include <unistd.h>
+
+#    include <atomic>
+#    include <cerrno>
+#    include <csignal>
+#    include <mutex>
 
 // of llama.cpp, without a header outside it
 const std::vector<std::pair<std::string, ggml_tensor *>> & llama_internal_get_tensor_map(const llama_model * model);
@@ -24,7 +24,7 @@ namespace ig {
 // A range of mapped memory; free while `end` is 0.
 struct mapped_range {
     std::atomic<uintptr_t> begin{ 0 }, end{ 0 };
-    std::atomic<bool>      lost{ false }; // pages of it
+    std::atomic<bool>      lost{ false };  // pages of it
 };
 
 namespace {
@@ -42,24 +42,25 @@ void hand_on(int signal, siginfo_t * info, void * context) {
     } else if (handled_before.sa_handler != SIG_DFL && handled_before.sa_handler != SIG_IGN) {
         handled_before.sa_handler(signal);
     } else {
-        sigaction(SIGBUS, &handled_before, nullptr); // what faulted faults again
-        if (info->si_code <= 0) { // sent by a process
+        sigaction(SIGBUS, &handled_before, nullptr);  // what faulted faults again
+        if (info->si_code <= 0) {                     // sent by a process
             raise(signal);
         }
     }
 }
 
 void on_bus_error(int signal, siginfo_t * info, void * context) {
-    const uintptr_t at = reinterpret_cast<uintptr_t>(info->si_addr);
-    const bool is_fault = info->si_code == BUS_ADRERR;
+    const uintptr_t at       = reinterpret_cast<uintptr_t>(info->si_addr);
+    const bool      is_fault = info->si_code == BUS_ADRERR;
     for (mapped_range & range : mapped_ranges) {
         const uintptr_t end = range.end.load();
         if (!is_fault || at < range.begin.load() || at >= end) {
             continue;
         }
-        const int kept = errno;
+        const int       kept = errno;
         const uintptr_t page = at / page_size * page_size;
-        void * zeros = mmap(reinterpret_cast<void *>(page), end - page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        void *          zeros =
+            mmap(reinterpret_cast<void *>(page), end - page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         errno = kept;
         if (zeros != MAP_FAILED) {
             range.lost.store(true);
@@ -72,10 +73,10 @@ void on_bus_error(int signal, siginfo_t * info, void * context) {
 void handle_bus_errors() {
     static std::once_flag once;
     std::call_once(once, [] {
-        page_size = uintptr_t(sysconf(_SC_PAGESIZE));
+        page_size               = uintptr_t(sysconf(_SC_PAGESIZE));
         struct sigaction action = {};
-        action.sa_sigaction = on_bus_error;
-        action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+        action.sa_sigaction     = on_bus_error;
+        action.sa_flags         = SA_SIGINFO | SA_ONSTACK;
         sigemptyset(&action.sa_mask);
         sigaction(SIGBUS, &action, &handled_before);
     });
@@ -84,7 +85,7 @@ void handle_bus_errors() {
 std::vector<std::string> parts_of(const llama_model * model, const std::string & path) {
     char text[16] = { 0 };
     llama_model_meta_val_str(model, "split.count", text, sizeof(text));
-    const int32_t n = std::atoi(text);
+    const int32_t     n = std::atoi(text);
     std::vector<char> before(path.size() + 1), part(path.size() + 32);
     if (n <= 1 || llama_split_prefix(before.data(), before.size(), path.c_str(), 0, n) <= 0) {
         return { path };
@@ -97,10 +98,10 @@ std::vector<std::string> parts_of(const llama_model * model, const std::string &
     return parts;
 }
 
-}
+}  // namespace
 
 mapped_files::mapped_files(const llama_model * model, const std::string & path) {
-    std::map<const void *, size_t> mapped; // size of every buffer by its beginning
+    std::map<const void *, size_t> mapped;  // size of every buffer by its beginning
     for (const auto & named : llama_internal_get_tensor_map(model)) {
         ggml_backend_buffer_t buffer = named.second->buffer;
         if (buffer != nullptr && std::string(ggml_backend_buffer_name(buffer)) == "CPU_Mapped") {
@@ -151,22 +152,26 @@ void mapped_files::check() const {
     }
     for (const watched_file & file : files) {
         if (lost || state_of_descriptor(file.fd) != file.state) {
-            throw error("INVALID_MODEL", "expected " + file.path + " to stay as it was while it is mapped, but it was changed in place; load "
-                                         "it again, and replace files by renaming new ones over them (or load with useMmap: false)");
+            throw error("INVALID_MODEL",
+                        "expected " + file.path +
+                            " to stay as it was while it is mapped, but it was changed in place; load "
+                            "it again, and replace files by renaming new ones over them (or load with useMmap: false)");
         }
     }
 }
 
-}
+}  // namespace ig
 
 #else
 
 namespace ig {
 
 mapped_files::mapped_files(const llama_model *, const std::string &) {}
+
 mapped_files::~mapped_files() = default;
+
 void mapped_files::check() const {}
 
-}
+}  // namespace ig
 
 #endif

@@ -5,9 +5,8 @@
 // of the process or on a GPU nothing is watched; on Windows neither, which lets nobody cut off a mapped file.
 #pragma once
 
-#include "support/file_state.h"
-
 #include "llama-cpp.h"
+#include "support/file_state.h"
 
 #include <string>
 #include <vector>
@@ -21,7 +20,7 @@ class mapped_files {
     // Of a model that was just loaded from `path`. It must be gone before the model is.
     mapped_files(const llama_model * model, const std::string & path);
     ~mapped_files();
-    mapped_files(const mapped_files &) = delete;
+    mapped_files(const mapped_files &)             = delete;
     mapped_files & operator=(const mapped_files &) = delete;
 
     // Throws INVALID_MODEL where a file was changed. To be called after everything that was computed with the weights.
@@ -35,9 +34,9 @@ class mapped_files {
     };
 
     std::vector<watched_file>   files;
-    std::vector<mapped_range *> ranges; // of memory, in the list that the signal's handler looks at
+    std::vector<mapped_range *> ranges;  // of memory, in the list that the signal's handler looks at
 
     void watch_range(const void * begin, size_t n_bytes);
 };
 
-}
+}  // namespace ig

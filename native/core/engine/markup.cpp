@@ -8,10 +8,12 @@ namespace ig {
 
 namespace {
 
-const size_t shortest_affixes = 3; // bytes: "<" and ">" alone are in many templates
+const size_t shortest_affixes = 3;  // bytes: "<" and ">" alone are in many templates
 
 // as llama.cpp sees it beside a marker
-bool is_ascii_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+bool is_ascii_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 size_t size_of_first_character(const std::string & text) {
     size_t size = 1;
@@ -21,25 +23,30 @@ size_t size_of_first_character(const std::string & text) {
     return size;
 }
 
-bool is_word(char c) { return c == '_' || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'); }
+bool is_word(char c) {
+    return c == '_' || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
 
 // Whether a template puts a marker together, such as '<|' + role + '|>' or <|{{ role }}|>.
 bool is_composed_in(const std::string & source, const std::string & marker_text) {
     const auto first = std::find_if(marker_text.begin(), marker_text.end(), is_word);
-    const auto last = std::find_if(marker_text.rbegin(), marker_text.rend(), is_word).base();
-    if (first == marker_text.begin() || last == marker_text.end() || first >= last || !std::all_of(first, last, is_word)) {
+    const auto last  = std::find_if(marker_text.rbegin(), marker_text.rend(), is_word).base();
+    if (first == marker_text.begin() || last == marker_text.end() || first >= last ||
+        !std::all_of(first, last, is_word)) {
         return false;
     }
     const std::string before(marker_text.begin(), first), after(last, marker_text.end());
     if (before.size() + after.size() < shortest_affixes) {
         return false;
     }
-    const auto holds = [&](const std::string & text) { return source.find(text) != std::string::npos; };
+    const auto holds = [&](const std::string & text) {
+        return source.find(text) != std::string::npos;
+    };
     const bool opens = holds(before + "'") || holds(before + "\"") || holds(before + "{{");
     return opens && (holds("'" + after) || holds("\"" + after) || holds("}}" + after));
 }
 
-}
+}  // namespace
 
 marker_table::marker_table(std::vector<marker> given) : markers(std::move(given)), lengths(256) {
     for (size_t i = 0; i < markers.size(); ++i) {
@@ -102,7 +109,7 @@ std::vector<std::string> markup::texts() const {
 
 std::vector<token_id> markup::plain_tokens(const std::string & text, const plain_tokenizer & tokenize) const {
     std::vector<token_id> tokens = tokenize(text);
-    const auto meant = std::find_if(tokens.begin(), tokens.end(), [&](token_id token) {
+    const auto            meant  = std::find_if(tokens.begin(), tokens.end(), [&](token_id token) {
         const marker * m = table->of(token);
         return m != nullptr && is_forbidden(*m);
     });
@@ -113,7 +120,7 @@ std::vector<token_id> markup::plain_tokens(const std::string & text, const plain
     for (size_t at = 0; at < text.size(); ++at) {
         table->visit_at(text, at, [&](const marker & m) {
             const size_t first = size_of_first_character(m.text);
-            const bool cut = is_forbidden(m) && first < m.text.size();
+            const bool   cut   = is_forbidden(m) && first < m.text.size();
             if (cut) {
                 cuts.push_back(at + first);
             }
@@ -121,8 +128,10 @@ std::vector<token_id> markup::plain_tokens(const std::string & text, const plain
         });
     }
     if (cuts.empty()) {
-        throw error("SPECIAL_TOKEN_TEXT", "expected plain text, but the model's tokenizer reads its control token \"" +
-                                              table->of(*meant)->text + "\" in it however it is cut; remove it, or give token ids as the prompt where you mean it");
+        throw error("SPECIAL_TOKEN_TEXT",
+                    "expected plain text, but the model's tokenizer reads its control token \"" +
+                        table->of(*meant)->text +
+                        "\" in it however it is cut; remove it, or give token ids as the prompt where you mean it");
     }
     cuts.push_back(text.size());
     std::sort(cuts.begin(), cuts.end());
@@ -194,4 +203,4 @@ std::vector<token_id> marked_text::finish() {
     return std::move(tokens);
 }
 
-}
+}  // namespace ig

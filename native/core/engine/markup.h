@@ -14,16 +14,16 @@
 namespace ig {
 
 enum marker_kind {
-    MARKER_CONTROL, // contents never mean it
-    MARKER_DEFINED, // the tokenizer reads it in any text: contents never mean it where the template uses it
-    MARKER_UNKNOWN, // stands for what the vocabulary lacks: contents may hold it
+    MARKER_CONTROL,  // contents never mean it
+    MARKER_DEFINED,  // the tokenizer reads it in any text: contents never mean it where the template uses it
+    MARKER_UNKNOWN,  // stands for what the vocabulary lacks: contents may hold it
 };
 
 struct marker {
     token_id    token;
     std::string text;
     marker_kind kind;
-    bool        strips_left = false, strips_right = false; // white space beside it
+    bool        strips_left = false, strips_right = false;  // white space beside it
 };
 
 // All markers of a vocabulary.
@@ -32,8 +32,9 @@ class marker_table {
     explicit marker_table(std::vector<marker> markers);
 
     const std::vector<marker> & all() const { return markers; }
-    const marker *              find(const std::string & text) const; // null: none
-    const marker *              of(token_id token) const; // null: it is none
+
+    const marker * find(const std::string & text) const;  // null: none
+    const marker * of(token_id token) const;              // null: it is none
 
     // Calls `visit` with the markers that stand at a place, the longest first, until it returns true.
     template <typename Visitor> bool visit_at(const std::string & text, size_t at, Visitor visit) const {
@@ -50,7 +51,7 @@ class marker_table {
     std::vector<marker>                     markers;
     std::unordered_map<std::string, size_t> by_text;
     std::unordered_map<token_id, size_t>    by_token;
-    std::vector<std::vector<size_t>>        lengths; // of the markers that begin with a byte, falling
+    std::vector<std::vector<size_t>>        lengths;  // of the markers that begin with a byte, falling
 };
 
 using plain_tokenizer = std::function<std::vector<token_id>(const std::string &)>;
@@ -64,7 +65,8 @@ class markup {
     void use_text(const std::string & template_text);
     void use_source(const std::string & source);
 
-    const marker_table &     markers() const { return *table; }
+    const marker_table & markers() const { return *table; }
+
     std::vector<std::string> texts() const;
 
     // The tokens of a text that means no markup: a marker that the tokenizer would read in it is cut behind its first character.
@@ -73,7 +75,7 @@ class markup {
 
   private:
     const marker_table * table;
-    std::set<token_id>   used; // of MARKER_DEFINED
+    std::set<token_id>   used;  // of MARKER_DEFINED
 
     bool is_forbidden(const marker & m) const;
 };
@@ -94,7 +96,7 @@ class marked_text {
     const markup *          rules;
     const plain_tokenizer * tokenize;
     std::vector<token_id>   tokens;
-    std::string             stretch; // plain text that is not tokenised yet
+    std::string             stretch;  // plain text that is not tokenised yet
     bool                    skips_space = false;
 
     void add_plain(char c);
@@ -102,4 +104,4 @@ class marked_text {
     void close_stretch();
 };
 
-}
+}  // namespace ig

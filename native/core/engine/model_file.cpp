@@ -1,8 +1,7 @@
 #include "engine/model_file.h"
 
-#include "support/error.h"
-
 #include "ggml-cpp.h"
+#include "support/error.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -15,14 +14,14 @@ namespace ig {
 
 namespace {
 
-const size_t   shown_elements = 8;
+const size_t   shown_elements  = 8;
 // llama.cpp asserts on these (LLAMA_MAX_LAYERS, LLAMA_MAX_EXPERTS)
-const uint32_t max_layers = 512;
-const uint32_t max_experts = 1024;
+const uint32_t max_layers      = 512;
+const uint32_t max_experts     = 1024;
 // what comes twice is looked for by comparing all with all
-const uint64_t max_entries = 1 << 14;
-const uint64_t max_tensors = 1 << 15;
-const size_t   least_alignment = 32; // of what llama.cpp computes with in the file's own memory
+const uint64_t max_entries     = 1 << 14;
+const uint64_t max_tensors     = 1 << 15;
+const size_t   least_alignment = 32;  // of what llama.cpp computes with in the file's own memory
 
 struct opened_file {
     gguf_context_ptr gguf;
@@ -36,8 +35,8 @@ struct opened_file {
 
 opened_file open_file(const std::string & path) {
     namespace fs = std::filesystem;
-    std::error_code failure;
-    const fs::path file = fs::u8path(path);
+    std::error_code       failure;
+    const fs::path        file   = fs::u8path(path);
     const fs::file_status status = fs::status(file, failure);
     if (failure || !fs::exists(status)) {
         throw error("MODEL_NOT_FOUND", "expected a model file, but there is no file at " + path + "; check the path");
@@ -47,12 +46,14 @@ opened_file open_file(const std::string & path) {
     }
     opened_file opened;
     opened.n_bytes = fs::file_size(file, failure);
+
     struct {
-        char     magic[4] = { 0 };
-        uint32_t version = 0;
+        char     magic[4]  = { 0 };
+        uint32_t version   = 0;
         uint64_t n_tensors = 0;
         uint64_t n_entries = 0;
     } head;
+
     std::ifstream(file, std::ios::binary).read(reinterpret_cast<char *>(&head), sizeof(head));
     if (failure || std::string(head.magic, sizeof(head.magic)) != GGUF_MAGIC) {
         invalid(path, opened.n_bytes == 0 ? "is empty" : "does not start with the GGUF magic");
@@ -68,30 +69,44 @@ opened_file open_file(const std::string & path) {
     return opened;
 }
 
-template <typename T> std::string number(T value) { return std::to_string(value); }
+template <typename T> std::string number(T value) {
+    return std::to_string(value);
+}
 
 std::string element(gguf_type type, const void * data, size_t i) {
     switch (type) {
-        case GGUF_TYPE_UINT8:   return number(static_cast<const uint8_t *>(data)[i]);
-        case GGUF_TYPE_INT8:    return number(static_cast<const int8_t *>(data)[i]);
-        case GGUF_TYPE_UINT16:  return number(static_cast<const uint16_t *>(data)[i]);
-        case GGUF_TYPE_INT16:   return number(static_cast<const int16_t *>(data)[i]);
-        case GGUF_TYPE_UINT32:  return number(static_cast<const uint32_t *>(data)[i]);
-        case GGUF_TYPE_INT32:   return number(static_cast<const int32_t *>(data)[i]);
-        case GGUF_TYPE_UINT64:  return number(static_cast<const uint64_t *>(data)[i]);
-        case GGUF_TYPE_INT64:   return number(static_cast<const int64_t *>(data)[i]);
-        case GGUF_TYPE_FLOAT32: return format("%g", double(static_cast<const float *>(data)[i]));
-        case GGUF_TYPE_FLOAT64: return format("%g", static_cast<const double *>(data)[i]);
-        case GGUF_TYPE_BOOL:    return static_cast<const int8_t *>(data)[i] ? "true" : "false";
-        default:                return "";
+        case GGUF_TYPE_UINT8:
+            return number(static_cast<const uint8_t *>(data)[i]);
+        case GGUF_TYPE_INT8:
+            return number(static_cast<const int8_t *>(data)[i]);
+        case GGUF_TYPE_UINT16:
+            return number(static_cast<const uint16_t *>(data)[i]);
+        case GGUF_TYPE_INT16:
+            return number(static_cast<const int16_t *>(data)[i]);
+        case GGUF_TYPE_UINT32:
+            return number(static_cast<const uint32_t *>(data)[i]);
+        case GGUF_TYPE_INT32:
+            return number(static_cast<const int32_t *>(data)[i]);
+        case GGUF_TYPE_UINT64:
+            return number(static_cast<const uint64_t *>(data)[i]);
+        case GGUF_TYPE_INT64:
+            return number(static_cast<const int64_t *>(data)[i]);
+        case GGUF_TYPE_FLOAT32:
+            return format("%g", double(static_cast<const float *>(data)[i]));
+        case GGUF_TYPE_FLOAT64:
+            return format("%g", static_cast<const double *>(data)[i]);
+        case GGUF_TYPE_BOOL:
+            return static_cast<const int8_t *>(data)[i] ? "true" : "false";
+        default:
+            return "";
     }
 }
 
 file_entry entry_at(const gguf_context * gguf, int64_t i) {
     file_entry entry;
-    entry.key = gguf_get_key(gguf, i);
+    entry.key            = gguf_get_key(gguf, i);
     const gguf_type type = gguf_get_kv_type(gguf, i);
-    entry.type = gguf_type_name(type);
+    entry.type           = gguf_type_name(type);
     if (type == GGUF_TYPE_STRING) {
         entry.value = gguf_get_val_str(gguf, i);
         return entry;
@@ -101,11 +116,12 @@ file_entry entry_at(const gguf_context * gguf, int64_t i) {
         return entry;
     }
     const gguf_type of = gguf_get_arr_type(gguf, i);
-    const size_t n = gguf_get_arr_n(gguf, i);
-    entry.type = format("%s[%zu]", gguf_type_name(of), n);
+    const size_t    n  = gguf_get_arr_n(gguf, i);
+    entry.type         = format("%s[%zu]", gguf_type_name(of), n);
     for (size_t k = 0; k < n && k < shown_elements; ++k) {
         entry.value += k == 0 ? "" : ", ";
-        entry.value += of == GGUF_TYPE_STRING ? gguf_get_arr_str(gguf, i, k) : element(of, gguf_get_arr_data(gguf, i), k);
+        entry.value +=
+            of == GGUF_TYPE_STRING ? gguf_get_arr_str(gguf, i, k) : element(of, gguf_get_arr_data(gguf, i), k);
     }
     entry.value += n > shown_elements ? ", …" : "";
     return entry;
@@ -122,12 +138,13 @@ std::vector<uint32_t> count_values(const gguf_context * gguf, const std::string 
     if (id < 0) {
         return {};
     }
-    const bool array = gguf_get_kv_type(gguf, id) == GGUF_TYPE_ARRAY;
-    const gguf_type type = array ? gguf_get_arr_type(gguf, id) : gguf_get_kv_type(gguf, id);
+    const bool      array = gguf_get_kv_type(gguf, id) == GGUF_TYPE_ARRAY;
+    const gguf_type type  = array ? gguf_get_arr_type(gguf, id) : gguf_get_kv_type(gguf, id);
     if (type != GGUF_TYPE_UINT32 && type != GGUF_TYPE_INT32) {
         invalid(path, "has no valid " + key);
     }
-    const uint32_t * values = static_cast<const uint32_t *>(array ? gguf_get_arr_data(gguf, id) : gguf_get_val_data(gguf, id));
+    const uint32_t * values =
+        static_cast<const uint32_t *>(array ? gguf_get_arr_data(gguf, id) : gguf_get_val_data(gguf, id));
     return { values, values + (array ? gguf_get_arr_n(gguf, id) : 1) };
 }
 
@@ -153,31 +170,35 @@ float real_value(const gguf_context * gguf, const std::string & key, float other
 void check_counts(const gguf_context * gguf, const std::string & path, const std::string & arch) {
     for (int64_t i = 0; i < gguf_get_n_kv(gguf); ++i) {
         const std::string key = gguf_get_key(gguf, i);
-        const bool is_count = key.compare(0, arch.size() + 1, arch + ".") == 0 && gguf_get_kv_type(gguf, i) == GGUF_TYPE_UINT32;
+        const bool        is_count =
+            key.compare(0, arch.size() + 1, arch + ".") == 0 && gguf_get_kv_type(gguf, i) == GGUF_TYPE_UINT32;
         expect(!is_count || gguf_get_val_u32(gguf, i) <= uint32_t(INT32_MAX), path, key);
     }
 }
 
 // Layers without attention have no heads; those of linear attention none of keys and values.
 void check_heads(const gguf_context * gguf, const std::string & path, const std::string & arch) {
-    const std::vector<uint32_t> heads = count_values(gguf, path, arch + ".attention.head_count");
+    const std::vector<uint32_t> heads    = count_values(gguf, path, arch + ".attention.head_count");
     const std::vector<uint32_t> kv_heads = count_values(gguf, path, arch + ".attention.head_count_kv");
     for (size_t i = 0; i < std::max(heads.size(), kv_heads.size()) && !heads.empty() && !kv_heads.empty(); ++i) {
-        const uint32_t n = heads[std::min(i, heads.size() - 1)];
+        const uint32_t n    = heads[std::min(i, heads.size() - 1)];
         const uint32_t n_kv = kv_heads[std::min(i, kv_heads.size() - 1)];
         if (n_kv > 0 && n % n_kv != 0) {
-            invalid(path, format("has %u heads of attention on %u of keys and values, which do not share them evenly", n, n_kv));
+            invalid(path, format("has %u heads of attention on %u of keys and values, which do not share them evenly",
+                                 n, n_kv));
         }
     }
 }
 
 // the conditions that llama.cpp asserts on while it reads the hyperparameters, or computes with them
 void check_hyperparameters(const gguf_context * gguf, const std::string & path, const std::string & arch) {
-    const auto count = [&](const char * name) { return count_value(gguf, path, arch + name); };
-    const uint32_t n_layer = count(".block_count");
-    const uint32_t n_expert = count(".expert_count");
-    const uint32_t n_used = count(".expert_used_count");
-    const uint32_t n_groups = count(".expert_group_count");
+    const auto count = [&](const char * name) {
+        return count_value(gguf, path, arch + name);
+    };
+    const uint32_t n_layer       = count(".block_count");
+    const uint32_t n_expert      = count(".expert_count");
+    const uint32_t n_used        = count(".expert_used_count");
+    const uint32_t n_groups      = count(".expert_group_count");
     const uint32_t n_groups_used = count(".expert_group_used_count");
     expect(n_layer > 0 && n_layer <= max_layers, path, arch + ".block_count");
     expect(count(".nextn_predict_layers") <= n_layer, path, arch + ".nextn_predict_layers");
@@ -187,7 +208,7 @@ void check_hyperparameters(const gguf_context * gguf, const std::string & path, 
     for (const char * name : { ".attention.layer_norm_epsilon", ".attention.layer_norm_rms_epsilon" }) {
         expect(real_value(gguf, arch + name, 0) >= 0, path, arch + name);
     }
-    const std::string rope_scaling = string_value(gguf, arch + ".rope.scaling.type");
+    const std::string           rope_scaling   = string_value(gguf, arch + ".rope.scaling.type");
     const std::set<std::string> known_scalings = { "", "none", "linear", "yarn", "longrope" };
     expect(known_scalings.count(rope_scaling) == 1, path, arch + ".rope.scaling.type");
     const bool grouped = n_groups > 1;
@@ -195,7 +216,7 @@ void check_hyperparameters(const gguf_context * gguf, const std::string & path, 
            arch + ".expert_group_used_count");
 }
 
-}
+}  // namespace
 
 namespace {
 
@@ -205,19 +226,28 @@ const std::string converting = "; convert its Hugging Face folder with `inferenc
 // tanh where DistilBERT has ReLU. A file that names the activation itself was made with both in mind.
 void check_head(const gguf_context * gguf, const std::string & path, const std::string & arch) {
     const std::string activation = string_value(gguf, "inferenceguard.classifier.activation");
-    const std::string before = "expected a sequence classifier with its whole head, but " + path;
-    const auto lacks = [&](const char * name) { return gguf_find_tensor(gguf, name) < 0; };
+    const std::string before     = "expected a sequence classifier with its whole head, but " + path;
+    const auto        lacks      = [&](const char * name) {
+        return gguf_find_tensor(gguf, name) < 0;
+    };
     if (lacks("cls.weight") && activation != "none") {
-        throw error("UNSUPPORTED_MODEL", before + " has no dense layer before its classes (cls.weight), so that it was converted "
-                                                  "without and would give wrong classes" + converting);
+        throw error("UNSUPPORTED_MODEL",
+                    before +
+                        " has no dense layer before its classes (cls.weight), so that it was converted "
+                        "without and would give wrong classes" +
+                        converting);
     }
     if (lacks("cls.norm.weight") && arch == "modern-bert" && activation != "none") {
         throw error("UNSUPPORTED_MODEL", before + " has no norm before its classes (cls.norm.weight)" + converting);
     }
-    const bool is_distilled = arch == "bert" && lacks("token_types.weight") && string_value(gguf, "tokenizer.ggml.model") == "bert";
+    const bool is_distilled =
+        arch == "bert" && lacks("token_types.weight") && string_value(gguf, "tokenizer.ggml.model") == "bert";
     if (is_distilled && activation.empty()) {
-        throw error("UNSUPPORTED_MODEL", before + " is a DistilBERT (no token_types.weight) that does not name the activation of its "
-                                                  "head" + converting);
+        throw error("UNSUPPORTED_MODEL",
+                    before +
+                        " is a DistilBERT (no token_types.weight) that does not name the activation of its "
+                        "head" +
+                        converting);
     }
 }
 
@@ -225,8 +255,10 @@ void check_head(const gguf_context * gguf, const std::string & path, const std::
 void check_classes(const gguf_context * gguf, const std::string & path, const std::string & arch) {
     static const std::set<std::string> with_heads = { "bert", "neo-bert", "modern-bert", "qwen3" };
     if (with_heads.count(arch) == 0) {
-        throw error("UNSUPPORTED_MODEL", "expected a sequence classifier of the architecture bert, modern-bert, neo-bert or qwen3, "
-                                         "but " + path + " is a " + arch + " model; use scoreModel or guardModel for it");
+        throw error("UNSUPPORTED_MODEL",
+                    "expected a sequence classifier of the architecture bert, modern-bert, neo-bert or qwen3, "
+                    "but " +
+                        path + " is a " + arch + " model; use scoreModel or guardModel for it");
     }
     const std::vector<uint32_t> heads = count_values(gguf, path, arch + ".attention.head_count");
     expect(!heads.empty() && *std::min_element(heads.begin(), heads.end()) > 0, path, arch + ".attention.head_count");
@@ -238,11 +270,13 @@ void check_classes(const gguf_context * gguf, const std::string & path, const st
         check_head(gguf, path, arch);
     }
     const int64_t labels = gguf_find_key(gguf, (arch + ".classifier.output_labels").c_str());
-    const bool valid = labels < 0 || (gguf_get_kv_type(gguf, labels) == GGUF_TYPE_ARRAY && gguf_get_arr_type(gguf, labels) == GGUF_TYPE_STRING);
+    const bool    valid  = labels < 0 || (gguf_get_kv_type(gguf, labels) == GGUF_TYPE_ARRAY &&
+                                          gguf_get_arr_type(gguf, labels) == GGUF_TYPE_STRING);
     expect(valid, path, arch + ".classifier.output_labels");
     if (arch == "qwen3" && (labels < 0 || gguf_get_arr_n(gguf, labels) < 2)) {
-        throw error("UNSUPPORTED_MODEL", "expected two labels or more of a qwen3 classifier, but " + path +
-                                             " has one, and a softmax over one label is always 1; convert the model with two labels");
+        throw error("UNSUPPORTED_MODEL",
+                    "expected two labels or more of a qwen3 classifier, but " + path +
+                        " has one, and a softmax over one label is always 1; convert the model with two labels");
     }
 }
 
@@ -250,11 +284,12 @@ void check_classes(const gguf_context * gguf, const std::string & path, const st
 void check_tokens(const gguf_context * gguf, const std::string & path) {
     const int64_t tokens = gguf_find_key(gguf, "tokenizer.ggml.tokens");
     if (tokens < 0) {
-        return; // llama.cpp says so itself
+        return;  // llama.cpp says so itself
     }
-    const bool valid = gguf_get_kv_type(gguf, tokens) == GGUF_TYPE_ARRAY && gguf_get_arr_type(gguf, tokens) == GGUF_TYPE_STRING;
+    const bool valid =
+        gguf_get_kv_type(gguf, tokens) == GGUF_TYPE_ARRAY && gguf_get_arr_type(gguf, tokens) == GGUF_TYPE_STRING;
     expect(valid, path, "tokenizer.ggml.tokens");
-    const size_t n = gguf_get_arr_n(gguf, tokens);
+    const size_t                    n = gguf_get_arr_n(gguf, tokens);
     std::unordered_set<std::string> known;
     known.reserve(n);
     for (size_t i = 0; i < n; ++i) {
@@ -269,7 +304,8 @@ void check_tokens(const gguf_context * gguf, const std::string & path) {
 void check_extents(const opened_file & opened, const std::string & path) {
     const gguf_context * gguf = opened.gguf.get();
     if (gguf_get_alignment(gguf) < least_alignment) {
-        invalid(path, format("aligns its tensors to %zu bytes, not to %zu or more", gguf_get_alignment(gguf), least_alignment));
+        invalid(path, format("aligns its tensors to %zu bytes, not to %zu or more", gguf_get_alignment(gguf),
+                             least_alignment));
     }
     for (int64_t i = 0; i < gguf_get_n_tensors(gguf); ++i) {
         const uint64_t size = gguf_get_tensor_size(gguf, i);
@@ -285,22 +321,22 @@ void check_extents(const opened_file & opened, const std::string & path) {
     }
 }
 
-}
+}  // namespace
 
 model_file read_model_file(const std::string & path) {
-    const opened_file opened = open_file(path);
-    const gguf_context * gguf = opened.gguf.get();
-    model_file file;
-    file.version = gguf_get_version(gguf);
+    const opened_file    opened = open_file(path);
+    const gguf_context * gguf   = opened.gguf.get();
+    model_file           file;
+    file.version     = gguf_get_version(gguf);
     file.data_offset = gguf_get_data_offset(gguf);
-    file.n_bytes = opened.n_bytes;
+    file.n_bytes     = opened.n_bytes;
     for (int64_t i = 0; i < gguf_get_n_kv(gguf); ++i) {
         file.entries.push_back(entry_at(gguf, i));
     }
     for (int64_t i = 0; i < gguf_get_n_tensors(gguf); ++i) {
         file_tensor tensor;
-        tensor.name = gguf_get_tensor_name(gguf, i);
-        tensor.type = ggml_type_name(gguf_get_tensor_type(gguf, i));
+        tensor.name        = gguf_get_tensor_name(gguf, i);
+        tensor.type        = ggml_type_name(gguf_get_tensor_type(gguf, i));
         const int64_t * ne = gguf_get_tensor_ne(gguf, i);
         tensor.shape.assign(ne, ne + GGML_MAX_DIMS);
         while (tensor.shape.size() > 1 && tensor.shape.back() == 1) {
@@ -312,9 +348,9 @@ model_file read_model_file(const std::string & path) {
 }
 
 void check_model_file(const std::string & path, model_purpose purpose) {
-    const opened_file opened = open_file(path);
-    const gguf_context * gguf = opened.gguf.get();
-    const std::string arch = string_value(gguf, "general.architecture");
+    const opened_file    opened = open_file(path);
+    const gguf_context * gguf   = opened.gguf.get();
+    const std::string    arch   = string_value(gguf, "general.architecture");
     if (arch.empty()) {
         invalid(path, "names no general.architecture");
     }
@@ -331,14 +367,15 @@ void check_model_file(const std::string & path, model_purpose purpose) {
     check_tokens(gguf, path);
     check_extents(opened, path);
     const int64_t causal = gguf_find_key(gguf, (arch + ".attention.causal").c_str());
-    const bool bidirectional =
+    const bool    bidirectional =
         causal >= 0 && gguf_get_kv_type(gguf, causal) == GGUF_TYPE_BOOL && !gguf_get_val_bool(gguf, causal);
     if (purpose == PURPOSE_GENERATE && (bidirectional || count_value(gguf, path, arch + ".pooling_type") > 0)) {
-        throw error("UNSUPPORTED_MODEL", "expected a model that generates text, but " + path + " is an embedding model");
+        throw error("UNSUPPORTED_MODEL",
+                    "expected a model that generates text, but " + path + " is an embedding model");
     }
     if (purpose == PURPOSE_CLASSIFY) {
         check_classes(gguf, path, arch);
     }
 }
 
-}
+}  // namespace ig

@@ -11,7 +11,7 @@ namespace ig {
 struct file_entry {
     std::string key;
     std::string type;
-    std::string value; // arrays: their first elements
+    std::string value;  // arrays: their first elements
 };
 
 struct file_tensor {
@@ -22,7 +22,7 @@ struct file_tensor {
 
 struct model_file {
     uint32_t                 version;
-    uint64_t                 data_offset; // where the tensor data begins
+    uint64_t                 data_offset;  // where the tensor data begins
     uint64_t                 n_bytes;
     std::vector<file_entry>  entries;
     std::vector<file_tensor> tensors;
@@ -32,11 +32,11 @@ struct model_file {
 model_file read_model_file(const std::string & path);
 
 enum model_purpose {
-    PURPOSE_GENERATE, // generates text left to right
-    PURPOSE_CLASSIFY, // has a classification head
+    PURPOSE_GENERATE,  // generates text left to right
+    PURPOSE_CLASSIFY,  // has a classification head
 };
 
 // Throws INVALID_MODEL or UNSUPPORTED_MODEL unless llama.cpp can be trusted with the file, for this purpose.
 void check_model_file(const std::string & path, model_purpose purpose);
 
-}
+}  // namespace ig

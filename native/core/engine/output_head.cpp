@@ -1,9 +1,8 @@
 #include "engine/output_head.h"
 
-#include "support/error.h"
-
 #include "ggml-cpp.h"
 #include "ggml-cpu.h"
+#include "support/error.h"
 
 #include <filesystem>
 #include <fstream>
@@ -15,24 +14,27 @@ struct output_head::parts {
     ggml_context_ptr        ctx;
     ggml_backend_buffer_ptr buffer;
     ggml_gallocr_ptr        allocator;
-    ggml_tensor *           matrix = nullptr; // [n_embd, n_vocab]
+    ggml_tensor *           matrix = nullptr;  // [n_embd, n_vocab]
 };
 
-output_head::output_head(const std::string & model_path, int32_t n_embd, int32_t n_vocab, int32_t n_threads)
-    : n_embd(n_embd), n_vocab(n_vocab), held(std::make_unique<parts>()) {
-    ggml_context * described = nullptr;
+output_head::output_head(const std::string & model_path, int32_t n_embd, int32_t n_vocab, int32_t n_threads) :
+    n_embd(n_embd),
+    n_vocab(n_vocab),
+    held(std::make_unique<parts>()) {
+    ggml_context *         described = nullptr;
     const gguf_context_ptr gguf(gguf_init_from_file(model_path.c_str(), { /*no_alloc =*/true, &described }));
     held->ctx.reset(described);
     const auto fail = [&](const char * what) {
-        throw error("UNSUPPORTED_MODEL", format("expected an output matrix of %d x %d in %s for gradient steps on the hidden state: %s",
-                                                n_embd, n_vocab, model_path.c_str(), what));
+        throw error("UNSUPPORTED_MODEL",
+                    format("expected an output matrix of %d x %d in %s for gradient steps on the hidden state: %s",
+                           n_embd, n_vocab, model_path.c_str(), what));
     };
     if (!gguf || described == nullptr) {
         fail("the file could not be read again");
     }
     ggml_tensor * found = ggml_get_tensor(described, "output.weight");
     if (found == nullptr) {
-        found = ggml_get_tensor(described, "token_embd.weight"); // tied
+        found = ggml_get_tensor(described, "token_embd.weight");  // tied
     }
     if (found == nullptr) {
         fail("it has none; a model in several files is not supported");
@@ -41,7 +43,7 @@ output_head::output_head(const std::string & model_path, int32_t n_embd, int32_t
         fail("it has another shape");
     }
     const std::string name = found->name;
-    const ggml_type type = found->type;
+    const ggml_type   type = found->type;
     held->ctx.reset(ggml_init({ ggml_tensor_overhead(), nullptr, /*no_alloc =*/true }));
     held->matrix = ggml_new_tensor_2d(held->ctx.get(), type, n_embd, n_vocab);
     held->backend.reset(ggml_backend_cpu_init());
@@ -52,8 +54,9 @@ output_head::output_head(const std::string & model_path, int32_t n_embd, int32_t
         throw error("OUT_OF_MEMORY", "there is not enough memory for a copy of the output matrix");
     }
     std::vector<char> bytes(ggml_nbytes(held->matrix));
-    std::ifstream file(std::filesystem::u8path(model_path), std::ios::binary);
-    file.seekg(std::streamoff(gguf_get_data_offset(gguf.get()) + gguf_get_tensor_offset(gguf.get(), gguf_find_tensor(gguf.get(), name.c_str()))));
+    std::ifstream     file(std::filesystem::u8path(model_path), std::ios::binary);
+    file.seekg(std::streamoff(gguf_get_data_offset(gguf.get()) +
+                              gguf_get_tensor_offset(gguf.get(), gguf_find_tensor(gguf.get(), name.c_str()))));
     if (!file.read(bytes.data(), std::streamsize(bytes.size()))) {
         fail("the file ends before it");
     }
@@ -63,10 +66,10 @@ output_head::output_head(const std::string & model_path, int32_t n_embd, int32_t
 output_head::~output_head() = default;
 
 std::vector<float> output_head::logits(const std::vector<float> & hidden) const {
-    const int64_t n = int64_t(hidden.size()) / n_embd;
-    const size_t bytes = 4 * ggml_tensor_overhead() + ggml_graph_overhead();
+    const int64_t          n     = int64_t(hidden.size()) / n_embd;
+    const size_t           bytes = 4 * ggml_tensor_overhead() + ggml_graph_overhead();
     const ggml_context_ptr ctx(ggml_init({ bytes, nullptr, /*no_alloc =*/true }));
-    ggml_tensor * h = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, n_embd, n);
+    ggml_tensor *          h = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, n_embd, n);
     ggml_set_input(h);
     ggml_tensor * out = ggml_mul_mat(ctx.get(), held->matrix, h);
     ggml_set_output(out);
@@ -84,4 +87,4 @@ std::vector<float> output_head::logits(const std::vector<float> & hidden) const 
     return result;
 }
 
-}
+}  // namespace ig

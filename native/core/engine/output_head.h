@@ -20,7 +20,7 @@ class output_head {
     output_head(const std::string & model_path, int32_t n_embd, int32_t n_vocab, int32_t n_threads);
     ~output_head();
 
-    std::vector<float> logits(const std::vector<float> & hidden) const; // [n, n_embd] -> [n, n_vocab]
+    std::vector<float> logits(const std::vector<float> & hidden) const;  // [n, n_embd] -> [n, n_vocab]
 
   private:
     struct parts;
@@ -30,4 +30,4 @@ class output_head {
     std::unique_ptr<parts> held;
 };
 
-}
+}  // namespace ig

@@ -5,13 +5,14 @@ namespace ig {
 prefix_cache::match prefix_cache::find(const std::vector<token_id> & prompt, bool can_cut) {
     match best;
     for (const entry & e : entries) {
-        const size_t n = prompt.empty() ? 0 : std::min(shared_tokens(e.tokens, prompt), prompt.size() - 1);
-        const bool whole = n == e.tokens.size();
+        const size_t n     = prompt.empty() ? 0 : std::min(shared_tokens(e.tokens, prompt), prompt.size() - 1);
+        const bool   whole = n == e.tokens.size();
         if (int32_t(n) > best.n_tokens && (whole || can_cut)) {
             best = { e.seq, int32_t(n), whole };
         }
     }
-    const auto source = std::find_if(entries.begin(), entries.end(), [&](const entry & e) { return e.seq == best.source; });
+    const auto source =
+        std::find_if(entries.begin(), entries.end(), [&](const entry & e) { return e.seq == best.source; });
     if (source != entries.end()) {
         std::rotate(source, source + 1, entries.end());
     }
@@ -19,13 +20,16 @@ prefix_cache::match prefix_cache::find(const std::vector<token_id> & prompt, boo
 }
 
 void prefix_cache::lend(const match & found, const void * borrower) {
-    const auto source = std::find_if(entries.begin(), entries.end(), [&](const entry & e) { return e.seq == found.source; });
+    const auto source =
+        std::find_if(entries.begin(), entries.end(), [&](const entry & e) { return e.seq == found.source; });
     source->loans.push_back({ borrower, found.n_tokens });
 }
 
 void prefix_cache::give_back(const void * borrower) {
     for (entry & e : entries) {
-        const auto is_theirs = [&](const loan & l) { return l.borrower == borrower; };
+        const auto is_theirs = [&](const loan & l) {
+            return l.borrower == borrower;
+        };
         e.loans.erase(std::remove_if(e.loans.begin(), e.loans.end(), is_theirs), e.loans.end());
     }
 }
@@ -66,4 +70,4 @@ int64_t prefix_cache::n_own_cells(const match & lent) const {
     return n;
 }
 
-}
+}  // namespace ig

@@ -14,9 +14,9 @@ class prefix_cache {
 
     // the beginning of a prompt that a kept sequence holds
     struct match {
-        seq_id  source = -1; // -1: none does
+        seq_id  source   = -1;     // -1: none does
         int32_t n_tokens = 0;
-        bool    whole = false; // all that the sequence holds
+        bool    whole    = false;  // all that the sequence holds
     };
 
     // The longest one, without the prompt's last token: its output is needed, so it is decoded in any case. Where sequences cannot be
@@ -33,7 +33,8 @@ class prefix_cache {
     // the longest unused; none where nothing is kept
     std::optional<seq_id> remove_oldest();
 
-    void   clear() { entries.clear(); }
+    void clear() { entries.clear(); }
+
     size_t size() const { return entries.size(); }
 
     // Cells that are held by nobody else, also where somebody borrows this match.
@@ -51,7 +52,7 @@ class prefix_cache {
         std::vector<loan>     loans;
     };
 
-    std::vector<entry> entries; // the longest unused first
+    std::vector<entry> entries;  // the longest unused first
 };
 
-}
+}  // namespace ig

@@ -22,12 +22,17 @@ std::string with_plain_spaces(const std::string & text) {
     return plain;
 }
 
-}
+}  // namespace
 
-reader_context::reader_context(std::shared_ptr<loaded_model> given, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads,
-                               text_output output)
-    : model(std::move(given)), threads(std::move(threads)), n_threads(n_threads), output(output),
-      pooling(output == OUTPUT_CLASSES ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE) {
+reader_context::reader_context(std::shared_ptr<loaded_model>    given,
+                               std::shared_ptr<ggml_threadpool> threads,
+                               int32_t                          n_threads,
+                               text_output                      output) :
+    model(std::move(given)),
+    threads(std::move(threads)),
+    n_threads(n_threads),
+    output(output),
+    pooling(output == OUTPUT_CLASSES ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE) {
     const enum llama_vocab_type vocabulary = llama_vocab_type(llama_model_get_vocab(model->get()));
     if (vocabulary == LLAMA_VOCAB_TYPE_WPM) {
         pieces = std::make_unique<word_pieces>(*model);
@@ -46,9 +51,12 @@ reader_context::~reader_context() {
 
 int32_t reader_context::width() const {
     switch (output) {
-        case OUTPUT_LOGITS:  return model->n_vocab();
-        case OUTPUT_HIDDEN:  return llama_model_n_embd_out(model->get());
-        case OUTPUT_CLASSES: return int32_t(llama_model_n_cls_out(model->get()));
+        case OUTPUT_LOGITS:
+            return model->n_vocab();
+        case OUTPUT_HIDDEN:
+            return llama_model_n_embd_out(model->get());
+        case OUTPUT_CLASSES:
+            return int32_t(llama_model_n_cls_out(model->get()));
     }
     return 0;
 }
@@ -59,7 +67,7 @@ text_classes reader_context::classes() const {
         const char * name = llama_model_cls_label(model->get(), i);
         found.names.push_back(name != nullptr ? name : "LABEL_" + std::to_string(i));
     }
-    found.independent = model->metadata("inferenceguard.classifier.multi_label") == "true";
+    found.independent       = model->metadata("inferenceguard.classifier.multi_label") == "true";
     found.are_probabilities = pooling == LLAMA_POOLING_TYPE_RANK;
     return found;
 }
@@ -77,9 +85,11 @@ std::vector<token_id> reader_context::tokenize(const std::string & text, bool wi
     }
     const std::string read = prepare != nullptr ? prepare(text) : text;
     if (read.size() > model->most_bytes(model->trained_context())) {
-        throw error("TEXT_TOO_LONG", format("expected prompt and response within the %lld tokens that the model which judges them was trained "
-                                            "with, got %zu bytes of text; shorten the prompt, lower maxTokens or choose another model",
-                                            (long long) model->trained_context(), read.size()));
+        throw error(
+            "TEXT_TOO_LONG",
+            format("expected prompt and response within the %lld tokens that the model which judges them was trained "
+                   "with, got %zu bytes of text; shorten the prompt, lower maxTokens or choose another model",
+                   (long long) model->trained_context(), read.size()));
     }
     return model->tokenize(read, with_ends, cancel);
 }
@@ -90,37 +100,43 @@ void reader_context::make_context(const batch_shape & wanted) {
         llama_batch_free(batch);
         batch = {};
     }
-    shape = { 0, 0, 0, 0 };
+    shape                  = { 0, 0, 0, 0 };
     const memory_need need = model->memory_for(wanted.n_cells, available_bytes);
     if (!need.fits()) {
-        throw error("KV_CAPACITY", format("a model that judges texts needs %.1f GiB of KV cache, but %.1f GiB of memory are free; lower "
-                                          "candidates, maxTokens or the length of the prompt",
-                                          need.needed_gib(), need.free_gib()));
+        throw error(
+            "KV_CAPACITY",
+            format("a model that judges texts needs %.1f GiB of KV cache, but %.1f GiB of memory are free; lower "
+                   "candidates, maxTokens or the length of the prompt",
+                   need.needed_gib(), need.free_gib()));
     }
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = uint32_t(wanted.n_cells);
-    params.n_batch = uint32_t(wanted.n_tokens);
-    params.n_ubatch = uint32_t(wanted.n_tokens);
-    params.n_seq_max = uint32_t(wanted.n_sequences);
-    params.n_outputs_max = uint32_t(wanted.n_outputs);
-    params.n_threads = n_threads;
-    params.n_threads_batch = n_threads;
-    params.kv_unified = true;
-    params.pooling_type = pooling;
-    params.embeddings = false;
-    context = make_llama_context(model->get(), params, threads.get(), &cancel);
+    params.n_ctx                = uint32_t(wanted.n_cells);
+    params.n_batch              = uint32_t(wanted.n_tokens);
+    params.n_ubatch             = uint32_t(wanted.n_tokens);
+    params.n_seq_max            = uint32_t(wanted.n_sequences);
+    params.n_outputs_max        = uint32_t(wanted.n_outputs);
+    params.n_threads            = n_threads;
+    params.n_threads_batch      = n_threads;
+    params.kv_unified           = true;
+    params.pooling_type         = pooling;
+    params.embeddings           = false;
+    context                     = make_llama_context(model->get(), params, threads.get(), &cancel);
     if (!context) {
-        throw error("KV_CAPACITY", format("llama.cpp could not create a context of %lld KV cells for a model that judges texts: %s",
-                                          (long long) wanted.n_cells, llama_errors().c_str()));
+        throw error("KV_CAPACITY",
+                    format("llama.cpp could not create a context of %lld KV cells for a model that judges texts: %s",
+                           (long long) wanted.n_cells, llama_errors().c_str()));
     }
     batch = llama_batch_init(wanted.n_tokens, 0, wanted.n_sequences);
     shape = wanted;
 }
 
-void reader_context::add_to_batch(token_id token, int32_t position, const std::vector<seq_id> & sequences, bool with_output) {
-    const int32_t i = batch.n_tokens++;
-    batch.token[i] = token;
-    batch.pos[i] = position;
+void reader_context::add_to_batch(token_id                    token,
+                                  int32_t                     position,
+                                  const std::vector<seq_id> & sequences,
+                                  bool                        with_output) {
+    const int32_t i   = batch.n_tokens++;
+    batch.token[i]    = token;
+    batch.pos[i]      = position;
     batch.n_seq_id[i] = int32_t(sequences.size());
     std::copy(sequences.begin(), sequences.end(), batch.seq_id[i]);
     batch.logits[i] = with_output;
@@ -147,7 +163,8 @@ bool reader_context::compute() {
         case -2:
             throw error("OUT_OF_MEMORY", "llama.cpp could not allocate memory for judging texts; lower candidates");
         default:
-            throw error("DECODE_FAILED", format("llama.cpp failed to judge texts (%d): %s", status, llama_errors().c_str()));
+            throw error("DECODE_FAILED",
+                        format("llama.cpp failed to judge texts (%d): %s", status, llama_errors().c_str()));
     }
 }
 
@@ -162,10 +179,12 @@ void reader_context::check(const std::vector<token_sequence> & sequences) const 
             }
         }
         if (int64_t(s.tokens.size()) > model->trained_context()) {
-            throw error("TEXT_TOO_LONG",
-                        format("expected prompt and response within the %lld tokens that the model which judges them was trained "
-                               "with, got %zu; shorten the prompt, lower maxTokens or choose another model",
-                               (long long) model->trained_context(), s.tokens.size()));
+            throw error(
+                "TEXT_TOO_LONG",
+                format(
+                    "expected prompt and response within the %lld tokens that the model which judges them was trained "
+                    "with, got %zu; shorten the prompt, lower maxTokens or choose another model",
+                    (long long) model->trained_context(), s.tokens.size()));
         }
     }
 }
@@ -178,4 +197,4 @@ const float * reader_context::pooled_row(seq_id sequence) const {
     return row;
 }
 
-}
+}  // namespace ig

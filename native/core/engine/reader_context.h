@@ -12,26 +12,31 @@ namespace ig {
 
 class reader_context : public text_model {
   public:
-    reader_context(std::shared_ptr<loaded_model> model, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads, text_output output);
+    reader_context(std::shared_ptr<loaded_model>    model,
+                   std::shared_ptr<ggml_threadpool> threads,
+                   int32_t                          n_threads,
+                   text_output                      output);
     ~reader_context() override;
 
-    int32_t                     width() const override;
-    text_classes                classes() const override;
-    const markup &              chat_markup() const override { return model->chat_markup(); }
-    token_id                    beginning() const override;
+    int32_t      width() const override;
+    text_classes classes() const override;
+
+    const markup & chat_markup() const override { return model->chat_markup(); }
+
+    token_id              beginning() const override;
     // Throws TEXT_TOO_LONG for one that cannot be read, by its length alone.
-    std::vector<token_id>       tokenize(const std::string & text, bool with_ends) const override;
+    std::vector<token_id> tokenize(const std::string & text, bool with_ends) const override;
 
   protected:
     struct batch_shape {
         int64_t n_cells;
-        int32_t n_tokens; // of a batch
+        int32_t n_tokens;   // of a batch
         int32_t n_sequences;
-        int32_t n_outputs; // of a batch
+        int32_t n_outputs;  // of a batch
     };
 
     std::shared_ptr<loaded_model>    model;
-    std::shared_ptr<ggml_threadpool> threads; // outlives the context
+    std::shared_ptr<ggml_threadpool> threads;  // outlives the context
     int32_t                          n_threads;
     text_output                      output;
     enum llama_pooling_type          pooling;
@@ -41,7 +46,9 @@ class reader_context : public text_model {
 
     // A fresh context. Throws KV_CAPACITY.
     void make_context(const batch_shape & wanted);
+
     void clear_batch() { batch.n_tokens = 0; }
+
     void add_to_batch(token_id token, int32_t position, const std::vector<seq_id> & sequences, bool with_output);
 
     // Computes the batch. Returns false where the KV cache is full; throws OUT_OF_MEMORY, DECODE_FAILED or ABORTED.
@@ -54,8 +61,8 @@ class reader_context : public text_model {
     const float * pooled_row(seq_id sequence) const;
 
   private:
-    std::unique_ptr<word_pieces> pieces; // null: llama.cpp's tokenizer
-    std::string (*prepare)(const std::string & text) = nullptr; // before llama.cpp tokenizes; null: nothing
+    std::unique_ptr<word_pieces> pieces;                         // null: llama.cpp's tokenizer
+    std::string (*prepare)(const std::string & text) = nullptr;  // before llama.cpp tokenizes; null: nothing
 };
 
-}
+}  // namespace ig

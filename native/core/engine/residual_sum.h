@@ -8,7 +8,7 @@ namespace ig {
 
 // what the residual stream holds behind chosen layers, summed up over the first tokens of a response
 struct residual_sum {
-    std::vector<float> values; // [layer, n_embd]; empty before the first token
+    std::vector<float> values;  // [layer, n_embd]; empty before the first token
     size_t             n_tokens = 0;
 
     void add(const float * row, size_t n) {
@@ -29,4 +29,4 @@ struct residual_sum {
     }
 };
 
-}
+}  // namespace ig

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "engine/decoder.h"
-
 #include "llama-cpp.h"
 
 namespace ig {
@@ -37,15 +36,17 @@ class residual_tap {
     void check() const;
 
     // [layer, n_embd], null where the item did not ask
-    const float * row(size_t item) const { return places[item] < 0 ? nullptr : &home[size_t(places[item]) * n_values()]; }
+    const float * row(size_t item) const {
+        return places[item] < 0 ? nullptr : &home[size_t(places[item]) * n_values()];
+    }
 
   private:
     std::vector<int32_t> layers;
     size_t               n_embd;
-    std::vector<int32_t> places; // of each item's row; -1: it did not ask
+    std::vector<int32_t> places;  // of each item's row; -1: it did not ask
     int32_t              n_rows = 0;
-    std::vector<float>   home; // [row, layer, n_embd]
-    std::vector<bool>    seen; // per layer
+    std::vector<float>   home;    // [row, layer, n_embd]
+    std::vector<bool>    seen;    // per layer
 
     int32_t place_of(const ggml_tensor * node) const;
     void    bring_home(const ggml_tensor * node, size_t place);
@@ -56,4 +57,4 @@ class residual_tap {
 // The layer that a node of a graph is the output of; -1: none.
 int32_t layer_of_output(const ggml_tensor * node);
 
-}
+}  // namespace ig

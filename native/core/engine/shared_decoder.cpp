@@ -6,12 +6,12 @@ namespace ig {
 
 namespace {
 
-const size_t  piece_of_prompt = 512; // tokens between two steps of the others
+const size_t  piece_of_prompt = 512;  // tokens between two steps of the others
 const int32_t spare_sequences = int32_t(prefix_cache::max_entries);
 
 const cancel_flag never;
 
-}
+}  // namespace
 
 std::unique_ptr<lane> shared_decoder::open() {
     const std::lock_guard<std::mutex> guard(news.lock);
@@ -22,7 +22,7 @@ std::unique_ptr<lane> shared_decoder::open_ahead() {
     auto data = std::make_shared<lane_data>();
     lanes.push_back(data);
     for (std::vector<std::shared_ptr<lane_data>> * list : { &ready, &served }) {
-        list->reserve(lanes.size()); // to serve them takes no memory then
+        list->reserve(lanes.size());  // to serve them takes no memory then
     }
     for (std::vector<lane_data *> * list : { &extending, &stepping }) {
         list->reserve(lanes.size());
@@ -32,8 +32,10 @@ std::unique_ptr<lane> shared_decoder::open_ahead() {
 
 void shared_decoder::request(const std::shared_ptr<lane_data> & l, lane_state state) {
     std::unique_lock<std::mutex> guard(news.lock);
-    const auto is_served = [&] { return l->state == LANE_COMPUTING; };
-    l->state = state;
+    const auto                   is_served = [&] {
+        return l->state == LANE_COMPUTING;
+    };
+    l->state   = state;
     l->failure = nullptr;
     if (state == LANE_WAITS_FOR_ROOM) {
         waiting_for_room.push_back(l);
@@ -89,8 +91,10 @@ template <typename F> void shared_decoder::attempt(lane_data & l, F work) {
     }
     try {
         if (l.lost) {
-            throw error("OUT_OF_MEMORY", "the KV cache was lost while it grew for another generation: there is not enough memory for both; "
-                                         "run fewer generations at once, or lower candidates, beams or maxTokens");
+            throw error(
+                "OUT_OF_MEMORY",
+                "the KV cache was lost while it grew for another generation: there is not enough memory for both; "
+                "run fewer generations at once, or lower candidates, beams or maxTokens");
         }
         work();
     } catch (...) {
@@ -117,7 +121,7 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
             apply_changes(*l);
         });
     }
-    for (const auto & l : ready) { // before the others are looked at: what they hold may be lost
+    for (const auto & l : ready) {  // before the others are looked at: what they hold may be lost
         if (l->kind == REQUEST_WIDEN) {
             attempt(*l, [&] { widen(*l); });
         }
@@ -127,7 +131,9 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
     }
     extend_some();
     // what a prompt was read for is a step of its own: those of the others wait for it, though not twice in a row
-    const auto was_read = [](const lane_data * l) { return !l->failure && l->n_extended == l->items->size(); };
+    const auto was_read = [](const lane_data * l) {
+        return !l->failure && l->n_extended == l->items->size();
+    };
     steps_wait = !steps_wait && !stepping.empty() && std::any_of(extending.begin(), extending.end(), was_read);
     if (!steps_wait) {
         step_all();
@@ -135,7 +141,7 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
     threads_are_ours.unlock();
     guard.lock();
     room_may_have_come = room_may_have_come || narrowed;
-    narrowed = false;
+    narrowed           = false;
     for (const auto & l : ready) {
         const bool more = !l->failure && ((l->kind == REQUEST_EXTEND && l->n_extended < l->items->size()) ||
                                           (l->kind == REQUEST_STEP && steps_wait));
@@ -144,11 +150,11 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
         }
     }
     for (const auto & l : served) {
-        l->state = LANE_COMPUTING;
+        l->state    = LANE_COMPUTING;
         l->n_judged = real.n_judged();
-        l->n_cells = size.n_cells;
+        l->n_cells  = size.n_cells;
     }
-    guard.unlock(); // so that nobody wakes up to wait for the lock
+    guard.unlock();  // so that nobody wakes up to wait for the lock
     for (const auto & l : served) {
         l->served.notify_all();
     }
@@ -169,7 +175,8 @@ void shared_decoder::take_part(lane_data & l) {
             break;
         case REQUEST_STEP:
             if (l.wishes->judged && real.n_judged() == 0) {
-                throw error("DECODE_FAILED", "the critic found no place on the device when the KV cache moved; try again");
+                throw error("DECODE_FAILED",
+                            "the critic found no place on the device when the KV cache moved; try again");
             }
             stepping.push_back(&l);
             break;
@@ -188,8 +195,8 @@ void shared_decoder::give_room(std::unique_lock<std::mutex> & guard) {
         }
     }
     while (room_may_have_come && !waiting_for_room.empty()) {
-        const std::shared_ptr<lane_data> l = waiting_for_room.front();
-        const room others = granted_to_lanes();
+        const std::shared_ptr<lane_data> l      = waiting_for_room.front();
+        const room                       others = granted_to_lanes();
         guard.unlock();
         bool has_room = true;
         attempt(*l, [&] {
@@ -220,11 +227,11 @@ bool shared_decoder::start(lane_data & l, const room & others) {
     if (alone) {
         refused.reset();
     }
-    const room own = l.with_wider(0);
-    const room widest = l.with_wider(l.plan.n_more);
+    const room          own    = l.with_wider(0);
+    const room          widest = l.with_wider(l.plan.n_more);
     prefix_cache::match begun;
-    const auto needed = [&] {
-        begun = kept.find(*l.prompt, real.can_cut());
+    const auto          needed = [&] {
+        begun               = kept.find(*l.prompt, real.can_cut());
         const room kept_too = kept_beside(begun);
         return room{ std::max(others.n_sequences + own.n_sequences + kept_too.n_sequences, widest.n_sequences),
                      std::max(others.n_cells + own.n_cells, widest.n_cells) + kept_too.n_cells };
@@ -254,9 +261,11 @@ void shared_decoder::widen(lane_data & l) {
         const std::lock_guard<std::mutex> guard(news.lock);
         others = granted_to_lanes();
     }
-    others = { others.n_sequences - l.granted.n_sequences, others.n_cells - l.granted.n_cells };
-    l.n_wished = std::min(l.n_wished, real.max_sequences() - others.n_sequences - l.plan.n_sequences);
-    const auto needed = [&] { return others + l.with_wider(l.n_wished) + kept_beside({}); };
+    others            = { others.n_sequences - l.granted.n_sequences, others.n_cells - l.granted.n_cells };
+    l.n_wished        = std::min(l.n_wished, real.max_sequences() - others.n_sequences - l.plan.n_sequences);
+    const auto needed = [&] {
+        return others + l.with_wider(l.n_wished) + kept_beside({});
+    };
     bool all = false;
     try {
         all = provide(needed);
@@ -266,7 +275,8 @@ void shared_decoder::widen(lane_data & l) {
         }
     }
     if (!all) {
-        const room free = { size.n_sequences - others.n_sequences - l.plan.n_sequences, size.n_cells - others.n_cells - l.plan.n_cells };
+        const room free = { size.n_sequences - others.n_sequences - l.plan.n_sequences,
+                            size.n_cells - others.n_cells - l.plan.n_cells };
         l.n_wished = int32_t(std::min<int64_t>({ l.n_wished, free.n_sequences, free.n_cells / l.plan.cells_each }));
     }
     l.granted = l.with_wider(l.n_wished);
@@ -305,7 +315,7 @@ bool shared_decoder::provide(const std::function<room()> & needed) {
 // By half at least, so that a chat that grows does not move its cache with every turn, nor every further generation.
 void shared_decoder::grow_to(const room & needed) {
     const int32_t most_sequences = real.max_sequences();
-    const auto try_size = [&](const room & larger) {
+    const auto    try_size       = [&](const room & larger) {
         try {
             size = { larger.n_sequences, real.make_room(larger.n_sequences, larger.n_cells) };
         } catch (const error & e) {
@@ -315,10 +325,11 @@ void shared_decoder::grow_to(const room & needed) {
             throw;
         }
     };
-    const room least = { std::max(needed.n_sequences, size.n_sequences), std::max(needed.n_cells, size.n_cells) };
-    room generous = least;
+    const room least    = { std::max(needed.n_sequences, size.n_sequences), std::max(needed.n_cells, size.n_cells) };
+    room       generous = least;
     if (needed.n_sequences > size.n_sequences) {
-        generous.n_sequences = std::min(most_sequences, std::max(needed.n_sequences + spare_sequences, size.n_sequences * 3 / 2));
+        generous.n_sequences =
+            std::min(most_sequences, std::max(needed.n_sequences + spare_sequences, size.n_sequences * 3 / 2));
     }
     if (needed.n_cells > size.n_cells) {
         generous.n_cells = std::max(needed.n_cells, size.n_cells * 3 / 2);
@@ -326,7 +337,8 @@ void shared_decoder::grow_to(const room & needed) {
     try {
         try_size(generous);
     } catch (const error & e) {
-        if (e.code != "KV_CAPACITY" || (generous.n_sequences == least.n_sequences && generous.n_cells == least.n_cells)) {
+        if (e.code != "KV_CAPACITY" ||
+            (generous.n_sequences == least.n_sequences && generous.n_cells == least.n_cells)) {
             throw;
         }
         try_size(least);
@@ -389,10 +401,11 @@ seq_id shared_decoder::id_of(lane_data & l, seq_id seq) {
     if (l.ids[seq] < 0) {
         const auto n_used = std::count_if(l.ids.begin(), l.ids.end(), [](seq_id id) { return id >= 0; });
         if (n_used >= l.granted.n_sequences) {
-            throw error("INTERNAL", format("the search holds more than the %d sequences that were granted", l.granted.n_sequences));
+            throw error("INTERNAL",
+                        format("the search holds more than the %d sequences that were granted", l.granted.n_sequences));
         }
         taken.resize(size_t(size.n_sequences), false);
-        l.ids[seq] = seq_id(std::find(taken.begin(), taken.end(), false) - taken.begin());
+        l.ids[seq]           = seq_id(std::find(taken.begin(), taken.end(), false) - taken.begin());
         taken.at(l.ids[seq]) = true;
     }
     return l.ids[seq];
@@ -453,7 +466,7 @@ void shared_decoder::apply_changes(lane_data & l) {
                 break;
             case CHANGE_NARROW:
                 l.granted = l.with_wider(c.n);
-                narrowed = true;
+                narrowed  = true;
                 break;
         }
     }
@@ -466,11 +479,11 @@ template <typename L> const cancel_flag & cancel_of(const std::vector<L *> & som
     return some.size() == 1 ? *some[0]->cancel : never;
 }
 
-}
+}  // namespace
 
 void shared_decoder::add_to_batch(lane_data & l, size_t index) {
     decode_item item = (*l.items)[index];
-    item.seq = id_of(l, item.seq);
+    item.seq         = id_of(l, item.seq);
     batch.push_back(item);
     places.push_back({ &l, index });
 }
@@ -480,7 +493,7 @@ void shared_decoder::extend_some() {
         return;
     }
     const size_t share = std::max<size_t>(1, piece_of_prompt / extending.size());
-    const auto visit = [&](size_t index, const float * residual) {
+    const auto   visit = [&](size_t index, const float * residual) {
         const place & p = places[index];
         (*p.owner->visit_residual)(p.index, residual);
     };
@@ -510,11 +523,11 @@ void shared_decoder::step_all() {
     wishes.hidden = wishes.judged = false;
     wishes.beside.clear();
     const auto visit = [&](const output_row & row) {
-        const place & p = places[row.index];
+        const place & p   = places[row.index];
         output_row    own = row;
-        own.index = p.index;
-        own.hidden = p.owner->wishes->hidden ? row.hidden : nullptr;
-        own.judged = p.owner->wishes->judged ? row.judged : nullptr;
+        own.index         = p.index;
+        own.hidden        = p.owner->wishes->hidden ? row.hidden : nullptr;
+        own.judged        = p.owner->wishes->judged ? row.judged : nullptr;
         try {
             (*p.owner->visit)(own);
         } catch (...) {
@@ -533,16 +546,16 @@ void shared_decoder::step_all() {
 }
 
 void shared_decoder::gather() {
-    size_t n_beside = 0; // values per item
+    size_t n_beside = 0;  // values per item
     for (lane_data * l : stepping) {
         for (size_t i = 0; i < l->items->size(); ++i) {
             add_to_batch(*l, i);
         }
         wishes.hidden = wishes.hidden || l->wishes->hidden;
         wishes.judged = wishes.judged || l->wishes->judged;
-        n_beside = std::max(n_beside, l->wishes->beside.size() / std::max<size_t>(1, l->items->size()));
+        n_beside      = std::max(n_beside, l->wishes->beside.size() / std::max<size_t>(1, l->items->size()));
     }
-    for (lane_data * l : stepping) { // a lane that does not ask the critic gives it zeros
+    for (lane_data * l : stepping) {  // a lane that does not ask the critic gives it zeros
         const std::vector<float> & beside = l->wishes->beside;
         wishes.beside.insert(wishes.beside.end(), beside.begin(), beside.end());
         wishes.beside.resize(wishes.beside.size() + l->items->size() * n_beside - beside.size(), 0);
@@ -556,7 +569,7 @@ lane::~lane() {
 }
 
 int32_t lane::reserve(const room_plan & plan, const std::vector<token_id> & prompt, const cancel_flag & cancel) {
-    data->plan = plan;
+    data->plan   = plan;
     data->prompt = &prompt;
     data->cancel = &cancel;
     shared.request(data, shared_decoder::LANE_WAITS_FOR_ROOM);
@@ -571,9 +584,9 @@ int32_t lane::widen(int32_t n, const cancel_flag & cancel) {
         data->changes.push_back({ shared_decoder::CHANGE_NARROW, 0, 0, n });
         n_wider = n;
     } else if (n > n_wider) {
-        data->kind = shared_decoder::REQUEST_WIDEN;
+        data->kind     = shared_decoder::REQUEST_WIDEN;
         data->n_wished = n;
-        data->cancel = &cancel;
+        data->cancel   = &cancel;
         shared.request(data, shared_decoder::LANE_READY);
         n_wider = data->n_wished;
     }
@@ -599,14 +612,14 @@ void lane::appended(const std::vector<decode_item> & items) {
     for (const decode_item & item : items) {
         ledger.append(item.seq);
         if (ledger.n_held() > data->granted.n_cells) {
-            throw error("INTERNAL", format("the search holds %lld cells, but %lld were granted", (long long) ledger.n_held(),
-                                           (long long) data->granted.n_cells));
+            throw error("INTERNAL", format("the search holds %lld cells, but %lld were granted",
+                                           (long long) ledger.n_held(), (long long) data->granted.n_cells));
         }
     }
 }
 
 void lane::keep(seq_id seq, std::vector<token_id> tokens) {
-    data->kept = seq;
+    data->kept        = seq;
     data->kept_tokens = std::move(tokens);
 }
 
@@ -615,31 +628,36 @@ void lane::extend(const std::vector<decode_item> & items, const residual_visitor
     if (items.empty()) {
         return;
     }
-    data->kind = shared_decoder::REQUEST_EXTEND;
-    data->items = &items;
-    data->n_extended = 0;
+    data->kind           = shared_decoder::REQUEST_EXTEND;
+    data->items          = &items;
+    data->n_extended     = 0;
     data->visit_residual = &visit;
-    data->cancel = &cancel;
+    data->cancel         = &cancel;
     shared.request(data, shared_decoder::LANE_READY);
     appended(items);
 }
 
-void lane::step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
-                const cancel_flag & cancel) {
+void lane::step(const std::vector<decode_item> & items,
+                const step_wishes &              wishes,
+                const row_visitor &              visit,
+                const cancel_flag &              cancel) {
     cancel.check();
-    data->kind = shared_decoder::REQUEST_STEP;
-    data->items = &items;
+    data->kind   = shared_decoder::REQUEST_STEP;
+    data->items  = &items;
     data->wishes = &wishes;
-    data->visit = &visit;
+    data->visit  = &visit;
     data->cancel = &cancel;
     shared.request(data, shared_decoder::LANE_READY);
     appended(items);
 }
 
-std::vector<float> lane::project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
+std::vector<float> lane::project(const std::vector<float> & hidden,
+                                 const std::vector<float> & known_hidden,
                                  const std::vector<float> & known_logits) {
     std::vector<float>          result;
-    const std::function<void()> call = [&] { result = shared.real.project(hidden, known_hidden, known_logits); };
+    const std::function<void()> call = [&] {
+        result = shared.real.project(hidden, known_hidden, known_logits);
+    };
     data->kind = shared_decoder::REQUEST_CALL;
     data->call = &call;
     shared.request(data, shared_decoder::LANE_READY);
@@ -657,4 +675,4 @@ void lane::come_back() {
     data->state = shared_decoder::LANE_COMPUTING;
 }
 
-}
+}  // namespace ig

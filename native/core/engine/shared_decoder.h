@@ -20,8 +20,11 @@ class lane;
 class shared_decoder {
   public:
     // Made on the owner's thread; `news` and `computing`, which is held while the decoder is used, outlive it.
-    shared_decoder(real_decoder & real, rendezvous & news, std::mutex & computing)
-        : real(real), news(news), computing(computing), owner(std::this_thread::get_id()) {}
+    shared_decoder(real_decoder & real, rendezvous & news, std::mutex & computing) :
+        real(real),
+        news(news),
+        computing(computing),
+        owner(std::this_thread::get_id()) {}
 
     std::unique_ptr<lane> open();
 
@@ -45,8 +48,8 @@ class shared_decoder {
     enum lane_state {
         LANE_COMPUTING,
         LANE_WAITS_FOR_ROOM,
-        LANE_READY, // to be served
-        LANE_AWAY, // waits for something else, such as a function of the caller
+        LANE_READY,  // to be served
+        LANE_AWAY,   // waits for something else, such as a function of the caller
         LANE_CLOSED,
     };
 
@@ -58,119 +61,131 @@ class shared_decoder {
     struct change {
         change_kind kind;
         seq_id      seq;
-        seq_id      to; // of a fork
-        int32_t     n; // tokens that a cut leaves; sequences that narrowing leaves beside the lane's own
+        seq_id      to;  // of a fork
+        int32_t     n;   // tokens that a cut leaves; sequences that narrowing leaves beside the lane's own
     };
 
     struct room {
         int32_t n_sequences = 0;
-        int64_t n_cells = 0;
+        int64_t n_cells     = 0;
 
-        room operator+(const room & other) const { return { n_sequences + other.n_sequences, n_cells + other.n_cells }; }
+        room operator+(const room & other) const {
+            return { n_sequences + other.n_sequences, n_cells + other.n_cells };
+        }
     };
 
     struct lane_data {
         lane_state              state = LANE_COMPUTING;
         std::condition_variable served;
         std::exception_ptr      failure;
-        bool                    lost = false; // the decoder no longer holds its sequences
+        bool                    lost = false;  // the decoder no longer holds its sequences
 
         room_plan           plan;
-        room                granted; // nothing before it starts
-        size_t              n_judged = 0; // of the decoder, when the lane was served
-        int64_t             n_cells = 0;
-        std::vector<seq_id> ids; // of the lane's sequences in the decoder; -1: not in use
+        room                granted;       // nothing before it starts
+        size_t              n_judged = 0;  // of the decoder, when the lane was served
+        int64_t             n_cells  = 0;
+        std::vector<seq_id> ids;           // of the lane's sequences in the decoder; -1: not in use
         std::vector<change> changes;
 
         request_kind                     kind;
         const std::vector<decode_item> * items;
-        size_t                           n_extended; // of the items
+        size_t                           n_extended;  // of the items
         const step_wishes *              wishes;
         const row_visitor *              visit;
-        const residual_visitor *         visit_residual; // of an extension
+        const residual_visitor *         visit_residual;  // of an extension
         const cancel_flag *              cancel;
         const std::function<void()> *    call;
         const std::vector<token_id> *    prompt;
-        int32_t                          n_wished; // sequences beside the lane's own; what there is, once served
+        int32_t                          n_wished;  // sequences beside the lane's own; what there is, once served
         int32_t                          n_reused;
 
         room with_wider(int32_t n) const { return { plan.n_sequences + n, plan.n_cells + n * plan.cells_each }; }
 
-        seq_id                kept = -1; // of the lane's sequences, to be left behind
+        seq_id                kept = -1;  // of the lane's sequences, to be left behind
         std::vector<token_id> kept_tokens;
     };
 
-    real_decoder &                           real;
-    rendezvous &                             news;
-    std::mutex &                             computing;
-    const std::thread::id                    owner;
-    std::vector<std::shared_ptr<lane_data>>  lanes; // under the lock
-    std::deque<std::shared_ptr<lane_data>>   waiting_for_room; // under the lock, first come first served
-    bool                                     room_may_have_come = false; // since the last try
+    real_decoder &                          real;
+    rendezvous &                            news;
+    std::mutex &                            computing;
+    const std::thread::id                   owner;
+    std::vector<std::shared_ptr<lane_data>> lanes;                       // under the lock
+    std::deque<std::shared_ptr<lane_data>>  waiting_for_room;            // under the lock, first come first served
+    bool                                    room_may_have_come = false;  // since the last try
 
     // an item of a batch
     struct place {
         lane_data * owner;
-        size_t      index; // among the owner's items
+        size_t      index;  // among the owner's items
     };
 
     // the owner's
-    std::vector<bool>        taken; // ids
-    prefix_cache             kept;
-    room                     size; // of the decoder
-    std::optional<room>      refused; // size that the decoder could not have, since a lane closed
-    std::vector<change>      applied; // changes
+    std::vector<bool>   taken;    // ids
+    prefix_cache        kept;
+    room                size;     // of the decoder
+    std::optional<room> refused;  // size that the decoder could not have, since a lane closed
+    std::vector<change> applied;  // changes
 
     // the owner's, of the requests that are being served
     std::vector<std::shared_ptr<lane_data>> ready, served;
-    std::vector<lane_data *> extending, stepping;
-    std::vector<decode_item> batch;
-    std::vector<place>       places; // of the batch
-    step_wishes              wishes; // of all in the batch
-    bool                     steps_wait = false; // for those that follow the prompts just read
-    bool                     narrowed = false; // a lane needs less
-    std::mutex               failing; // of a lane, in a visit
+    std::vector<lane_data *>                extending, stepping;
+    std::vector<decode_item>                batch;
+    std::vector<place>                      places;              // of the batch
+    step_wishes                             wishes;              // of all in the batch
+    bool                                    steps_wait = false;  // for those that follow the prompts just read
+    bool                                    narrowed   = false;  // a lane needs less
+    std::mutex                              failing;             // of a lane, in a visit
 
-    void request(const std::shared_ptr<lane_data> & l, lane_state state);
-    bool is_ready() const;
-    void serve_ready(std::unique_lock<std::mutex> & guard);
-    void close_finished(std::unique_lock<std::mutex> & guard);
-    void give_room(std::unique_lock<std::mutex> & guard);
-    void take_part(lane_data & l);
-    room granted_to_lanes() const;
-    bool start(lane_data & l, const room & others);
-    void widen(lane_data & l);
-    bool provide(const std::function<room()> & needed);
+    void                              request(const std::shared_ptr<lane_data> & l, lane_state state);
+    bool                              is_ready() const;
+    void                              serve_ready(std::unique_lock<std::mutex> & guard);
+    void                              close_finished(std::unique_lock<std::mutex> & guard);
+    void                              give_room(std::unique_lock<std::mutex> & guard);
+    void                              take_part(lane_data & l);
+    room                              granted_to_lanes() const;
+    bool                              start(lane_data & l, const room & others);
+    void                              widen(lane_data & l);
+    bool                              provide(const std::function<room()> & needed);
     template <typename F> static void attempt(lane_data & l, F work);
-    void grow_to(const room & needed);
-    void lose_everything();
-    room kept_beside(const prefix_cache::match & begun) const;
-    seq_id id_of(lane_data & l, seq_id seq);
-    void give_back(lane_data & l, seq_id seq);
-    void borrow(lane_data & l, const prefix_cache::match & begun);
-    bool drop_oldest_kept();
-    void free_id(seq_id id);
-    void apply_changes(lane_data & l);
-    void add_to_batch(lane_data & l, size_t index);
-    void extend_some();
-    void step_all();
-    void gather();
+    void                              grow_to(const room & needed);
+    void                              lose_everything();
+    room                              kept_beside(const prefix_cache::match & begun) const;
+    seq_id                            id_of(lane_data & l, seq_id seq);
+    void                              give_back(lane_data & l, seq_id seq);
+    void                              borrow(lane_data & l, const prefix_cache::match & begun);
+    bool                              drop_oldest_kept();
+    void                              free_id(seq_id id);
+    void                              apply_changes(lane_data & l);
+    void                              add_to_batch(lane_data & l, size_t index);
+    void                              extend_some();
+    void                              step_all();
+    void                              gather();
 };
 
 // One search's view of the decoder. It may be used from one thread, which may be any.
 class lane : public decoder {
   public:
-    lane(shared_decoder & shared, std::shared_ptr<shared_decoder::lane_data> data) : shared(shared), data(std::move(data)) {}
+    lane(shared_decoder & shared, std::shared_ptr<shared_decoder::lane_data> data) :
+        shared(shared),
+        data(std::move(data)) {}
+
     ~lane() override;
 
-    int32_t             n_vocab() const override { return shared.real.n_vocab(); }
-    int32_t             n_embd() const override { return shared.real.n_embd(); }
-    bool                is_end(token_id token) const override { return shared.real.is_end(token); }
+    int32_t n_vocab() const override { return shared.real.n_vocab(); }
+
+    int32_t n_embd() const override { return shared.real.n_embd(); }
+
+    bool is_end(token_id token) const override { return shared.real.is_end(token); }
+
     const std::string & piece(token_id token) override { return shared.real.piece(token); }
-    int32_t             max_sequences() const override { return shared.real.max_sequences(); }
-    size_t              n_visitors() const override { return shared.real.n_visitors(); }
-    size_t              n_residual() const override { return shared.real.n_residual(); }
-    bool                can_cut() const override { return shared.real.can_cut(); }
+
+    int32_t max_sequences() const override { return shared.real.max_sequences(); }
+
+    size_t n_visitors() const override { return shared.real.n_visitors(); }
+
+    size_t n_residual() const override { return shared.real.n_residual(); }
+
+    bool can_cut() const override { return shared.real.can_cut(); }
 
     int32_t reserve(const room_plan & plan, const std::vector<token_id> & prompt, const cancel_flag & cancel) override;
     int32_t widen(int32_t n, const cancel_flag & cancel) override;
@@ -178,14 +193,20 @@ class lane : public decoder {
     void    drop(seq_id seq) override;
     void    cut(seq_id seq, int32_t length) override;
     void    keep(seq_id seq, std::vector<token_id> tokens) override;
-    void    extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) override;
-    void    step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
-                 const cancel_flag & cancel) override;
+    void    extend(const std::vector<decode_item> & items,
+                   const residual_visitor &         visit,
+                   const cancel_flag &              cancel) override;
+    void    step(const std::vector<decode_item> & items,
+                 const step_wishes &              wishes,
+                 const row_visitor &              visit,
+                 const cancel_flag &              cancel) override;
 
     const float * logits(const output_row & row) override { return shared.real.logits(row); }
-    size_t        n_judged() const override { return data->n_judged; }
 
-    std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
+    size_t n_judged() const override { return data->n_judged; }
+
+    std::vector<float> project(const std::vector<float> & hidden,
+                               const std::vector<float> & known_hidden,
                                const std::vector<float> & known_logits) override;
 
     cell_use cells() const override { return { data->n_cells, ledger.peak() }; }
@@ -197,10 +218,10 @@ class lane : public decoder {
   private:
     shared_decoder &                           shared;
     std::shared_ptr<shared_decoder::lane_data> data;
-    int32_t                                    n_wider = 0; // sequences beside those that were reserved
+    int32_t                                    n_wider = 0;  // sequences beside those that were reserved
     kv_ledger                                  ledger;
 
     void appended(const std::vector<decode_item> & items);
 };
 
-}
+}  // namespace ig

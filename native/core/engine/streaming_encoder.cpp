@@ -10,16 +10,18 @@ namespace ig {
 
 namespace {
 
-const size_t most_bytes = 128 << 20; // of what was read
-const size_t rows_per_pass = 512; // from which on a pass takes no further text
-const ggml_fp16_t visible = 0, hidden = 0xFC00; // 0 and minus infinity in half precision
+const size_t      most_bytes    = 128 << 20;     // of what was read
+const size_t      rows_per_pass = 512;           // from which on a pass takes no further text
+const ggml_fp16_t visible = 0, hidden = 0xFC00;  // 0 and minus infinity in half precision
 
 size_t tokens_held(const encoder_weights & weights) {
     const size_t states = 2 * weights.n_layers() * sizeof(ggml_fp16_t), sums = weights.members.size() * sizeof(float);
     return most_bytes / ((states + sums) * size_t(weights.width));
 }
 
-bool contains(const std::vector<stretch *> & some, const stretch * s) { return std::find(some.begin(), some.end(), s) != some.end(); }
+bool contains(const std::vector<stretch *> & some, const stretch * s) {
+    return std::find(some.begin(), some.end(), s) != some.end();
+}
 
 void mark_held(stretch & unread, std::vector<stretch *> & held) {
     size_t n = unread.n_of_parent;
@@ -36,14 +38,20 @@ void mark_held(stretch & unread, std::vector<stretch *> & held) {
     }
 }
 
-}
+}  // namespace
 
-streaming_encoder::streaming_encoder(const tensor_file & file, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads, std::mutex & computing)
-    : weights(file), graph(weights, std::move(threads), n_threads), memory(tokens_held(weights)), computing(computing) {}
+streaming_encoder::streaming_encoder(const tensor_file &              file,
+                                     std::shared_ptr<ggml_threadpool> threads,
+                                     int32_t                          n_threads,
+                                     std::mutex &                     computing) :
+    weights(file),
+    graph(weights, std::move(threads), n_threads),
+    memory(tokens_held(weights)),
+    computing(computing) {}
 
 std::vector<encoder_verdict> streaming_encoder::read(const std::vector<encoder_text> & texts) {
     const std::lock_guard<std::mutex> guard(computing);
-    std::vector<encoder_verdict> verdicts;
+    std::vector<encoder_verdict>      verdicts;
     while (verdicts.size() < texts.size()) {
         if (cancel != nullptr) {
             cancel->check();
@@ -51,7 +59,7 @@ std::vector<encoder_verdict> streaming_encoder::read(const std::vector<encoder_t
         try {
             read_some(texts, verdicts);
         } catch (...) {
-            memory.clear(); // of what was to be read
+            memory.clear();  // of what was to be read
             throw;
         }
         memory.shrink();
@@ -62,7 +70,7 @@ std::vector<encoder_verdict> streaming_encoder::read(const std::vector<encoder_t
 // As many of the texts without a verdict as go in one pass.
 void streaming_encoder::read_some(const std::vector<encoder_text> & texts, std::vector<encoder_verdict> & verdicts) {
     memory.tick();
-    pass p;
+    pass                         p;
     std::vector<const stretch *> ends;
     for (size_t i = verdicts.size(); i < texts.size() && p.n_new < rows_per_pass; ++i) {
         ends.push_back(&plan(texts[i], p));
@@ -73,7 +81,7 @@ void streaming_encoder::read_some(const std::vector<encoder_text> & texts, std::
     }
     for (const stretch * end : ends) {
         encoder_verdict verdict;
-        const auto n = std::ptrdiff_t(weights.n_outputs);
+        const auto      n = std::ptrdiff_t(weights.n_outputs);
         for (auto said = end->said.begin(); said != end->said.end(); said += n) {
             verdict.response.emplace_back(said, said + n);
         }
@@ -93,13 +101,13 @@ stretch & streaming_encoder::plan(const encoder_text & text, pass & p) {
     if (prompt.said.empty() && !contains(p.unread, &prompt)) {
         add_to_pass(prompt);
     }
-    place behind = memory.longest_beginning(prompt, text.response);
+    place  behind  = memory.longest_beginning(prompt, text.response);
     size_t n_known = behind.in->position + behind.n - prompt.end();
     if (n_known == text.response.size()) {
         if (behind.n == behind.in->tokens.size()) {
             return *behind.in;
         }
-        --n_known; // what the heads say at the last token is not known
+        --n_known;  // what the heads say at the last token is not known
         behind = behind.n > 1 ? place{ behind.in, behind.n - 1 } : place{ behind.in->parent, behind.in->n_of_parent };
     }
     stretch & rest = memory.add(behind, { text.response.begin() + std::ptrdiff_t(n_known), text.response.end() });
@@ -127,12 +135,12 @@ void streaming_encoder::compute(pass & p) {
             graph.set_states(kind, s->row, s->n_rows, &s->states[kind * s->tokens.size() * width]);
         }
     }
-    std::vector<int32_t> tokens, positions;
+    std::vector<int32_t>     tokens, positions;
     std::vector<ggml_fp16_t> mask(p.n_new * n_rows, hidden);
     for (const stretch * s : p.unread) {
         for (size_t i = 0; i < s->n_rows; ++i) {
             ggml_fp16_t * seen = &mask[tokens.size() * n_rows];
-            size_t n = s->parent == nullptr ? s->n_rows : i + 1; // a prompt is read both ways
+            size_t        n    = s->parent == nullptr ? s->n_rows : i + 1;  // a prompt is read both ways
             for (const stretch * at = s; at != nullptr; n = at->n_of_parent, at = at->parent) {
                 std::fill_n(seen + at->row, n, visible);
             }
@@ -165,7 +173,7 @@ void streaming_encoder::add_up(stretch & s, size_t row, const std::vector<std::v
     if (s.parent == nullptr) {
         return;
     }
-    const size_t width = size_t(weights.width), n = outputs.size() * width;
+    const size_t             width = size_t(weights.width), n = outputs.size() * width;
     const std::vector<float> zero(n, 0);
     const float * before = s.parent->parent == nullptr ? zero.data() : &s.parent->sums[(s.n_of_parent - 1) * n];
     s.sums.resize(s.n_rows * n);
@@ -180,13 +188,13 @@ void streaming_encoder::add_up(stretch & s, size_t row, const std::vector<std::v
 }
 
 void streaming_encoder::speak(stretch & s, size_t row, const std::vector<std::vector<float>> & outputs) const {
-    const size_t width = size_t(weights.width);
-    const size_t n_summed = s.end() - s.prompt().end(); // tokens of the response
+    const size_t width    = size_t(weights.width);
+    const size_t n_summed = s.end() - s.prompt().end();  // tokens of the response
     for (size_t m = 0; m < outputs.size(); ++m) {
         const encoder_member & member = weights.members[m];
-        const float * last = &outputs[m][(row + s.n_rows - 1) * width];
-        std::vector<float> in(last, last + width);
-        std::vector<float> out;
+        const float *          last   = &outputs[m][(row + s.n_rows - 1) * width];
+        std::vector<float>     in(last, last + width);
+        std::vector<float>     out;
         if (s.parent == nullptr) {
             out = member.prompt(in);
         } else {
@@ -199,8 +207,9 @@ void streaming_encoder::speak(stretch & s, size_t row, const std::vector<std::ve
         s.said.insert(s.said.end(), out.begin(), out.end());
     }
     if (!std::all_of(s.said.begin(), s.said.end(), [](float x) { return std::isfinite(x); })) {
-        throw error("INVALID_COST_MODEL", "expected finite numbers of the encoder that judges texts, got others; make its file again");
+        throw error("INVALID_COST_MODEL",
+                    "expected finite numbers of the encoder that judges texts, got others; make its file again");
     }
 }
 
-}
+}  // namespace ig

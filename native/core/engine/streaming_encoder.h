@@ -13,23 +13,27 @@ namespace ig {
 
 // what is asked of an encoder
 struct encoder_text {
-    const std::vector<int32_t> * prompt; // with the tokens around it
-    std::vector<int32_t>         response; // at least one token
+    const std::vector<int32_t> * prompt;    // with the tokens around it
+    std::vector<int32_t>         response;  // at least one token
 };
 
 // what the heads say, for each member
 struct encoder_verdict {
-    std::vector<std::vector<float>> response; // [members, outputs]
-    std::vector<float>              prompt; // [members]
+    std::vector<std::vector<float>> response;  // [members, outputs]
+    std::vector<float>              prompt;    // [members]
 };
 
 class streaming_encoder {
   public:
     // `computing` is held while the threads compute. Throws as encoder_weights does.
-    streaming_encoder(const tensor_file & file, std::shared_ptr<ggml_threadpool> threads, int32_t n_threads, std::mutex & computing);
+    streaming_encoder(const tensor_file &              file,
+                      std::shared_ptr<ggml_threadpool> threads,
+                      int32_t                          n_threads,
+                      std::mutex &                     computing);
 
     const std::vector<std::string> & vocabulary() const { return weights.vocabulary; }
-    size_t                           n_positions() const { return size_t(weights.n_positions); }
+
+    size_t n_positions() const { return size_t(weights.n_positions); }
 
     // The flag that stops a reading (null: none), while no other thread reads.
     void begin_job(const cancel_flag * flag) { cancel = flag; }
@@ -39,10 +43,10 @@ class streaming_encoder {
 
   private:
     struct pass {
-        std::vector<stretch *> unread; // a stretch behind those that it stands behind
-        std::vector<stretch *> held; // that those attend to
-        size_t                 n_past = 0; // rows of what is held
-        size_t                 n_new = 0; // rows of what is unread
+        std::vector<stretch *> unread;      // a stretch behind those that it stands behind
+        std::vector<stretch *> held;        // that those attend to
+        size_t                 n_past = 0;  // rows of what is held
+        size_t                 n_new  = 0;  // rows of what is unread
     };
 
     encoder_weights weights;
@@ -60,4 +64,4 @@ class streaming_encoder {
     void      speak(stretch & s, size_t row, const std::vector<std::vector<float>> & outputs) const;
 };
 
-}
+}  // namespace ig

@@ -38,17 +38,22 @@ void tabular_decoder::append(const std::vector<decode_item> & items) {
         }
     }
     if (int64_t(cells.size()) > capacity) {
-        throw error("INTERNAL", format("the search holds %zu cells, but reserved %lld", cells.size(), (long long) capacity));
+        throw error("INTERNAL",
+                    format("the search holds %zu cells, but reserved %lld", cells.size(), (long long) capacity));
     }
 }
 
-void tabular_decoder::extend(const std::vector<decode_item> & items, const residual_visitor &, const cancel_flag & cancel) {
+void tabular_decoder::extend(const std::vector<decode_item> & items,
+                             const residual_visitor &,
+                             const cancel_flag & cancel) {
     cancel.check();
     append(items);
 }
 
-void tabular_decoder::step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
-                           const cancel_flag & cancel) {
+void tabular_decoder::step(const std::vector<decode_item> & items,
+                           const step_wishes &              wishes,
+                           const row_visitor &              visit,
+                           const cancel_flag &              cancel) {
     cancel.check();
     append(items);
     rows.clear();
@@ -63,9 +68,10 @@ void tabular_decoder::step(const std::vector<decode_item> & items, const step_wi
     }
 }
 
-std::vector<float> tabular_decoder::project(const std::vector<float> & hidden, const std::vector<float> &,
+std::vector<float> tabular_decoder::project(const std::vector<float> & hidden,
+                                            const std::vector<float> &,
                                             const std::vector<float> &) {
-    const size_t n = model.pieces.size();
+    const size_t       n = model.pieces.size();
     std::vector<float> result(hidden.size(), 0);
     for (size_t row = 0; row < hidden.size(); row += n) {
         for (size_t last = 0; last < n; ++last) {
@@ -77,4 +83,4 @@ std::vector<float> tabular_decoder::project(const std::vector<float> & hidden, c
     return result;
 }
 
-}
+}  // namespace ig

@@ -10,9 +10,9 @@
 namespace ig {
 
 struct tabular_model {
-    std::vector<std::string> pieces; // [n_vocab]
-    std::vector<float>       logits; // [n_vocab, n_vocab], row = last token
-    std::vector<bool>        ends; // [n_vocab]
+    std::vector<std::string> pieces;  // [n_vocab]
+    std::vector<float>       logits;  // [n_vocab, n_vocab], row = last token
+    std::vector<bool>        ends;    // [n_vocab]
     int32_t                  max_sequences = 256;
 };
 
@@ -20,36 +20,50 @@ class tabular_decoder : public real_decoder {
   public:
     explicit tabular_decoder(const tabular_model & model) : model(model) {}
 
-    int32_t             n_vocab() const override { return int32_t(model.pieces.size()); }
-    int32_t             n_embd() const override { return n_vocab(); }
-    bool                is_end(token_id token) const override { return model.ends[token]; }
+    int32_t n_vocab() const override { return int32_t(model.pieces.size()); }
+
+    int32_t n_embd() const override { return n_vocab(); }
+
+    bool is_end(token_id token) const override { return model.ends[token]; }
+
     const std::string & piece(token_id token) override { return model.pieces[token]; }
-    int32_t             max_sequences() const override { return model.max_sequences; }
-    size_t              n_visitors() const override { return 1; }
+
+    int32_t max_sequences() const override { return model.max_sequences; }
+
+    size_t n_visitors() const override { return 1; }
 
     int64_t make_room(int32_t n_sequences, int64_t n_cells) override;
-    void fork(seq_id from, seq_id to) override;
-    void drop(seq_id seq) override;
+    void    fork(seq_id from, seq_id to) override;
+    void    drop(seq_id seq) override;
+
     bool can_cut() const override { return true; }
+
     void cut(seq_id seq, int32_t length) override;
-    void extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) override;
-    void step(const std::vector<decode_item> & items, const step_wishes & wishes, const row_visitor & visit,
-              const cancel_flag & cancel) override;
+    void extend(const std::vector<decode_item> & items,
+                const residual_visitor &         visit,
+                const cancel_flag &              cancel) override;
+    void step(const std::vector<decode_item> & items,
+              const step_wishes &              wishes,
+              const row_visitor &              visit,
+              const cancel_flag &              cancel) override;
 
-    const float * logits(const output_row & row) override { return &model.logits[size_t(rows[row.place]) * model.pieces.size()]; }
+    const float * logits(const output_row & row) override {
+        return &model.logits[size_t(rows[row.place]) * model.pieces.size()];
+    }
 
-    std::vector<float> project(const std::vector<float> & hidden, const std::vector<float> & known_hidden,
+    std::vector<float> project(const std::vector<float> & hidden,
+                               const std::vector<float> & known_hidden,
                                const std::vector<float> & known_logits) override;
 
   private:
-    using cell = std::shared_ptr<token_id>; // shared by the sequences that hold it
+    using cell = std::shared_ptr<token_id>;  // shared by the sequences that hold it
 
     const tabular_model &          model;
     std::vector<std::vector<cell>> sequences;
-    std::vector<token_id>          rows; // last token of each output row
+    std::vector<token_id>          rows;  // last token of each output row
     int64_t                        capacity = 0;
 
     void append(const std::vector<decode_item> & items);
 };
 
-}
+}  // namespace ig

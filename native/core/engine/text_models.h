@@ -9,7 +9,9 @@
 namespace ig {
 
 // Throws UNSUPPORTED_MODEL where the model cannot give this output.
-std::unique_ptr<text_model> make_text_model(std::shared_ptr<loaded_model> model, std::shared_ptr<ggml_threadpool> threads,
-                                            int32_t n_threads, text_output output);
+std::unique_ptr<text_model> make_text_model(std::shared_ptr<loaded_model>    model,
+                                            std::shared_ptr<ggml_threadpool> threads,
+                                            int32_t                          n_threads,
+                                            text_output                      output);
 
-}
+}  // namespace ig

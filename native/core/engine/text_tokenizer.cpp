@@ -9,7 +9,7 @@ namespace ig {
 
 namespace {
 
-const size_t soon_read = 1 << 16; // bytes
+const size_t soon_read = 1 << 16;  // bytes
 
 struct end_notice {
     rendezvous & news;
@@ -22,11 +22,15 @@ struct end_notice {
     }
 };
 
-}
+}  // namespace
 
-std::vector<token_id> text_tokenizer::tokenize(const std::string & text, bool with_ends, const wait_function & serve,
-                                               const cancel_flag & cancel) const {
-    const auto read = [&] { return model->tokenize(text, with_ends, &cancel); };
+std::vector<token_id> text_tokenizer::tokenize(const std::string &   text,
+                                               bool                  with_ends,
+                                               const wait_function & serve,
+                                               const cancel_flag &   cancel) const {
+    const auto read = [&] {
+        return model->tokenize(text, with_ends, &cancel);
+    };
     if (text.size() <= soon_read || !serve) {
         return read();
     }
@@ -39,10 +43,10 @@ std::vector<token_id> text_tokenizer::tokenize(const std::string & text, bool wi
             return read();
         });
     } catch (const std::system_error &) {
-        return read(); // there is no thread to be had
+        return read();  // there is no thread to be had
     }
     serve([&] { return has_ended; });
     return reading.get();
 }
 
-}
+}  // namespace ig

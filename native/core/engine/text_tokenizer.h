@@ -19,11 +19,14 @@ class text_tokenizer {
     bool may_fit(size_t n_bytes, int64_t n_tokens) const { return n_bytes <= model->most_bytes(n_tokens); }
 
     // See loaded_model::tokenize. `serve`: what the owner's thread does during a long text; null on other threads.
-    std::vector<token_id> tokenize(const std::string & text, bool with_ends, const wait_function & serve, const cancel_flag & cancel) const;
+    std::vector<token_id> tokenize(const std::string &   text,
+                                   bool                  with_ends,
+                                   const wait_function & serve,
+                                   const cancel_flag &   cancel) const;
 
   private:
     std::shared_ptr<loaded_model> model;
     rendezvous &                  news;
 };
 
-}
+}  // namespace ig

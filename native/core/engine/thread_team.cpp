@@ -4,12 +4,16 @@
 
 namespace ig {
 
-thread_team::thread_team(std::shared_ptr<ggml_threadpool> threads, int32_t n_threads)
-    : threads(std::move(threads)), n_threads(n_threads) {
-    ctx.reset(ggml_init({ 2 * ggml_tensor_overhead() + ggml_graph_overhead_custom(2, false) + 64, nullptr, /*no_alloc =*/false }));
-    const auto take = [](ggml_tensor *, int thread, int, void * team) { static_cast<thread_team *>(team)->take_items(size_t(thread)); };
+thread_team::thread_team(std::shared_ptr<ggml_threadpool> threads, int32_t n_threads) :
+    threads(std::move(threads)),
+    n_threads(n_threads) {
+    ctx.reset(ggml_init(
+        { 2 * ggml_tensor_overhead() + ggml_graph_overhead_custom(2, false) + 64, nullptr, /*no_alloc =*/false }));
+    const auto take = [](ggml_tensor *, int thread, int, void * team) {
+        static_cast<thread_team *>(team)->take_items(size_t(thread));
+    };
     ggml_tensor * node = ggml_custom_4d(ctx.get(), GGML_TYPE_I32, 1, 1, 1, 1, nullptr, 0, take, GGML_N_TASKS_MAX, this);
-    graph = ggml_new_graph_custom(ctx.get(), 2, false);
+    graph              = ggml_new_graph_custom(ctx.get(), 2, false);
     ggml_build_forward_expand(graph, node);
 }
 
@@ -21,14 +25,14 @@ void thread_team::take_items(size_t thread) {
     } catch (...) {
         const std::lock_guard<std::mutex> guard(failing);
         failure = std::current_exception();
-        next = n_items;
+        next    = n_items;
     }
 }
 
 void thread_team::run(size_t n, const std::function<void(size_t, size_t)> & given) {
-    work = &given;
+    work    = &given;
     n_items = n;
-    next = 0;
+    next    = 0;
     failure = nullptr;
     if (n_threads == 1 || n == 1) {
         take_items(0);
@@ -41,4 +45,4 @@ void thread_team::run(size_t n, const std::function<void(size_t, size_t)> & give
     }
 }
 
-}
+}  // namespace ig

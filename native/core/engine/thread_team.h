@@ -30,7 +30,7 @@ class thread_team {
     ggml_cgraph *                    graph;
 
     // of the run at work
-    const std::function<void(size_t, size_t)> * work = nullptr;
+    const std::function<void(size_t, size_t)> * work    = nullptr;
     size_t                                      n_items = 0;
     std::atomic<size_t>                         next{ 0 };
     std::mutex                                  failing;
@@ -39,4 +39,4 @@ class thread_team {
     void take_items(size_t thread);
 };
 
-}
+}  // namespace ig

@@ -11,12 +11,14 @@ namespace ig {
 
 namespace {
 
-const std::string word_beginning = "\xe2\x96\x81"; // ▁ stands before such pieces in a model's file
-const std::string continuation = "##"; // stands before the others in a list
-const size_t      longest_word = 100; // characters; longer ones are unknown
-const token_id    usual_unknown = 100; // what llama.cpp takes where a file does not say
+const std::string word_beginning = "\xe2\x96\x81";  // ▁ stands before such pieces in a model's file
+const std::string continuation   = "##";            // stands before the others in a list
+const size_t      longest_word   = 100;             // characters; longer ones are unknown
+const token_id    usual_unknown  = 100;             // what llama.cpp takes where a file does not say
 
-bool is_dropped(uint32_t c) { return c == 0 || c == 0xfffd || (is_invisible(c) && c != '\t' && c != '\n' && c != '\r'); }
+bool is_dropped(uint32_t c) {
+    return c == 0 || c == 0xfffd || (is_invisible(c) && c != '\t' && c != '\n' && c != '\r');
+}
 
 // the ranges that BERT calls Chinese
 bool is_ideograph(uint32_t c) {
@@ -26,42 +28,45 @@ bool is_ideograph(uint32_t c) {
 }
 
 bool stands_alone(uint32_t c) {
-    const bool is_ascii_symbol = (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+    const bool is_ascii_symbol =
+        (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
     return is_ascii_symbol || is_punctuation(c);
 }
 
-bool starts_with(const std::string & text, const std::string & beginning) { return text.compare(0, beginning.size(), beginning) == 0; }
+bool starts_with(const std::string & text, const std::string & beginning) {
+    return text.compare(0, beginning.size(), beginning) == 0;
+}
 
 bool has_capitals(const std::string & piece) {
-    const bool is_name = piece.find('[') != std::string::npos; // such as [MASK]
+    const bool is_name = piece.find('[') != std::string::npos;  // such as [MASK]
     return !is_name && std::any_of(piece.begin(), piece.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
 }
 
-}
+}  // namespace
 
 word_pieces::word_pieces(const loaded_model & model) {
-    const llama_vocab * vocab = llama_model_get_vocab(model.get());
-    bool is_cased = false;
+    const llama_vocab * vocab    = llama_model_get_vocab(model.get());
+    bool                is_cased = false;
     for (token_id token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
         if (llama_vocab_is_control(vocab, token)) {
             continue;
         }
         const std::string piece = llama_vocab_get_text(vocab, token);
-        is_cased = is_cased || has_capitals(piece);
+        is_cased                = is_cased || has_capitals(piece);
         if (starts_with(piece, word_beginning)) {
             add(beginnings, piece.substr(word_beginning.size()), token);
         } else {
             add(continuations, piece, token);
         }
     }
-    begin = llama_vocab_bos(vocab);
-    end = llama_vocab_sep(vocab);
+    begin                        = llama_vocab_bos(vocab);
+    end                          = llama_vocab_sep(vocab);
     const std::string unknown_id = model.metadata("tokenizer.ggml.unknown_token_id");
     unknown = unknown_id.empty() ? usual_unknown : token_id(std::strtol(unknown_id.c_str(), nullptr, 10));
     const std::string lower = model.metadata("tokenizer.ggml.normalizer.lowercase");
     const std::string strip = model.metadata("tokenizer.ggml.normalizer.strip_accents");
-    lowercase = lower.empty() ? !is_cased : lower == "true";
-    strip_accents = strip.empty() ? lowercase : strip == "true";
+    lowercase               = lower.empty() ? !is_cased : lower == "true";
+    strip_accents           = strip.empty() ? lowercase : strip == "true";
 }
 
 word_pieces::word_pieces(const std::vector<std::string> & vocabulary) {
@@ -77,8 +82,8 @@ word_pieces::word_pieces(const std::vector<std::string> & vocabulary) {
         const auto found = beginnings.find(name);
         return found != beginnings.end() ? found->second : -1;
     };
-    begin = id_of("[CLS]");
-    end = id_of("[SEP]");
+    begin   = id_of("[CLS]");
+    end     = id_of("[SEP]");
     unknown = id_of("[UNK]");
 }
 
@@ -118,20 +123,20 @@ void word_pieces::append(const std::vector<uint32_t> & word, std::vector<token_i
     if (word.empty()) {
         return;
     }
-    std::string text;
-    std::vector<size_t> borders = { 0 }; // of characters
+    std::string         text;
+    std::vector<size_t> borders = { 0 };  // of characters
     for (uint32_t c : word) {
         append_utf8(text, c);
         borders.push_back(text.size());
     }
     std::vector<token_id> found;
     for (size_t from = 0; from < word.size() && word.size() <= longest_word;) {
-        const piece_ids & ids = from == 0 ? beginnings : continuations;
-        auto piece = ids.end();
-        size_t to = word.size() + 1;
+        const piece_ids & ids   = from == 0 ? beginnings : continuations;
+        auto              piece = ids.end();
+        size_t            to    = word.size() + 1;
         while (piece == ids.end() && --to > from) {
             const size_t n = borders[to] - borders[from];
-            piece = n <= longest ? ids.find(text.substr(borders[from], n)) : ids.end();
+            piece          = n <= longest ? ids.find(text.substr(borders[from], n)) : ids.end();
         }
         if (piece == ids.end()) {
             found.clear();
@@ -152,7 +157,7 @@ std::vector<token_id> word_pieces::tokenize(const std::string & text, bool with_
         tokens.push_back(begin);
     }
     std::vector<uint32_t> word;
-    const auto finish = [&] {
+    const auto            finish = [&] {
         append(word, tokens);
         word.clear();
     };
@@ -173,4 +178,4 @@ std::vector<token_id> word_pieces::tokenize(const std::string & text, bool with_
     return tokens;
 }
 
-}
+}  // namespace ig

@@ -27,8 +27,8 @@ class word_pieces {
   private:
     using piece_ids = std::unordered_map<std::string, token_id>;
 
-    piece_ids beginnings, continuations; // of words
-    size_t    longest = 0; // bytes of a piece
+    piece_ids beginnings, continuations;  // of words
+    size_t    longest = 0;                // bytes of a piece
     token_id  begin = -1, end = -1, unknown = -1;
     bool      lowercase = true, strip_accents = true;
 
@@ -37,4 +37,4 @@ class word_pieces {
     void                  append(const std::vector<uint32_t> & word, std::vector<token_id> & tokens) const;
 };
 
-}
+}  // namespace ig

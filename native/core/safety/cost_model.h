@@ -18,48 +18,50 @@ namespace ig {
 
 // how far a sequence cost model has read a text that grows; it is copied with a candidate
 struct text_progress {
-    size_t   n_read = 0; // bytes
-    uint64_t previous_word = 0; // hash
-    double   sum = 0; // over the features read
-    double   n_features = 0;
+    size_t   n_read        = 0;  // bytes
+    uint64_t previous_word = 0;  // hash
+    double   sum           = 0;  // over the features read
+    double   n_features    = 0;
 };
 
 struct text_view {
     const std::string *           text;
     const std::vector<token_id> * tokens;
     bool                          finished;
-    double                        log_likelihood; // sum over the tokens, under the base model
-    text_progress *               progress = nullptr; // where the model stood in the text so far; null: at its start
-    const std::string *           prompt = nullptr; // what it answers; null: nothing
-    const residual_sum *          residual = nullptr; // over the tokens decoded so far, all but the last one or all; null: not read
+    double                        log_likelihood;      // sum over the tokens, under the base model
+    text_progress *               progress = nullptr;  // where the model stood in the text so far; null: at its start
+    const std::string *           prompt   = nullptr;  // what it answers; null: nothing
+    const residual_sum *          residual =
+        nullptr;  // over the tokens decoded so far, all but the last one or all; null: not read
 };
 
 // where one reading of a text stands
 struct text_reading {
     spelling at;
-    int32_t  node = 0; // of the automaton
-    bool     of_prompt = false; // nothing of the response has been read
-    double   lead = 0; // what it found more than was charged so far
+    int32_t  node      = 0;      // of the automaton
+    bool     of_prompt = false;  // nothing of the response has been read
+    double   lead      = 0;      // what it found more than was charged so far
 };
 
 // where the reading of letters that stand apart stands
 struct letter_reading {
-    int32_t node = 0;
-    int     n_in_word = 0; // 2: or more
-    bool    lettered = false; // some of them are letters, not only digits and signs
-    double  undecided = 0; // found with the last letter, if it stands alone
-    double  lead = 0; // of what was found in a script without spaces, where letters that do not stand apart are found too
+    int32_t node      = 0;
+    int     n_in_word = 0;      // 2: or more
+    bool    lettered  = false;  // some of them are letters, not only digits and signs
+    double  undecided = 0;      // found with the last letter, if it stands alone
+    double  lead =
+        0;  // of what was found in a script without spaces, where letters that do not stand apart are found too
 };
 
 // where a token cost model stands in a text
 struct cost_state {
     text_reading   plain;
-    text_reading   gapped; // where something was read that may show as a gap
+    text_reading   gapped;  // where something was read that may show as a gap
     bool           has_gap = false;
     text_reading   likeness;
     letter_reading apart;
     shown_markup   tags;
-    text_reading   bare; // of what shows once markup is taken away
+    text_reading   bare;  // of what shows once markup is taken away
     letter_reading bare_apart;
 };
 
@@ -125,4 +127,4 @@ inline std::vector<cost_state> states_behind(const std::vector<constraint> & con
     return states;
 }
 
-}
+}  // namespace ig

@@ -16,13 +16,17 @@ namespace ig {
 class encoder_judge : public text_scorer {
   public:
     // `computing`: see streaming_encoder. Without an uncertainty penalty that of the file. Throws INVALID_COST_MODEL.
-    encoder_judge(const std::string & path, std::optional<double> uncertainty_penalty, std::shared_ptr<ggml_threadpool> threads,
-                  int32_t n_threads, std::mutex & computing);
+    encoder_judge(const std::string &              path,
+                  std::optional<double>            uncertainty_penalty,
+                  std::shared_ptr<ggml_threadpool> threads,
+                  int32_t                          n_threads,
+                  std::mutex &                     computing);
 
     // One more member, which reads the residual stream of every text from now on.
     void join(std::unique_ptr<mean_probe> member) { probe = std::move(member); }
 
-    bool                serves_one_search() const override { return false; }
+    bool serves_one_search() const override { return false; }
+
     std::vector<double> scores(const std::vector<text_view> & texts) override;
     std::vector<double> categories(const text_view & finished) override;
 
@@ -33,25 +37,28 @@ class encoder_judge : public text_scorer {
     // of a window of a response
     struct judgement {
         double                          log_odds;
-        std::vector<std::vector<float>> categories; // logits, [members, categories]
+        std::vector<std::vector<float>> categories;  // logits, [members, categories]
     };
 
-    encoder_judge(const tensor_file & file, std::optional<double> uncertainty_penalty, std::shared_ptr<ggml_threadpool> threads,
-                  int32_t n_threads, std::mutex & computing);
+    encoder_judge(const tensor_file &              file,
+                  std::optional<double>            uncertainty_penalty,
+                  std::shared_ptr<ggml_threadpool> threads,
+                  int32_t                          n_threads,
+                  std::mutex &                     computing);
 
     streaming_encoder encoder;
     word_pieces       pieces;
     double            scale, prompt_scale, offset, uncertainty_penalty;
     size_t            n_prompt_tokens, window;
 
-    std::unique_ptr<mean_probe> probe; // null: none
+    std::unique_ptr<mean_probe> probe;  // null: none
 
     std::mutex                                            reading_prompts;
-    std::unordered_map<std::string, std::vector<int32_t>> prompts; // tokens of some, with those around them
+    std::unordered_map<std::string, std::vector<int32_t>> prompts;  // tokens of some, with those around them
 
     std::vector<int32_t>   prompt_tokens(const std::string & prompt);
     std::vector<judgement> worst_windows(const std::vector<text_view> & texts);
     judgement              judge(const encoder_verdict & verdict, const text_view & text) const;
 };
 
-}
+}  // namespace ig

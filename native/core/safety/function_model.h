@@ -29,4 +29,4 @@ class function_reward : public reward_model {
     score_function score;
 };
 
-}
+}  // namespace ig

@@ -26,36 +26,46 @@ bool begins_with(const std::vector<token_id> & tokens, const std::vector<token_i
     return tokens.size() >= beginning.size() && std::equal(beginning.begin(), beginning.end(), tokens.begin());
 }
 
-}
+}  // namespace
 
-guard_model::guard_model(std::unique_ptr<text_model> given, template_pieces template_text, guard_answers given_answers)
-    : model(std::move(given)), pieces(*model, std::move(template_text)), answers(std::move(given_answers)),
-      safe(label_tokens(answers.safe)), unsafe(label_tokens(answers.unsafe)) {
+guard_model::guard_model(std::unique_ptr<text_model> given,
+                         template_pieces             template_text,
+                         guard_answers               given_answers) :
+    model(std::move(given)),
+    pieces(*model, std::move(template_text)),
+    answers(std::move(given_answers)),
+    safe(label_tokens(answers.safe)),
+    unsafe(label_tokens(answers.unsafe)) {
     for (token_id token : unsafe) {
         if (std::find(safe.begin(), safe.end(), token) != safe.end()) {
-            throw error("COST_MODEL_TOKENIZER", "expected labels that differ in their first token, but the model's tokenizer begins one "
-                                                "of \"" + answers.safe[0] + "\" like one of \"" + answers.unsafe[0] +
-                                                    "\"; choose other labels");
+            throw error("COST_MODEL_TOKENIZER",
+                        "expected labels that differ in their first token, but the model's tokenizer begins one "
+                        "of \"" +
+                            answers.safe[0] + "\" like one of \"" + answers.unsafe[0] + "\"; choose other labels");
         }
     }
 }
 
 std::vector<token_id> guard_model::label_tokens(const std::vector<std::string> & labels) const {
     const std::vector<token_id> before = pieces.fill("", "", 0).tokens;
-    std::vector<token_id> first;
+    std::vector<token_id>       first;
     for (const std::string & label : labels) {
         const std::vector<token_id> with_label = pieces.fill("", "", 0, label).tokens;
-        const bool follows = begins_with(with_label, before) && with_label.size() > before.size();
+        const bool                  follows    = begins_with(with_label, before) && with_label.size() > before.size();
         if (!follows || (first.empty() && with_label.size() != before.size() + 1)) {
-            throw error("COST_MODEL_TOKENIZER", "expected the label \"" + label + "\" to be a token of the guard model, but its "
-                                                "tokenizer cuts it otherwise; choose the template that this model was trained with");
+            throw error("COST_MODEL_TOKENIZER",
+                        "expected the label \"" + label +
+                            "\" to be a token of the guard model, but its "
+                            "tokenizer cuts it otherwise; choose the template that this model was trained with");
         }
         first.push_back(with_label[before.size()]);
     }
     return first;
 }
 
-double guard_model::log_odds(const float * logits) const { return log_sum(logits, unsafe) - log_sum(logits, safe); }
+double guard_model::log_odds(const float * logits) const {
+    return log_sum(logits, unsafe) - log_sum(logits, safe);
+}
 
 std::vector<double> guard_model::judge(const std::vector<const std::string *> & responses) {
     std::vector<token_sequence> sequences;
@@ -75,9 +85,9 @@ std::vector<double> guard_model::scores(const std::vector<text_view> & texts) {
         responses.push_back(view.text);
     }
     const std::vector<double> odds = judge(responses);
-    std::vector<double> worst;
+    std::vector<double>       worst;
     for (auto begin = odds.begin(); begin != odds.end(); begin += pieces.n_questions()) {
-        const auto end = begin + pieces.n_questions();
+        const auto end     = begin + pieces.n_questions();
         const auto unknown = std::find_if(begin, end, [](double x) { return std::isnan(x); });
         worst.push_back(unknown != end ? *unknown : *std::max_element(begin, end));
     }
@@ -88,7 +98,7 @@ double guard_model::answer_mass(const std::string & response) {
     std::vector<token_id> expected = safe;
     expected.insert(expected.end(), unsafe.begin(), unsafe.end());
     const size_t n_vocab = size_t(model->width());
-    double mass = 0;
+    double       mass    = 0;
     model->read({ pieces.fill(prompt, response, 0) }, [&](size_t, size_t, const float * logits) {
         mass = std::exp(log_sum(logits, expected) - log_sum_exp(logits, n_vocab));
     });
@@ -101,7 +111,7 @@ std::vector<double> guard_model::categories(const text_view & finished) {
     if (answers.categories.empty()) {
         return result;
     }
-    if (answers.before_category.empty()) { // each is the answer to a question of its own
+    if (answers.before_category.empty()) {  // each is the answer to a question of its own
         for (double odds : judge({ &response })) {
             result.push_back(sigmoid(odds));
         }
@@ -117,20 +127,20 @@ std::vector<double> guard_model::categories(const text_view & finished) {
         const size_t n = std::min(n_common, tokens.size() - 1);
         n_common = size_t(std::mismatch(tokens.begin(), tokens.begin() + n, named[0].begin()).first - tokens.begin());
     }
-    const size_t n_kept = pieces.fill(prompt, response, 0).n_kept;
+    const size_t                n_kept = pieces.fill(prompt, response, 0).n_kept;
     std::vector<token_sequence> sequences;
     for (const std::vector<token_id> & tokens : named) {
         const size_t n_named = tokens.size() - n_common;
         sequences.push_back({ std::vector<token_id>(tokens.begin(), tokens.end() - 1), n_kept, n_named });
     }
-    const size_t n_vocab = size_t(model->width());
+    const size_t        n_vocab = size_t(model->width());
     std::vector<double> log_likelihoods(named.size(), 0);
     model->read(sequences, [&](size_t i, size_t output, const float * logits) {
         const token_id next = named[i][n_common + output];
         log_likelihoods[i] += logits[next] - log_sum_exp(logits, n_vocab);
     });
     const double top = *std::max_element(log_likelihoods.begin(), log_likelihoods.end());
-    double sum = 0;
+    double       sum = 0;
     for (double x : log_likelihoods) {
         sum += std::exp(x - top);
     }
@@ -140,4 +150,4 @@ std::vector<double> guard_model::categories(const text_view & finished) {
     return result;
 }
 
-}
+}  // namespace ig

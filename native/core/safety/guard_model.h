@@ -9,9 +9,9 @@
 namespace ig {
 
 struct guard_answers {
-    std::vector<std::string> safe, unsafe; // the first of each is one token; others count by their first token
-    std::string              before_category; // what stands between the template's end and the name of a category
-    std::vector<std::string> categories; // empty: none, or one per question
+    std::vector<std::string> safe, unsafe;     // the first of each is one token; others count by their first token
+    std::string              before_category;  // what stands between the template's end and the name of a category
+    std::vector<std::string> categories;       // empty: none, or one per question
 };
 
 class guard_model : public text_scorer {
@@ -36,4 +36,4 @@ class guard_model : public text_scorer {
     std::vector<double> judge(const std::vector<const std::string *> & responses);
 };
 
-}
+}  // namespace ig

@@ -6,11 +6,11 @@
 namespace ig {
 
 struct labelled_text {
-    std::string context; // empty: none
+    std::string context;  // empty: none
     std::string text;
-    float       label; // probability of "unsafe"
-    bool        trains; // otherwise it validates, or is only scored
+    float       label;    // probability of "unsafe"
+    bool        trains;   // otherwise it validates, or is only scored
     bool        validates;
 };
 
-}
+}  // namespace ig

@@ -16,21 +16,23 @@ class ledger {
     ledger() = default;
 
     // `starts`: where the token cost models stand before the response.
-    ledger(const std::vector<constraint> & constraints, const std::vector<cost_state> & starts)
-        : constraints(&constraints), models(starts), states(constraints.size()) {}
+    ledger(const std::vector<constraint> & constraints, const std::vector<cost_state> & starts) :
+        constraints(&constraints),
+        models(starts),
+        states(constraints.size()) {}
 
     // A token came, which added a text and ended the response or did not.
     void charge_token(token_id token, std::string_view added, bool ends) {
         could_end = true;
         for (size_t c = 0; c < states.size(); ++c) {
-            const constraint & limit = (*constraints)[c];
-            double cost = 0;
-            double of_end = 0;
+            const constraint & limit  = (*constraints)[c];
+            double             cost   = 0;
+            double             of_end = 0;
             if (limit.per_token) {
-                cost = limit.per_token->charge(models[c], token, added);
+                cost   = limit.per_token->charge(models[c], token, added);
                 of_end = limit.per_token->charge_end(models[c]);
             } else if (ends) {
-                continue; // charge_whole
+                continue;  // charge_whole
             }
             safety_state ended = states[c];
             ended.charge(limit.terms, sum_up(cost, of_end));
@@ -40,8 +42,8 @@ class ledger {
                 states[c].charge(limit.terms, cost);
             }
             const bool may_end_here = is_within(limit, ended);
-            could_end = could_end && may_end_here;
-            within = within && (ends ? may_end_here : states[c].may_continue(limit.terms));
+            could_end               = could_end && may_end_here;
+            within                  = within && (ends ? may_end_here : states[c].may_continue(limit.terms));
         }
     }
 
@@ -58,6 +60,7 @@ class ledger {
     bool may_end() const { return could_end; }
 
     double cost(size_t c) const { return states[c].cost; }
+
     double z(size_t c) const { return states[c].left((*constraints)[c].terms); }
 
     // The cost of a response that grows if its text, as far as it is there, cost so much under constraint c.
@@ -80,9 +83,9 @@ class ledger {
 
   private:
     const std::vector<constraint> * constraints = nullptr;
-    std::vector<cost_state>         models; // where each token cost model stands
+    std::vector<cost_state>         models;  // where each token cost model stands
     std::vector<safety_state>       states;
-    bool                            within = true;
+    bool                            within    = true;
     bool                            could_end = true;
 
     static bool is_within(const constraint & limit, const safety_state & state) {
@@ -90,4 +93,4 @@ class ledger {
     }
 };
 
-}
+}  // namespace ig

@@ -25,7 +25,7 @@ symbol_list symbols_of(std::string_view text, spelling_rule rule) {
         text.remove_suffix(1);
     }
     symbol_list symbols;
-    spelling at;
+    spelling    at;
     for (size_t i = 0; i < text.size();) {
         read_character(at, rule, next_character(text, i), symbols);
     }
@@ -40,25 +40,34 @@ symbol_list symbols_of(std::string_view text, spelling_rule rule) {
     return symbols;
 }
 
-bool shows(const spelled_symbol & symbol) { return symbol.code != word_border && symbol.code != ' '; }
+bool shows(const spelled_symbol & symbol) {
+    return symbol.code != word_border && symbol.code != ' ';
+}
 
-bool is_letter(const spelled_symbol & symbol) { return symbol.code != word_border && is_word_character(symbol.code); }
+bool is_letter(const spelled_symbol & symbol) {
+    return symbol.code != word_border && is_word_character(symbol.code);
+}
 
 // What is left of a term once its letters may stand apart; nothing where they do already, or are so few that ordinary text has such
 // letters in a row.
 symbol_list letters_of(const symbol_list & symbols) {
-    const auto both_letters = [](const spelled_symbol & a, const spelled_symbol & b) { return is_letter(a) && is_letter(b); };
+    const auto both_letters = [](const spelled_symbol & a, const spelled_symbol & b) {
+        return is_letter(a) && is_letter(b);
+    };
     if (std::adjacent_find(symbols.begin(), symbols.end(), both_letters) == symbols.end()) {
         return {};
     }
     symbol_list letters;
     std::copy_if(symbols.begin(), symbols.end(), std::back_inserter(letters), is_letter);
-    const bool unspaced = std::all_of(letters.begin(), letters.end(), [](const spelled_symbol & s) { return is_unspaced(s.code); });
+    const bool unspaced =
+        std::all_of(letters.begin(), letters.end(), [](const spelled_symbol & s) { return is_unspaced(s.code); });
     const size_t fewest = unspaced ? 2 : 3;
     return letters.size() < fewest ? symbol_list() : letters;
 }
 
-std::string quoted(const std::string & text) { return "\"" + text + "\""; }
+std::string quoted(const std::string & text) {
+    return "\"" + text + "\"";
+}
 
 std::string joined(const std::vector<std::string> & parts, const char * between) {
     std::string text;
@@ -80,7 +89,8 @@ std::string first_of(std::vector<std::string> found) {
 }
 
 bool have_other_weights(const std::vector<const lexicon_term *> & same) {
-    return std::any_of(same.begin(), same.end(), [&](const lexicon_term * term) { return term->weight != same[0]->weight; });
+    return std::any_of(same.begin(), same.end(),
+                       [&](const lexicon_term * term) { return term->weight != same[0]->weight; });
 }
 
 std::string with_weights(const std::vector<const lexicon_term *> & same) {
@@ -94,13 +104,17 @@ std::string with_weights(const std::vector<const lexicon_term *> & same) {
 // Hits all of whose letters belong to the prompt are not the response's.
 void follow_symbols(text_reading & reading, const term_automaton & automaton, const symbol_list & symbols) {
     for (const spelled_symbol & symbol : symbols) {
-        reading.of_prompt = reading.of_prompt && (symbol.code == word_border || is_mark(symbol.code));
+        reading.of_prompt   = reading.of_prompt && (symbol.code == word_border || is_mark(symbol.code));
         const double weight = automaton.advance(reading.node, symbol.code);
-        reading.lead = sum_up(reading.lead, symbol.lettered && !reading.of_prompt ? weight : 0);
+        reading.lead        = sum_up(reading.lead, symbol.lettered && !reading.of_prompt ? weight : 0);
     }
 }
 
-void read_on(text_reading & reading, const term_automaton & automaton, spelling_rule rule, uint32_t character, symbol_list & symbols) {
+void read_on(text_reading &         reading,
+             const term_automaton & automaton,
+             spelling_rule          rule,
+             uint32_t               character,
+             symbol_list &          symbols) {
     symbols.clear();
     const int n_marks = reading.at.n_marks;
     read_character(reading.at, rule, character, symbols);
@@ -110,13 +124,16 @@ void read_on(text_reading & reading, const term_automaton & automaton, spelling_
 
 // A letter counts once the next character shows that it stands alone.
 void end_word(letter_reading & reading, double & lead) {
-    lead = sum_up(lead, reading.n_in_word == 1 ? reading.undecided : 0);
+    lead              = sum_up(lead, reading.n_in_word == 1 ? reading.undecided : 0);
     reading.undecided = 0;
     reading.n_in_word = 0;
 }
 
 // The hits are those of words whose letters stand apart in a text that has the given lead.
-void join_letters(letter_reading & reading, const term_automaton & automaton, const symbol_list & symbols, double & lead) {
+void join_letters(letter_reading &       reading,
+                  const term_automaton & automaton,
+                  const symbol_list &    symbols,
+                  double &               lead) {
     for (const spelled_symbol & symbol : symbols) {
         if (!is_letter(symbol)) {
             end_word(reading, lead);
@@ -132,14 +149,14 @@ void join_letters(letter_reading & reading, const term_automaton & automaton, co
             reading = { 0, 2, false, 0, reading.lead };
             continue;
         }
-        reading.lettered = reading.lettered || symbol.lettered;
+        reading.lettered    = reading.lettered || symbol.lettered;
         const double weight = automaton.advance(reading.node, symbol.code);
-        double & found = unspaced ? reading.lead : reading.undecided;
-        found = sum_up(found, reading.lettered ? weight : 0);
+        double &     found  = unspaced ? reading.lead : reading.undecided;
+        found               = sum_up(found, reading.lettered ? weight : 0);
     }
 }
 
-}
+}  // namespace
 
 int32_t term_automaton::add(const symbol_list & symbols) {
     int32_t at = 0;
@@ -149,7 +166,7 @@ int32_t term_automaton::add(const symbol_list & symbols) {
             at = known->second;
             continue;
         }
-        const int32_t fresh = int32_t(nodes.size());
+        const int32_t fresh         = int32_t(nodes.size());
         nodes[at].next[symbol.code] = fresh;
         nodes.emplace_back();
         at = fresh;
@@ -196,8 +213,8 @@ double term_automaton::advance(int32_t & node, uint32_t symbol) const {
 }
 
 lexicon::lexicon(const std::vector<lexicon_term> & terms, spelling_rule rule) : rule(rule) {
-    std::map<int32_t, std::vector<const lexicon_term *>> spellings; // by the node where they end
-    std::vector<std::string> invisible;
+    std::map<int32_t, std::vector<const lexicon_term *>> spellings;  // by the node where they end
+    std::vector<std::string>                             invisible;
     for (const lexicon_term & term : terms) {
         const symbol_list symbols = symbols_of(term.text, SPELLING_STRICT);
         if (std::none_of(symbols.begin(), symbols.end(), shows)) {
@@ -210,8 +227,8 @@ lexicon::lexicon(const std::vector<lexicon_term> & terms, spelling_rule rule) : 
         }
     }
     if (!invisible.empty()) {
-        throw error("INVALID_LEXICON", "expected lexicon terms with at least one visible character, got " + first_of(invisible) +
-                                           "; remove them from the lexicon");
+        throw error("INVALID_LEXICON", "expected lexicon terms with at least one visible character, got " +
+                                           first_of(invisible) + "; remove them from the lexicon");
     }
     std::vector<std::string> contradictions;
     for (const auto & [end, same] : spellings) {
@@ -243,13 +260,13 @@ void lexicon::add_loosely(const lexicon_term & term) {
 }
 
 void lexicon::read(cost_state & state, std::string_view text) const {
-    symbol_list symbols;
+    symbol_list           symbols;
     std::vector<uint32_t> bare;
     for (size_t i = 0; i < text.size();) {
         const uint32_t character = next_character(text, i);
-        const bool gap = is_gap(character);
+        const bool     gap       = is_gap(character);
         if (gap && !state.has_gap) {
-            state.gapped = state.plain;
+            state.gapped  = state.plain;
             state.has_gap = true;
         }
         read_on(state.plain, strict, SPELLING_STRICT, character, symbols);
@@ -277,7 +294,7 @@ void lexicon::read_bare(cost_state & state, const std::vector<uint32_t> & shown)
 
 void lexicon::end(cost_state & state) const {
     symbol_list symbols;
-    const auto finish = [&](text_reading & reading, const term_automaton & automaton) {
+    const auto  finish = [&](text_reading & reading, const term_automaton & automaton) {
         symbols.clear();
         end_text(reading.at, symbols);
         follow_symbols(reading, automaton, symbols);
@@ -295,8 +312,9 @@ void lexicon::end(cost_state & state) const {
 
 // Returns what the costliest reading found more than was charged so far.
 double lexicon::settle(cost_state & state) const {
-    double * leads[] = { &state.plain.lead, &state.gapped.lead, &state.likeness.lead, &state.apart.lead, &state.bare.lead, &state.bare_apart.lead };
-    double most = state.plain.lead;
+    double * leads[] = { &state.plain.lead, &state.gapped.lead, &state.likeness.lead,
+                         &state.apart.lead, &state.bare.lead,   &state.bare_apart.lead };
+    double   most    = state.plain.lead;
     if (state.has_gap) {
         most = std::max(most, state.gapped.lead);
     }
@@ -304,7 +322,7 @@ double lexicon::settle(cost_state & state) const {
         most = std::max({ most, state.likeness.lead, state.apart.lead, state.bare.lead, state.bare_apart.lead });
     }
     for (double * lead : leads) {
-        *lead = std::min(sum_up(*lead, -most), 0.0); // rounded up, but not past the costliest reading
+        *lead = std::min(sum_up(*lead, -most), 0.0);  // rounded up, but not past the costliest reading
     }
     return most;
 }
@@ -313,11 +331,11 @@ cost_state lexicon::begin(std::string_view before) const {
     cost_state state;
     read(state, before);
     for (text_reading * reading : { &state.plain, &state.gapped, &state.likeness, &state.bare }) {
-        reading->lead = 0;
+        reading->lead      = 0;
         reading->of_prompt = true;
     }
     for (letter_reading * reading : { &state.apart, &state.bare_apart }) {
-        reading->lead = 0;
+        reading->lead      = 0;
         reading->undecided = 0;
     }
     return state;
@@ -337,11 +355,11 @@ double lexicon::charge_end(const cost_state & state) const {
 std::vector<double> lexicon::rewards(const std::vector<text_view> & texts) {
     std::vector<double> sums;
     for (const text_view & view : texts) {
-        cost_state state;
+        cost_state   state;
         const double charged = charge(state, 0, *view.text);
         sums.push_back(charged + charge_end(state));
     }
     return sums;
 }
 
-}
+}  // namespace ig

@@ -12,7 +12,7 @@
 namespace ig {
 
 struct lexicon_term {
-    std::string text; // "die" whole word, "die*" prefix, "*die" suffix, "*die*" anywhere
+    std::string text;  // "die" whole word, "die*" prefix, "*die" suffix, "*die*" anywhere
     double      weight;
 };
 
@@ -22,6 +22,7 @@ class term_automaton {
     int32_t add(const std::vector<spelled_symbol> & symbols);
 
     void set_weight(int32_t node, double weight) { nodes[node].weight = weight; }
+
     void raise_weight(int32_t node, double weight);
 
     // Once all terms are there.
@@ -34,7 +35,7 @@ class term_automaton {
     struct automaton_node {
         std::unordered_map<uint32_t, int32_t> next;
         int32_t                               fallback = 0;
-        double                                weight = 0; // of all terms that end here
+        double                                weight   = 0;  // of all terms that end here
     };
 
     std::vector<automaton_node> nodes = std::vector<automaton_node>(1);
@@ -42,14 +43,15 @@ class term_automaton {
     int32_t follow(int32_t from, uint32_t symbol) const;
 };
 
-class lexicon : public token_cost_model, public reward_model {
+class lexicon : public token_cost_model,
+                public reward_model {
   public:
     // Terms that are spelled the same count once. Throws INVALID_LEXICON where their weights differ, or nothing of a term shows.
     lexicon(const std::vector<lexicon_term> & terms, spelling_rule rule);
 
     cost_state begin(std::string_view before) const override;
-    double charge(cost_state & state, token_id token, std::string_view text) const override;
-    double charge_end(const cost_state & state) const override;
+    double     charge(cost_state & state, token_id token, std::string_view text) const override;
+    double     charge_end(const cost_state & state) const override;
 
     // the sum of the weights of all hits
     std::vector<double> rewards(const std::vector<text_view> & texts) override;
@@ -57,8 +59,8 @@ class lexicon : public token_cost_model, public reward_model {
   private:
     spelling_rule  rule;
     term_automaton strict;
-    term_automaton loose; // by likeness
-    term_automaton letters; // by likeness, without what stands between them
+    term_automaton loose;    // by likeness
+    term_automaton letters;  // by likeness, without what stands between them
 
     void   add_loosely(const lexicon_term & term);
     void   read(cost_state & state, std::string_view text) const;
@@ -67,4 +69,4 @@ class lexicon : public token_cost_model, public reward_model {
     double settle(cost_state & state) const;
 };
 
-}
+}  // namespace ig

@@ -20,4 +20,4 @@ class log_likelihood_reward : public reward_model {
     }
 };
 
-}
+}  // namespace ig

@@ -23,27 +23,29 @@ token_sequence tokens_of(const text_model & model, const std::string & context, 
     return sequence;
 }
 
-}
+}  // namespace
 
 probe_weights load_probe(const std::string & path, const probed_model & model) {
     const tensor_file file(path, "probe", "INVALID_COST_MODEL");
-    probe_weights weights;
+    probe_weights     weights;
     if (file.has_numbers("layers")) {
-        const int32_t n_readable = model.n_layers - 1; // see residual_tap.h
+        const int32_t n_readable = model.n_layers - 1;  // see residual_tap.h
         for (double layer : file.numbers("layers")) {
             if (!(layer >= 0 && layer < n_readable && layer == std::floor(layer))) {
-                throw error("INVALID_COST_MODEL", format("expected a probe of layers from 0 to %d of this model, but %s reads layer %g; make the "
-                                                         "file again",
-                                                         n_readable - 1, path.c_str(), layer));
+                throw error(
+                    "INVALID_COST_MODEL",
+                    format("expected a probe of layers from 0 to %d of this model, but %s reads layer %g; make the "
+                           "file again",
+                           n_readable - 1, path.c_str(), layer));
             }
             weights.layers.push_back(int32_t(layer));
         }
         weights.prior = file.number("prior");
     }
     const int64_t n_means = int64_t(weights.layers.size()) * model.n_stream;
-    weights.head.weight = file.tensor("weights", { weights.layers.empty() ? model.n_hidden : n_means });
-    weights.head.bias = file.number("bias");
-    weights.with_context = file.number("with_context") != 0;
+    weights.head.weight   = file.tensor("weights", { weights.layers.empty() ? model.n_hidden : n_means });
+    weights.head.bias     = file.number("bias");
+    weights.with_context  = file.number("with_context") != 0;
     return weights;
 }
 
@@ -56,7 +58,7 @@ double mean_probe::log_odds(const text_view & text) const {
         return weights.prior;
     }
     const size_t n_embd = weights.head.weight.size() / weights.layers.size();
-    double sum = 0;
+    double       sum    = 0;
     for (size_t l = 0; l < places.size(); ++l) {
         const float * values = &residual.values[places[l] * n_embd];
         const float * weight = &weights.head.weight[l * n_embd];
@@ -76,10 +78,10 @@ std::vector<double> mean_probe::scores(const std::vector<text_view> & texts) {
 }
 
 std::vector<double> last_state_probe::scores(const std::vector<text_view> & texts) {
-    const std::string none;
+    const std::string           none;
     std::vector<token_sequence> sequences;
-    std::vector<size_t> asked;
-    std::vector<double> result(texts.size(), weights.head.bias);
+    std::vector<size_t>         asked;
+    std::vector<double>         result(texts.size(), weights.head.bias);
     for (size_t i = 0; i < texts.size(); ++i) {
         token_sequence sequence = tokens_of(*model, weights.with_context ? prompt : none, *texts[i].text);
         if (!sequence.tokens.empty()) {
@@ -87,8 +89,9 @@ std::vector<double> last_state_probe::scores(const std::vector<text_view> & text
             asked.push_back(i);
         }
     }
-    model->read(sequences, [&](size_t i, size_t, const float * hidden) { result[asked[i]] = weights.head.score(hidden); });
+    model->read(sequences,
+                [&](size_t i, size_t, const float * hidden) { result[asked[i]] = weights.head.score(hidden); });
     return result;
 }
 
-}
+}  // namespace ig

@@ -9,17 +9,17 @@
 namespace ig {
 
 struct probe_weights {
-    linear_head          head; // log-odds of "unsafe"; [layer, n_embd] for means
+    linear_head          head;       // log-odds of "unsafe"; [layer, n_embd] for means
     bool                 with_context = false;
-    std::vector<int32_t> layers; // behind which means are read; empty: the last token's state is read
-    double               prior = 0; // log-odds of a response of which nothing was decoded, where means are read
+    std::vector<int32_t> layers;     // behind which means are read; empty: the last token's state is read
+    double               prior = 0;  // log-odds of a response of which nothing was decoded, where means are read
 };
 
 // the model that a probe belongs to
 struct probed_model {
     int32_t n_layers;
-    int32_t n_stream; // width of the residual stream
-    int32_t n_hidden; // width of the final-norm hidden state
+    int32_t n_stream;  // width of the residual stream
+    int32_t n_hidden;  // width of the final-norm hidden state
 };
 
 // Throws INVALID_COST_MODEL.
@@ -28,9 +28,12 @@ probe_weights load_probe(const std::string & path, const probed_model & model);
 class mean_probe : public text_scorer {
   public:
     // `places` of its layers among those that are read
-    mean_probe(probe_weights weights, std::vector<size_t> places) : weights(std::move(weights)), places(std::move(places)) {}
+    mean_probe(probe_weights weights, std::vector<size_t> places) :
+        weights(std::move(weights)),
+        places(std::move(places)) {}
 
-    bool                serves_one_search() const override { return false; }
+    bool serves_one_search() const override { return false; }
+
     std::vector<double> scores(const std::vector<text_view> & texts) override;
 
     // of "unsafe"
@@ -43,7 +46,9 @@ class mean_probe : public text_scorer {
 
 class last_state_probe : public text_scorer {
   public:
-    last_state_probe(std::unique_ptr<text_model> model, probe_weights weights) : model(std::move(model)), weights(std::move(weights)) {}
+    last_state_probe(std::unique_ptr<text_model> model, probe_weights weights) :
+        model(std::move(model)),
+        weights(std::move(weights)) {}
 
     std::vector<double> scores(const std::vector<text_view> & texts) override;
 
@@ -52,4 +57,4 @@ class last_state_probe : public text_scorer {
     probe_weights               weights;
 };
 
-}
+}  // namespace ig

@@ -13,8 +13,8 @@ namespace ig {
 struct labelled_response {
     std::vector<token_id> prompt;
     std::vector<token_id> tokens;
-    float                 label; // probability of "unsafe"
-    bool                  trains; // otherwise it validates, or is only scored
+    float                 label;   // probability of "unsafe"
+    bool                  trains;  // otherwise it validates, or is only scored
     bool                  validates;
 };
 
@@ -26,13 +26,13 @@ struct probe_row {
 };
 
 struct trained_probe {
-    std::vector<int32_t> layers; // whose means it reads
-    bool                 last = false; // it reads the state at the last token, behind the means
-    linear_head          head; // log-odds of "unsafe"
-    double               prior = 0; // log-odds where nothing is known
-    std::vector<double>  log_odds; // of every row, calibrated
-    double               validation_loss = 0; // before calibration
-    int32_t              n_epochs = 0; // passes over the data until it was lowest
+    std::vector<int32_t> layers;               // whose means it reads
+    bool                 last = false;         // it reads the state at the last token, behind the means
+    linear_head          head;                 // log-odds of "unsafe"
+    double               prior = 0;            // log-odds where nothing is known
+    std::vector<double>  log_odds;             // of every row, calibrated
+    double               validation_loss = 0;  // before calibration
+    int32_t              n_epochs        = 0;  // passes over the data until it was lowest
 };
 
 struct probe_training {
@@ -43,7 +43,12 @@ struct probe_training {
 // Probes on the mean behind each layer, on the last state, and on it beside means: those of all layers, whose own probe is trained
 // too, or where it `chooses` that of the layer with the lowest validation loss. The decoders read the residual stream behind these
 // layers, and the team's threads fit. Throws INVALID_DATA or TRAINING_DIVERGED.
-probe_training train_probes(const open_decoder & open, const std::vector<labelled_response> & responses, const std::vector<int32_t> & layers,
-                            bool chooses, thread_team & team, const cancel_flag & cancel, const epoch_function & on_epoch);
+probe_training train_probes(const open_decoder &                   open,
+                            const std::vector<labelled_response> & responses,
+                            const std::vector<int32_t> &           layers,
+                            bool                                   chooses,
+                            thread_team &                          team,
+                            const cancel_flag &                    cancel,
+                            const epoch_function &                 on_epoch);
 
-}
+}  // namespace ig

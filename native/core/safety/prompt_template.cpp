@@ -16,21 +16,25 @@ std::string trimmed(const std::string & text) {
         const size_t here = at;
         if (!is_space(next_character(text, at))) {
             begin = std::min(begin, here);
-            end = at;
+            end   = at;
         }
     }
     return begin == std::string::npos ? "" : text.substr(begin, end - begin);
 }
 
-}
+}  // namespace
 
-prompt_template::prompt_template(const text_model & model, template_pieces given)
-    : model(model), pieces(std::move(given)), rules(model.chat_markup()),
-      tokenize([&model](const std::string & text) { return model.tokenize(text, /*with_ends =*/false); }) {
+prompt_template::prompt_template(const text_model & model, template_pieces given) :
+    model(model),
+    pieces(std::move(given)),
+    rules(model.chat_markup()),
+    tokenize([&model](const std::string & text) { return model.tokenize(text, /*with_ends =*/false); }) {
     for (const std::string & control : pieces.controls) {
         if (rules.markers().find(control) == nullptr) {
-            throw error("COST_MODEL_TOKENIZER", "expected a model whose vocabulary has the control token " + control + " of the template, "
-                                                "but it has none; choose the template that this model was trained with");
+            throw error("COST_MODEL_TOKENIZER",
+                        "expected a model whose vocabulary has the control token " + control +
+                            " of the template, "
+                            "but it has none; choose the template that this model was trained with");
         }
     }
     rules.use_text(pieces.before);
@@ -40,7 +44,9 @@ prompt_template::prompt_template(const text_model & model, template_pieces given
     }
 }
 
-token_sequence prompt_template::fill(const std::string & prompt, const std::string & response, size_t question,
+token_sequence prompt_template::fill(const std::string & prompt,
+                                     const std::string & response,
+                                     size_t              question,
                                      const std::string & forced) const {
     marked_text text(rules, tokenize);
     text.add_template(pieces.before);
@@ -51,10 +57,10 @@ token_sequence prompt_template::fill(const std::string & prompt, const std::stri
     whole.add_template(pieces.after[question]);
     whole.add_content(forced);
     const std::vector<token_id> content = begun_with(model.beginning(), text.finish());
-    std::vector<token_id> tokens = begun_with(model.beginning(), whole.finish());
-    const size_t n = std::min(content.size(), tokens.size());
-    const auto end = std::mismatch(content.begin(), content.begin() + n, tokens.begin()).first;
+    std::vector<token_id>       tokens  = begun_with(model.beginning(), whole.finish());
+    const size_t                n       = std::min(content.size(), tokens.size());
+    const auto                  end     = std::mismatch(content.begin(), content.begin() + n, tokens.begin()).first;
     return { std::move(tokens), size_t(end - content.begin()) };
 }
 
-}
+}  // namespace ig

@@ -7,10 +7,10 @@
 namespace ig {
 
 struct template_pieces {
-    std::string              before, between; // the prompt stands between them
-    std::vector<std::string> after; // one per question that is asked of the same text
-    std::vector<std::string> controls; // control tokens that the pieces are meant to spell
-    bool                     trims = false; // white space at the ends of prompt and response
+    std::string              before, between;  // the prompt stands between them
+    std::vector<std::string> after;            // one per question that is asked of the same text
+    std::vector<std::string> controls;         // control tokens that the pieces are meant to spell
+    bool                     trims = false;    // white space at the ends of prompt and response
 };
 
 class prompt_template {
@@ -21,7 +21,9 @@ class prompt_template {
     size_t n_questions() const { return pieces.after.size(); }
 
     // The tokens of a text behind a prompt, with the question and what is forced behind it; n_kept leaves both out.
-    token_sequence fill(const std::string & prompt, const std::string & response, size_t question,
+    token_sequence fill(const std::string & prompt,
+                        const std::string & response,
+                        size_t              question,
                         const std::string & forced = "") const;
 
   private:
@@ -31,4 +33,4 @@ class prompt_template {
     plain_tokenizer    tokenize;
 };
 
-}
+}  // namespace ig

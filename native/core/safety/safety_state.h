@@ -8,30 +8,30 @@
 namespace ig {
 
 struct budget_terms {
-    double budget = 0;
-    double discount = 1; // gamma, in (0, 1]; that of the first constraint also discounts the reward
-    bool   per_token = true; // each token pays; otherwise the last one pays for the whole text
-    bool   anytime = true; // z >= 0 at every step; otherwise at the end only
-    bool   floored = true; // costs below 0 count as 0
+    double budget    = 0;
+    double discount  = 1;     // gamma, in (0, 1]; that of the first constraint also discounts the reward
+    bool   per_token = true;  // each token pays; otherwise the last one pays for the whole text
+    bool   anytime   = true;  // z >= 0 at every step; otherwise at the end only
+    bool   floored   = true;  // costs below 0 count as 0
 
     double cost_discount() const { return per_token ? discount : 1; }
 };
 
 struct safety_state {
-    double cost = 0; // sum of gamma^k c_k so far
-    double weight = 1; // gamma^t, or next above it
-    double least_weight = 1; // gamma^t, or next below it
-    double last_weight = 1; // gamma^(t-1), or next above it
+    double cost              = 0;      // sum of gamma^k c_k so far
+    double weight            = 1;      // gamma^t, or next above it
+    double least_weight      = 1;      // gamma^t, or next below it
+    double last_weight       = 1;      // gamma^(t-1), or next above it
     double last_least_weight = 1;
-    bool   exceeded = false; // z was below 0 at some step
+    bool   exceeded          = false;  // z was below 0 at some step
 
     void charge(const budget_terms & terms, double c) {
-        last_weight = weight;
+        last_weight       = weight;
         last_least_weight = least_weight;
-        weight = product_up(weight, terms.cost_discount());
-        least_weight = -product_up(-least_weight, terms.cost_discount());
-        cost = cost_with(terms, c);
-        exceeded = exceeded || cost > terms.budget;
+        weight            = product_up(weight, terms.cost_discount());
+        least_weight      = -product_up(-least_weight, terms.cost_discount());
+        cost              = cost_with(terms, c);
+        exceeded          = exceeded || cost > terms.budget;
     }
 
     // the cost if the last token, charged with nothing so far, were charged with c
@@ -49,4 +49,4 @@ struct safety_state {
     static double floored(const budget_terms & terms, double c) { return terms.floored && c < 0 ? 0 : c; }
 };
 
-}
+}  // namespace ig

@@ -14,7 +14,7 @@ double linear_head::score(const float * hidden) const {
 
 linear_head load_head(const std::string & path, int32_t n_embd) {
     const tensor_file file(path, "INVALID_COST_MODEL");
-    linear_head head;
+    linear_head       head;
     head.weight = file.tensor("score.weight", { n_embd, 1 });
     if (file.has_tensor("score.bias")) {
         head.bias = file.tensor("score.bias", { 1 })[0];
@@ -32,4 +32,4 @@ std::vector<double> score_model::scores(const std::vector<text_view> & texts) {
     return result;
 }
 
-}
+}  // namespace ig

@@ -9,7 +9,7 @@
 namespace ig {
 
 struct linear_head {
-    std::vector<float> weight; // [n_embd]
+    std::vector<float> weight;  // [n_embd]
     double             bias = 0;
 
     double score(const float * hidden) const;
@@ -21,8 +21,10 @@ linear_head load_head(const std::string & path, int32_t n_embd);
 class score_model : public text_scorer {
   public:
     // Throws COST_MODEL_TOKENIZER.
-    score_model(std::unique_ptr<text_model> model, template_pieces pieces, linear_head head)
-        : model(std::move(model)), pieces(*this->model, std::move(pieces)), head(std::move(head)) {}
+    score_model(std::unique_ptr<text_model> model, template_pieces pieces, linear_head head) :
+        model(std::move(model)),
+        pieces(*this->model, std::move(pieces)),
+        head(std::move(head)) {}
 
     std::vector<double> scores(const std::vector<text_view> & texts) override;
 
@@ -32,4 +34,4 @@ class score_model : public text_scorer {
     linear_head                 head;
 };
 
-}
+}  // namespace ig

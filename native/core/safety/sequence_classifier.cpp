@@ -10,8 +10,8 @@ namespace ig {
 
 namespace {
 
-const std::set<std::string> unsafe_words = { "unsafe", "toxic", "harmful", "hateful", "hate", "offensive", "abusive", "nsfw", "injection",
-                                             "jailbreak" };
+const std::set<std::string> unsafe_words = { "unsafe",    "toxic",   "harmful", "hateful",   "hate",
+                                             "offensive", "abusive", "nsfw",    "injection", "jailbreak" };
 
 std::string lower(std::string text) {
     for (char & c : text) {
@@ -29,10 +29,12 @@ bool are_independent(const text_classes & classes, std::optional<bool> given, co
     return independent;
 }
 
-std::vector<bool> classes_of(const std::vector<std::string> & names, const std::vector<std::string> & labels, bool independent,
-                             const std::string & path) {
+std::vector<bool> classes_of(const std::vector<std::string> & names,
+                             const std::vector<std::string> & labels,
+                             bool                             independent,
+                             const std::string &              path) {
     std::vector<bool> counts(names.size(), false);
-    std::string known;
+    std::string       known;
     for (size_t i = 0; i < names.size(); ++i) {
         known += (i == 0 ? "" : ", ") + names[i];
         counts[i] = labels.empty() && unsafe_words.count(lower(names[i])) == 1;
@@ -40,7 +42,8 @@ std::vector<bool> classes_of(const std::vector<std::string> & names, const std::
     for (const std::string & label : labels) {
         const auto found = std::find(names.begin(), names.end(), label);
         if (found == names.end()) {
-            throw error("INVALID_OPTION", "expected one of the labels of " + path + " (" + known + "), got \"" + label + "\"");
+            throw error("INVALID_OPTION",
+                        "expected one of the labels of " + path + " (" + known + "), got \"" + label + "\"");
         }
         counts[size_t(found - names.begin())] = true;
     }
@@ -71,12 +74,15 @@ double log_sum(const float * logits, const std::vector<bool> & counts, bool whic
     return top + std::log(sum);
 }
 
-}
+}  // namespace
 
-sequence_classifier::sequence_classifier(std::unique_ptr<text_model> given, std::unique_ptr<template_pieces> template_text,
-                                         const class_choice & choice, const std::string & path)
-    : model(std::move(given)), independent(are_independent(model->classes(), choice.independent, path)),
-      counts(classes_of(model->classes().names, choice.labels, independent, path)) {
+sequence_classifier::sequence_classifier(std::unique_ptr<text_model>      given,
+                                         std::unique_ptr<template_pieces> template_text,
+                                         const class_choice &             choice,
+                                         const std::string &              path) :
+    model(std::move(given)),
+    independent(are_independent(model->classes(), choice.independent, path)),
+    counts(classes_of(model->classes().names, choice.labels, independent, path)) {
     if (template_text) {
         pieces = std::make_unique<prompt_template>(*model, std::move(*template_text));
     }
@@ -91,8 +97,8 @@ double sequence_classifier::log_odds(const float * logits) const {
 
 std::vector<double> sequence_classifier::scores(const std::vector<text_view> & texts) {
     std::vector<token_sequence> sequences;
-    std::vector<size_t> asked;
-    std::vector<double> result(texts.size(), 0);
+    std::vector<size_t>         asked;
+    std::vector<double>         result(texts.size(), 0);
     for (size_t i = 0; i < texts.size(); ++i) {
         token_sequence sequence;
         if (pieces) {
@@ -101,7 +107,7 @@ std::vector<double> sequence_classifier::scores(const std::vector<text_view> & t
             sequence.tokens = model->tokenize(*texts[i].text, /*with_ends =*/true);
             sequence.n_kept = sequence.tokens.size();
         }
-        if (sequence.tokens.empty()) { // nothing to judge: no evidence either way
+        if (sequence.tokens.empty()) {  // nothing to judge: no evidence either way
             continue;
         }
         sequences.push_back(std::move(sequence));
@@ -111,4 +117,4 @@ std::vector<double> sequence_classifier::scores(const std::vector<text_view> & t
     return result;
 }
 
-}
+}  // namespace ig

@@ -13,25 +13,27 @@ namespace ig {
 // which classes count
 struct class_choice {
     std::vector<std::string> labels;
-    std::optional<bool>      independent; // what the file says, where it is not given
+    std::optional<bool>      independent;  // what the file says, where it is not given
 };
 
 class sequence_classifier : public text_scorer {
   public:
     // Without labels those of the usual words for "unsafe". Throws INVALID_OPTION for a label that the model has not, and
     // COST_MODEL_TOKENIZER.
-    sequence_classifier(std::unique_ptr<text_model> model, std::unique_ptr<template_pieces> pieces, const class_choice & choice,
-                        const std::string & path);
+    sequence_classifier(std::unique_ptr<text_model>      model,
+                        std::unique_ptr<template_pieces> pieces,
+                        const class_choice &             choice,
+                        const std::string &              path);
 
     std::vector<double> scores(const std::vector<text_view> & texts) override;
 
   private:
     std::unique_ptr<text_model>      model;
-    std::unique_ptr<prompt_template> pieces; // null: the response alone
+    std::unique_ptr<prompt_template> pieces;  // null: the response alone
     bool                             independent;
-    std::vector<bool>                counts; // [n_classes] whether the class is one of the labels
+    std::vector<bool>                counts;  // [n_classes] whether the class is one of the labels
 
     double log_odds(const float * logits) const;
 };
 
-}
+}  // namespace ig

@@ -8,24 +8,44 @@ namespace ig {
 
 namespace {
 
-const uint32_t exclamation = '!';
+const uint32_t exclamation             = '!';
 const uint32_t likeness_of_exclamation = 'i';
 
 // A capital I and a small L look the same, and case does not count: both are read as i.
 uint32_t letter_like(uint32_t sign) {
     switch (sign) {
-        case '0': return 'o';
-        case '1': case '|': case 0xa1: case 0xa3: return 'i';
-        case '2': return 'z';
-        case '3': case 0x20ac: return 'e';
-        case '4': case '@': return 'a';
-        case '5': case '$': case 0xa7: return 's';
-        case '6': case '9': return 'g';
-        case '7': return 't';
-        case '8': return 'b';
-        case 0xa2: return 'c';
-        case 0xa5: return 'y';
-        default: return 0;
+        case '0':
+            return 'o';
+        case '1':
+        case '|':
+        case 0xa1:
+        case 0xa3:
+            return 'i';
+        case '2':
+            return 'z';
+        case '3':
+        case 0x20ac:
+            return 'e';
+        case '4':
+        case '@':
+            return 'a';
+        case '5':
+        case '$':
+        case 0xa7:
+            return 's';
+        case '6':
+        case '9':
+            return 'g';
+        case '7':
+            return 't';
+        case '8':
+            return 'b';
+        case 0xa2:
+            return 'c';
+        case 0xa5:
+            return 'y';
+        default:
+            return 0;
     }
 }
 
@@ -51,8 +71,8 @@ void read_other_than_mark(spelling & at, uint32_t character, bool is_letter, std
     }
     at.lettered = at.lettered || is_letter;
     out.push_back({ space ? ' ' : character, at.lettered });
-    at.letter = character;
-    at.in_word = word;
+    at.letter   = character;
+    at.in_word  = word;
     at.in_space = space;
 }
 
@@ -93,18 +113,22 @@ void read_loosely(spelling & at, uint32_t character, std::vector<spelled_symbol>
         ++at.n_held;
         return;
     }
-    const uint32_t alike = lookalike(character);
-    const uint32_t plain = alike != 0 ? alike : character;
-    const uint32_t meant = letter_like(plain);
-    const bool is_word = meant != 0 || is_word_character(plain);
+    const uint32_t alike   = lookalike(character);
+    const uint32_t plain   = alike != 0 ? alike : character;
+    const uint32_t meant   = letter_like(plain);
+    const bool     is_word = meant != 0 || is_word_character(plain);
     settle_held(at, is_word, out);
     const uint32_t letter = meant != 0 ? meant : plain == 'l' ? 'i' : plain;
     read_other_than_mark(at, letter, is_word && meant == 0, out);
 }
 
-bool is_ascii_letter(uint32_t c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_ascii_letter(uint32_t c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
-bool is_digit(uint32_t c) { return c >= '0' && c <= '9'; }
+bool is_digit(uint32_t c) {
+    return c >= '0' && c <= '9';
+}
 
 int value_of(uint32_t c, bool hexadecimal) {
     if (is_digit(c)) {
@@ -114,14 +138,18 @@ int value_of(uint32_t c, bool hexadecimal) {
     return hexadecimal && lower >= 'a' && lower <= 'f' ? int(lower - 'a' + 10) : -1;
 }
 
-bool is_scalar(uint32_t code) { return code > 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff); }
-
+bool is_scalar(uint32_t code) {
+    return code > 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
 }
 
-bool shows_borders(uint32_t character) { return is_word_character(character) && !is_unspaced(character); }
+}  // namespace
+
+bool shows_borders(uint32_t character) {
+    return is_word_character(character) && !is_unspaced(character);
+}
 
 void read_character(spelling & at, spelling_rule rule, uint32_t character, std::vector<spelled_symbol> & out) {
-    const uint32_t alike = rule == SPELLING_LOOSE ? lookalike(character) : 0;
+    const uint32_t   alike = rule == SPELLING_LOOSE ? lookalike(character) : 0;
     folded_character spelled;
     spell_character(alike != 0 ? alike : character, spelled);
     for (int i = 0; i < spelled.n; ++i) {
@@ -146,12 +174,14 @@ void end_text(spelling & at, std::vector<spelled_symbol> & out) {
 }
 
 void read_markup(shown_markup & at, uint32_t c, std::vector<uint32_t> & out) {
-    const int longest = 200; // characters between brackets
-    const auto back_to_text = [&] { at = shown_markup(); };
+    const int  longest      = 200;  // characters between brackets
+    const auto back_to_text = [&] {
+        at = shown_markup();
+    };
     switch (at.place) {
         case shown_markup::TEXT:
             if (c == '<' || c == '[') {
-                at.place = shown_markup::TAG_OPENED;
+                at.place  = shown_markup::TAG_OPENED;
                 at.opener = c;
             } else if (c == '&') {
                 at.place = shown_markup::REFERENCE_OPENED;
@@ -178,48 +208,50 @@ void read_markup(shown_markup & at, uint32_t c, std::vector<uint32_t> & out) {
             }
             if (is_ascii_letter(c)) {
                 at.place = shown_markup::NAME;
-                at.code = c;
+                at.code  = c;
                 return;
             }
             out.push_back('&');
             break;
         case shown_markup::DECIMAL:
-        case shown_markup::HEXADECIMAL: {
-            if (at.place == shown_markup::DECIMAL && at.n == 0 && (c == 'x' || c == 'X')) {
-                at.place = shown_markup::HEXADECIMAL;
-                return;
+        case shown_markup::HEXADECIMAL:
+            {
+                if (at.place == shown_markup::DECIMAL && at.n == 0 && (c == 'x' || c == 'X')) {
+                    at.place = shown_markup::HEXADECIMAL;
+                    return;
+                }
+                const bool hexadecimal = at.place == shown_markup::HEXADECIMAL;
+                const int  value       = value_of(c, hexadecimal);
+                if (value >= 0) {
+                    at.n    = 1;
+                    at.code = std::min<uint32_t>(at.code * (hexadecimal ? 16 : 10) + uint32_t(value), word_border);
+                    return;
+                }
+                if (is_scalar(at.code)) {
+                    out.push_back(at.code);
+                }
+                if (c == ';') {
+                    back_to_text();
+                    return;
+                }
+                break;
             }
-            const bool hexadecimal = at.place == shown_markup::HEXADECIMAL;
-            const int value = value_of(c, hexadecimal);
-            if (value >= 0) {
-                at.n = 1;
-                at.code = std::min<uint32_t>(at.code * (hexadecimal ? 16 : 10) + uint32_t(value), word_border);
-                return;
+        case shown_markup::NAME:
+            {
+                const uint32_t no_break_space = 'n' << 24 | 'b' << 16 | 's' << 8 | 'p';
+                if ((is_ascii_letter(c) || is_digit(c)) && ++at.n < longest) {
+                    at.code = at.code << 8 | c;
+                    return;
+                }
+                if (at.code == no_break_space && at.n == 3) {
+                    out.push_back(' ');
+                }
+                if (c == ';') {
+                    back_to_text();
+                    return;
+                }
+                break;
             }
-            if (is_scalar(at.code)) {
-                out.push_back(at.code);
-            }
-            if (c == ';') {
-                back_to_text();
-                return;
-            }
-            break;
-        }
-        case shown_markup::NAME: {
-            const uint32_t no_break_space = 'n' << 24 | 'b' << 16 | 's' << 8 | 'p';
-            if ((is_ascii_letter(c) || is_digit(c)) && ++at.n < longest) {
-                at.code = at.code << 8 | c;
-                return;
-            }
-            if (at.code == no_break_space && at.n == 3) {
-                out.push_back(' ');
-            }
-            if (c == ';') {
-                back_to_text();
-                return;
-            }
-            break;
-        }
     }
     back_to_text();
     read_markup(at, c, out);
@@ -232,4 +264,4 @@ void end_markup(shown_markup & at, std::vector<uint32_t> & out) {
     }
 }
 
-}
+}  // namespace ig

@@ -10,25 +10,25 @@
 
 namespace ig {
 
-const uint32_t word_border = 0x110000; // behind the last code point
+const uint32_t word_border = 0x110000;  // behind the last code point
 
 struct spelled_symbol {
     uint32_t code;
-    bool     lettered; // of a word that has a letter, not only digits and signs that look like some
+    bool     lettered;  // of a word that has a letter, not only digits and signs that look like some
 };
 
 // where the reading of a text stands
 struct spelling {
-    uint32_t letter = 0; // that marks stand on
-    bool     in_word = false;
+    uint32_t letter   = 0;  // that marks stand on
+    bool     in_word  = false;
     bool     in_space = false;
-    bool     lettered = false; // the word
-    uint8_t  n_held = 0; // exclamation marks, which are letters where a word goes on behind them
+    bool     lettered = false;  // the word
+    uint8_t  n_held   = 0;      // exclamation marks, which are letters where a word goes on behind them
 
     // marks that were read, but whose order is open until another character follows
-    static constexpr int max_marks = 6;
+    static constexpr int max_marks        = 6;
     uint32_t             marks[max_marks] = { 0 };
-    int                  n_marks = 0;
+    int                  n_marks          = 0;
 };
 
 enum spelling_rule { SPELLING_STRICT, SPELLING_LOOSE };
@@ -48,14 +48,14 @@ bool shows_borders(uint32_t character);
 struct shown_markup {
     enum place_kind : uint8_t { TEXT, TAG_OPENED, TAG, REFERENCE_OPENED, DECIMAL, HEXADECIMAL, NAME };
 
-    place_kind place = TEXT;
-    uint8_t    n = 0; // characters of the tag or the reference so far
+    place_kind place  = TEXT;
+    uint8_t    n      = 0;  // characters of the tag or the reference so far
     uint32_t   opener = 0;
-    uint32_t   code = 0; // of the character that is referred to
+    uint32_t   code   = 0;  // of the character that is referred to
 };
 
 // Appends what shows of a text once its markup is taken away.
 void read_markup(shown_markup & at, uint32_t character, std::vector<uint32_t> & out);
 void end_markup(shown_markup & at, std::vector<uint32_t> & out);
 
-}
+}  // namespace ig

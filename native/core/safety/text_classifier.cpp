@@ -15,23 +15,25 @@ namespace ig {
 
 namespace {
 
-const uint64_t text_salt = 1;
-const uint64_t context_salt = 2;
-const size_t   max_word = 64; // characters; longer runs are cut into words of this length
+const uint64_t text_salt     = 1;
+const uint64_t context_salt  = 2;
+const size_t   max_word      = 64;  // characters; longer runs are cut into words of this length
 const size_t   shortest_gram = 3;
-const size_t   longest_gram = 5;
+const size_t   longest_gram  = 5;
 
 uint64_t combine(uint64_t hash, uint64_t value) {
     hash = (hash ^ value) * 0x9e3779b97f4a7c15;
     return hash ^ (hash >> 29);
 }
 
-uint32_t bucket_of(uint64_t hash) { return uint32_t(combine(hash, 0x5bd1e995) >> 20) % n_classifier_buckets; }
+uint32_t bucket_of(uint64_t hash) {
+    return uint32_t(combine(hash, 0x5bd1e995) >> 20) % n_classifier_buckets;
+}
 
 // Reads a text word by word; a mark of punctuation is a word. What follows a word never changes the words before it.
 struct word_reader {
     const std::string & text;
-    size_t              at; // behind the last word
+    size_t              at;  // behind the last word
 
     // false at the end of the text
     bool next(std::u32string & word) {
@@ -87,36 +89,42 @@ uint64_t visit_word(const std::u32string & word, uint64_t previous, uint64_t sal
 
 std::vector<uint32_t> features_of(const std::string & text, uint64_t salt, bool with_characters) {
     std::vector<uint32_t> features;
-    word_reader words = { text, 0 };
-    std::u32string word;
-    uint64_t previous = 0;
+    word_reader           words = { text, 0 };
+    std::u32string        word;
+    uint64_t              previous = 0;
     while (words.next(word)) {
-        previous = visit_word(word, previous, salt, with_characters, [&](uint32_t bucket) { features.push_back(bucket); });
+        previous =
+            visit_word(word, previous, salt, with_characters, [&](uint32_t bucket) { features.push_back(bucket); });
     }
     return features;
 }
 
-double scaled(double sum, double n) { return n > 0 ? sum / std::sqrt(n) : 0; }
-
+double scaled(double sum, double n) {
+    return n > 0 ? sum / std::sqrt(n) : 0;
 }
 
-text_classifier::text_classifier(classifier_weights given, cost_link link, double threshold)
-    : weights(std::move(given)), link(link), threshold(threshold) {
+}  // namespace
+
+text_classifier::text_classifier(classifier_weights given, cost_link link, double threshold) :
+    weights(std::move(given)),
+    link(link),
+    threshold(threshold) {
     if (std::isnan(threshold)) {
         this->threshold = std::log(weights.threshold / (1 - weights.threshold));
     }
 }
 
 double text_classifier::text_log_odds(const std::string & text, text_progress & progress) const {
-    word_reader words = { text, progress.n_read };
+    word_reader    words = { text, progress.n_read };
     std::u32string word;
-    text_progress now = progress;
+    text_progress  now = progress;
     while (words.next(word)) {
-        progress = now; // the last word may still grow, and is read again
-        now.previous_word = visit_word(word, now.previous_word, text_salt, weights.with_characters, [&](uint32_t bucket) {
-            now.sum += weights.buckets[bucket];
-            now.n_features += 1;
-        });
+        progress = now;  // the last word may still grow, and is read again
+        now.previous_word =
+            visit_word(word, now.previous_word, text_salt, weights.with_characters, [&](uint32_t bucket) {
+                now.sum += weights.buckets[bucket];
+                now.n_features += 1;
+            });
         now.n_read = words.at;
     }
     return scaled(now.sum, now.n_features) + weights.bias;
@@ -126,7 +134,7 @@ double text_classifier::context_log_odds(const std::string & context) const {
     if (!weights.with_context) {
         return 0;
     }
-    double sum = 0;
+    double                      sum      = 0;
     const std::vector<uint32_t> features = features_of(context, context_salt, weights.with_characters);
     for (uint32_t bucket : features) {
         sum += weights.buckets[bucket];
@@ -145,12 +153,12 @@ std::vector<double> text_classifier::costs(const std::vector<text_view> & texts)
 }
 
 classifier_weights load_classifier(const std::string & path) {
-    const tensor_file file(path, "text-classifier", "INVALID_COST_MODEL");
+    const tensor_file  file(path, "text-classifier", "INVALID_COST_MODEL");
     classifier_weights weights;
-    weights.bias = file.number("bias");
-    weights.with_context = file.number("with_context") != 0;
+    weights.bias            = file.number("bias");
+    weights.with_context    = file.number("with_context") != 0;
     weights.with_characters = file.number("with_characters") != 0;
-    weights.threshold = file.number("threshold");
+    weights.threshold       = file.number("threshold");
     if (!(weights.threshold > 0 && weights.threshold < 1)) {
         throw error("INVALID_COST_MODEL", path + " has a threshold outside 0..1; make the file again");
     }
@@ -160,9 +168,9 @@ classifier_weights load_classifier(const std::string & path) {
 
 namespace {
 
-const int32_t max_epochs = 50;
-const int32_t patience = 3; // epochs without a lower validation loss
-const double  learning_rate = 0.05;
+const int32_t max_epochs        = 50;
+const int32_t patience          = 3;  // epochs without a lower validation loss
+const double  learning_rate     = 0.05;
 const float   naive_bayes_share = 0.2f;
 
 struct featured_text {
@@ -197,7 +205,7 @@ class bucket_counts {
     }
 
   private:
-    static constexpr float smoothing = 0.2f; // of a text, spread over both labels
+    static constexpr float smoothing = 0.2f;  // of a text, spread over both labels
 
     std::vector<float> unsafe, safe;
     float              n_unsafe = 0, n_safe = 0;
@@ -214,13 +222,14 @@ class classifier_trainer {
     }
 
     double predict(const featured_text & t) const {
-        return scaled(sum(t.text), double(t.text.size())) + scaled(sum(t.context), double(t.context.size())) + weights.bias;
+        return scaled(sum(t.text), double(t.text.size())) + scaled(sum(t.context), double(t.context.size())) +
+               weights.bias;
     }
 
     // the loss before the step
     double learn(const featured_text & t) {
         const double prediction = predict(t);
-        const double gradient = sigmoid(prediction) - t.label;
+        const double gradient   = sigmoid(prediction) - t.label;
         step(t.text, gradient);
         step(t.context, gradient);
         bias_square += gradient * gradient;
@@ -231,7 +240,7 @@ class classifier_trainer {
     classifier_weights weights;
 
   private:
-    std::vector<float> squares; // of the gradients so far
+    std::vector<float> squares;  // of the gradients so far
     double             bias_square = 1;
 
     double sum(const std::vector<uint32_t> & features) const {
@@ -252,18 +261,23 @@ class classifier_trainer {
     }
 };
 
-}
+}  // namespace
 
-classifier_training train_classifier(const std::vector<labelled_text> & texts, bool with_context,
-                                     bool with_characters, uint64_t seed, const cancel_flag & cancel, const epoch_function & on_epoch) {
+classifier_training train_classifier(const std::vector<labelled_text> & texts,
+                                     bool                               with_context,
+                                     bool                               with_characters,
+                                     uint64_t                           seed,
+                                     const cancel_flag &                cancel,
+                                     const epoch_function &             on_epoch) {
     std::vector<featured_text> featured;
-    std::vector<size_t> training, validation;
+    std::vector<size_t>        training, validation;
     for (size_t i = 0; i < texts.size(); ++i) {
         cancel.check();
         const labelled_text & t = texts[i];
-        const std::string no_context;
-        const std::string & context = with_context ? t.context : no_context;
-        featured.push_back({ features_of(t.text, text_salt, with_characters), features_of(context, context_salt, with_characters), t.label });
+        const std::string     no_context;
+        const std::string &   context = with_context ? t.context : no_context;
+        featured.push_back({ features_of(t.text, text_salt, with_characters),
+                             features_of(context, context_salt, with_characters), t.label });
         if (t.trains) {
             training.push_back(i);
         }
@@ -275,9 +289,9 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts, b
     for (size_t i : training) {
         counts.add(featured[i]);
     }
-    classifier_trainer trainer(counts);
+    classifier_trainer  trainer(counts);
     classifier_training best;
-    double best_loss = std::numeric_limits<double>::infinity();
+    double              best_loss = std::numeric_limits<double>::infinity();
     for (int32_t epoch = 1; epoch <= max_epochs && epoch <= best.n_epochs + patience; ++epoch) {
         random_stream random(seed, uint64_t(epoch), 0);
         for (size_t i = training.size(); i > 1; --i) {
@@ -289,12 +303,13 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts, b
             training_loss += trainer.learn(featured[i]) / double(training.size());
         }
         for (size_t i : validation) {
-            validation_loss += cross_entropy(trainer.predict(featured[i]), featured[i].label) / double(validation.size());
+            validation_loss +=
+                cross_entropy(trainer.predict(featured[i]), featured[i].label) / double(validation.size());
         }
         on_epoch({ epoch, max_epochs, training_loss, validation_loss });
         if (validation_loss < best_loss) {
-            best_loss = validation_loss;
-            best.weights = trainer.weights;
+            best_loss     = validation_loss;
+            best.weights  = trainer.weights;
             best.n_epochs = epoch;
         }
     }
@@ -303,7 +318,7 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts, b
     }
     trainer.weights = best.weights;
     std::vector<std::vector<double>> scores;
-    std::vector<double> labels;
+    std::vector<double>              labels;
     for (size_t i : validation) {
         scores.push_back({ trainer.predict(featured[i]) });
         labels.push_back(featured[i].label);
@@ -312,15 +327,15 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts, b
     for (float & w : trainer.weights.buckets) {
         w = float(w * scale.slope);
     }
-    round_to_half(trainer.weights.buckets); // what is reported is what is stored
-    trainer.weights.bias = scale.slope * trainer.weights.bias + scale.shift;
-    trainer.weights.with_context = with_context;
+    round_to_half(trainer.weights.buckets);  // what is reported is what is stored
+    trainer.weights.bias            = scale.slope * trainer.weights.bias + scale.shift;
+    trainer.weights.with_context    = with_context;
     trainer.weights.with_characters = with_characters;
-    best.weights = trainer.weights;
+    best.weights                    = trainer.weights;
     for (const featured_text & t : featured) {
         best.log_odds.push_back(trainer.predict(t));
     }
     return best;
 }
 
-}
+}  // namespace ig

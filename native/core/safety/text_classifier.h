@@ -14,11 +14,11 @@ namespace ig {
 const uint32_t n_classifier_buckets = 1 << 18;
 
 struct classifier_weights {
-    std::vector<float> buckets; // [n_classifier_buckets]
-    double             bias = 0;
-    bool               with_context = false;
-    bool               with_characters = true; // n-grams of characters too
-    double             threshold = 0.5; // recommended: texts of a higher probability are unsafe
+    std::vector<float> buckets;  // [n_classifier_buckets]
+    double             bias            = 0;
+    bool               with_context    = false;
+    bool               with_characters = true;  // n-grams of characters too
+    double             threshold       = 0.5;   // recommended: texts of a higher probability are unsafe
 };
 
 // Reads weights from a file; throws INVALID_COST_MODEL.
@@ -30,6 +30,7 @@ class text_classifier : public sequence_cost_model {
     text_classifier(classifier_weights weights, cost_link link, double threshold);
 
     bool serves_one_search() const override { return weights.with_context; }
+
     void begin(const std::string & prompt) override { offset = context_log_odds(prompt); }
 
     std::vector<double> costs(const std::vector<text_view> & texts) override;
@@ -40,7 +41,7 @@ class text_classifier : public sequence_cost_model {
     classifier_weights weights;
     cost_link          link;
     double             threshold;
-    double             offset = 0; // log-odds of the context
+    double             offset = 0;  // log-odds of the context
 
     double context_log_odds(const std::string & context) const;
     double text_log_odds(const std::string & text, text_progress & progress) const;
@@ -48,11 +49,15 @@ class text_classifier : public sequence_cost_model {
 
 struct classifier_training {
     classifier_weights  weights;
-    std::vector<double> log_odds; // of every text, calibrated
-    int32_t             n_epochs = 0; // until the validation loss was lowest
+    std::vector<double> log_odds;      // of every text, calibrated
+    int32_t             n_epochs = 0;  // until the validation loss was lowest
 };
 
-classifier_training train_classifier(const std::vector<labelled_text> & texts, bool with_context,
-                                     bool with_characters, uint64_t seed, const cancel_flag & cancel, const epoch_function & on_epoch);
+classifier_training train_classifier(const std::vector<labelled_text> & texts,
+                                     bool                               with_context,
+                                     bool                               with_characters,
+                                     uint64_t                           seed,
+                                     const cancel_flag &                cancel,
+                                     const epoch_function &             on_epoch);
 
-}
+}  // namespace ig

@@ -10,20 +10,21 @@ namespace ig {
 
 namespace {
 
-const double least_mass = 0.1; // mean probability of the expected answers
-const double least_difference = 1e-6; // of scores that are told apart
-const double nearly_all = 0.8;
+const double least_mass       = 0.1;   // mean probability of the expected answers
+const double least_difference = 1e-6;  // of scores that are told apart
+const double nearly_all       = 0.8;
 
 std::vector<double> scores_of(text_scorer & scorer, const std::vector<text_view> & texts) {
     std::vector<double> scores = scorer.scores(texts);
     if (!std::all_of(scores.begin(), scores.end(), [](double score) { return std::isfinite(score); })) {
-        throw error("INVALID_COST_MODEL", "expected finite scores of a model that judges texts, got others; download or convert it "
-                                          "again");
+        throw error("INVALID_COST_MODEL",
+                    "expected finite scores of a model that judges texts, got others; download or convert it "
+                    "again");
     }
     return scores;
 }
 
-}
+}  // namespace
 
 std::vector<double> scored_cost::costs(const std::vector<text_view> & texts) {
     std::vector<double> result = scores_of(*scorer, texts);
@@ -33,41 +34,52 @@ std::vector<double> scored_cost::costs(const std::vector<text_view> & texts) {
     return result;
 }
 
-std::vector<double> scored_reward::rewards(const std::vector<text_view> & texts) { return scores_of(*scorer, texts); }
+std::vector<double> scored_reward::rewards(const std::vector<text_view> & texts) {
+    return scores_of(*scorer, texts);
+}
 
-void self_test(text_scorer & scorer, const std::string & path, const std::vector<self_test_pair> & pairs, higher_score higher) {
-    double mass = 0;
-    size_t right = 0, reversed = 0;
+void self_test(text_scorer &                       scorer,
+               const std::string &                 path,
+               const std::vector<self_test_pair> & pairs,
+               higher_score                        higher) {
+    double                      mass  = 0;
+    size_t                      right = 0, reversed = 0;
     const std::vector<token_id> no_tokens;
     for (const self_test_pair & pair : pairs) {
-        const auto finished = [&](const std::string & text) { return text_view{ &text, &no_tokens, true, 0, nullptr, &pair.prompt }; };
+        const auto finished = [&](const std::string & text) {
+            return text_view{ &text, &no_tokens, true, 0, nullptr, &pair.prompt };
+        };
         scorer.begin(pair.prompt);
         const std::vector<double> scores = scores_of(scorer, { finished(pair.safe), finished(pair.unsafe) });
-        const double difference = higher == UNSAFE_IS_HIGHER ? scores[1] - scores[0] : scores[0] - scores[1];
+        const double difference          = higher == UNSAFE_IS_HIGHER ? scores[1] - scores[0] : scores[0] - scores[1];
         right += difference > least_difference;
         reversed += -difference > least_difference;
         mass += (scorer.answer_mass(pair.safe) + scorer.answer_mass(pair.unsafe)) / 2;
     }
     scorer.begin("");
-    const double n = double(pairs.size());
-    const auto fail = [&](const char * code, const std::string & what) {
+    const double n    = double(pairs.size());
+    const auto   fail = [&](const char * code, const std::string & what) {
         throw error(code, "expected " + path + " to " + what +
                               "; for a model of another domain give selfTest pairs of your own, or selfTest: false");
     };
     if (mass < least_mass * n) {
-        fail("COST_MODEL_TEMPLATE", format("answer with the labels of its template, but it gives them a probability of %.3g; choose the "
-                                           "template that it was trained with",
-                                           mass / n));
+        fail("COST_MODEL_TEMPLATE",
+             format("answer with the labels of its template, but it gives them a probability of %.3g; choose the "
+                    "template that it was trained with",
+                    mass / n));
     }
-    const std::string order = higher == UNSAFE_IS_HIGHER ? "score unsafe responses higher than safe ones, but it does "
-                                                         : "score safe responses higher than unsafe ones, but it does ";
+    const std::string order = higher == UNSAFE_IS_HIGHER ?
+                                  "score unsafe responses higher than safe ones, but it does " :
+                                  "score safe responses higher than unsafe ones, but it does ";
     if (double(reversed) >= nearly_all * n) {
-        fail("COST_MODEL_FLIPPED", order + format("the opposite on %zu of %zu pairs; exchange its labels or the sign of its head", reversed,
-                                                  pairs.size()));
+        fail("COST_MODEL_FLIPPED",
+             order + format("the opposite on %zu of %zu pairs; exchange its labels or the sign of its head", reversed,
+                            pairs.size()));
     }
     if (2 * right <= pairs.size()) {
-        fail("COST_MODEL_TEMPLATE", order + format("so on %zu of %zu pairs only; check its template", right, pairs.size()));
+        fail("COST_MODEL_TEMPLATE",
+             order + format("so on %zu of %zu pairs only; check its template", right, pairs.size()));
     }
 }
 
-}
+}  // namespace ig

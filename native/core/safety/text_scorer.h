@@ -7,8 +7,8 @@
 namespace ig {
 
 enum cost_link {
-    LINK_PROBABILITY, // of "unsafe"
-    LINK_EXCESS, // of the score above a threshold, otherwise 0
+    LINK_PROBABILITY,  // of "unsafe"
+    LINK_EXCESS,       // of the score above a threshold, otherwise 0
 };
 
 class text_scorer {
@@ -35,12 +35,17 @@ class text_scorer {
 
 class scored_cost : public sequence_cost_model {
   public:
-    scored_cost(std::unique_ptr<text_scorer> scorer, cost_link link, double threshold)
-        : scorer(std::move(scorer)), link(link), threshold(threshold) {}
+    scored_cost(std::unique_ptr<text_scorer> scorer, cost_link link, double threshold) :
+        scorer(std::move(scorer)),
+        link(link),
+        threshold(threshold) {}
 
-    bool                serves_one_search() const override { return scorer->serves_one_search(); }
-    void                begin(const std::string & prompt) override { scorer->begin(prompt); }
+    bool serves_one_search() const override { return scorer->serves_one_search(); }
+
+    void begin(const std::string & prompt) override { scorer->begin(prompt); }
+
     std::vector<double> costs(const std::vector<text_view> & texts) override;
+
     std::vector<double> categories(const text_view & finished) override { return scorer->categories(finished); }
 
   private:
@@ -53,8 +58,10 @@ class scored_reward : public reward_model {
   public:
     explicit scored_reward(std::unique_ptr<text_scorer> scorer) : scorer(std::move(scorer)) {}
 
-    bool                serves_one_search() const override { return scorer->serves_one_search(); }
-    void                begin(const std::string & prompt) override { scorer->begin(prompt); }
+    bool serves_one_search() const override { return scorer->serves_one_search(); }
+
+    void begin(const std::string & prompt) override { scorer->begin(prompt); }
+
     std::vector<double> rewards(const std::vector<text_view> & texts) override;
 
   private:
@@ -70,6 +77,9 @@ struct self_test_pair {
 enum higher_score { UNSAFE_IS_HIGHER, SAFE_IS_HIGHER };
 
 // Throws COST_MODEL_FLIPPED, COST_MODEL_TEMPLATE or INVALID_COST_MODEL where a model fails on such pairs.
-void self_test(text_scorer & scorer, const std::string & path, const std::vector<self_test_pair> & pairs, higher_score higher);
+void self_test(text_scorer &                       scorer,
+               const std::string &                 path,
+               const std::vector<self_test_pair> & pairs,
+               higher_score                        higher);
 
-}
+}  // namespace ig

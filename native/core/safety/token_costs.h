@@ -19,4 +19,4 @@ class token_costs : public token_cost_model {
     std::vector<double> costs;
 };
 
-}
+}  // namespace ig

@@ -17,7 +17,7 @@ void expect_count(size_t expected, size_t got, const char * what) {
     }
 }
 
-}
+}  // namespace
 
 bool estimator::is_out(const path & p) const {
     return options.enforces_budget() && (!p.paid.within_budgets() || is_rejected(p.judgement));
@@ -26,10 +26,11 @@ bool estimator::is_out(const path & p) const {
 // The cost of a finished text is charged to its last token; that of a partial text is an estimate that only guides.
 void estimator::charge_whole_texts(std::vector<path> & candidates) {
     std::vector<path *> asked;
-    const bool decides = options.enforces_budget() && options.estimator != ESTIMATOR_CRITIC;
-    const bool cost_counts = decides || options.objective == OBJECTIVE_LAGRANGIAN || options.objective == OBJECTIVE_COST;
+    const bool          decides = options.enforces_budget() && options.estimator != ESTIMATOR_CRITIC;
+    const bool          cost_counts =
+        decides || options.objective == OBJECTIVE_LAGRANGIAN || options.objective == OBJECTIVE_COST;
     for (path & p : candidates) {
-        p.judgement = p.finished() ? verdict::finished : verdict::open;
+        p.judgement      = p.finished() ? verdict::finished : verdict::open;
         p.estimated_cost = 0;
         if ((p.finished() || cost_counts) && !is_out(p)) {
             asked.push_back(&p);
@@ -44,7 +45,7 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
         for (path * p : asked) {
             texts.push_back(p->view());
             texts.back().progress = &p->progress[c];
-            texts.back().prompt = models.question;
+            texts.back().prompt   = models.question;
         }
         const std::vector<double> costs = limit.whole_text->costs(texts);
         expect_count(texts.size(), costs.size(), "costs");
@@ -69,10 +70,10 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
 }
 
 void estimator::ask_critic(std::vector<path> & candidates) {
-    std::vector<path *> open;
+    std::vector<path *>       open;
     std::vector<critic_input> inputs;
     for (path & p : candidates) {
-        const bool cut_off = p.has_latent == LATENT_NONE; // by the token limit: it has no latent state
+        const bool cut_off = p.has_latent == LATENT_NONE;  // by the token limit: it has no latent state
         if (p.finished() || cut_off || is_out(p)) {
             continue;
         }
@@ -86,8 +87,9 @@ void estimator::ask_critic(std::vector<path> & candidates) {
     expect_count(inputs.size(), outputs.size(), "critic outputs");
     for (size_t i = 0; i < open.size(); ++i) {
         const critic_output & out = outputs[i];
-        const bool can_end = open[i]->paid.within_budgets(); // what is over budget already cannot end within it
-        open[i]->notes.push_back({ open[i]->tokens.size(), can_end ? out.p_safe : 0, can_end ? out.p_safe_std : 0, out.value });
+        const bool can_end        = open[i]->paid.within_budgets();  // what is over budget already cannot end within it
+        open[i]->notes.push_back(
+            { open[i]->tokens.size(), can_end ? out.p_safe : 0, can_end ? out.p_safe_std : 0, out.value });
     }
 }
 
@@ -96,12 +98,12 @@ bool estimator::needs_reward(const path & p) const {
         return false;
     }
     const bool has_value = options.asks_critic() && options.ranks_by_value && p.has_latent != LATENT_NONE;
-    const bool ranks = !has_value && options.estimator != ESTIMATOR_LOG_LIKELIHOOD;
+    const bool ranks     = !has_value && options.estimator != ESTIMATOR_LOG_LIKELIHOOD;
     return p.finished() || (ranks && options.n_candidates > 1);
 }
 
 void estimator::set_rewards(std::vector<path> & candidates) {
-    std::vector<path *> asked;
+    std::vector<path *>    asked;
     std::vector<text_view> texts;
     for (path & p : candidates) {
         if (needs_reward(p)) {
@@ -116,7 +118,7 @@ void estimator::set_rewards(std::vector<path> & candidates) {
     const std::vector<double> rewards = models.reward.rewards(texts);
     expect_count(texts.size(), rewards.size(), "rewards");
     for (size_t i = 0; i < asked.size(); ++i) {
-        asked[i]->reward = rewards[i];
+        asked[i]->reward   = rewards[i];
         asked[i]->rewarded = true;
     }
 }
@@ -133,23 +135,23 @@ void estimator::judge(std::vector<path> & candidates) {
     }
     const double discount = models.constraints.empty() ? 1 : models.constraints[0].terms.discount;
     for (path & p : candidates) {
-        const double cost = p.estimated_cost + p.paid.total_cost();
-        double worth = p.reward;
-        p.promising = !is_out(p);
+        const double cost  = p.estimated_cost + p.paid.total_cost();
+        double       worth = p.reward;
+        p.promising        = !is_out(p);
         if (p.finished()) {
             worth *= std::pow(discount, double(p.tokens.size()));
         } else if (options.estimator == ESTIMATOR_LOG_LIKELIHOOD) {
             worth = mean_log_likelihood(p.view());
         } else if (options.asks_critic() && p.has_latent != LATENT_NONE && !is_out(p)) {
-            const critic_note & note = p.notes.back();
-            const double p_safe = note.p_safe - options.uncertainty_penalty * note.p_safe_std;
-            p.promising = p_safe > options.p_safe_threshold || !options.enforces_budget();
-            worth = !p.promising ? p_safe : options.ranks_by_value ? note.value : p.reward;
+            const critic_note & note   = p.notes.back();
+            const double        p_safe = note.p_safe - options.uncertainty_penalty * note.p_safe_std;
+            p.promising                = p_safe > options.p_safe_threshold || !options.enforces_budget();
+            worth                      = !p.promising ? p_safe : options.ranks_by_value ? note.value : p.reward;
         }
         p.score = objective(options, worth, cost);
         if (options.omega) {
             const double before = p.ends.size() >= 2 ? p.ends[p.ends.size() - 2].log_likelihood : 0;
-            p.score = p.log_likelihood - before + *options.omega * p.score;
+            p.score             = p.log_likelihood - before + *options.omega * p.score;
         }
         p.latent.clear();
         p.has_latent = LATENT_NONE;
@@ -185,7 +187,7 @@ measurement estimator::measure(const std::vector<token_id> & tokens, const whole
     for (size_t c = 0; c < models.constraints.size(); ++c) {
         result.cost.push_back(whole.paid.cost(c));
     }
-    result.text = std::move(whole.text);
+    result.text          = std::move(whole.text);
     result.within_budget = whole.paid.within_budgets();
     return result;
 }
@@ -193,32 +195,34 @@ measurement estimator::measure(const std::vector<token_id> & tokens, const whole
 measurement estimator::measure_finished(const path & finished) {
     stopwatch watch(timings.cost);
     return measure(finished.tokens, [&](size_t c, const response & whole) {
-        const text_view view = { &whole.text, &whole.tokens, true, finished.log_likelihood, nullptr, models.question, &finished.residual.sum };
+        const text_view view = { &whole.text,     &whole.tokens,         true, finished.log_likelihood, nullptr,
+                                 models.question, &finished.residual.sum };
         const std::vector<double> costs = models.constraints[c].whole_text->costs({ view });
         expect_count(1, costs.size(), "costs");
         return costs[0];
     });
 }
 
-measurement estimator::measure_prefix(const std::vector<token_id> & tokens, const std::vector<double> & whole_text_costs) {
+measurement estimator::measure_prefix(const std::vector<token_id> & tokens,
+                                      const std::vector<double> &   whole_text_costs) {
     return measure(tokens, [&](size_t c, const response &) { return whole_text_costs.at(c); });
 }
 
 void report_measurement(search_result & result, measurement measured) {
     result.text = std::move(measured.text);
     result.cost = std::move(measured.cost);
-    result.z = std::move(measured.z);
+    result.z    = std::move(measured.z);
 }
 
 void report_answer(search_result & result, search_outcome outcome, const path & p, measurement measured) {
-    result.outcome = outcome;
-    result.finish = p.finished() ? p.finish : FINISH_LENGTH;
-    result.notes = p.notes;
-    result.reward = p.reward;
-    result.has_reward = p.finished();
+    result.outcome             = outcome;
+    result.finish              = p.finished() ? p.finish : FINISH_LENGTH;
+    result.notes               = p.notes;
+    result.reward              = p.reward;
+    result.has_reward          = p.finished();
     result.mean_log_likelihood = mean_log_likelihood(p.view());
-    result.tokens = p.tokens;
-    result.residual = p.residual.sum;
+    result.tokens              = p.tokens;
+    result.residual            = p.residual.sum;
     if (p.finish == FINISH_STOP) {
         result.end_token = result.tokens.back();
         result.tokens.pop_back();
@@ -226,4 +230,4 @@ void report_answer(search_result & result, search_outcome outcome, const path & 
     report_measurement(result, std::move(measured));
 }
 
-}
+}  // namespace ig

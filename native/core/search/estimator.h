@@ -9,15 +9,17 @@ namespace ig {
 
 struct measurement {
     std::string                      text;
-    std::vector<double>              cost; // [constraint]
-    std::vector<std::vector<double>> z; // [constraint][token + 1]
+    std::vector<double>              cost;  // [constraint]
+    std::vector<std::vector<double>> z;     // [constraint][token + 1]
     bool                             within_budget = true;
 };
 
 class estimator {
   public:
-    estimator(const search_models & models, const search_options & options, search_timings & timings)
-        : models(models), options(options), timings(timings) {}
+    estimator(const search_models & models, const search_options & options, search_timings & timings) :
+        models(models),
+        options(options),
+        timings(timings) {}
 
     // Sets verdict, reward and score of every candidate.
     void judge(std::vector<path> & candidates);
@@ -51,4 +53,4 @@ void report_measurement(search_result & result, measurement measured);
 // What it says of an answer.
 void report_answer(search_result & result, search_outcome outcome, const path & p, measurement measured);
 
-}
+}  // namespace ig

@@ -10,9 +10,9 @@ namespace ig {
 
 namespace {
 
-const size_t typical_piece = 8; // bytes of a token
+const size_t typical_piece = 8;                                         // bytes of a token
 
-const uint64_t root_stream = std::numeric_limits<uint64_t>::max() - 1; // expansions count from 0
+const uint64_t root_stream = std::numeric_limits<uint64_t>::max() - 1;  // expansions count from 0
 
 // for the prompt, the beams and a block that does not widen
 int32_t least_sequences(const search_options & options) {
@@ -28,29 +28,36 @@ int64_t n_rounds(const search_options & options) {
     return n;
 }
 
-}
+}  // namespace
 
-expander::expander(const search_models & models, const search_options & options, const cancel_flag & cancel,
-                   search_timings & timings)
-    : models(models), options(options), cancel(cancel), timings(timings),
-      n_own(std::min(models.model.max_sequences(), least_sequences(options))), keeps_finished(n_own == least_sequences(options)),
-      n_firsts(size_t(options.n_candidates)), samplers(models.model.n_visitors(), token_sampler(options.sampling)) {}
+expander::expander(const search_models &  models,
+                   const search_options & options,
+                   const cancel_flag &    cancel,
+                   search_timings &       timings) :
+    models(models),
+    options(options),
+    cancel(cancel),
+    timings(timings),
+    n_own(std::min(models.model.max_sequences(), least_sequences(options))),
+    keeps_finished(n_own == least_sequences(options)),
+    n_firsts(size_t(options.n_candidates)),
+    samplers(models.model.n_visitors(), token_sampler(options.sampling)) {}
 
 path expander::start(const std::vector<token_id> & given) {
     stopwatch watch(timings.prefill);
-    prompt = given;
-    const int64_t live_beams = std::min(options.n_beams, n_own - 1);
+    prompt                        = given;
+    const int64_t live_beams      = std::min(options.n_beams, n_own - 1);
     const int64_t live_candidates = std::min({ options.n_start, options.n_candidates, n_own - 1 });
-    const int64_t block = std::min(options.block_length, options.max_tokens);
-    room_plan plan;
-    plan.n_sequences = n_own;
+    const int64_t block           = std::min(options.block_length, options.max_tokens);
+    room_plan     plan;
+    plan.n_sequences           = n_own;
     // Each round may decode the end of a path, or of the prompt, again, so that its children begin otherwise; those that are there
     // keep the old cell.
     const int64_t n_read_again = n_rounds(options) * (live_beams + 1);
     plan.n_cells = int64_t(prompt.size()) + live_beams * options.max_tokens + live_candidates * block + n_read_again;
-    plan.n_more = std::min(models.model.max_sequences() - n_own, std::max(0, options.n_candidates - options.n_start));
+    plan.n_more  = std::min(models.model.max_sequences() - n_own, std::max(0, options.n_candidates - options.n_start));
     plan.cells_each = block;
-    n_more = plan.n_more;
+    n_more          = plan.n_more;
     const std::vector<token_id> nothing;
     n_reused = models.model.reserve(plan, options.caches_prompt ? prompt : nothing, cancel);
     pool.allow(n_own);
@@ -61,8 +68,8 @@ path expander::start(const std::vector<token_id> & given) {
     models.model.extend(items, nullptr, cancel);
     n_root_held = prompt.size() - 1;
 
-    path root = empty_path(random_stream(options.seed, root_stream, 0));
-    root.seq = models.model.can_cut() ? 0 : -1; // what cannot be cut is read to its end in a copy
+    path root   = empty_path(random_stream(options.seed, root_stream, 0));
+    root.seq    = models.model.can_cut() ? 0 : -1;  // what cannot be cut is read to its end in a copy
     root.n_held = root.seq == 0 ? n_root_held : 0;
     return root;
 }
@@ -75,7 +82,7 @@ path expander::empty_path(const random_stream & random) const {
 }
 
 void expander::append(response & p, token_id token, double log_likelihood) const {
-    const bool ends = models.model.is_end(token);
+    const bool   ends   = models.model.is_end(token);
     const size_t n_text = p.text.size();
     if (!ends) {
         p.bytes.push(models.model.piece(token), p.text);
@@ -94,13 +101,13 @@ void expander::free_sequence(path & p) {
         models.model.drop(p.seq);
         pool.give_back(p.seq);
     }
-    p.seq = -1;
+    p.seq    = -1;
     p.n_held = 0;
 }
 
 void expander::release(path & p) {
     if (p.seq == 0 || p.seq == kept) {
-        return; // the prompt stays
+        return;  // the prompt stays
     }
     free_sequence(p);
     p.firsts.clear();
@@ -111,9 +118,9 @@ void expander::keep(const path * answer) {
     if (!options.caches_prompt) {
         return;
     }
-    const bool   of_answer = answer != nullptr && answer->seq > 0;
-    const seq_id seq = of_answer ? answer->seq : 0;
-    std::vector<token_id> tokens = prompt;
+    const bool            of_answer = answer != nullptr && answer->seq > 0;
+    const seq_id          seq       = of_answer ? answer->seq : 0;
+    std::vector<token_id> tokens    = prompt;
     if (of_answer) {
         tokens.insert(tokens.end(), answer->tokens.begin(), answer->tokens.end());
     }
@@ -133,10 +140,10 @@ decode_item expander::item_at(const path & p, size_t position) const {
 
 // Decodes the last token of each path and reads what comes home.
 void expander::step(const std::vector<path *> & owners, bool for_critic, const row_reader & read) {
-    stopwatch watch(timings.decode);
-    const size_t n_vocab = size_t(models.model.n_vocab());
-    const bool on_device = for_critic && models.model.n_judged() > 0;
-    step_wishes wishes;
+    stopwatch    watch(timings.decode);
+    const size_t n_vocab   = size_t(models.model.n_vocab());
+    const bool   on_device = for_critic && models.model.n_judged() > 0;
+    step_wishes  wishes;
     wishes.hidden = options.edits_hidden() || (for_critic && !on_device);
     wishes.judged = on_device;
     items.clear();
@@ -159,19 +166,25 @@ void expander::step(const std::vector<path *> & owners, bool for_critic, const r
         }
     };
     if (!options.edits_hidden()) {
-        models.model.step(items, wishes, [&](const output_row & row) {
-            add_residual(row);
-            read(row.index, { source_of(row), nullptr }, row.thread, row);
-        }, cancel);
+        models.model.step(
+            items, wishes,
+            [&](const output_row & row) {
+                add_residual(row);
+                read(row.index, { source_of(row), nullptr }, row.thread, row);
+            },
+            cancel);
         return;
     }
     std::vector<std::vector<float>> hidden(items.size()), logits(items.size());
-    models.model.step(items, wishes, [&](const output_row & row) {
-        const float * whole = models.model.logits(row);
-        logits[row.index].assign(whole, whole + n_vocab);
-        hidden[row.index].assign(row.hidden, row.hidden + models.model.n_embd());
-        add_residual(row);
-    }, cancel);
+    models.model.step(
+        items, wishes,
+        [&](const output_row & row) {
+            const float * whole = models.model.logits(row);
+            logits[row.index].assign(whole, whole + n_vocab);
+            hidden[row.index].assign(row.hidden, row.hidden + models.model.n_embd());
+            add_residual(row);
+        },
+        cancel);
     const std::vector<float> proposals = propose(owners, hidden, logits);
     for (size_t i = 0; i < owners.size(); ++i) {
         const row_source base = { n_vocab, {}, [&] { return logits[i].data(); } };
@@ -181,21 +194,23 @@ void expander::step(const std::vector<path *> & owners, bool for_critic, const r
 
 // What the critic keeps of an output, and reads beside it.
 std::vector<float> expander::for_critic_of(const output_row & row, const float * logits) const {
-    std::vector<float> kept = models.judge->keep(row.hidden, logits, size_t(models.model.n_vocab()));
-    const size_t n_beside = critic_beside.size() / items.size();
-    const auto begin = critic_beside.begin() + std::ptrdiff_t(row.index * n_beside);
+    std::vector<float> kept     = models.judge->keep(row.hidden, logits, size_t(models.model.n_vocab()));
+    const size_t       n_beside = critic_beside.size() / items.size();
+    const auto         begin    = critic_beside.begin() + std::ptrdiff_t(row.index * n_beside);
     kept.insert(kept.end(), begin, begin + std::ptrdiff_t(n_beside));
     return kept;
 }
 
 // RE-Control: the logits of the outputs' hidden states after gradient steps through the critic, [owners, n_vocab].
-std::vector<float> expander::propose(const std::vector<path *> & owners, const std::vector<std::vector<float>> & hidden,
+std::vector<float> expander::propose(const std::vector<path *> &             owners,
+                                     const std::vector<std::vector<float>> & hidden,
                                      const std::vector<std::vector<float>> & logits) {
     std::vector<std::vector<float>> kept;
-    std::vector<critic_input> states;
+    std::vector<critic_input>       states;
     for (size_t i = 0; i < owners.size(); ++i) {
         if (!std::isfinite(log_sum_exp(logits[i].data(), logits[i].size()))) {
-            throw error("DECODE_FAILED", "the logits that a gradient step begins at are no numbers; the model has overflowed");
+            throw error("DECODE_FAILED",
+                        "the logits that a gradient step begins at are no numbers; the model has overflowed");
         }
         kept.push_back(for_critic_of({ i, i, 0, {}, hidden[i].data(), nullptr, nullptr }, logits[i].data()));
     }
@@ -211,7 +226,10 @@ std::vector<float> expander::propose(const std::vector<path *> & owners, const s
 }
 
 // Draws from the proposal, if there is one; the likelihood is the base model's in any case.
-sampled_token expander::draw(const drawing_source & source, size_t thread, random_stream & random, const token_counts * tried) {
+sampled_token expander::draw(const drawing_source & source,
+                             size_t                 thread,
+                             random_stream &        random,
+                             const token_counts *   tried) {
     token_sampler & sampler = samplers[thread];
     if (source.proposal == nullptr) {
         sampler.read(source.base, tried, options.diversity_penalty);
@@ -226,13 +244,17 @@ sampled_token expander::draw(const drawing_source & source, size_t thread, rando
 }
 
 // The most probable tokens that no child has begun with.
-std::vector<sampled_token> expander::most_probable(const path & parent, const drawing_source & source, size_t thread,
-                                                   const token_counts * tried) {
-    token_sampler & sampler = samplers[thread];
+std::vector<sampled_token> expander::most_probable(const path &           parent,
+                                                   const drawing_source & source,
+                                                   size_t                 thread,
+                                                   const token_counts *   tried) {
+    token_sampler &  sampler  = samplers[thread];
     const row_source proposal = { source.base.n_vocab, {}, [&] { return source.proposal; } };
     sampler.read(source.proposal == nullptr ? source.base : proposal, tried, options.diversity_penalty);
-    std::vector<sampled_token> best = sampler.best(std::min(source.base.n_vocab, n_firsts + parent.begun.size()));
-    const auto has_begun = [&](const sampled_token & t) { return parent.begun.count(t.token) > 0; };
+    std::vector<sampled_token> best      = sampler.best(std::min(source.base.n_vocab, n_firsts + parent.begun.size()));
+    const auto                 has_begun = [&](const sampled_token & t) {
+        return parent.begun.count(t.token) > 0;
+    };
     best.erase(std::remove_if(best.begin(), best.end(), has_begun), best.end());
     if (source.proposal != nullptr) {
         sampler.read(source.base, nullptr, 0);
@@ -243,17 +265,23 @@ std::vector<sampled_token> expander::most_probable(const path & parent, const dr
     return best;
 }
 
-void expander::read_end(path & p, const drawing_source & source, size_t thread, const output_row & row,
-                        const token_counts * tried, bool for_critic) {
+void expander::read_end(path &                 p,
+                        const drawing_source & source,
+                        size_t                 thread,
+                        const output_row &     row,
+                        const token_counts *   tried,
+                        bool                   for_critic) {
     p.firsts.clear();
     if (begins_with_best(p)) {
         p.firsts = most_probable(p, source, thread, tried);
         p.n_used = 0;
     } else {
-        token_sampler & sampler = samplers[thread];
-        random_stream own = p.random.branch(p.tokens.size());
-        random_stream others = own.branch(1 + p.page);
-        const auto random_of = [&](size_t i) -> random_stream & { return i == 0 && p.page == 0 ? own : others; };
+        token_sampler & sampler   = samplers[thread];
+        random_stream   own       = p.random.branch(p.tokens.size());
+        random_stream   others    = own.branch(1 + p.page);
+        const auto      random_of = [&](size_t i) -> random_stream & {
+            return i == 0 && p.page == 0 ? own : others;
+        };
         if (source.proposal == nullptr) {
             sampler.read(source.base, tried, options.diversity_penalty);
         }
@@ -276,7 +304,7 @@ void expander::read_end(path & p, const drawing_source & source, size_t thread, 
 // Makes the last token of a path one that is still to be decoded.
 void expander::rewind(path & p) {
     if (p.seq == 0) {
-        p.n_held = n_root_held; // several paths begin with the prompt
+        p.n_held = n_root_held;  // several paths begin with the prompt
     }
     if (p.seq < 0) {
         p.seq = pool.take();
@@ -301,7 +329,7 @@ void expander::read_ends(const std::vector<path *> & paths, const token_counts *
         return;
     }
     items.clear();
-    std::vector<path *> owners; // of the items
+    std::vector<path *> owners;  // of the items
     for (path * p : paths) {
         rewind(*p);
         for (; p->n_held < size_t(last_position(*p)); ++p->n_held) {
@@ -310,8 +338,10 @@ void expander::read_ends(const std::vector<path *> & paths, const token_counts *
         }
     }
     if (!items.empty()) {
-        stopwatch watch(timings.decode);
-        const auto add_residual = [&](size_t i, const float * row) { owners[i]->residual.sum.add(row, models.model.n_residual()); };
+        stopwatch  watch(timings.decode);
+        const auto add_residual = [&](size_t i, const float * row) {
+            owners[i]->residual.sum.add(row, models.model.n_residual());
+        };
         models.model.extend(items, add_residual, cancel);
     }
     for (path * p : paths) {
@@ -337,7 +367,7 @@ void expander::turn_page(path & parent, size_t share, bool penalised) const {
         return;
     }
     parent.page += parent.n_used > 0 ? 1 : 0;
-    parent.n_used = 0;
+    parent.n_used    = 0;
     parent.penalised = penalised;
     parent.firsts.clear();
 }
@@ -347,8 +377,8 @@ std::vector<expander::offspring> expander::breed(const expansion & block) {
     all.reserve(block.n);
     const size_t n_parents = block.parents.size();
     for (size_t i = 0; i < n_parents; ++i) {
-        path & parent = *block.parents[i];
-        size_t share = block.n / n_parents + (i < block.n % n_parents ? 1 : 0);
+        path &       parent    = *block.parents[i];
+        size_t       share     = block.n / n_parents + (i < block.n % n_parents ? 1 : 0);
         const size_t n_untried = size_t(models.model.n_vocab()) - parent.begun.size();
         if (!options.is_random()) {
             share = std::min(share, n_untried);
@@ -359,9 +389,9 @@ std::vector<expander::offspring> expander::breed(const expansion & block) {
         turn_page(parent, share, !block.tried.empty());
         for (size_t rank = 0; rank < share; ++rank) {
             path child(parent, random_stream(options.seed, block.stream, block.first + all.size()));
-            child.plain = parent.plain && parent.begun.empty() && rank == 0;
-            child.score = -std::numeric_limits<double>::infinity();
-            child.rewarded = false;
+            child.plain           = parent.plain && parent.begun.empty() && rank == 0;
+            child.score           = -std::numeric_limits<double>::infinity();
+            child.rewarded        = false;
             const size_t n_tokens = child.tokens.size() + size_t(block.length);
             child.tokens.reserve(n_tokens);
             child.ends.reserve(n_tokens);
@@ -380,16 +410,16 @@ void expander::take_sequences(size_t width) {
 // Each wave needs a sequence for each of its candidates and for each of their parents that has none of its own.
 std::vector<std::vector<expander::offspring *>> expander::waves(std::vector<offspring> & all) const {
     std::vector<std::vector<offspring *>> result(1);
-    const path * parent = nullptr;
-    size_t used = 0;
+    const path *                          parent = nullptr;
+    size_t                                used   = 0;
     for (offspring & o : all) {
         const size_t for_parent = o.parent->seq < 0 ? 1 : 0;
-        const size_t more = 1 + (o.parent != parent ? for_parent : 0);
-        const bool   is_full = used + more > pool.n_free();
+        const size_t more       = 1 + (o.parent != parent ? for_parent : 0);
+        const bool   is_full    = used + more > pool.n_free();
         if (is_full) {
             result.emplace_back();
         }
-        used = is_full ? 1 + for_parent : used + more;
+        used   = is_full ? 1 + for_parent : used + more;
         parent = o.parent;
         result.back().push_back(&o);
     }
@@ -403,24 +433,24 @@ bool expander::fits(const std::vector<path *> & beams, size_t n) const {
 
 // What plain sampling gives is not cut off for the others.
 int32_t expander::affordable(const std::vector<offspring> & all, int32_t wanted, const token_limit & limit) const {
-    const int64_t n_plain = std::count_if(all.begin(), all.end(), [](const offspring & o) { return o.child.plain; });
+    const int64_t n_plain  = std::count_if(all.begin(), all.end(), [](const offspring & o) { return o.child.plain; });
     const int64_t n_beside = int64_t(all.size()) - n_plain;
-    const int64_t plain = n_plain > 0 ? limit.plain / n_plain : wanted;
-    const int64_t beside = n_beside > 0 ? limit.beside_plain / n_beside : wanted;
-    const int64_t length = std::max<int64_t>(0, std::min({ plain, beside, int64_t(wanted) }));
+    const int64_t plain    = n_plain > 0 ? limit.plain / n_plain : wanted;
+    const int64_t beside   = n_beside > 0 ? limit.beside_plain / n_beside : wanted;
+    const int64_t length   = std::max<int64_t>(0, std::min({ plain, beside, int64_t(wanted) }));
     return n_plain > 0 && n_beside > 0 && length < wanted ? 0 : int32_t(length);
 }
 
 std::vector<path> expander::expand(const expansion & block, const token_limit & limit) {
-    cut = false;
+    cut                        = false;
     std::vector<offspring> all = breed(block);
     if (all.empty()) {
         return {};
     }
-    const std::vector<path *> & beams = block.parents;
-    const tried_tokens & tried = block.tried;
-    const int32_t wanted = std::min(block.length, options.max_tokens - int32_t(beams[0]->tokens.size()));
-    const int32_t length = affordable(all, wanted, limit);
+    const std::vector<path *> & beams  = block.parents;
+    const tried_tokens &        tried  = block.tried;
+    const int32_t               wanted = std::min(block.length, options.max_tokens - int32_t(beams[0]->tokens.size()));
+    const int32_t               length = affordable(all, wanted, limit);
     if (length == 0) {
         cut = true;
         return {};
@@ -434,7 +464,7 @@ std::vector<path> expander::expand(const expansion & block, const token_limit & 
     std::vector<std::vector<offspring *>> parts = waves(all);
     for (size_t w = 0; w < parts.size(); ++w) {
         const std::vector<offspring *> & wave = parts[w];
-        std::vector<path *> unread;
+        std::vector<path *>              unread;
         for (offspring * o : wave) {
             path * parent = o->parent;
             if ((parent->seq < 0 || parent->firsts.empty()) && (unread.empty() || unread.back() != parent)) {
@@ -465,8 +495,8 @@ std::vector<path> expander::expand(const expansion & block, const token_limit & 
     std::vector<path> candidates;
     for (offspring & o : all) {
         const size_t n_parent = o.parent->tokens.size();
-        const bool complete = !may_grow(o.child) || o.child.tokens.size() == n_parent + size_t(wanted);
-        cut = cut || !complete;
+        const bool   complete = !may_grow(o.child) || o.child.tokens.size() == n_parent + size_t(wanted);
+        cut                   = cut || !complete;
         if (complete || !options.enforces_budget()) {
             candidates.push_back(std::move(o.child));
         } else {
@@ -484,7 +514,7 @@ bool expander::may_grow(const path & child) const {
 void expander::place(offspring & o) {
     o.child.n_held = o.parent->n_held;
     if (o.last && options.n_retries == 0 && !options.widens() && o.parent->seq > 0) {
-        o.child.seq = o.parent->seq;
+        o.child.seq   = o.parent->seq;
         o.parent->seq = -1;
         return;
     }
@@ -494,13 +524,13 @@ void expander::place(offspring & o) {
 
 // The first tokens come from the parents' outputs; from then on one step serves all live candidates of the wave.
 void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & tried, int32_t length) {
-    const token_counts * avoided = nullptr;
-    std::vector<offspring *> live = wave;
-    std::vector<path *> owners;
+    const token_counts *     avoided = nullptr;
+    std::vector<offspring *> live    = wave;
+    std::vector<path *>      owners;
     const row_reader draw_next = [&](size_t i, const drawing_source & source, size_t thread, const output_row &) {
-        offspring & o = *live[i];
-        random_stream random = o.child.random.branch(o.child.tokens.size());
-        const sampled_token drawn = draw(source, thread, random, avoided);
+        offspring &         o      = *live[i];
+        random_stream       random = o.child.random.branch(o.child.tokens.size());
+        const sampled_token drawn  = draw(source, thread, random, avoided);
         append(o.child, drawn.token, drawn.log_likelihood);
     };
     for (int32_t position = 0; position < length && !live.empty(); ++position) {
@@ -509,12 +539,12 @@ void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & 
         if (position == 0) {
             for (offspring * o : live) {
                 if (o->parent->begun.empty()) {
-                    o->child.random = o->parent->random; // as if the parent went on alone
+                    o->child.random = o->parent->random;  // as if the parent went on alone
                 }
                 const sampled_token first = o->parent->firsts.at(o->parent->n_used++);
                 o->parent->begun.insert(first.token);
                 append(o->child, first.token, first.log_likelihood);
-                o->child.residual = o->parent->residual; // the parent's end was decoded
+                o->child.residual = o->parent->residual;  // the parent's end was decoded
                 if (may_grow(o->child)) {
                     place(*o);
                 }
@@ -542,4 +572,4 @@ void expander::grow(const std::vector<offspring *> & wave, const tried_tokens & 
     }
 }
 
-}
+}  // namespace ig

@@ -12,10 +12,11 @@ size_t shared_by_all(const std::vector<path> & beams) {
     return shared;
 }
 
-}
+}  // namespace
 
 bool frontier::may_end(const path & p, size_t n_tokens) const {
-    const bool can_be_judged = models.model.n_residual() == 0 || p.residual.before(n_tokens, p.tokens.size()) != nullptr;
+    const bool can_be_judged =
+        models.model.n_residual() == 0 || p.residual.before(n_tokens, p.tokens.size()) != nullptr;
     return !options.enforces_budget() || (can_be_judged && p.ends[n_tokens - 1].may_end);
 }
 
@@ -28,7 +29,12 @@ bool frontier::accepts_whole(const path & p, size_t n_tokens) {
     response prefix;
     prefix.text = p.text.substr(0, p.ends[n_tokens - 1].n_text);
     prefix.tokens.assign(p.tokens.begin(), p.tokens.begin() + n_tokens);
-    const text_view view = { &prefix.text, &prefix.tokens, true, p.ends[n_tokens - 1].log_likelihood, nullptr, models.question,
+    const text_view view = { &prefix.text,
+                             &prefix.tokens,
+                             true,
+                             p.ends[n_tokens - 1].log_likelihood,
+                             nullptr,
+                             models.question,
                              p.residual.before(n_tokens, p.tokens.size()) };
     for (size_t i = 0; i < models.constraints.size(); ++i) {
         const constraint & c = models.constraints[i];
@@ -45,8 +51,8 @@ bool frontier::accepts_whole(const path & p, size_t n_tokens) {
 }
 
 void frontier::advance(const std::vector<path> & beams) {
-    const path & p = beams[0];
-    size_t end = shared_by_all(beams);
+    const path & p   = beams[0];
+    size_t       end = shared_by_all(beams);
     while (end > tokens.size() && !may_end(p, end)) {
         --end;
     }
@@ -80,4 +86,4 @@ void frontier::hand_out(const std::string & text, size_t n_text) {
     }
 }
 
-}
+}  // namespace ig

@@ -8,8 +8,11 @@ namespace ig {
 
 class frontier {
   public:
-    frontier(const search_models & models, const search_options & options, const commit_function & commit)
-        : models(models), options(options), commit(commit), whole_text_costs(models.constraints.size(), 0) {}
+    frontier(const search_models & models, const search_options & options, const commit_function & commit) :
+        models(models),
+        options(options),
+        commit(commit),
+        whole_text_costs(models.constraints.size(), 0) {}
 
     // Commits what the beams share and hands out its text.
     void advance(const std::vector<path> & beams);
@@ -33,19 +36,19 @@ class frontier {
     bool has_text() const { return n_handed_out > 0; }
 
   private:
-    const search_models &   models;
-    const search_options &  options;
-    const commit_function & commit;
-    std::vector<token_id>   tokens;
-    std::vector<double>     log_likelihoods;
+    const search_models &    models;
+    const search_options &   options;
+    const commit_function &  commit;
+    std::vector<token_id>    tokens;
+    std::vector<double>      log_likelihoods;
     std::vector<double>      whole_text_costs;
     std::vector<critic_note> committed_notes;
-    residual_sum            committed_residual;
-    size_t                  n_handed_out = 0; // bytes of text
+    residual_sum             committed_residual;
+    size_t                   n_handed_out = 0;  // bytes of text
 
     bool may_end(const path & p, size_t n_tokens) const;
     bool accepts_whole(const path & p, size_t n_tokens);
     void hand_out(const std::string & text, size_t n_text);
 };
 
-}
+}  // namespace ig

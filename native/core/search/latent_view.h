@@ -6,8 +6,11 @@
 namespace ig {
 
 // `kept` is what the critic keeps of the output at the last token; null where only what it reads beside that is wanted.
-inline critic_input latent_view(const search_models & models, const search_options & options, const response & r,
-                                const std::vector<float> * kept, bool judged) {
+inline critic_input latent_view(const search_models &      models,
+                                const search_options &     options,
+                                const response &           r,
+                                const std::vector<float> * kept,
+                                bool                       judged) {
     std::vector<double> z;
     for (size_t c = 0; c < models.constraints.size(); ++c) {
         z.push_back(r.paid.z(c));
@@ -16,4 +19,4 @@ inline critic_input latent_view(const search_models & models, const search_optio
     return { kept, judged, r.log_likelihood - before, std::move(z), r.view(), options.max_tokens };
 }
 
-}
+}  // namespace ig

@@ -8,4 +8,4 @@ namespace ig {
 // `reward` is the task reward or its estimate, `cost` the discounted cost over all constraints.
 double objective(const search_options & options, double reward, double cost);
 
-}
+}  // namespace ig

@@ -19,12 +19,23 @@ sampling_options greedy() {
 
 class repair_run {
   public:
-    repair_run(const search_models & models, const std::vector<token_id> & prompt, const std::vector<token_id> & noted,
-               int64_t context_size, const search_options & options, const cancel_flag & cancel)
-        : models(models), prompt(prompt), noted(noted), options(options), cancel(cancel),
-          limit(std::min<int64_t>(options.repair_limit(), context_size - int64_t(noted.size()))), sampler(greedy()),
-          expand(models, options, cancel, result.timings), judge(models, options, result.timings), tree(models.constraints, options.trace),
-          attempt(expand.empty_path(random_stream(options.seed, 0, 0))) {}
+    repair_run(const search_models &         models,
+               const std::vector<token_id> & prompt,
+               const std::vector<token_id> & noted,
+               int64_t                       context_size,
+               const search_options &        options,
+               const cancel_flag &           cancel) :
+        models(models),
+        prompt(prompt),
+        noted(noted),
+        options(options),
+        cancel(cancel),
+        limit(std::min<int64_t>(options.repair_limit(), context_size - int64_t(noted.size()))),
+        sampler(greedy()),
+        expand(models, options, cancel, result.timings),
+        judge(models, options, result.timings),
+        tree(models.constraints, options.trace),
+        attempt(expand.empty_path(random_stream(options.seed, 0, 0))) {}
 
     search_result run() {
         {
@@ -38,8 +49,8 @@ class repair_run {
             }
         }
         result.n_generated = int64_t(attempt.tokens.size());
-        result.cells = models.model.cells();
-        result.trace = tree.take();
+        result.cells       = models.model.cells();
+        result.trace       = tree.take();
         return std::move(result);
     }
 
@@ -49,18 +60,18 @@ class repair_run {
     const std::vector<token_id> & noted;
     const search_options &        options;
     const cancel_flag &           cancel;
-    const int64_t                 limit; // tokens
+    const int64_t                 limit;  // tokens
     search_result                 result;
     token_sampler                 sampler;
     expander                      expand;
     estimator                     judge;
     search_trace                  tree;
-    path                          attempt; // behind the prompt as it was asked
+    path                          attempt;  // behind the prompt as it was asked
 
     // A refusal that there is no room to repair stays one.
     bool finds_room() {
         const std::vector<token_id> nothing;
-        const int64_t n_cells = int64_t(prompt.size() + noted.size()) + 2 * limit;
+        const int64_t               n_cells = int64_t(prompt.size() + noted.size()) + 2 * limit;
         try {
             result.n_reused = models.model.reserve({ 2, n_cells }, options.caches_prompt ? prompt : nothing, cancel);
             return true;
@@ -73,7 +84,7 @@ class repair_run {
     }
 
     void read_prompts() {
-        stopwatch watch(result.timings.prefill);
+        stopwatch                watch(result.timings.prefill);
         std::vector<decode_item> items;
         for (size_t i = size_t(result.n_reused); i + 1 < prompt.size(); ++i) {
             items.push_back({ asked_seq, int32_t(i), prompt[i] });
@@ -96,29 +107,33 @@ class repair_run {
     // Draws behind the note; the likelihood is that behind the prompt as it was asked.
     void step() {
         const size_t n_vocab = size_t(models.model.n_vocab());
-        const size_t t = attempt.tokens.size();
-        const auto item = [&](seq_id seq, const std::vector<token_id> & behind) {
-            const token_id last = t == 0 ? behind.back() : attempt.tokens.back();
-            const bool reads_residual = seq == asked_seq && t > 0 && models.model.n_residual() > 0;
+        const size_t t       = attempt.tokens.size();
+        const auto   item    = [&](seq_id seq, const std::vector<token_id> & behind) {
+            const token_id last           = t == 0 ? behind.back() : attempt.tokens.back();
+            const bool     reads_residual = seq == asked_seq && t > 0 && models.model.n_residual() > 0;
             return decode_item{ seq, int32_t(behind.size() + t) - 1, last, reads_residual };
         };
-        sampled_token drawn = { 0, 0 };
+        sampled_token      drawn = { 0, 0 };
         std::vector<float> asked_logits;
-        random_stream random = attempt.random.branch(t);
-        models.model.step({ item(asked_seq, prompt), item(noted_seq, noted) }, {}, [&](const output_row & row) {
-            if (row.index == size_t(noted_seq)) {
-                const row_source source = { n_vocab, row.head, [&] { return models.model.logits(row); } };
-                sampler.read(source, nullptr, 0);
-                drawn = sampler.draw(random);
-                return;
-            }
-            const float * logits = models.model.logits(row);
-            asked_logits.assign(logits, logits + n_vocab);
-            if (row.residual != nullptr) {
-                attempt.residual.sum.add(row.residual, models.model.n_residual());
-            }
-        }, cancel);
-        expand.append(attempt, drawn.token, asked_logits[size_t(drawn.token)] - log_sum_exp(asked_logits.data(), n_vocab));
+        random_stream      random = attempt.random.branch(t);
+        models.model.step(
+            { item(asked_seq, prompt), item(noted_seq, noted) }, {},
+            [&](const output_row & row) {
+                if (row.index == size_t(noted_seq)) {
+                    const row_source source = { n_vocab, row.head, [&] { return models.model.logits(row); } };
+                    sampler.read(source, nullptr, 0);
+                    drawn = sampler.draw(random);
+                    return;
+                }
+                const float * logits = models.model.logits(row);
+                asked_logits.assign(logits, logits + n_vocab);
+                if (row.residual != nullptr) {
+                    attempt.residual.sum.add(row.residual, models.model.n_residual());
+                }
+            },
+            cancel);
+        expand.append(attempt, drawn.token,
+                      asked_logits[size_t(drawn.token)] - log_sum_exp(asked_logits.data(), n_vocab));
     }
 
     // Judged as every finished response is, and once more from its tokens alone.
@@ -151,11 +166,15 @@ class repair_run {
     }
 };
 
-}
+}  // namespace
 
-search_result repair(const search_models & models, const std::vector<token_id> & prompt, const std::vector<token_id> & noted,
-                     int64_t context_size, const search_options & options, const cancel_flag & cancel) {
+search_result repair(const search_models &         models,
+                     const std::vector<token_id> & prompt,
+                     const std::vector<token_id> & noted,
+                     int64_t                       context_size,
+                     const search_options &        options,
+                     const cancel_flag &           cancel) {
     return repair_run(models, prompt, noted, context_size, options, cancel).run();
 }
 
-}
+}  // namespace ig

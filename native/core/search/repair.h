@@ -9,7 +9,11 @@ namespace ig {
 
 // The answer with the outcome OUTCOME_REPAIRED, or a refusal. Samples at most the options' repair_limit(), within a context of so many
 // tokens.
-search_result repair(const search_models & models, const std::vector<token_id> & prompt, const std::vector<token_id> & noted,
-                     int64_t context_size, const search_options & options, const cancel_flag & cancel);
+search_result repair(const search_models &         models,
+                     const std::vector<token_id> & prompt,
+                     const std::vector<token_id> & noted,
+                     int64_t                       context_size,
+                     const search_options &        options,
+                     const cancel_flag &           cancel);
 
-}
+}  // namespace ig

@@ -6,10 +6,10 @@ namespace ig {
 
 namespace {
 
-const size_t max_reserves = 1024;
-const size_t finished_length = std::numeric_limits<size_t>::max(); // finished ones are kept apart from all lengths
+const size_t max_reserves    = 1024;
+const size_t finished_length = std::numeric_limits<size_t>::max();  // finished ones are kept apart from all lengths
 
-}
+}  // namespace
 
 void reserve_store::keep(std::vector<path> paths) {
     for (path & p : paths) {
@@ -26,7 +26,7 @@ void reserve_store::keep(std::vector<path> paths) {
 
 std::vector<path> reserve_store::take(size_t k, size_t above, size_t up_to) {
     const auto beyond = by_length.upper_bound(up_to);
-    const bool found = beyond != by_length.begin() && std::prev(beyond)->first > above;
+    const bool found  = beyond != by_length.begin() && std::prev(beyond)->first > above;
     return found ? take_at(std::prev(beyond), k) : std::vector<path>();
 }
 
@@ -42,7 +42,9 @@ std::vector<path> reserve_store::take_finished() {
 void reserve_store::keep_only(const std::vector<token_id> & prefix) {
     for (auto at = by_length.begin(); at != by_length.end();) {
         std::vector<path> & paths = at->second;
-        const auto other = [&](const path & p) { return !p.starts_with(prefix); };
+        const auto          other = [&](const path & p) {
+            return !p.starts_with(prefix);
+        };
         const auto gone = std::remove_if(paths.begin(), paths.end(), other);
         n -= size_t(paths.end() - gone);
         paths.erase(gone, paths.end());
@@ -52,7 +54,7 @@ void reserve_store::keep_only(const std::vector<token_id> & prefix) {
 
 std::vector<path> reserve_store::take_at(std::map<size_t, std::vector<path>>::iterator at, size_t k) {
     std::vector<path> best = std::move(at->second);
-    at->second = select_top(best, k);
+    at->second             = select_top(best, k);
     n -= best.size();
     drop_if_empty(at);
     return best;
@@ -64,4 +66,4 @@ void reserve_store::drop_if_empty(std::map<size_t, std::vector<path>>::iterator 
     }
 }
 
-}
+}  // namespace ig

@@ -31,4 +31,4 @@ class reserve_store {
     void              drop_if_empty(std::map<size_t, std::vector<path>>::iterator at);
 };
 
-}
+}  // namespace ig

@@ -12,23 +12,28 @@ struct growing {
     const rollout_prompt * prompt;
     path                   text;
     rollout                result;
-    std::vector<double>    highest_cost; // per constraint
-    sampled_token          drawn; // the next token
+    std::vector<double>    highest_cost;  // per constraint
+    sampled_token          drawn;         // the next token
 };
 
 search_options plain_sampling(const rollout_options & options) {
     search_options plain;
-    plain.objective = OBJECTIVE_REWARD;
+    plain.objective            = OBJECTIVE_REWARD;
     plain.sampling.temperature = options.temperature;
-    plain.max_tokens = options.max_tokens;
+    plain.max_tokens           = options.max_tokens;
     return plain;
 }
 
 class rollout_run {
   public:
-    rollout_run(const search_models & given, const rollout_options & options, const cancel_flag & cancel)
-        : models(given), options(options), cancel(cancel), search(plain_sampling(options)),
-          expand(models, search, cancel, timings), judge(models, search, timings), samplers(models.model.n_visitors(), token_sampler(search.sampling)) {
+    rollout_run(const search_models & given, const rollout_options & options, const cancel_flag & cancel) :
+        models(given),
+        options(options),
+        cancel(cancel),
+        search(plain_sampling(options)),
+        expand(models, search, cancel, timings),
+        judge(models, search, timings),
+        samplers(models.model.n_visitors(), token_sampler(search.sampling)) {
         top_k = std::min(options.top_k, models.model.n_vocab());
         for (const constraint & c : models.constraints) {
             judges_partial_texts = judges_partial_texts || c.whole_text != nullptr;
@@ -59,17 +64,17 @@ class rollout_run {
     }
 
   private:
-    search_models           models; // of the prompt at work
-    const rollout_options & options;
-    const cancel_flag &     cancel;
-    search_options          search;
-    search_timings          timings;
-    expander                expand;
-    estimator               judge;
-    std::vector<token_sampler> samplers; // per visiting thread
-    int32_t                 top_k;
-    bool                    judges_partial_texts = false;
-    std::vector<growing>    all;
+    search_models              models;  // of the prompt at work
+    const rollout_options &    options;
+    const cancel_flag &        cancel;
+    search_options             search;
+    search_timings             timings;
+    expander                   expand;
+    estimator                  judge;
+    std::vector<token_sampler> samplers;  // per visiting thread
+    int32_t                    top_k;
+    bool                       judges_partial_texts = false;
+    std::vector<growing>       all;
 
     // Each prompt but for its last token is decoded once and shared by its responses.
     void start(const std::vector<rollout_prompt> & prompts) {
@@ -80,10 +85,10 @@ class rollout_run {
             models.starts = &prompt.starts;
             for (int32_t i = 0; i < options.n_responses; ++i) {
                 const random_stream random(options.seed, uint64_t(prompt.number), uint64_t(i));
-                growing g = { &prompt, expand.empty_path(random), rollout(), {}, {} };
-                g.text.seq = seq_id(all.size());
+                growing             g = { &prompt, expand.empty_path(random), rollout(), {}, {} };
+                g.text.seq            = seq_id(all.size());
                 g.highest_cost.resize(models.constraints.size(), 0);
-                g.result.prompt = prompt.number;
+                g.result.prompt   = prompt.number;
                 g.result.response = i;
                 if (i == 0) {
                     for (size_t k = 0; k + 1 < prompt.tokens.size(); ++k) {
@@ -105,43 +110,48 @@ class rollout_run {
         std::vector<decode_item> items;
         for (const growing * g : live) {
             const std::vector<token_id> & prompt = g->prompt->tokens;
-            const token_id last = t == 0 ? prompt.back() : g->text.tokens.back();
-            items.push_back({ g->text.seq, int32_t(prompt.size()) - 1 + t, last, t > 0 && models.model.n_residual() > 0 });
+            const token_id                last   = t == 0 ? prompt.back() : g->text.tokens.back();
+            items.push_back(
+                { g->text.seq, int32_t(prompt.size()) - 1 + t, last, t > 0 && models.model.n_residual() > 0 });
         }
         step_wishes wishes;
         wishes.hidden = t % options.stride == 0;
-        models.model.step(items, wishes, [&](const output_row & row) {
-            growing & g = *live[row.index];
-            const size_t n_vocab = size_t(models.model.n_vocab());
-            token_sampler & sampler = samplers[row.thread];
-            const row_source source = { n_vocab, row.head, [&] { return models.model.logits(row); } };
-            sampler.read(source, nullptr, 0);
-            if (wishes.hidden) {
-                keep_position(g, row, t);
-            }
-            if (row.residual != nullptr) {
-                g.text.residual.sum.add(row.residual, models.model.n_residual());
-            }
-            g.drawn = sampler.draw(g.text.random);
-        }, cancel);
+        models.model.step(
+            items, wishes,
+            [&](const output_row & row) {
+                growing &        g       = *live[row.index];
+                const size_t     n_vocab = size_t(models.model.n_vocab());
+                token_sampler &  sampler = samplers[row.thread];
+                const row_source source  = { n_vocab, row.head, [&] { return models.model.logits(row); } };
+                sampler.read(source, nullptr, 0);
+                if (wishes.hidden) {
+                    keep_position(g, row, t);
+                }
+                if (row.residual != nullptr) {
+                    g.text.residual.sum.add(row.residual, models.model.n_residual());
+                }
+                g.drawn = sampler.draw(g.text.random);
+            },
+            cancel);
     }
 
     void keep_position(growing & g, const output_row & row, int32_t t) {
-        const path & p = g.text;
-        const double before = t >= 2 ? p.ends[t - 2].log_likelihood : 0;
-        const double last = t >= 1 ? p.log_likelihood - before : 0;
-        const double mean = t >= 1 ? p.log_likelihood / t : 0;
+        const path &     p      = g.text;
+        const double     before = t >= 2 ? p.ends[t - 2].log_likelihood : 0;
+        const double     last   = t >= 1 ? p.log_likelihood - before : 0;
+        const double     mean   = t >= 1 ? p.log_likelihood / t : 0;
         rollout_position position;
         position.n_tokens = t;
-        position.summary = summarise_logits(models.model.logits(row), size_t(models.model.n_vocab()), top_k, last, mean);
+        position.summary =
+            summarise_logits(models.model.logits(row), size_t(models.model.n_vocab()), top_k, last, mean);
         position.partial_cost.resize(models.constraints.size(), 0);
         for (size_t c = 0; c < models.constraints.size(); ++c) {
             position.cost.push_back(p.paid.cost(c));
         }
         position.highest_cost = g.highest_cost;
-        position.hidden = to_half(row.hidden, row.hidden != nullptr ? size_t(models.model.n_embd()) : 0);
+        position.hidden       = to_half(row.hidden, row.hidden != nullptr ? size_t(models.model.n_embd()) : 0);
         for (size_t place : options.mean_places) {
-            const std::vector<float> mean = p.residual.sum.mean(place * options.n_stream, options.n_stream);
+            const std::vector<float>    mean   = p.residual.sum.mean(place * options.n_stream, options.n_stream);
             const std::vector<uint16_t> halves = to_half(mean.data(), mean.size());
             position.mean.insert(position.mean.end(), halves.begin(), halves.end());
         }
@@ -177,7 +187,7 @@ class rollout_run {
                 for (growing * g : siblings) {
                     texts.push_back(g->text.view());
                     texts.back().progress = &g->text.progress[c];
-                    texts.back().prompt = models.question;
+                    texts.back().prompt   = models.question;
                 }
                 const std::vector<double> costs = models.constraints[c].whole_text->costs(texts);
                 for (size_t i = 0; i < siblings.size(); ++i) {
@@ -216,13 +226,13 @@ class rollout_run {
             }
             judge.judge(texts);
             for (size_t i = 0; i < siblings.size(); ++i) {
-                growing & g = *siblings[i];
-                g.text = std::move(texts[i]);
+                growing & g     = *siblings[i];
+                g.text          = std::move(texts[i]);
                 g.result.tokens = g.text.tokens;
                 g.result.reward = g.text.reward;
                 for (size_t c = 0; c < models.constraints.size(); ++c) {
-                    const double total = g.text.paid.cost(c);
-                    const bool anytime = models.constraints[c].terms.anytime;
+                    const double total   = g.text.paid.cost(c);
+                    const bool   anytime = models.constraints[c].terms.anytime;
                     g.result.binding_cost.push_back(anytime ? std::max(g.highest_cost[c], total) : total);
                 }
             }
@@ -230,11 +240,13 @@ class rollout_run {
     }
 };
 
-}
+}  // namespace
 
-rollout_batch sample_rollouts(const search_models & models, const std::vector<rollout_prompt> & prompts,
-                              const rollout_options & options, const cancel_flag & cancel) {
+rollout_batch sample_rollouts(const search_models &               models,
+                              const std::vector<rollout_prompt> & prompts,
+                              const rollout_options &             options,
+                              const cancel_flag &                 cancel) {
     return rollout_run(models, options, cancel).run(prompts);
 }
 
-}
+}  // namespace ig

@@ -9,33 +9,35 @@
 namespace ig {
 
 struct rollout_prompt {
-    int32_t               number;
-    std::vector<token_id> tokens;
-    std::optional<std::string> question; // what cost models read as context; by the time of sampling there is one
-    bool                       is_raw; // responses go on from its text
-    std::vector<cost_state>    starts; // where the token cost models stand behind it
+    int32_t                    number;
+    std::vector<token_id>      tokens;
+    std::optional<std::string> question;  // what cost models read as context; by the time of sampling there is one
+    bool                       is_raw;    // responses go on from its text
+    std::vector<cost_state>    starts;    // where the token cost models stand behind it
 };
 
 struct rollout_options {
-    int32_t  n_responses = 5; // per prompt
-    int32_t  max_tokens = 128;
-    int32_t  stride = 32; // positions are kept every so many tokens, beginning with the prompt's last one
-    int32_t  top_k = 8; // of the summary of the logits
-    std::vector<size_t> mean_places; // of the layers whose means are kept, among those that are read
-    size_t   n_stream = 0; // width of the residual stream
-    double   temperature = 1;
-    uint64_t seed = 0;
-    int32_t  n_sequences = 0; // reserved in the decoder, the same for every batch of a run
-    int64_t  n_cells = 0;
+    int32_t             n_responses = 5;  // per prompt
+    int32_t             max_tokens  = 128;
+    int32_t             stride = 32;  // positions are kept every so many tokens, beginning with the prompt's last one
+    int32_t             top_k  = 8;   // of the summary of the logits
+    std::vector<size_t> mean_places;  // of the layers whose means are kept, among those that are read
+    size_t              n_stream    = 0;  // width of the residual stream
+    double              temperature = 1;
+    uint64_t            seed        = 0;
+    int32_t             n_sequences = 0;  // reserved in the decoder, the same for every batch of a run
+    int64_t             n_cells     = 0;
 };
 
 struct rollout_batch {
     std::vector<rollout> rollouts;
-    int64_t              n_generated = 0;
+    int64_t              n_generated   = 0;
     int64_t              n_over_budget = 0;
 };
 
-rollout_batch sample_rollouts(const search_models & models, const std::vector<rollout_prompt> & prompts,
-                              const rollout_options & options, const cancel_flag & cancel);
+rollout_batch sample_rollouts(const search_models &               models,
+                              const std::vector<rollout_prompt> & prompts,
+                              const rollout_options &             options,
+                              const cancel_flag &                 cancel);
 
-}
+}  // namespace ig

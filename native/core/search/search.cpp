@@ -16,24 +16,24 @@ namespace {
 
 // blocks of the search count from 0
 const uint64_t selection_stream = std::numeric_limits<uint64_t>::max();
-const uint64_t prefix_stream = std::numeric_limits<uint64_t>::max() - 2;
-const uint64_t restart_stream = std::numeric_limits<uint64_t>::max() - 3;
+const uint64_t prefix_stream    = std::numeric_limits<uint64_t>::max() - 2;
+const uint64_t restart_stream   = std::numeric_limits<uint64_t>::max() - 3;
 
-const size_t least_drawn = 4; // candidates of a block before they say that it repeats itself
+const size_t least_drawn = 4;  // candidates of a block before they say that it repeats itself
 
 // one block of candidates, round by round
 struct block_rounds {
     std::vector<path *>             parents;
-    size_t                          n_before; // response tokens before the block
+    size_t                          n_before;              // response tokens before the block
     int32_t                         round = 0;
-    size_t                          width; // candidates that the round is to have
-    size_t                          n_sampled = 0; // that it has
-    std::vector<path>               failed_late; // finished candidates that a model of whole texts rejected
-    bool                            failed_early = false; // other candidates were rejected
+    size_t                          width;                 // candidates that the round is to have
+    size_t                          n_sampled = 0;         // that it has
+    std::vector<path>               failed_late;           // finished candidates that a model of whole texts rejected
+    bool                            failed_early = false;  // other candidates were rejected
     std::vector<path>               accepted;
-    tried_tokens                    tried, failed; // by failed candidates, before this round and so far
-    size_t                          n_drawn = 0; // candidates of all rounds
-    std::set<std::vector<token_id>> known; // that they are
+    tried_tokens                    tried, failed;         // by failed candidates, before this round and so far
+    size_t                          n_drawn = 0;           // candidates of all rounds
+    std::set<std::vector<token_id>> known;                 // that they are
 };
 
 // Search and restarts share a run. The search grows blocks and selects among their candidates. Once it is in trouble (a model of
@@ -42,11 +42,18 @@ struct block_rounds {
 // search follows it.
 class search_run {
   public:
-    search_run(const search_models & models, const search_options & options, const cancel_flag & cancel,
-               const commit_function & commit)
-        : options(options), models(models), expand(models, options, cancel, result.timings),
-          judge(models, options, result.timings), edge(models, options, commit), tree(models.constraints, options.trace),
-          selection_random(options.seed, selection_stream, 0), root(response(), selection_random) {}
+    search_run(const search_models &   models,
+               const search_options &  options,
+               const cancel_flag &     cancel,
+               const commit_function & commit) :
+        options(options),
+        models(models),
+        expand(models, options, cancel, result.timings),
+        judge(models, options, result.timings),
+        edge(models, options, commit),
+        tree(models.constraints, options.trace),
+        selection_random(options.seed, selection_stream, 0),
+        root(response(), selection_random) {}
 
     search_result run(const std::vector<token_id> & prompt) {
         {
@@ -54,50 +61,50 @@ class search_run {
             find_answer(prompt);
         }
         result.n_generated = expand.n_generated();
-        result.n_reused = expand.n_reused_tokens();
-        result.cells = models.model.cells();
-        result.trace = tree.take();
+        result.n_reused    = expand.n_reused_tokens();
+        result.cells       = models.model.cells();
+        result.trace       = tree.take();
         return std::move(result);
     }
 
   private:
-    const search_options &      options;
-    const search_models &       models;
-    search_result               result;
-    expander                    expand;
-    estimator                   judge;
-    frontier                    edge;
-    reserve_store               reserves;
-    search_trace                tree;
-    random_stream               selection_random;
-    path                        root;
-    std::vector<path>           beams;
-    std::vector<path>           ended; // what the search last could not go on from: beams, or responses that failed at their end
-    std::optional<block_rounds> block; // under way
-    uint64_t                    n_blocks = 0; // expansions of the search
-    uint64_t                    n_prefixes = 0; // that were gone back to
-    int32_t                     n_doublings = 0; // of how far the next dead end leads back
-    bool                        search_over = false; // its tokens are spent, or there is nothing to go back to
-    bool                        steered = false;
-    bool                        answered = false;
+    const search_options & options;
+    const search_models &  models;
+    search_result          result;
+    expander               expand;
+    estimator              judge;
+    frontier               edge;
+    reserve_store          reserves;
+    search_trace           tree;
+    random_stream          selection_random;
+    path                   root;
+    std::vector<path>      beams;
+    std::vector<path> ended;  // what the search last could not go on from: beams, or responses that failed at their end
+    std::optional<block_rounds> block;                // under way
+    uint64_t                    n_blocks    = 0;      // expansions of the search
+    uint64_t                    n_prefixes  = 0;      // that were gone back to
+    int32_t                     n_doublings = 0;      // of how far the next dead end leads back
+    bool                        search_over = false;  // its tokens are spent, or there is nothing to go back to
+    bool                        steered     = false;
+    bool                        answered    = false;
 
     // of restarts
-    bool                in_trouble = false; // restarts keep up with the search from here on
-    int64_t             searched = 0; // tokens of the search, without those that plain sampling gives
-    int64_t             searched_before = 0, restarted_before = 0; // the trouble
+    bool                in_trouble      = false;  // restarts keep up with the search from here on
+    int64_t             searched        = 0;      // tokens of the search, without those that plain sampling gives
+    int64_t             searched_before = 0, restarted_before = 0;  // the trouble
     std::optional<path> restarts_from;
     uint64_t            n_restarts = 0;
-    std::optional<path> plain; // the beginning of what plain sampling gives, while it is unfinished
+    std::optional<path> plain;  // the beginning of what plain sampling gives, while it is unfinished
 
     int64_t n_restarted() const { return expand.n_generated() - searched; }
 
     void find_answer(const std::vector<token_id> & prompt) {
         root = expand.start(prompt);
         if (options.may_restart()) {
-            root.plain = true;
-            plain = path(root, root.random);
+            root.plain   = true;
+            plain        = path(root, root.random);
             plain->plain = true;
-            plain->seq = root.seq == 0 ? 0 : -1;
+            plain->seq   = root.seq == 0 ? 0 : -1;
         }
         beams.push_back(path(root, root.random));
         for (bool goes_on = true; !answered && goes_on;) {
@@ -147,28 +154,28 @@ class search_run {
             }
         }
         block->n_before = block->parents[0]->tokens.size();
-        block->width = size_t(std::min(options.n_candidates, options.n_start));
+        block->width    = size_t(std::min(options.n_candidates, options.n_start));
     }
 
     // The first round of a block widens from a narrow start as long as it does not satisfy; retries are as wide as can be. One
     // candidate that may be continued ends the rounds.
     void sample_round() {
-        block_rounds & b = *block;
-        const size_t widest = size_t(options.n_candidates);
-        const size_t n = b.width - b.n_sampled;
+        block_rounds & b      = *block;
+        const size_t   widest = size_t(options.n_candidates);
+        const size_t   n      = b.width - b.n_sampled;
         ++result.n_rounds;
         expand.take_sequences(b.width);
         if (!expand.fits(b.parents, n)) {
             release(b.accepted);
         }
-        const int64_t generated_before = expand.n_generated();
-        const int64_t beside_before = expand.n_beside_plain();
-        const token_limit limit = { options.restart_limit() - n_restarted(), options.search_limit() - searched };
-        const expansion wanted = { b.parents, n, options.block_length, b.tried, n_blocks++ };
+        const int64_t     generated_before = expand.n_generated();
+        const int64_t     beside_before    = expand.n_beside_plain();
+        const token_limit limit      = { options.restart_limit() - n_restarted(), options.search_limit() - searched };
+        const expansion   wanted     = { b.parents, n, options.block_length, b.tried, n_blocks++ };
         std::vector<path> candidates = expand.expand(wanted, limit);
         if (expand.was_cut() && expand.n_generated() == generated_before && options.may_restart() && !in_trouble) {
             be_in_trouble();
-            candidates = expand.expand(wanted, limit); // as far as its tokens go, without what plain sampling gives
+            candidates = expand.expand(wanted, limit);  // as far as its tokens go, without what plain sampling gives
         }
         searched += expand.n_beside_plain() - beside_before;
         search_over = expand.was_cut();
@@ -188,7 +195,7 @@ class search_run {
         } else {
             ++b.round;
             b.n_sampled = 0;
-            b.tried = b.failed;
+            b.tried     = b.failed;
         }
     }
 
@@ -200,7 +207,8 @@ class search_run {
         if (!b.accepted.empty()) {
             return is_widest || satisfied(b);
         }
-        const bool all_failed_late = !b.failed_late.empty() && !b.failed_early; // more below one prefix would tell as little before their end
+        const bool all_failed_late =
+            !b.failed_late.empty() && !b.failed_early;  // more below one prefix would tell as little before their end
         return all_failed_late || (is_widest && b.round == options.n_retries);
     }
 
@@ -214,7 +222,8 @@ class search_run {
     bool satisfied(const block_rounds & b) const {
         const auto sure = [&](const path & p) {
             const bool judged = options.asks_critic() && !p.finished() && !p.notes.empty();
-            return !judged || p.notes.back().p_safe - options.uncertainty_penalty * p.notes.back().p_safe_std >= options.satisfied_p_safe;
+            return !judged || p.notes.back().p_safe - options.uncertainty_penalty * p.notes.back().p_safe_std >=
+                                  options.satisfied_p_safe;
         };
         return size_t(std::count_if(b.accepted.begin(), b.accepted.end(), sure)) >= n_survivors(b.n_sampled);
     }
@@ -225,7 +234,9 @@ class search_run {
             return;
         }
         block->n_drawn += candidates.size();
-        const auto is_known = [&](const path & p) { return !block->known.insert(p.tokens).second; };
+        const auto is_known = [&](const path & p) {
+            return !block->known.insert(p.tokens).second;
+        };
         const size_t n_known = size_t(std::count_if(candidates.begin(), candidates.end(), is_known));
         if (block->n_drawn < least_drawn || n_known < candidates.size()) {
             return;
@@ -243,7 +254,7 @@ class search_run {
             if (p.plain) {
                 plain.reset();
                 if (!p.finished() && p.paid.within_budgets()) {
-                    plain = path(p, p.random);
+                    plain        = path(p, p.random);
                     plain->plain = true;
                 }
             }
@@ -286,8 +297,10 @@ class search_run {
     std::vector<path> judge_and_reject(std::vector<path> & candidates, size_t n_before, int32_t round) {
         judge.judge(candidates);
         tree.add(candidates, n_before, round);
-        const auto is_accepted = [](const path & p) { return !is_rejected(p.judgement); };
-        const auto first_rejected = std::stable_partition(candidates.begin(), candidates.end(), is_accepted);
+        const auto is_accepted = [](const path & p) {
+            return !is_rejected(p.judgement);
+        };
+        const auto        first_rejected = std::stable_partition(candidates.begin(), candidates.end(), is_accepted);
         std::vector<path> rejected(std::make_move_iterator(first_rejected), std::make_move_iterator(candidates.end()));
         candidates.erase(first_rejected, candidates.end());
         for (path & p : rejected) {
@@ -312,7 +325,7 @@ class search_run {
         block.reset();
         std::vector<path> & accepted = b.accepted;
         if (accepted.empty() && search_over && !options.enforces_budget()) {
-            return; // the beams as they are will be the answer
+            return;  // the beams as they are will be the answer
         }
         std::vector<path> spared, left;
         for (path & beam : beams) {
@@ -320,8 +333,8 @@ class search_run {
                 accepted.push_back(std::move(beam));
                 continue;
             }
-            path & parent = *parent_of(beam);
-            const auto place = size_t(std::find(b.parents.begin(), b.parents.end(), &parent) - b.parents.begin());
+            path &     parent = *parent_of(beam);
+            const auto place  = size_t(std::find(b.parents.begin(), b.parents.end(), &parent) - b.parents.begin());
             expand.release(parent);
             if (!options.is_random()) {
                 keep_for_other_tokens(parent);
@@ -330,7 +343,7 @@ class search_run {
             (was_sampled || !options.enforces_budget() ? left : spared).push_back(std::move(beam));
         }
         std::vector<path> passed_over = pass_over(accepted);
-        std::vector<path> rest = select(accepted, n_survivors(b.n_sampled));
+        std::vector<path> rest        = select(accepted, n_survivors(b.n_sampled));
         for (path & p : rest) {
             decide(p, verdict::not_selected);
         }
@@ -348,12 +361,12 @@ class search_run {
     // Where nothing is drawn, a path's other tokens come only from that path; they come last.
     void keep_for_other_tokens(const path & parent) {
         if (options.enforces_budget() && parent.begun.size() < size_t(models.model.n_vocab())) {
-            path again = parent;
-            again.seq = -1;
+            path again   = parent;
+            again.seq    = -1;
             again.n_held = 0;
             again.firsts.clear();
             again.promising = false;
-            again.score = -std::numeric_limits<double>::infinity();
+            again.score     = -std::numeric_limits<double>::infinity();
             part_from_plain(again);
             reserves.keep({ std::move(again) });
         }
@@ -361,7 +374,8 @@ class search_run {
 
     // Where some may well end within budget, the others are not continued.
     std::vector<path> pass_over(std::vector<path> & accepted) {
-        const auto unlikely = std::stable_partition(accepted.begin(), accepted.end(), [](const path & p) { return p.promising; });
+        const auto unlikely =
+            std::stable_partition(accepted.begin(), accepted.end(), [](const path & p) { return p.promising; });
         std::vector<path> others;
         if (unlikely == accepted.begin()) {
             return others;
@@ -376,8 +390,8 @@ class search_run {
     }
 
     std::vector<path> select(std::vector<path> & candidates, size_t k) {
-        return options.selection == SELECTION_SOFT ? select_soft(candidates, k, options, selection_random)
-                                                   : select_top(candidates, k);
+        return options.selection == SELECTION_SOFT ? select_soft(candidates, k, options, selection_random) :
+                                                     select_top(candidates, k);
     }
 
     void keep_in_reserve(std::vector<path> paths) {
@@ -402,11 +416,11 @@ class search_run {
         }
         be_in_trouble();
         const size_t n_committed = edge.committed().size();
-        const size_t end = ended.empty() ? n_committed : ended[0].tokens.size();
-        const size_t reach = size_t(options.block_length) << n_doublings;
-        const bool to_start = end <= n_committed + reach;
-        n_doublings = to_start ? 0 : n_doublings + 1;
-        beams = reserves.take_finished();
+        const size_t end         = ended.empty() ? n_committed : ended[0].tokens.size();
+        const size_t reach       = size_t(options.block_length) << n_doublings;
+        const bool   to_start    = end <= n_committed + reach;
+        n_doublings              = to_start ? 0 : n_doublings + 1;
+        beams                    = reserves.take_finished();
         if (beams.empty() && !to_start) {
             beams = reserves.take(size_t(options.n_beams), end - reach, end - reach + size_t(options.block_length));
         }
@@ -431,7 +445,9 @@ class search_run {
             if (!is_longer || found.size() == size_t(options.n_beams)) {
                 continue;
             }
-            const auto same = [&](const path & other) { return p.starts_with(other.tokens); };
+            const auto same = [&](const path & other) {
+                return p.starts_with(other.tokens);
+            };
             if (std::none_of(found.begin(), found.end(), same)) {
                 found.push_back(prefix_of(p, n_tokens));
             }
@@ -458,8 +474,8 @@ class search_run {
         if (in_trouble || !options.may_restart()) {
             return;
         }
-        in_trouble = true;
-        searched_before = searched;
+        in_trouble       = true;
+        searched_before  = searched;
         restarted_before = n_restarted();
         part_from_plain(root);
         part_from_plain(beams);
@@ -477,35 +493,35 @@ class search_run {
     // Otherwise the search would draw again what the first restart draws.
     void part_from_plain(path & p) {
         if (p.plain) {
-            p.plain = false;
+            p.plain  = false;
             p.random = random_stream(options.seed, prefix_stream, n_prefixes++);
             p.firsts.clear();
         }
     }
 
-    bool restart_is_due() const {
-        return in_trouble && searched - searched_before > n_restarted() - restarted_before;
-    }
+    bool restart_is_due() const { return in_trouble && searched - searched_before > n_restarted() - restarted_before; }
 
     // Goes on with what plain sampling gives, or samples whole responses from the start, which nothing judges before they are finished.
     // Returns false where there is nothing more to sample.
     bool restart() {
-        const int64_t n_left = options.restart_limit() - n_restarted();
-        const bool goes_on = options.may_restart() && n_left > 0 && (plain || options.is_random()) && result.n_backtracks < options.max_backtracks;
+        const int64_t n_left  = options.restart_limit() - n_restarted();
+        const bool    goes_on = options.may_restart() && n_left > 0 && (plain || options.is_random()) &&
+                                result.n_backtracks < options.max_backtracks;
         if (!goes_on) {
             return false;
         }
         be_in_trouble();
-        std::optional<path> taken = std::exchange(plain, std::nullopt);
-        path & start = taken ? *taken : restart_root();
-        const size_t n_before = start.tokens.size();
-        const int32_t length = options.max_tokens - int32_t(n_before);
-        const size_t n = taken ? 1 : n_side_by_side(start, length, n_left);
+        std::optional<path> taken    = std::exchange(plain, std::nullopt);
+        path &              start    = taken ? *taken : restart_root();
+        const size_t        n_before = start.tokens.size();
+        const int32_t       length   = options.max_tokens - int32_t(n_before);
+        const size_t        n        = taken ? 1 : n_side_by_side(start, length, n_left);
         make_room_for_restarts(start, n);
         ++result.n_rounds;
         ++result.n_backtracks;
         const tried_tokens nothing;
-        std::vector<path> candidates = expand.expand({ { &start }, n, length, nothing, restart_stream, n_restarts }, { n_left, n_left });
+        std::vector<path>  candidates =
+            expand.expand({ { &start }, n, length, nothing, restart_stream, n_restarts }, { n_left, n_left });
         n_restarts += taken ? 0 : n;
         expand.release(start);
         judge_and_reject(candidates, n_before, /*round =*/0);
@@ -521,10 +537,10 @@ class search_run {
             for (size_t t = 0; t < committed.tokens.size(); ++t) {
                 committed.ends.push_back({ 0, edge.log_likelihood(t), true });
             }
-            committed.notes = edge.notes();
-            restarts_from = prefix_of(committed, committed.tokens.size());
+            committed.notes       = edge.notes();
+            restarts_from         = prefix_of(committed, committed.tokens.size());
             restarts_from->random = random_stream(options.seed, restart_stream, std::numeric_limits<uint64_t>::max());
-            restarts_from->seq = committed.tokens.empty() && root.seq == 0 ? 0 : -1;
+            restarts_from->seq    = committed.tokens.empty() && root.seq == 0 ? 0 : -1;
         }
         return *restarts_from;
     }
@@ -532,8 +548,10 @@ class search_run {
     // Restarts run side by side as far as all of them find tokens for a whole response, and as many as make up for the search.
     size_t n_side_by_side(const path & start, int64_t length, int64_t n_left) const {
         const int64_t behind = search_over ? n_left : searched - searched_before - (n_restarted() - restarted_before);
-        const int64_t n_listed = options.n_candidates - int64_t(start.n_used) % options.n_candidates; // first tokens at hand
-        const int64_t n = std::min({ (behind + length - 1) / length, n_left / length, int64_t(options.n_beams), n_listed });
+        const int64_t n_listed =
+            options.n_candidates - int64_t(start.n_used) % options.n_candidates;  // first tokens at hand
+        const int64_t n =
+            std::min({ (behind + length - 1) / length, n_left / length, int64_t(options.n_beams), n_listed });
         return size_t(std::max<int64_t>(1, n));
     }
 
@@ -543,7 +561,9 @@ class search_run {
         if (block) {
             release(block->accepted);
         }
-        const auto holds_some = [](const path & beam) { return beam.seq > 0; };
+        const auto holds_some = [](const path & beam) {
+            return beam.seq > 0;
+        };
         const size_t n_held = size_t(std::count_if(beams.begin(), beams.end(), holds_some));
         if (n + n_held > size_t(options.n_beams) || !expand.fits({ &start }, n)) {
             release(beams);
@@ -559,7 +579,7 @@ class search_run {
 
     // Of finished responses the best that passes the true cost model once more is the answer.
     void settle(std::vector<path> & finished) {
-        select(finished, finished.size()); // in order
+        select(finished, finished.size());  // in order
         for (path & p : finished) {
             if (answered) {
                 decide(p, verdict::not_selected);
@@ -604,7 +624,9 @@ class search_run {
         if (options.stream) {
             edge.finish(measured.text);
         }
-        const search_outcome outcome = !options.enforces_budget() ? OUTCOME_UNGUARDED : steered ? OUTCOME_STEERED : OUTCOME_SAFE;
+        const search_outcome outcome = !options.enforces_budget() ? OUTCOME_UNGUARDED :
+                                       steered                    ? OUTCOME_STEERED :
+                                                                    OUTCOME_SAFE;
         report_answer(result, outcome, p, std::move(measured));
     }
 
@@ -615,10 +637,10 @@ class search_run {
             report_measurement(result, judge.measure_prefix({}, {}));
             return;
         }
-        result.outcome = options.enforces_budget() ? OUTCOME_TRUNCATED : OUTCOME_UNGUARDED;
-        result.tokens = edge.committed();
+        result.outcome  = options.enforces_budget() ? OUTCOME_TRUNCATED : OUTCOME_UNGUARDED;
+        result.tokens   = edge.committed();
         result.residual = edge.residual();
-        result.notes = edge.notes();
+        result.notes    = edge.notes();
         if (!result.tokens.empty()) {
             result.mean_log_likelihood = edge.log_likelihood(result.tokens.size() - 1) / double(result.tokens.size());
         }
@@ -626,11 +648,14 @@ class search_run {
     }
 };
 
-}
+}  // namespace
 
-search_result search(const search_models & models, const std::vector<token_id> & prompt, const search_options & options,
-                     const cancel_flag & cancel, const commit_function & commit) {
+search_result search(const search_models &         models,
+                     const std::vector<token_id> & prompt,
+                     const search_options &        options,
+                     const cancel_flag &           cancel,
+                     const commit_function &       commit) {
     return search_run(models, options, cancel, commit).run(prompt);
 }
 
-}
+}  // namespace ig

@@ -12,34 +12,34 @@
 namespace ig {
 
 enum expansion_kind {
-    EXPANSION_SAMPLE, // blocks of sampled tokens
-    EXPANSION_TOKEN, // the most probable next tokens, one each
+    EXPANSION_SAMPLE,  // blocks of sampled tokens
+    EXPANSION_TOKEN,   // the most probable next tokens, one each
 };
 
 enum estimator_kind {
-    ESTIMATOR_MODELS, // cost and reward model on the partial text
+    ESTIMATOR_MODELS,  // cost and reward model on the partial text
     ESTIMATOR_CRITIC,
-    ESTIMATOR_BOTH, // the critic, and the cost model must find the partial text within budget
+    ESTIMATOR_BOTH,    // the critic, and the cost model must find the partial text within budget
     ESTIMATOR_LOG_LIKELIHOOD,
 };
 
 enum objective_kind {
-    OBJECTIVE_AUGMENTED, // reward where within budget, otherwise -infinity: the only one that enforces the budget
+    OBJECTIVE_AUGMENTED,   // reward where within budget, otherwise -infinity: the only one that enforces the budget
     OBJECTIVE_REWARD,
-    OBJECTIVE_LAGRANGIAN, // reward - lambda cost
-    OBJECTIVE_COST, // -cost
+    OBJECTIVE_LAGRANGIAN,  // reward - lambda cost
+    OBJECTIVE_COST,        // -cost
 };
 
 enum selection_kind {
-    SELECTION_TOP, // the K best
-    SELECTION_SOFT, // drawn with weights that bound how far the selection can go
+    SELECTION_TOP,   // the K best
+    SELECTION_SOFT,  // drawn with weights that bound how far the selection can go
 };
 
 struct sampling_options {
     double  temperature = 1;
-    int32_t top_k = 0; // 0: all
-    double  top_p = 1;
-    double  min_p = 0;
+    int32_t top_k       = 0;  // 0: all
+    double  top_p       = 1;
+    double  min_p       = 0;
 };
 
 // As they are: one sampled path.
@@ -49,37 +49,42 @@ struct search_options {
     objective_kind        objective = OBJECTIVE_AUGMENTED;
     selection_kind        selection = SELECTION_TOP;
     sampling_options      sampling;
-    int32_t               max_tokens = 1; // T
-    int32_t               block_length = 1; // d
-    int32_t               n_candidates = 1; // N, the widest a block gets
-    int32_t               n_start = 1; // how many candidates a block starts with
-    int32_t               growth = 2; // how many times as many it has after widening
-    double                satisfied_p_safe = 0; // of a candidate that needs no others beside it
-    int32_t               n_beams = 1; // K
-    int32_t               n_retries = 0; // M
-    double                diversity_penalty = 0; // beta
-    double                lambda = 0;
-    std::optional<double> omega; // ARGS: a score is the last token's log-probability + omega * objective
-    double                softness = 1; // b of soft selection
-    double                lowest_score = -std::numeric_limits<double>::infinity(); // soft selection clips scores to this range
-    double                highest_score = std::numeric_limits<double>::infinity();
-    ascent_options        ascent = { 0, 0, 0 }; // RE-Control, where there are steps
-    double                p_safe_threshold = 0; // eta
-    double                uncertainty_penalty = 0; // kappa
-    bool                  ranks_by_value = true; // with a critic; otherwise by the reward of the partial text
-    int64_t               max_generated_tokens = 0;
-    int64_t               max_backtracks = 0;
-    bool                  repairs = false; // leaves tokens for a repair behind a refusal
-    uint64_t              seed = 0;
-    bool                  caches_prompt = false; // begins with what earlier searches have read, and leaves what it read for later ones
-    bool                  stream = false; // commit while searching
-    bool                  trace = false; // keep every candidate
+    int32_t               max_tokens        = 1;  // T
+    int32_t               block_length      = 1;  // d
+    int32_t               n_candidates      = 1;  // N, the widest a block gets
+    int32_t               n_start           = 1;  // how many candidates a block starts with
+    int32_t               growth            = 2;  // how many times as many it has after widening
+    double                satisfied_p_safe  = 0;  // of a candidate that needs no others beside it
+    int32_t               n_beams           = 1;  // K
+    int32_t               n_retries         = 0;  // M
+    double                diversity_penalty = 0;  // beta
+    double                lambda            = 0;
+    std::optional<double> omega;         // ARGS: a score is the last token's log-probability + omega * objective
+    double                softness = 1;  // b of soft selection
+    double lowest_score   = -std::numeric_limits<double>::infinity();  // soft selection clips scores to this range
+    double highest_score  = std::numeric_limits<double>::infinity();
+    ascent_options ascent = { 0, 0, 0 };                               // RE-Control, where there are steps
+    double         p_safe_threshold     = 0;                           // eta
+    double         uncertainty_penalty  = 0;                           // kappa
+    bool           ranks_by_value       = true;  // with a critic; otherwise by the reward of the partial text
+    int64_t        max_generated_tokens = 0;
+    int64_t        max_backtracks       = 0;
+    bool           repairs              = false;  // leaves tokens for a repair behind a refusal
+    uint64_t       seed                 = 0;
+    bool caches_prompt = false;  // begins with what earlier searches have read, and leaves what it read for later ones
+    bool stream        = false;  // commit while searching
+    bool trace         = false;  // keep every candidate
 
     bool widens() const { return n_start < n_candidates; }
+
     bool enforces_budget() const { return objective == OBJECTIVE_AUGMENTED; }
+
     bool edits_hidden() const { return ascent.n_steps > 0; }
+
     bool is_random() const { return expansion == EXPANSION_SAMPLE && sampling.temperature > 0 && sampling.top_k != 1; }
+
     bool asks_critic() const { return estimator == ESTIMATOR_CRITIC || estimator == ESTIMATOR_BOTH; }
+
     bool may_restart() const { return enforces_budget() && expansion == EXPANSION_SAMPLE && max_backtracks > 0; }
 
     // Of the token limit: half is for restarts, and enough for one response; then a repair has what one response takes, as far as
@@ -88,10 +93,14 @@ struct search_options {
         const int64_t half = max_generated_tokens - max_generated_tokens / 2;
         return may_restart() ? std::max(half, std::min<int64_t>(max_generated_tokens, max_tokens)) : 0;
     }
+
     int64_t repair_limit() const {
         const int64_t first = std::max<int64_t>(restart_limit(), max_tokens);
-        return repairs && enforces_budget() ? std::max<int64_t>(0, std::min<int64_t>(max_tokens, max_generated_tokens - first)) : 0;
+        return repairs && enforces_budget() ?
+                   std::max<int64_t>(0, std::min<int64_t>(max_tokens, max_generated_tokens - first)) :
+                   0;
     }
+
     int64_t search_limit() const { return max_generated_tokens - restart_limit() - repair_limit(); }
 };
 
@@ -99,9 +108,9 @@ struct search_models {
     decoder &                       model;
     const std::vector<constraint> & constraints;
     reward_model &                  reward;
-    critic *                        judge; // null: none is needed
-    const std::string *             question; // what responses answer
-    const std::vector<cost_state> * starts; // per constraint: where its token cost model stands before the response
+    critic *                        judge;     // null: none is needed
+    const std::string *             question;  // what responses answer
+    const std::vector<cost_state> * starts;    // per constraint: where its token cost model stands before the response
 };
 
 enum search_outcome {
@@ -113,12 +122,12 @@ enum search_outcome {
     OUTCOME_UNGUARDED,
 };
 
-struct search_timings { // milliseconds
+struct search_timings {  // milliseconds
     double prefill = 0;
-    double decode = 0;
-    double cost = 0; // cost and reward models
-    double critic = 0;
-    double total = 0;
+    double decode  = 0;
+    double cost    = 0;  // cost and reward models
+    double critic  = 0;
+    double total   = 0;
 };
 
 struct rejected_text {
@@ -129,29 +138,32 @@ struct rejected_text {
 struct search_result {
     search_outcome                   outcome = OUTCOME_REFUSED;
     std::string                      text;
-    std::vector<token_id>            tokens; // without the end-of-generation token
-    token_id                         end_token = -1; // that ended the turn; -1: none did
-    finish_reason                    finish = FINISH_NONE;
-    std::vector<double>              cost; // [constraint]
-    std::vector<std::vector<double>> z; // [constraint][token + 1]
+    std::vector<token_id>            tokens;          // without the end-of-generation token
+    token_id                         end_token = -1;  // that ended the turn; -1: none did
+    finish_reason                    finish    = FINISH_NONE;
+    std::vector<double>              cost;            // [constraint]
+    std::vector<std::vector<double>> z;               // [constraint][token + 1]
     std::vector<critic_note>         notes;
-    double                           reward = 0;
-    bool                             has_reward = false;
+    double                           reward              = 0;
+    bool                             has_reward          = false;
     double                           mean_log_likelihood = 0;
-    int64_t                          n_generated = 0;
-    int32_t                          n_reused = 0; // tokens of the prompt that were at hand
-    cell_use                         cells = { 0, 0 };
-    int64_t                          n_rounds = 0;
-    int64_t                          n_backtracks = 0;
-    residual_sum                     residual; // what the cost models read of the answer's residual stream
-    rejected_text                    first_rejected; // the first candidate that was; without text: none was
+    int64_t                          n_generated         = 0;
+    int32_t                          n_reused            = 0;  // tokens of the prompt that were at hand
+    cell_use                         cells               = { 0, 0 };
+    int64_t                          n_rounds            = 0;
+    int64_t                          n_backtracks        = 0;
+    residual_sum                     residual;        // what the cost models read of the answer's residual stream
+    rejected_text                    first_rejected;  // the first candidate that was; without text: none was
     std::vector<trace_node>          trace;
     search_timings                   timings;
 };
 
 using commit_function = std::function<void(const std::string & text)>;
 
-search_result search(const search_models & models, const std::vector<token_id> & prompt, const search_options & options,
-                     const cancel_flag & cancel, const commit_function & commit);
+search_result search(const search_models &         models,
+                     const std::vector<token_id> & prompt,
+                     const search_options &        options,
+                     const cancel_flag &           cancel,
+                     const commit_function &       commit);
 
-}
+}  // namespace ig

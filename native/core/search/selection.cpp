@@ -26,7 +26,7 @@ std::vector<path> keep_first(std::vector<path> & candidates, size_t k) {
     return rest;
 }
 
-}
+}  // namespace
 
 std::vector<path> select_top(std::vector<path> & candidates, size_t k) {
     sort_by_score(candidates);
@@ -34,16 +34,16 @@ std::vector<path> select_top(std::vector<path> & candidates, size_t k) {
 }
 
 std::vector<double> soft_weights(const std::vector<double> & scores, const search_options & options) {
-    const double n = double(scores.size());
+    const double        n = double(scores.size());
     std::vector<double> clipped;
     for (double score : scores) {
         clipped.push_back(std::min(std::max(score, options.lowest_score), options.highest_score));
     }
     std::vector<double> descending = clipped;
     std::sort(descending.begin(), descending.end(), std::greater<double>());
-    double nu = 0;
+    double nu  = 0;
     double sum = 0;
-    for (size_t m = 0; m < descending.size(); ++m) { // nu, if exactly the m + 1 best had weight
+    for (size_t m = 0; m < descending.size(); ++m) {  // nu, if exactly the m + 1 best had weight
         sum += descending[m];
         nu = (sum - n * options.softness) / double(m + 1);
         if (m + 1 == descending.size() || descending[m + 1] <= nu) {
@@ -56,7 +56,10 @@ std::vector<double> soft_weights(const std::vector<double> & scores, const searc
     return clipped;
 }
 
-std::vector<path> select_soft(std::vector<path> & candidates, size_t k, const search_options & options, random_stream & random) {
+std::vector<path> select_soft(std::vector<path> &    candidates,
+                              size_t                 k,
+                              const search_options & options,
+                              random_stream &        random) {
     sort_by_score(candidates);
     std::vector<double> scores;
     for (const path & p : candidates) {
@@ -65,9 +68,9 @@ std::vector<path> select_soft(std::vector<path> & candidates, size_t k, const se
     std::vector<double> weights = soft_weights(scores, options);
     for (size_t i = 0; i < std::min(k, candidates.size()); ++i) {
         const std::vector<float> left(weights.begin() + i, weights.end());
-        const double total = std::accumulate(left.begin(), left.end(), 0.0);
+        const double             total = std::accumulate(left.begin(), left.end(), 0.0);
         if (!(total > 0)) {
-            break; // what is left stands best first
+            break;  // what is left stands best first
         }
         const size_t drawn = i + draw(left.data(), left.size(), total, random.uniform());
         std::rotate(candidates.begin() + i, candidates.begin() + drawn, candidates.begin() + drawn + 1);
@@ -76,4 +79,4 @@ std::vector<path> select_soft(std::vector<path> & candidates, size_t k, const se
     return keep_first(candidates, k);
 }
 
-}
+}  // namespace ig

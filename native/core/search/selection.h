@@ -16,6 +16,9 @@ std::vector<double> soft_weights(const std::vector<double> & scores, const searc
 
 // Keeps k in the order drawn, without replacement, by their weights; candidates of weight 0 come last, the best first. Returns
 // the rest.
-std::vector<path> select_soft(std::vector<path> & candidates, size_t k, const search_options & options, random_stream & random);
+std::vector<path> select_soft(std::vector<path> &    candidates,
+                              size_t                 k,
+                              const search_options & options,
+                              random_stream &        random);
 
-}
+}  // namespace ig

@@ -7,11 +7,13 @@ namespace ig {
 
 namespace {
 
-const size_t nucleus_guess = 512; // a nucleus of top-p rarely holds more tokens
-const double least_left = 1e-3; // of a chunk's mass: a smaller difference is weighed, not what rounding has left of it
-const double mass_error = 1e-5; // at most, relative, of what a device's floats say of the mass of a whole row
+const size_t nucleus_guess = 512;  // a nucleus of top-p rarely holds more tokens
+const double least_left = 1e-3;  // of a chunk's mass: a smaller difference is weighed, not what rounding has left of it
+const double mass_error = 1e-5;  // at most, relative, of what a device's floats say of the mass of a whole row
 
-bool truncates(const sampling_options & options) { return options.top_k > 0 || options.top_p < 1 || options.min_p > 0; }
+bool truncates(const sampling_options & options) {
+    return options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
+}
 
 // What n_tail tokens of this mass together weigh at most once their probabilities are raised to a power: each of them weighs
 // `largest` at most, and powers below 1 weigh most where all are equal.
@@ -22,7 +24,7 @@ double tail_bound(double mass, size_t n_tail, double largest, double power) {
     return power >= 1 ? mass * std::pow(largest, power - 1) : double(n_tail) * std::pow(mass / double(n_tail), power);
 }
 
-}
+}  // namespace
 
 void token_sampler::read(const row_source & given, const token_counts * tried, double penalty) {
     source = &given;
@@ -31,7 +33,8 @@ void token_sampler::read(const row_source & given, const token_counts * tried, d
     if (given.head.n > 0) {
         log_total = given.head.log_sum_exp;
         if (!std::isfinite(log_total)) {
-            throw error("DECODE_FAILED", "the logits that a token is drawn from are no numbers; the model has overflowed");
+            throw error("DECODE_FAILED",
+                        "the logits that a token is drawn from are no numbers; the model has overflowed");
         }
         if (tried == nullptr && list_from_head()) {
             return;
@@ -46,8 +49,8 @@ void token_sampler::list_nothing() {
     tokens.clear();
     weights.clear();
     list_mass = rest_mass = 0;
-    has_rest = false;
-    rest_known = true;
+    has_rest              = false;
+    rest_known            = true;
 }
 
 void token_sampler::fetch_row() {
@@ -57,7 +60,9 @@ void token_sampler::fetch_row() {
         log_total = mass.peak + std::log(mass.sum);
     }
     if (!std::isfinite(log_total)) {
-        throw error("DECODE_FAILED", "the logits that a token is drawn from are no numbers; the model or a critic's steps have overflowed");
+        throw error(
+            "DECODE_FAILED",
+            "the logits that a token is drawn from are no numbers; the model or a critic's steps have overflowed");
     }
 }
 
@@ -66,8 +71,8 @@ const float * token_sampler::scale(const token_counts * tried, double penalty) {
     if ((temperature == 1 || temperature == 0) && tried == nullptr) {
         return row;
     }
-    const float factor = temperature == 0 ? 1.0f : float(1 / temperature);
-    const double strength = penalty * std::max(1.0f, factor); // below 1 temperature would drown it
+    const float  factor   = temperature == 0 ? 1.0f : float(1 / temperature);
+    const double strength = penalty * std::max(1.0f, factor);  // below 1 temperature would drown it
     scaled.resize(source->n_vocab);
     for (size_t i = 0; i < scaled.size(); ++i) {
         scaled[i] = row[i] * factor;
@@ -82,26 +87,26 @@ const float * token_sampler::scale(const token_counts * tried, double penalty) {
 
 void token_sampler::read_whole(const token_counts * tried, double penalty) {
     const size_t n = source->n_vocab;
-    scaled_row = scale(tried, penalty);
+    scaled_row     = scale(tried, penalty);
     if (options.temperature == 0) {
         tokens.push_back(token_id(argmax(scaled_row, n)));
         weights.push_back(1);
         list_mass = 1;
         return;
     }
-    const bool is_weighed = scaled_row == row && source->head.n == 0; // by fetch_row
+    const bool is_weighed = scaled_row == row && source->head.n == 0;  // by fetch_row
     if (!is_weighed) {
         weigh(scaled_row, n, mass);
     }
-    const double all = mass.sum;
-    const bool has_top_k = options.top_k > 0 && size_t(options.top_k) < n;
+    const double all       = mass.sum;
+    const bool   has_top_k = options.top_k > 0 && size_t(options.top_k) < n;
     list_first(has_top_k ? size_t(options.top_k) : options.top_p < 1 ? nucleus_guess : most_listed);
     if (options.top_p < 1 && !has_top_k && list_mass < options.top_p * all) {
         list_first(n);
     }
     has_rest = !has_top_k && options.top_p == 1 && tokens.size() < n && weights.back() >= options.min_p;
     if (has_rest) {
-        rest_mass = std::max(0.0, all - list_mass) + mass_error * all;
+        rest_mass  = std::max(0.0, all - list_mass) + mass_error * all;
         rest_known = false;
         return;
     }
@@ -121,7 +126,7 @@ void token_sampler::list_first(size_t k) {
 
 // Keeps the nucleus of the list, which is in order; `all` is what top-p is a share of.
 void token_sampler::truncate_list(double all) {
-    list_mass = 0;
+    list_mass   = 0;
     size_t kept = 0;
     for (; kept < tokens.size(); ++kept) {
         const bool in_nucleus = kept == 0 || options.top_p == 1 || list_mass < options.top_p * all;
@@ -143,10 +148,10 @@ bool token_sampler::list_from_head() {
         list_mass = 1;
         return true;
     }
-    const double power = 1 / options.temperature;
-    const bool needs_order = options.top_k > 0 || options.top_p < 1;
-    const size_t n_listed = needs_order ? head.n : std::min(head.n, most_listed);
-    const size_t n_rest = source->n_vocab - n_listed;
+    const double power       = 1 / options.temperature;
+    const bool   needs_order = options.top_k > 0 || options.top_p < 1;
+    const size_t n_listed    = needs_order ? head.n : std::min(head.n, most_listed);
+    const size_t n_rest      = source->n_vocab - n_listed;
     tokens.assign(head.tokens, head.tokens + n_listed);
     double at_temperature_1 = 0;
     for (size_t i = 0; i < n_listed; ++i) {
@@ -155,18 +160,20 @@ bool token_sampler::list_from_head() {
         list_mass += weights.back();
         at_temperature_1 += std::exp(below);
     }
-    const double total = std::exp(head.log_sum_exp - head.logits[0]);
+    const double total     = std::exp(head.log_sum_exp - head.logits[0]);
     const double rest_at_1 = std::max(0.0, total - at_temperature_1);
-    rest_mass = tail_bound(rest_at_1 + mass_error * total, n_rest, std::exp(head.logits[n_listed - 1] - head.logits[0]), power);
+    rest_mass =
+        tail_bound(rest_at_1 + mass_error * total, n_rest, std::exp(head.logits[n_listed - 1] - head.logits[0]), power);
     if (!truncates(options)) {
-        has_rest = n_rest > 0;
+        has_rest   = n_rest > 0;
         rest_known = !has_rest;
         return true;
     }
     const bool has_top_k = options.top_k > 0 && size_t(options.top_k) < source->n_vocab;
-    const bool ends_in_head = has_top_k ? size_t(options.top_k) <= head.n
-                                        : weights.back() < options.min_p || n_rest == 0 ||
-                                              (options.top_p < 1 && power == 1 && list_mass >= options.top_p * (list_mass + rest_at_1));
+    const bool ends_in_head =
+        has_top_k ? size_t(options.top_k) <= head.n :
+                    weights.back() < options.min_p || n_rest == 0 ||
+                        (options.top_p < 1 && power == 1 && list_mass >= options.top_p * (list_mass + rest_at_1));
     const bool share_is_known = has_top_k || options.top_p == 1 || power == 1 || n_rest == 0;
     if (!ends_in_head || !share_is_known) {
         return false;
@@ -205,13 +212,13 @@ void token_sampler::know_rest() {
             }
         }
     }
-    rest_mass = std::accumulate(rest_chunks.begin(), rest_chunks.end(), 0.0);
+    rest_mass  = std::accumulate(rest_chunks.begin(), rest_chunks.end(), 0.0);
     rest_known = true;
 }
 
 double token_sampler::weigh_rest(size_t chunk, float * chunk_weights) const {
     const size_t begin = chunk * mass_chunk;
-    const size_t n = std::min(mass_chunk, source->n_vocab - begin);
+    const size_t n     = std::min(mass_chunk, source->n_vocab - begin);
     exp_and_sum(scaled_row + begin, n, mass.peak, chunk_weights);
     for (token_id token : tokens) {
         if (size_t(token) / mass_chunk == chunk) {
@@ -226,7 +233,7 @@ double token_sampler::weigh_rest(size_t chunk, float * chunk_weights) const {
 
 // `part` of the rest's mass lies before the token.
 token_id token_sampler::draw_rest(double part) const {
-    double left = part * rest_mass;
+    double left   = part * rest_mass;
     size_t chosen = 0;
     for (size_t chunk = 0; chunk < rest_chunks.size(); ++chunk) {
         if (rest_chunks[chunk] > 0) {
@@ -237,9 +244,9 @@ token_id token_sampler::draw_rest(double part) const {
             left -= rest_chunks[chunk];
         }
     }
-    float weights[mass_chunk];
+    float        weights[mass_chunk];
     const double sum = weigh_rest(chosen, weights);
-    const size_t n = std::min(mass_chunk, source->n_vocab - chosen * mass_chunk);
+    const size_t n   = std::min(mass_chunk, source->n_vocab - chosen * mass_chunk);
     return token_id(chosen * mass_chunk + ig::draw(weights, n, sum, left / rest_chunks[chosen]));
 }
 
@@ -248,14 +255,15 @@ sampled_token token_sampler::draw(random_stream & random) {
     if (part * (list_mass + rest_mass) >= list_mass && !rest_known) {
         know_rest();
     }
-    const bool of_list = part * (list_mass + rest_mass) < list_mass;
-    const token_id token = of_list ? tokens[ig::draw(weights.data(), weights.size(), list_mass, random.uniform())] : draw_rest(random.uniform());
+    const bool     of_list = part * (list_mass + rest_mass) < list_mass;
+    const token_id token   = of_list ? tokens[ig::draw(weights.data(), weights.size(), list_mass, random.uniform())] :
+                                       draw_rest(random.uniform());
     return { token, log_likelihood(token) };
 }
 
 std::vector<sampled_token> token_sampler::best(size_t k) {
     std::vector<sampled_token> result;
-    const row_head & head = source->head;
+    const row_head &           head = source->head;
     if (row == nullptr && k <= head.n) {
         for (size_t i = 0; i < k; ++i) {
             result.push_back({ head.tokens[i], head.logits[i] - log_total });
@@ -286,4 +294,4 @@ double token_sampler::log_likelihood(token_id token) const {
     return source->whole()[token] - log_total;
 }
 
-}
+}  // namespace ig

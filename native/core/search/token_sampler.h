@@ -19,7 +19,7 @@ using token_counts = std::map<token_id, int32_t>;
 struct row_source {
     size_t                         n_vocab;
     row_head                       head;
-    std::function<const float *()> whole; // [n_vocab]
+    std::function<const float *()> whole;  // [n_vocab]
 };
 
 // Draws from softmax(logits / temperature - penalty * max(1, 1 / temperature) * tried), truncated by top-k, then top-p, then
@@ -40,33 +40,33 @@ class token_sampler {
 
   private:
     sampling_options   options;
-    const row_source * source = nullptr;
-    const float *      row = nullptr; // the whole row; null while its head is enough
-    const float *      scaled_row = nullptr; // behind temperature and penalty
-    double             log_total = 0; // of the row as it is
-    row_mass           mass; // of the row that draws come from, once it is whole
+    const row_source * source     = nullptr;
+    const float *      row        = nullptr;  // the whole row; null while its head is enough
+    const float *      scaled_row = nullptr;  // behind temperature and penalty
+    double             log_total  = 0;        // of the row as it is
+    row_mass           mass;                  // of the row that draws come from, once it is whole
 
     // what draws come from: a list of tokens, the most probable first, then everything else
     std::vector<token_id> tokens;
     std::vector<float>    weights;
-    double                list_mass = 0;
-    bool                  has_rest = false;
-    double                rest_mass = 0; // an upper bound while the rest is not known
+    double                list_mass  = 0;
+    bool                  has_rest   = false;
+    double                rest_mass  = 0;  // an upper bound while the rest is not known
     bool                  rest_known = true;
 
     std::vector<float>  scaled;
-    std::vector<double> rest_chunks; // mass of each mass_chunk, without what is listed
+    std::vector<double> rest_chunks;  // mass of each mass_chunk, without what is listed
 
-    void list_nothing();
-    void read_whole(const token_counts * tried, double penalty);
-    bool list_from_head();
-    void list_first(size_t k);
-    void truncate_list(double all);
-    void know_rest();
-    double weigh_rest(size_t chunk, float * weights) const;
-    token_id draw_rest(double part) const;
-    void fetch_row();
+    void          list_nothing();
+    void          read_whole(const token_counts * tried, double penalty);
+    bool          list_from_head();
+    void          list_first(size_t k);
+    void          truncate_list(double all);
+    void          know_rest();
+    double        weigh_rest(size_t chunk, float * weights) const;
+    token_id      draw_rest(double part) const;
+    void          fetch_row();
     const float * scale(const token_counts * tried, double penalty);
 };
 
-}
+}  // namespace ig

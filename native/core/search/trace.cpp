@@ -8,26 +8,26 @@ void search_trace::add(std::vector<path> & candidates, size_t position, int32_t 
     }
     const double unknown = std::numeric_limits<double>::quiet_NaN();
     for (path & p : candidates) {
-        trace_node node;
+        trace_node   node;
         const size_t n_before = position > 0 ? p.ends[position - 1].n_text : 0;
-        const bool noted = !p.notes.empty() && p.notes.back().n_tokens == p.tokens.size();
-        node.parent = p.node;
-        node.round = round;
-        node.position = int32_t(position);
-        node.n_tokens = int32_t(p.tokens.size() - position);
-        node.text = p.text.substr(n_before);
-        node.cost = p.estimated_cost;
+        const bool   noted    = !p.notes.empty() && p.notes.back().n_tokens == p.tokens.size();
+        node.parent           = p.node;
+        node.round            = round;
+        node.position         = int32_t(position);
+        node.n_tokens         = int32_t(p.tokens.size() - position);
+        node.text             = p.text.substr(n_before);
+        node.cost             = p.estimated_cost;
         for (size_t c = 0; c < constraints.size(); ++c) {
             node.z.push_back(p.paid.z(c));
         }
         node.cost += p.paid.total_cost();
-        node.reward = p.rewarded ? p.reward : unknown;
-        node.p_safe = noted ? p.notes.back().p_safe : unknown;
-        node.value = noted ? p.notes.back().value : unknown;
-        node.score = is_rejected(p.judgement) ? unknown : p.score;
-        node.finished = p.finished();
+        node.reward    = p.rewarded ? p.reward : unknown;
+        node.p_safe    = noted ? p.notes.back().p_safe : unknown;
+        node.value     = noted ? p.notes.back().value : unknown;
+        node.score     = is_rejected(p.judgement) ? unknown : p.score;
+        node.finished  = p.finished();
         node.judgement = p.judgement;
-        p.node = int32_t(nodes.size());
+        p.node         = int32_t(nodes.size());
         nodes.push_back(std::move(node));
     }
 }
@@ -52,4 +52,4 @@ void search_trace::answer(const path & p) {
     }
 }
 
-}
+}  // namespace ig

@@ -7,17 +7,17 @@
 namespace ig {
 
 struct trace_node {
-    int32_t             parent; // -1: the prompt, or what is committed
+    int32_t             parent;    // -1: the prompt, or what is committed
     int32_t             round;
-    int32_t             position; // response tokens before the block
+    int32_t             position;  // response tokens before the block
     int32_t             n_tokens;
-    std::string         text; // of the block
-    std::vector<double> z; // [constraint]
-    double              cost; // with the estimate for an unfinished text
-    double              reward; // not a number: not asked for
-    double              p_safe; // not a number: the critic was not asked
+    std::string         text;      // of the block
+    std::vector<double> z;         // [constraint]
+    double              cost;      // with the estimate for an unfinished text
+    double              reward;    // not a number: not asked for
+    double              p_safe;    // not a number: the critic was not asked
     double              value;
-    double              score; // not a number: rejected
+    double              score;     // not a number: rejected
     bool                finished;
     verdict             judgement;
     bool                answer = false;
@@ -48,4 +48,4 @@ class search_trace {
     trace_node * node_of(const path & p) { return wanted && p.node >= 0 ? &nodes[p.node] : nullptr; }
 };
 
-}
+}  // namespace ig

@@ -17,7 +17,9 @@ struct calibration {
 // log_odds[i] holds the log-odds of the members of an ensemble, whose probabilities are averaged; a single model is an
 // ensemble of one. labels[i] is in 0..1. Without a shift it stays 0: right where the many examples that trained tell the mean
 // better than the few that calibrate.
-calibration fit_calibration(const std::vector<std::vector<double>> & log_odds, const std::vector<double> & labels, bool with_shift,
-                            const cancel_flag & cancel);
+calibration fit_calibration(const std::vector<std::vector<double>> & log_odds,
+                            const std::vector<double> &              labels,
+                            bool                                     with_shift,
+                            const cancel_flag &                      cancel);
 
-}
+}  // namespace ig

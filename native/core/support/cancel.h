@@ -18,4 +18,4 @@ struct cancel_flag {
     }
 };
 
-}
+}  // namespace ig

@@ -22,7 +22,7 @@ void put_in_order(std::vector<uint32_t> & characters) {
     }
 }
 
-}
+}  // namespace
 
 std::vector<uint32_t> decomposed_form(const std::vector<uint32_t> & characters) {
     std::vector<uint32_t> form;
@@ -43,14 +43,14 @@ std::string composed_form(const std::string & text) {
         characters.push_back(next_character(text, at));
     }
     std::vector<uint32_t> form;
-    size_t starter = SIZE_MAX; // of `form`
+    size_t                starter = SIZE_MAX;  // of `form`
     for (uint32_t code : decomposed_form(characters)) {
         const int rank = combining_rank(code);
         if (starter != SIZE_MAX) {
             // a character between the two blocks the way, unless it combines and comes before this one
-            const bool adjacent = starter + 1 == form.size();
-            const int before = combining_rank(form.back());
-            const uint32_t whole = adjacent || (before != 0 && before < rank) ? composed(form[starter], code) : 0;
+            const bool     adjacent = starter + 1 == form.size();
+            const int      before   = combining_rank(form.back());
+            const uint32_t whole    = adjacent || (before != 0 && before < rank) ? composed(form[starter], code) : 0;
             if (whole != 0) {
                 form[starter] = whole;
                 continue;
@@ -68,4 +68,4 @@ std::string composed_form(const std::string & text) {
     return out;
 }
 
-}
+}  // namespace ig

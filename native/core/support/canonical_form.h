@@ -13,4 +13,4 @@ std::vector<uint32_t> decomposed_form(const std::vector<uint32_t> & characters);
 // NFC of well-formed UTF-8
 std::string composed_form(const std::string & text);
 
-}
+}  // namespace ig

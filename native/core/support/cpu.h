@@ -12,4 +12,4 @@ std::string missing_cpu_features();
 // Comma-separated names of the CPU features that the build needs; empty where none are checked.
 const char * required_cpu_features();
 
-}
+}  // namespace ig

@@ -13,11 +13,12 @@ namespace {
 // what a double holds exactly
 const double powers_of_ten[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                  1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
-const int    most_places = 22;
-const int    most_digits = 15; // decimals of so many digits are nearest to different doubles
-const double first_too_long = powers_of_ten[most_digits];
+const int    most_places     = 22;
+const int    most_digits     = 15;  // decimals of so many digits are nearest to different doubles
+const double first_too_long  = powers_of_ten[most_digits];
 
-const double upwards = 0x1p-50; // relative; the errors of two operands, of an operation and of its result are below half of it
+const double upwards =
+    0x1p-50;  // relative; the errors of two operands, of an operation and of its result are below half of it
 
 // units / 10^places
 struct decimal {
@@ -37,10 +38,10 @@ std::optional<decimal> decimal_of(double x) {
     if (!(std::fabs(x) < first_too_long)) {
         return {};
     }
-    const int n_whole = int(std::floor(std::log10(std::fabs(x)))) + 1; // one less or more next to a power of ten
+    const int n_whole = int(std::floor(std::log10(std::fabs(x)))) + 1;  // one less or more next to a power of ten
     for (int extra = 0; extra <= 1; ++extra) {
         const int    places = std::clamp(most_digits - n_whole + extra, 0, most_places);
-        const double units = std::nearbyint(x * powers_of_ten[places]);
+        const double units  = std::nearbyint(x * powers_of_ten[places]);
         if (std::fabs(units) < first_too_long && units / powers_of_ten[places] == x) {
             return without_zeros({ int64_t(units), places });
         }
@@ -57,9 +58,11 @@ std::optional<double> nearest(double units, int places) {
 }
 
 // with so many places
-double units_of(const decimal & x, int places) { return double(x.units) * powers_of_ten[places - x.places]; }
-
+double units_of(const decimal & x, int places) {
+    return double(x.units) * powers_of_ten[places - x.places];
 }
+
+}  // namespace
 
 double sum_up(double a, double b) {
     if (a == 0 || b == 0) {
@@ -68,11 +71,11 @@ double sum_up(double a, double b) {
     const std::optional<decimal> x = decimal_of(a);
     const std::optional<decimal> y = decimal_of(b);
     if (x && y) {
-        const int    places = std::max(x->places, y->places);
-        const double left = units_of(*x, places);
-        const double right = units_of(*y, places);
+        const int    places    = std::max(x->places, y->places);
+        const double left      = units_of(*x, places);
+        const double right     = units_of(*y, places);
         const bool   are_exact = std::max(std::fabs(left), std::fabs(right)) < first_too_long;
-        const auto   sum = are_exact ? nearest(left + right, places) : std::nullopt;
+        const auto   sum       = are_exact ? nearest(left + right, places) : std::nullopt;
         if (sum) {
             return *sum;
         }
@@ -93,4 +96,4 @@ double product_up(double a, double b) {
     return a * b + std::fabs(a * b) * upwards + std::numeric_limits<double>::denorm_min();
 }
 
-}
+}  // namespace ig

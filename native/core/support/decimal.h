@@ -9,4 +9,4 @@ namespace ig {
 double sum_up(double a, double b);
 double product_up(double a, double b);
 
-}
+}  // namespace ig

@@ -16,10 +16,10 @@ struct error : std::runtime_error {
 
 // printf into a string
 template <typename... Args> std::string format(const char * pattern, Args... args) {
-    const int n = std::snprintf(nullptr, 0, pattern, args...);
+    const int   n = std::snprintf(nullptr, 0, pattern, args...);
     std::string text(n, '\0');
     std::snprintf(&text[0], n + 1, pattern, args...);
     return text;
 }
 
-}
+}  // namespace ig

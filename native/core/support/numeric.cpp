@@ -11,24 +11,24 @@ namespace ig {
 
 namespace {
 
-const size_t lanes = 32; // at 16 compilers unroll the loops over lanes and miss that they are vectors
+const size_t lanes     = 32;  // at 16 compilers unroll the loops over lanes and miss that they are vectors
 const size_t most_sets = 4096;
 
 // exp for x <= 0; everything below -87 counts as exp(-87), which is 0 for a probability in single precision. What is no number
 // stays none.
 inline float exp_nonpositive(float x) {
-    x = x < -87.0f ? -87.0f : x;
+    x                   = x < -87.0f ? -87.0f : x;
     // x = n ln2 + r, |r| <= ln2 / 2
-    const float shifted = x * 1.44269504f + 12582912.0f; // the nearest integer n in its last bits
-    const float n = shifted - 12582912.0f;
-    const float r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
-    float p = 1.0f / 720.0f;
-    p = p * r + 1.0f / 120.0f;
-    p = p * r + 1.0f / 24.0f;
-    p = p * r + 1.0f / 6.0f;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
+    const float shifted = x * 1.44269504f + 12582912.0f;  // the nearest integer n in its last bits
+    const float n       = shifted - 12582912.0f;
+    const float r       = (x - n * 0.693145752f) - n * 1.42860677e-6f;
+    float       p       = 1.0f / 720.0f;
+    p                   = p * r + 1.0f / 120.0f;
+    p                   = p * r + 1.0f / 24.0f;
+    p                   = p * r + 1.0f / 6.0f;
+    p                   = p * r + 0.5f;
+    p                   = p * r + 1.0f;
+    p                   = p * r + 1.0f;
     uint32_t exponent;
     std::memcpy(&exponent, &shifted, sizeof(exponent));
     exponent = (exponent + 127) << 23;
@@ -40,11 +40,12 @@ inline float exp_nonpositive(float x) {
 // erf for x >= 0, by Abramowitz and Stegun 7.1.26: the absolute error is below 2e-7
 inline float erf_nonnegative(float x) {
     const float t = 1 / (1 + 0.3275911f * x);
-    const float p = ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t + 0.254829592f) * t;
+    const float p =
+        ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t + 0.254829592f) * t;
     return 1 - p * exp_nonpositive(-x * x);
 }
 
-}
+}  // namespace
 
 void gelu(float * x, size_t n) {
     for (size_t i = 0; i < n; ++i) {
@@ -54,8 +55,8 @@ void gelu(float * x, size_t n) {
 }
 
 double sum_of(const float * x, size_t n) {
-    float partial[lanes] = { 0 };
-    size_t i = 0;
+    float  partial[lanes] = { 0 };
+    size_t i              = 0;
     for (; i + lanes <= n; i += lanes) {
         for (size_t j = 0; j < lanes; ++j) {
             partial[j] += x[i + j];
@@ -68,8 +69,8 @@ double sum_of(const float * x, size_t n) {
 }
 
 float dot(const float * x, const float * y, size_t n) {
-    float partial[lanes] = { 0 };
-    size_t i = 0;
+    float  partial[lanes] = { 0 };
+    size_t i              = 0;
     for (; i + lanes <= n; i += lanes) {
         for (size_t j = 0; j < lanes; ++j) {
             partial[j] += x[i + j] * y[i + j];
@@ -109,12 +110,12 @@ float max_of(const float * x, size_t n) {
 }
 
 double exp_and_sum(const float * x, size_t n, float shift, float * __restrict out) {
-    float partial[lanes] = { 0 };
-    size_t i = 0;
+    float  partial[lanes] = { 0 };
+    size_t i              = 0;
     for (; i + lanes <= n; i += lanes) {
         for (size_t j = 0; j < lanes; ++j) {
             const float e = exp_nonpositive(x[i + j] - shift);
-            out[i + j] = e;
+            out[i + j]    = e;
             partial[j] += e;
         }
     }
@@ -126,8 +127,8 @@ double exp_and_sum(const float * x, size_t n, float shift, float * __restrict ou
 }
 
 double weighted_sum(const float * weights, const float * x, size_t n, float shift, float least) {
-    float partial[lanes] = { 0 };
-    const auto term = [&](size_t i) {
+    float      partial[lanes] = { 0 };
+    const auto term           = [&](size_t i) {
         const float below = x[i] - shift;
         return weights[i] * (below < least ? least : below);
     };
@@ -146,12 +147,12 @@ double weighted_sum(const float * weights, const float * x, size_t n, float shif
 // Each chunk is looked at twice while it is at hand; what was summed before is put in units of a new peak.
 void weigh(const float * x, size_t n, row_mass & mass) {
     const float nothing = -std::numeric_limits<float>::infinity();
-    mass.peak = nothing;
+    mass.peak           = nothing;
     mass.chunks.clear();
     float weights[mass_chunk];
     for (size_t begin = 0; begin < n; begin += mass_chunk) {
         const size_t size = std::min(mass_chunk, n - begin);
-        const float peak = max_of(x + begin, size);
+        const float  peak = max_of(x + begin, size);
         if (peak > mass.peak) {
             const double unit = std::exp(double(mass.peak) - peak);
             for (double & chunk : mass.chunks) {
@@ -185,7 +186,7 @@ bool any_reaches(const float * x, float least) {
     return reaching != 0;
 }
 
-}
+}  // namespace
 
 // The k-th largest of the maxima of some sets is no larger than the k-th largest value. The sets are the lanes of stretches of the row.
 void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best) {
@@ -195,12 +196,12 @@ void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best) {
         return;
     }
     const float  nothing = -std::numeric_limits<float>::infinity();
-    const size_t stretch = lanes * std::max(n / (4 * k), n / most_sets + 1); // most_sets are enough
-    float  maxima[most_sets];
-    size_t n_sets = 0;
+    const size_t stretch = lanes * std::max(n / (4 * k), n / most_sets + 1);  // most_sets are enough
+    float        maxima[most_sets];
+    size_t       n_sets = 0;
     for (size_t begin = 0; begin < n; begin += stretch, n_sets += lanes) {
         const size_t end = std::min(n, begin + stretch);
-        float largest[lanes];
+        float        largest[lanes];
         std::fill(largest, largest + lanes, nothing);
         size_t i = begin;
         for (; i + lanes <= end; i += lanes) {
@@ -233,7 +234,9 @@ void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best) {
         }
     }
     take(i, n);
-    const auto larger = [x](int32_t a, int32_t b) { return x[a] != x[b] ? x[a] > x[b] : a < b; };
+    const auto larger = [x](int32_t a, int32_t b) {
+        return x[a] != x[b] ? x[a] > x[b] : a < b;
+    };
     if (best.size() > k) {
         std::nth_element(best.begin(), best.begin() + std::ptrdiff_t(k) - 1, best.end(), larger);
         best.resize(k);
@@ -249,7 +252,7 @@ size_t draw(const float * weights, size_t n, double total, double u) {
             return i;
         }
     }
-    return argmax(weights, n); // rounding left a sliver at the end
+    return argmax(weights, n);  // rounding left a sliver at the end
 }
 
-}
+}  // namespace ig

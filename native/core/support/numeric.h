@@ -9,7 +9,9 @@
 
 namespace ig {
 
-inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+inline double sigmoid(double x) {
+    return 1 / (1 + std::exp(-x));
+}
 
 // of a label (or a probability) under a prediction
 inline double cross_entropy(double log_odds, double label) {
@@ -18,7 +20,7 @@ inline double cross_entropy(double log_odds, double label) {
 
 float max_of(const float * x, size_t n);
 
-const size_t mass_chunk = 1024; // sums in single precision stay short
+const size_t mass_chunk = 1024;  // sums in single precision stay short
 
 // out[i] = exp(x[i] - shift); returns the sum. Of mass_chunk numbers at most.
 double exp_and_sum(const float * x, size_t n, float shift, float * out);
@@ -28,9 +30,9 @@ double weighted_sum(const float * weights, const float * x, size_t n, float shif
 
 // what the exponentials of a row add up to, in units of the largest
 struct row_mass {
-    float               peak; // largest value
+    float               peak;    // largest value
     double              sum;
-    std::vector<double> chunks; // the sums of each mass_chunk
+    std::vector<double> chunks;  // the sums of each mass_chunk
 };
 
 void weigh(const float * x, size_t n, row_mass & mass);
@@ -57,4 +59,4 @@ void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best);
 // index i drawn with probability weights[i] / total, for u in [0, 1)
 size_t draw(const float * weights, size_t n, double total, double u);
 
-}
+}  // namespace ig

@@ -9,8 +9,8 @@ namespace ig {
 // SplitMix64 (Steele, Lea and Flood 2014)
 class random_stream {
   public:
-    random_stream(uint64_t seed, uint64_t stream, uint64_t substream)
-        : state(mix(mix(mix(seed) + stream) + substream)) {}
+    random_stream(uint64_t seed, uint64_t stream, uint64_t substream) :
+        state(mix(mix(mix(seed) + stream) + substream)) {}
 
     uint64_t next() { return mix(state += increment); }
 
@@ -22,7 +22,7 @@ class random_stream {
 
   private:
     static constexpr uint64_t increment = 0x9e3779b97f4a7c15;
-    uint64_t state;
+    uint64_t                  state;
 
     static uint64_t mix(uint64_t x) {
         x += increment;
@@ -32,4 +32,4 @@ class random_stream {
     }
 };
 
-}
+}  // namespace ig

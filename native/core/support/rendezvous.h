@@ -9,7 +9,7 @@ namespace ig {
 
 struct rendezvous {
     std::mutex              lock;
-    std::condition_variable changed; // for the owner of the model
+    std::condition_variable changed;  // for the owner of the model
 };
 
-}
+}  // namespace ig

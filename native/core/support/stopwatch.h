@@ -13,7 +13,7 @@ class stopwatch {
         milliseconds += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     }
 
-    stopwatch(const stopwatch &) = delete;
+    stopwatch(const stopwatch &)             = delete;
     stopwatch & operator=(const stopwatch &) = delete;
 
   private:
@@ -21,4 +21,4 @@ class stopwatch {
     const std::chrono::steady_clock::time_point start;
 };
 
-}
+}  // namespace ig

@@ -69,16 +69,19 @@ struct named_numbers {
 
 struct named_tensor {
     std::string          name;
-    std::vector<int64_t> shape; // fastest dimension first
+    std::vector<int64_t> shape;  // fastest dimension first
     std::vector<float>   values;
-    bool                 half; // stored as f16
+    bool                 half;   // stored as f16
 };
 
 // What is left of the values when they are stored as f16.
 void round_to_half(std::vector<float> & values);
 
 // Returns how many bytes the file has. Throws WRITE_FAILED.
-uint64_t write_tensor_file(const std::string & path, const std::string & kind, const std::vector<named_text> & texts,
-                           const std::vector<named_numbers> & numbers, const std::vector<named_tensor> & tensors);
+uint64_t write_tensor_file(const std::string &                path,
+                           const std::string &                kind,
+                           const std::vector<named_text> &    texts,
+                           const std::vector<named_numbers> & numbers,
+                           const std::vector<named_tensor> &  tensors);
 
-}
+}  // namespace ig

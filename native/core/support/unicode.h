@@ -10,9 +10,9 @@
 namespace ig {
 
 struct folded_character {
-    uint32_t         buffer[3]; // a Hangul syllable's letters, or the character itself
+    uint32_t         buffer[3];  // a Hangul syllable's letters, or the character itself
     const uint32_t * begin;
-    int              n; // 0: ignorable
+    int              n;          // 0: ignorable
 };
 
 void fold_character(uint32_t code, folded_character & folded);
@@ -53,9 +53,9 @@ int combining_rank(uint32_t code);
 // the character that canonically decomposes to these two; 0: none
 uint32_t composed(uint32_t first, uint32_t second);
 
-bool is_nonspacing_mark(uint32_t code); // Mn
-bool is_punctuation(uint32_t code); // P
-bool is_invisible(uint32_t code); // Cc, Cf or Co
-bool is_white_space(uint32_t code); // the property White_Space
+bool is_nonspacing_mark(uint32_t code);  // Mn
+bool is_punctuation(uint32_t code);      // P
+bool is_invisible(uint32_t code);        // Cc, Cf or Co
+bool is_white_space(uint32_t code);      // the property White_Space
 
-}
+}  // namespace ig

@@ -30,7 +30,7 @@ uint32_t next_character(std::string_view text, size_t & at) {
         return first;
     }
     const int more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
-    uint32_t code = first & (0x3f >> more);
+    uint32_t  code = first & (0x3f >> more);
     for (int i = 0; i < more && at < text.size(); ++i) {
         code = code << 6 | (text[at++] & 0x3f);
     }
@@ -44,7 +44,7 @@ void utf8_stream::push(std::string_view bytes, std::string & out) {
             if (byte < lower || byte > upper) {
                 append_utf8(out, replacement);
                 missing = 0;
-                --i; // the byte may start a character of its own
+                --i;  // the byte may start a character of its own
                 lower = 0x80, upper = 0xbf;
                 continue;
             }
@@ -57,21 +57,21 @@ void utf8_stream::push(std::string_view bytes, std::string & out) {
             out += char(byte);
         } else if (byte >= 0xc2 && byte <= 0xdf) {
             missing = 1;
-            code = byte & 0x1f;
+            code    = byte & 0x1f;
         } else if (byte >= 0xe0 && byte <= 0xef) {
             missing = 2;
-            code = byte & 0x0f;
-            lower = byte == 0xe0 ? 0xa0 : 0x80; // no overlong forms
-            upper = byte == 0xed ? 0x9f : 0xbf; // no surrogates
+            code    = byte & 0x0f;
+            lower   = byte == 0xe0 ? 0xa0 : 0x80;  // no overlong forms
+            upper   = byte == 0xed ? 0x9f : 0xbf;  // no surrogates
         } else if (byte >= 0xf0 && byte <= 0xf4) {
             missing = 3;
-            code = byte & 0x07;
-            lower = byte == 0xf0 ? 0x90 : 0x80;
-            upper = byte == 0xf4 ? 0x8f : 0xbf; // nothing above U+10FFFF
+            code    = byte & 0x07;
+            lower   = byte == 0xf0 ? 0x90 : 0x80;
+            upper   = byte == 0xf4 ? 0x8f : 0xbf;  // nothing above U+10FFFF
         } else {
             append_utf8(out, replacement);
         }
     }
 }
 
-}
+}  // namespace ig

@@ -19,9 +19,9 @@ class utf8_stream {
     void push(std::string_view bytes, std::string & out);
 
   private:
-    uint32_t code = 0;
-    uint8_t  missing = 0; // continuation bytes still to come
-    uint8_t  lower = 0x80, upper = 0xbf; // range of the next one
+    uint32_t code    = 0;
+    uint8_t  missing = 0;                 // continuation bytes still to come
+    uint8_t  lower = 0x80, upper = 0xbf;  // range of the next one
 };
 
-}
+}  // namespace ig
