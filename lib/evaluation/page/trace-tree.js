@@ -2,7 +2,7 @@
 // is folded where it left that line, and is rendered when it is unfolded.
 import { counted, element, inSlices, passage, shown } from "./elements.js";
 
-/** @typedef {import("../../guard/reply.js").TraceNode} TraceNode */
+/** @typedef {import("../../trace.js").TraceNode} TraceNode */
 /** @typedef {{ node: TraceNode, children: Branch[], size: number, height: number, onPath: boolean }} Branch with all that grew from it */
 
 /** @type {Record<NonNullable<TraceNode["pruned"]>, string>} */
