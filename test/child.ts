@@ -3,7 +3,8 @@ import { fileURLToPath } from "node:url";
 import { vi } from "vitest";
 import { run } from "../lib/cli/program.js";
 
-export const entry = JSON.stringify(new URL("../dist/index.js", import.meta.url).href);
+/** A compiled module, as the specifier of an import in a program of its own. */
+export const built = (path: string) => JSON.stringify(new URL(`../dist/${path}`, import.meta.url).href);
 
 export interface ChildResult {
 	status: number | null;
@@ -24,7 +25,7 @@ function collect(child: ReturnType<typeof spawn>): Promise<ChildResult> {
 
 /** Runs a module in a fresh Node process, with InferenceGuard imported. */
 export function inChild(code: string): Promise<ChildResult> {
-	const source = `import { InferenceGuard } from ${entry};\n${code}`;
+	const source = `import { InferenceGuard } from ${built("index.js")};\n${code}`;
 	return collect(spawn(process.execPath, ["--expose-gc", "--input-type=module", "-e", source], { stdio: ["ignore", "pipe", "pipe"] }));
 }
 

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { InferenceGuard, RefusalError, type ScoreFunction } from "../lib/index.js";
 import { collectRollouts } from "../lib/training/index.js";
-import { entry, inChild } from "./child.js";
+import { built, inChild } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
@@ -189,7 +189,7 @@ describe("in a process of its own", () => {
 		const sampling = { prompts, responses: 4, maxTokens: 3, stride: 1 };
 		await collectRollouts({ model: table, cost: { tokenCosts: [0, 1] }, budget: 1, ...sampling, out: rollouts });
 		const training = { rollouts, out: join(folder, "never.gguf"), width: 8, members: 2, epochs: 1000, threads: 1 };
-		const { status, signal } = await inChild(`const { trainCritic } = await import(${entry});
+		const { status, signal } = await inChild(`const { trainCritic } = await import(${built("training/index.js")});
 			process.prependListener("exit", () => { throw 5; });
 			for (let i = 0; i < 6; i++) trainCritic(${JSON.stringify(training)}).catch(() => {});
 			setTimeout(() => process.exit(5), ${ms});`);

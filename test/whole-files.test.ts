@@ -7,11 +7,11 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { writeGguf } from "../lib/data/gguf-writer.js";
 import { expectWritable, replaceFiles, textFile } from "../lib/data/output.js";
 import { callAddon } from "../lib/native/addon.js";
+import { built } from "./child.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
 const file = (name: string) => join(folder, name);
-const built = (path: string) => JSON.stringify(new URL(`../dist/${path}`, import.meta.url).href);
 const testOnLinux = test.skipIf(process.platform !== "linux");
 
 /** Every file of a folder, with its content. */
@@ -38,7 +38,7 @@ testOnLinux.each(Object.entries(writers))(
 			import { writeFileSync, readFileSync, readdirSync, statSync } from "node:fs";
 			import { jsonFile, replaceFiles, textFile } from ${built("data/output.js")};
 			import { writeGguf } from ${built("data/gguf-writer.js")};
-			import { callAddon } from ${built("native.js")};
+			import { callAddon } from ${built("native/addon.js")};
 			const place = ${JSON.stringify(place)};
 			const out = place + "/out";
 			const made = ${writer};
@@ -240,7 +240,8 @@ describe.skipIf(process.platform !== "linux")("a command on a full disk", () => 
 			import { execFileSync } from "node:child_process";
 			import { readFileSync, readdirSync } from "node:fs";
 			import { openTree } from ${built("cli/demo-page.js")};
-			import { InferenceGuard, serveLabels } from ${built("index.js")};
+			import { InferenceGuard } from ${built("index.js")};
+			import { serveLabels } from ${built("training/index.js")};
 			const limit = (bytes) => execFileSync("prlimit", ["--pid", String(process.pid), "--fsize=" + bytes + ":"]);
 			const server = await serveLabels({ answers: ${JSON.stringify(file("answers.jsonl"))}, reader: "me" });
 			const label = async (name) => {
