@@ -1,6 +1,6 @@
 // The commands and their options, and how a command line runs.
 import { createRequire } from "node:module";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { printable } from "../base/printable.js";
 import {
 	InferenceGuardError,
@@ -13,7 +13,7 @@ import {
 import { presetNames } from "../evaluation/presets.js";
 import { engineRows } from "../options/engine.js";
 import { settings } from "../options/settings.js";
-import { kebabStrategyNames, strategyNamed } from "../options/strategies.js";
+import { strategyNames } from "../options/strategies.js";
 import { answersCommand } from "./answers.js";
 import { calibrateCommand, verifyCommand } from "./calibrate.js";
 import { convertCommand } from "./convert.js";
@@ -26,7 +26,7 @@ import { inspect } from "./inspect.js";
 import { labelCommand } from "./label.js";
 import { collect } from "./loading.js";
 import { rolloutsCommand } from "./rollouts.js";
-import { addFlags } from "./row-flags.js";
+import { addFlags, ofNames } from "./row-flags.js";
 import { steerVectorCommand } from "./steer-vector.js";
 import { complain, print } from "./terminal.js";
 import { trainCommand } from "./train.js";
@@ -36,14 +36,7 @@ const exitCodes = { answered: 0, failure: 1, usage: 2, refused: 3 };
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
 
-const strategy = new Option("--strategy <name>", "how to search")
-	.choices(kebabStrategyNames)
-	.argParser((given: string) => {
-		const name = strategyNamed(given);
-		if (name === undefined) throw new InvalidArgumentError(`Allowed choices are ${kebabStrategyNames.join(", ")}.`);
-		return name;
-	})
-	.default("guard");
+const strategy = ofNames(new Option("--strategy <name>", "how to search"), strategyNames).default("guard");
 
 const nowHelp = "the date that the chat template reads, such as 2026-11-28 (default: the day on which the run begins)";
 const costHelp =

@@ -1,10 +1,20 @@
 // Flags that come from the tables of options: a row is a flag.
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import type { OptionRow } from "../base/check.js";
 import { kebabCase } from "../base/kebab-case.js";
 
 type Rows = Record<string, OptionRow>;
+
+/** A flag that takes one of these names, as they are or in kebab case. */
+export function ofNames(option: Option, names: readonly string[]): Option {
+	const shown = names.map(kebabCase);
+	return option.choices(shown).argParser((given: string) => {
+		const name = names.find((one) => one === given || kebabCase(one) === given);
+		if (name === undefined) throw new InvalidArgumentError(`Allowed choices are ${shown.join(", ")}.`);
+		return name;
+	});
+}
 
 function placeholderOf({ check, takes }: OptionRow): string {
 	if (takes) return `<${takes}>`;
@@ -20,7 +30,7 @@ function flagsOf(name: string, row: OptionRow): Option[] {
 	}
 	const short = row.shortFlag ? `-${row.shortFlag}, ` : "";
 	const option = new Option(`${short}${long} ${placeholderOf(row)}`, row.help);
-	return [row.check instanceof z.ZodEnum ? option.choices(row.check.options.map(String)) : option];
+	return [row.check instanceof z.ZodEnum ? ofNames(option, row.check.options.map(String)) : option];
 }
 
 /** Gives a command a flag for every row, under a heading of their own in its help. */

@@ -91,9 +91,6 @@ type KebabCase<S extends string> = S extends `${infer First}${infer Rest}`
 /** A strategy as it may be spelled: `bestOfN` or `best-of-n`. */
 export type StrategySpelling = StrategyName | KebabCase<StrategyName>;
 
-/** As they are typed on a command line. */
-export const kebabStrategyNames = strategyNames.map(kebabCase);
-
 /** The strategy that is spelled so; undefined where none is. */
 export const strategyNamed = (spelled: string): StrategyName | undefined =>
 	strategyNames.find((name) => name === spelled || kebabCase(name) === spelled);
