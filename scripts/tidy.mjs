@@ -1,4 +1,5 @@
-// What clang-tidy says of C++ sources: `node scripts/tidy.mjs [REVISION]`, of those that differ from the revision (default HEAD), or of all with `--all`.
+// What clang-tidy says of C++ sources: `node scripts/tidy.mjs [REVISION]`, of those that are new or differ from the revision (default HEAD),
+// or of all with `--all`.
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +14,10 @@ await main(async () => {
 	}
 	const [revision = "HEAD"] = process.argv.slice(2);
 	const named = revision === "--all" ? git("ls-files", "native") : git("diff", "--name-only", "--diff-filter=d", revision, "--", "native");
-	const sources = named.filter((name) => name.endsWith(".cpp"));
+	const untracked = git("ls-files", "--others", "--exclude-standard", "native");
+	const sources = [...new Set([...named, ...untracked])].filter((name) => name.endsWith(".cpp"));
+	if (sources.length === 0)
+		throw new UserError(`expected C++ sources that differ from ${revision}, found none; name an older revision, or --all`);
 	const check = (source) => spawnSync("clang-tidy", ["-p", "build", "--quiet", source], { cwd: projectRoot, stdio: "inherit" }).status;
 	process.exitCode = sources.map(check).some((status) => status !== 0) ? 1 : 0;
 });

@@ -101,6 +101,7 @@ const wrong: Record<string, readonly string[]> = {
 	"<list>": ["none of these", "1,much", ""],
 	"<low:high>": ["low:high", "2:1", "1:2:3", ""],
 	"<first:last>": ["first:last", "2:1", "1:2:3", "1:99", ""],
+	"<n|all>": ["some", "-1", ""],
 	"<i/n>": ["3/2", "one", ""],
 	"<text>": [""],
 	"generate --strength": ["much", "1e999", ""],

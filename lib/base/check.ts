@@ -90,7 +90,7 @@ export interface OptionRow {
 	/** Of the flag; the long one is the name in kebab case. */
 	shortFlag?: string;
 	/** What the flag takes, for its help; absent: a number, one of the choices, or nothing. */
-	takes?: "name" | "low:high";
+	takes?: "name" | "low:high" | "n|all";
 	/** The flag switches something off that is on by default. */
 	turnsOff?: boolean;
 	/** Of the flag. */

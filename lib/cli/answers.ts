@@ -5,18 +5,17 @@ import { sampleAnswers } from "../labelling/answers.js";
 import { engineRows } from "../options/engine.js";
 import type { AnswerProgress } from "../progress.js";
 import { duration } from "./eval.js";
-import { constraintsOf, listed, numbersOf, numeric } from "./loading.js";
+import { type ConstraintFlags, constraintsOf, listed, numbersOf, numeric } from "./loading.js";
 import { optionsFrom } from "./row-flags.js";
 import { say, tell } from "./terminal.js";
 
-interface AnswerFlags {
+interface AnswerFlags extends ConstraintFlags {
 	model: string;
 	prompts: string;
 	preset?: PresetName;
 	field?: string;
 	limit?: string;
 	out: string;
-	cost: string[];
 	budget: string[];
 	methods?: string;
 	candidates?: string;
@@ -69,7 +68,7 @@ export async function answersCommand(flags: AnswerFlags): Promise<void> {
 	try {
 		const { skipped, ...done } = await sampleAnswers({
 			model: flags.model,
-			...constraintsOf({ cost: flags.cost, budget: flags.budget.length === 0 ? [] : [undefined, ...otherBudgets] }),
+			...constraintsOf({ ...flags, budget: flags.budget.length === 0 ? [] : [undefined, ...otherBudgets] }),
 			budgets: numbersOf(firstBudget),
 			prompts: {
 				file: flags.prompts,

@@ -9,7 +9,10 @@ function otherNames(command: Command): Record<string, string | undefined> {
 
 /** The flag that sets an option, if the command has one: of `constraints.0.cost.lexicon` it is that of the cost. */
 function flagOf(command: Command, path: readonly string[]): Option | undefined {
-	const named = (name: string | undefined) => command.options.find((option) => option.attributeName() === name);
+	const named = (name: string | undefined) => {
+		const [first, ...others] = command.options.filter((option) => option.attributeName() === name);
+		return others.find(({ negate }) => negate) ?? first; // one that switches off has a hidden one that switches on
+	};
 	return [...path]
 		.reverse()
 		.map((name) => named(otherNames(command)[name]) ?? named(name))
@@ -24,6 +27,7 @@ function isOfFile(command: Command, path: readonly string[]): boolean {
 
 /** What was typed behind a flag, which may be given several times. */
 function typed(command: Command, option: Option): unknown[] {
+	if (command.getOptionValueSource(option.attributeName()) !== "cli") return [];
 	const given: unknown = command.opts()[option.attributeName()];
 	return Array.isArray(given) ? given : [given];
 }
@@ -49,7 +53,12 @@ function flagsSpokenOf(command: Command, text: string): string[] {
 /** Names of options in what a message asks for. */
 function withFlags(command: Command, text: string): string {
 	const flags = (words: string) => words.replace(/\w+/g, (word) => flagOf(command, [word])?.long ?? word);
+	const switchedOff = (words: string, word: string) => {
+		const flag = flagOf(command, [word]);
+		return flag?.negate ? (flag.long as string) : words;
+	};
 	return text
+		.replace(/\b(\w+): false\b/g, switchedOff)
 		.replace(/\b\w+ \((--[\w-]+)\)/g, "$1")
 		.replace(/\((?:\w+), (--[\w-]+)\)/g, "($1)")
 		.replace(/\b(?:lower|raise) [\w, ]+/g, flags)

@@ -61,6 +61,7 @@ export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] |
 		certificate: certificateOf(flags),
 		...optionsFrom(flags, engineRows),
 	});
+	if (flags.trace && !flags.json) throw new InvalidOptionError("trace: expected --json, which prints it, beside --trace");
 	const options: GenerateOptions = {
 		...(flags.chat ? { messages: [{ role: "user", content: flags.prompt }] } : { prompt: flags.prompt }),
 		strategy: flags.strategy,

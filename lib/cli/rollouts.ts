@@ -2,14 +2,12 @@ import { SingleBar } from "cli-progress";
 import { engineRows } from "../options/engine.js";
 import type { RolloutProgress } from "../progress.js";
 import { collectRollouts } from "../training/rollouts.js";
-import { constraintsOf, numbersOf, numeric, rewardOf } from "./loading.js";
+import { type ConstraintFlags, constraintsOf, numbersOf, numeric, rewardOf } from "./loading.js";
 import { optionsFrom } from "./row-flags.js";
 import { say, tell } from "./terminal.js";
 
-interface RolloutFlags {
+interface RolloutFlags extends ConstraintFlags {
 	model: string;
-	cost: string[];
-	budget: string[];
 	reward?: string;
 	prompts: string;
 	field?: string;

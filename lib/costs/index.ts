@@ -1,4 +1,4 @@
-// index.ts owns the list of all kinds of cost model. Whatever asks a cost model something goes through it.
+// index.ts owns the list of all kinds of cost model, and asks each kind what others want to know of a cost model.
 import { z } from "zod";
 import { expected } from "../base/check.js";
 import type { NativeCostModel, NativeModelDescription } from "../native/protocol.js";
@@ -34,21 +34,11 @@ const kindNamed = (name: CostKindName | undefined) => kinds[name as CostKindName
 
 const list = ['"harm"', ...names.slice(0, -1).map((name) => kinds[name].shown)].join(", ");
 
-export const costModel = z.union(
-	[
-		z.literal("harm"),
-		lexicon.schema,
-		tokenCosts.schema,
-		encoder.schema,
-		probe.schema,
-		classifier.schema,
-		sequenceClassifier.schema,
-		guardModel.schema,
-		scoreModel.schema,
-		callerFunction.schema,
-	],
-	expected(`a cost model: ${list} or ${callerFunction.shown}`),
-);
+type Schema = (typeof kinds)[CostKindName]["schema"];
+
+const schemas = names.map((name) => kinds[name].schema) as [Schema, ...Schema[]];
+
+export const costModel = z.union([z.literal("harm"), ...schemas], expected(`a cost model: ${list} or ${callerFunction.shown}`));
 
 export type CheckedCost = z.output<typeof costModel>;
 

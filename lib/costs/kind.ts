@@ -1,8 +1,8 @@
-// kind.ts owns what the rest of the package asks of a kind of cost model. A kind is one file of this folder and one line of index.ts.
+// kind.ts owns what the rest of the package asks of a kind of cost model. A kind is one file of this folder and its place in the list of index.ts.
 import type { z } from "zod";
 import type { NativeCostModel, NativeModelDescription, NativeScorer } from "../native/protocol.js";
 
-/** The name of a kind: the property of a cost model that has it, and the native side's word for it. */
+/** The name of a kind: the native side's word for it, and but for a function the property that tells a cost model of it. */
 export type CostKindName = Exclude<NativeCostModel["kind"], "scorer"> | NativeScorer["kind"];
 
 type NativeOf<K extends CostKindName> = K extends NativeScorer["kind"]

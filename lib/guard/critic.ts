@@ -57,7 +57,7 @@ export function readCriticIdentity(path: string): CriticIdentity {
 	};
 }
 
-function expectSame(what: string, critic: string | number | boolean, guard: string | number | boolean): void {
+function expectSame(what: string, critic: string | number | null, guard: string | number | null): void {
 	if (critic === guard) return;
 	throw new CriticMismatchError(
 		`expected a critic that was trained for this guard's ${what} (${guard}), got one for ${critic}; train a critic for it, or load without one`,
@@ -76,7 +76,7 @@ export async function checkCritic(critic: CriticIdentity, spec: NativeSpec, mode
 		expectSame(`cost model ${c}`, trained.hash, await costHash(constraint));
 		expectSame(`discount of cost model ${c}`, trained.discount, constraint.discount);
 		expectSame(`criterion of cost model ${c}`, trained.criterion, constraint.criterion);
-		expectSame(`costFloor of cost model ${c}`, trained.floored, constraint.floored);
+		expectSame(`costFloor of cost model ${c}`, trained.floored ? 0 : null, constraint.floored ? 0 : null);
 	}
 }
 

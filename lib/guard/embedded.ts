@@ -1,10 +1,8 @@
-import { fileURLToPath } from "node:url";
+import { packaged } from "../files/packaged.js";
 import type { LoadOptions } from "../options/types.js";
 
-const path = (file: string) => fileURLToPath(new URL(`../../models/${file}`, import.meta.url));
-
 /** Openings of stories with their split (`train`, `validation`, `test`), one JSON object per line: what the embedded critic was made with. */
-export const embeddedPrompts = path("prompts/openings.jsonl");
+export const embeddedPrompts = packaged("prompts/openings.jsonl");
 
 /**
  * The small story-telling model that this package carries, with its cost models, their budgets and its critic:
@@ -13,10 +11,10 @@ export const embeddedPrompts = path("prompts/openings.jsonl");
  * were trained on and what they cannot do.
  */
 export const embeddedDefault = {
-	model: path("two-shelves.gguf"),
+	model: packaged("two-shelves.gguf"),
 	constraints: [
-		{ cost: { classifier: path("grim.gguf") }, budget: 0.5 },
-		{ cost: { lexicon: path("violence.json") }, budget: 2 },
+		{ cost: { classifier: packaged("grim.gguf") }, budget: 0.5 },
+		{ cost: { lexicon: packaged("violence.json") }, budget: 2 },
 	],
-	critic: path("critic.gguf"),
+	critic: packaged("critic.gguf"),
 } as const satisfies LoadOptions;

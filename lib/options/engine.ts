@@ -13,6 +13,7 @@ const devices = {
 	gpuLayers: {
 		check: z.union([z.literal("all"), integer(0, 10_000)], expected('"all" or an integer from 0 to 10000')),
 		default: "all",
+		takes: "n|all",
 		help: "layers on the GPU (default all)",
 	},
 	useMmap: { check: flag, default: true, turnsOff: true, help: "read model files into memory instead of mapping them" },
@@ -30,7 +31,7 @@ const sizes = {
 	},
 } satisfies Record<string, OptionRow>;
 
-export const threads = { check: integer(1, 512), help: "CPU threads" } satisfies OptionRow;
+const threads = { check: integer(1, 512), help: "CPU threads" } satisfies OptionRow;
 
 /** Of whatever is loaded, as flags. */
 export const engineRows = { threads, ...devices, ...sizes };

@@ -92,7 +92,7 @@ type Settings = typeof settings;
 /** Settings that every strategy has. */
 export type DefaultedSetting = { [K in keyof Settings]: Settings[K] extends { default: unknown } ? K : never }[keyof Settings];
 
-export const settingNames = Object.keys(settings) as (keyof Settings)[];
+const settingNames = Object.keys(settings) as (keyof Settings)[];
 
 /** What strategies do not say otherwise. */
 export const defaultSettings = Object.fromEntries(

@@ -9,7 +9,7 @@ import { checkLoadOptions } from "../options/load.js";
 import { settings } from "../options/settings.js";
 import type { EpochProgress, RolloutProgress } from "../progress.js";
 
-export const promptList = z.union(
+const promptList = z.union(
 	[path("a path"), z.array(z.union([z.string(), z.array(z.number()), z.array(messageSchema)])).min(1)],
 	expected("the path of a file of prompts or an array of prompts"),
 );

@@ -79,10 +79,13 @@ const readRows = (file) => readFileSync(file, "utf8").trimEnd().split("\n").map(
 const lasting = (rows, fleeting) =>
 	rows.map((row) => JSON.stringify(row, (key, value) => (fleeting.includes(key) ? undefined : value))).sort();
 
-/** Errands that are gone on with after a kill: their options, and what of their results has to be the same. */
+/**
+ * Errands that are gone on with after a kill: their options, and what of their results has to be the same. Rollouts have one prompt per batch,
+ * since rounding depends on which prompts share a step.
+ */
 const errands = {
 	rollouts: {
-		options: (work, out) => ({ ...kept(work), prompts, responses: 3, maxTokens: 10, stride: 4, batch: 6, seed: 7, out }),
+		options: (work, out) => ({ ...kept(work), prompts, responses: 3, maxTokens: 10, stride: 4, batch: 3, seed: 7, out }),
 		result: (out) => readdirSync(out).sort().map((name) => [name, readFileSync(join(out, name), "base64")]), // biome-ignore format: one thought
 	},
 	experiment: {
