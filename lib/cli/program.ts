@@ -46,6 +46,14 @@ const budgetHelp = "largest cumulative cost of a response, one per --cost in ord
 
 const rewardHelp = "lexicon of what is wished for (default: the model's log-likelihood)";
 
+/** How costs add up and when the budget holds, per cost model. */
+function addTerms(command: Command): void {
+	command
+		.option("--discount <number>", "of costs from token to token, one per --cost in order (default 1)", collect, [])
+		.option("--cost-floor <number>", "0, or null where costs below 0 count, one per --cost in order (default 0)", collect, [])
+		.option("--criterion <name>", "anytime or terminal, one per --cost in order (default anytime)", collect, []);
+}
+
 /** The command that runs. */
 let running: Command | undefined;
 
@@ -66,9 +74,6 @@ const generateOptions = program
 	.requiredOption("-m, --model <file>", "GGUF model")
 	.option("-c, --cost <file>", costHelp, collect, [])
 	.option("-b, --budget <number>", budgetHelp, collect, [])
-	.option("--discount <number>", "of costs from token to token, one per --cost in order (default 1)", collect, [])
-	.option("--cost-floor <number>", "0, or null where costs below 0 count, one per --cost in order (default 0)", collect, [])
-	.option("--criterion <name>", "anytime or terminal, one per --cost in order (default anytime)", collect, [])
 	.option("--reward <file>", rewardHelp)
 	.option("--critic <file>", "critic that was trained for this model and these cost models")
 	.option("--certificate <file>", "refuse to run what it does not certify (streams are not: with --json only)")
@@ -89,6 +94,7 @@ const generateOptions = program
 		process.exitCode = (await generate(options)) === "refused" ? exitCodes.refused : exitCodes.answered;
 	});
 
+addTerms(generateOptions);
 addFlags(generateOptions, "Search:", settings);
 addFlags(generateOptions, "Engine:", engineRows);
 
@@ -112,9 +118,6 @@ const rolloutsOptions = program
 	.requiredOption("-m, --model <file>", "GGUF model")
 	.option("-c, --cost <file>", costHelp, collect, [])
 	.option("-b, --budget <number>", budgetHelp, collect, [])
-	.option("--discount <number>", "of costs from token to token, one per --cost in order (default 1)", collect, [])
-	.option("--cost-floor <number>", "0, or null where costs below 0 count, one per --cost in order (default 0)", collect, [])
-	.option("--criterion <name>", "anytime or terminal, one per --cost in order (default anytime)", collect, [])
 	.option("--reward <file>", rewardHelp)
 	.requiredOption("--prompts <file>", "prompts: .txt (one per line), .jsonl, .json, .csv, .tsv, each also as .gz, or .parquet")
 	.option("--field <name>", "column of the prompt")
@@ -131,6 +134,7 @@ const rolloutsOptions = program
 	.option("--seed <n>", "repeats a run")
 	.option("--json", "print the summary as one JSON line")
 	.action(rolloutsCommand);
+addTerms(rolloutsOptions);
 addFlags(rolloutsOptions, "Engine:", engineRows);
 
 const answersOptions = program
@@ -144,9 +148,6 @@ const answersOptions = program
 	.requiredOption("-o, --out <file>", "file of the answers, one JSON object per line")
 	.option("-c, --cost <file>", `${costHelp}; for guarded answers`, collect, [])
 	.option("-b, --budget <list>", "one per --cost in order; of several for the first (0.1,0.3) each prompt draws one", collect, [])
-	.option("--discount <number>", "of costs from token to token, one per --cost in order (default 1)", collect, [])
-	.option("--cost-floor <number>", "0, or null where costs below 0 count, one per --cost in order (default 0)", collect, [])
-	.option("--criterion <name>", "anytime or terminal, one per --cost in order (default anytime)", collect, [])
 	.option("--methods <list>", "plain, guard, or both (default)")
 	.option("-n, --candidates <list>", "N of the guard; each prompt draws one (default 16)")
 	.option("--temperature <list>", "sampling temperatures; each prompt draws one (default 1)")
@@ -158,6 +159,7 @@ const answersOptions = program
 	.option("--seed <n>", "decides what is drawn (default 0)")
 	.option("--json", "print the summary as one JSON line")
 	.action(answersCommand);
+addTerms(answersOptions);
 addFlags(answersOptions, "Engine:", engineRows);
 
 program
