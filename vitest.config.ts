@@ -1,15 +1,57 @@
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { modelFolder } from "./lib/files/model-cache.js";
 
+/** Tests that take more than a few seconds: they try many cases, start processes and browsers, or read real models. */
+const slow = [
+	"answers",
+	"certificate",
+	"chat-model",
+	"concurrency",
+	"critic",
+	"demo",
+	"embedded",
+	"encoder-judge",
+	"evaluation",
+	"evaluation-datasets",
+	"evaluation-report",
+	"fuzz",
+	"guard",
+	"harm",
+	"hostile-files",
+	"hostile-prompts",
+	"identity",
+	"kernels",
+	"label-page",
+	"locks",
+	"long-texts",
+	"mapped-files",
+	"methods",
+	"out-of-memory",
+	"outputs",
+	"probe-means",
+	"repair",
+	"rollouts",
+	"score-models",
+	"search-behaviour",
+	"search-retrying",
+	"terminal",
+	"train-cost",
+].map((name) => `test/${name}.test.ts`);
+
+const all = "test/**/*.test.ts";
+
 export default defineConfig({
 	test: {
-		include: ["test/**/*.test.ts"],
+		projects: [
+			{ extends: true, test: { name: "fast", include: [all], exclude: slow } },
+			{ extends: true, test: { name: "slow", include: slow } },
+		],
 		testTimeout: 120_000,
 		hookTimeout: 120_000,
 		pool: "forks",
-		maxWorkers: 2,
+		maxWorkers: availableParallelism(),
 		execArgv: ["--expose-gc"],
 		// Hashes of the tests' own models stay out of the user's cache.
 		env: { XDG_CACHE_HOME: join(tmpdir(), "inferenceguard-test-cache"), INFERENCEGUARD_MODELS: modelFolder("") },
