@@ -1,4 +1,4 @@
-# Tokenising can be stopped from another thread, and takes no longer for characters that a vocabulary lacks. To be called once llama is
+# Tokenising can be stopped from another thread, and takes no longer, and ends, for characters that a vocabulary lacks. To be called once llama is
 # defined, which compiles amended copies of two of its files.
 function(amend_llama_reading)
   file(READ "${LLAMA_CPP_DIR}/src/llama-vocab.cpp" text)
@@ -14,6 +14,9 @@ function(amend_llama_reading)
   look_in_loop("while (position < text.size())")
   look_in_loop("for (int i = static_cast<int>(data_len) - 1; i >= 0; --i)")
   amend_text("output.reserve(output.size() + symbol.n);" "") # it moves all tokens so far, for every character
+  # where a vocabulary has longer tokens that begin with a byte, but none for the byte, it would read that byte for ever
+  amend_text("uint32_t token_id = 0;" "uint32_t token_id = uint32_t(vocab.token_unk());")
+  amend_text("uint32_t token_length = 0;" "uint32_t token_length = position + 1;")
   compile_amended(llama-vocab.cpp)
 
   file(READ "${LLAMA_CPP_DIR}/src/unicode.cpp" text)

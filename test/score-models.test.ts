@@ -587,6 +587,19 @@ describe("score models", () => {
 			await expect(load({ body, head: damaged })).rejects.toMatchObject({ code: "INVALID_COST_MODEL" });
 		}
 	});
+
+	test("a tokenizer without a token for a part of a text is refused with a code", async () => {
+		const metadata = shared.metadata.map((entry): (typeof shared.metadata)[number] =>
+			entry[0] === "tokenizer.ggml.model" ? ["tokenizer.ggml.model", "string", "rwkv"] : entry,
+		);
+		const vocabulary = { texts: shared.texts, metadata: metadata.filter(([key]) => key !== "tokenizer.ggml.add_bos_token") };
+		const { path: body } = causalModel(folder, "llama", { vocabulary, seed: 12 });
+		const scoreModel = { body, head: scoreHead(folder, { "score.weight": head }) };
+		const constraints = [{ cost: { scoreModel, selfTest: false as const, template: { before: "", between: " ", after: "" } } }];
+		await using scorer = await CostScorer.load({ constraints, threads });
+		const judged = scorer.score("tea", ["the tea ☕"]);
+		await expect(judged).rejects.toMatchObject({ code: "INVALID_MODEL", message: expect.stringMatching(/token/) });
+	});
 });
 
 describe("damaged and wrong files", () => {

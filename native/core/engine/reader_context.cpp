@@ -175,7 +175,9 @@ void reader_context::check(const std::vector<token_sequence> & sequences) const 
         }
         for (token_id token : s.tokens) {
             if (token < 0 || token >= model->n_vocab()) {
-                throw error("INTERNAL", format("token %d of a text is out of range", token));
+                throw error("INVALID_MODEL",
+                            "expected a vocabulary with a token for every part of a text, but the model that judges "
+                            "texts has none for a part of one; convert the model again");
             }
         }
         if (int64_t(s.tokens.size()) > model->trained_context()) {
