@@ -7,8 +7,7 @@ const [veil, wideVeil] = ["\u{e000}", "\u{10fffd}"];
 
 /** What templates trim, split at and escape is not veiled; none of it is markup by itself. */
 const bare = String.raw`\s\p{Cc}"\\`;
-const narrow = new RegExp(`[^${bare}\u{10000}-\u{10ffff}]`, "gu");
-const wide = /[\u{10000}-\u{10ffff}]/gu;
+const bareCharacter = new RegExp(`[${bare}]`, "u");
 /** From a veil to the last one that only bare characters part from it. */
 const plainRun = new RegExp(`[${veil}${wideVeil}](?:[${bare}${veil}${wideVeil}]*[${veil}${wideVeil}])?`, "gu");
 
@@ -20,7 +19,22 @@ export function anyOf(texts: readonly string[]): RegExp | undefined {
 	return escaped.length === 0 ? undefined : new RegExp(escaped.join("|"), "gu");
 }
 
-const veiledText = (text: string) => text.replaceAll(narrow, veil).replaceAll(wide, wideVeil);
+/** The veil of every UTF-16 unit; of a bare one the unit itself. Built once. */
+let veils: Uint16Array | undefined;
+
+function veilOf(unit: number): number {
+	if (unit >= 0xd800 && unit <= 0xdfff) return wideVeil.charCodeAt(unit < 0xdc00 ? 0 : 1);
+	const character = String.fromCharCode(unit);
+	return bareCharacter.test(character) ? unit : veil.charCodeAt(0);
+}
+
+/** The text has no halves of characters. Unit by unit, since a text may have millions of them. */
+function veiledText(text: string): string {
+	veils ??= Uint16Array.from({ length: 0x10000 }, (_, unit) => veilOf(unit));
+	const units = new Uint16Array(text.length);
+	for (let i = 0; i < text.length; i++) units[i] = veils[text.charCodeAt(i)] as number;
+	return Buffer.from(units.buffer).toString("utf16le");
+}
 
 /** The conversation with veiled contents, but for the texts that stay, each of them `times` times. */
 export function veiled(messages: readonly ChatMessage[], kept?: RegExp, times = 1): ChatMessage[] {
