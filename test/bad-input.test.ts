@@ -190,6 +190,18 @@ describe("options", () => {
 		["an empty path", { model: "" }],
 		["a cost that is none", { cost: 7 }],
 		["a table with missing logits", { model: { pieces: ["a", "b"], logits: [[0, 0]] } }],
+		[
+			"a table with logits that a temperature would make infinite",
+			{
+				model: {
+					pieces: ["a", "b"],
+					logits: [
+						[3e38, -3e38],
+						[0, 0],
+					],
+				},
+			},
+		],
 		["an unknown load option", { modle: "x" }],
 	])("%s", async (_, options) => {
 		await expectFailure({ ...small, ...options }, "INVALID_OPTION");

@@ -17,12 +17,15 @@ export const constraint = z.strictObject({ cost: costModel, ...constraintFields 
 	return { cost, budget, discount, costFloor, criterion };
 });
 
-/** The largest number in single precision. */
-const largestFloat = (2 - 2 ** -23) * 2 ** 127;
+/** Of a logit: far below the largest number in single precision, so that no temperature scales it beyond that. */
+const largestLogit = 1e30;
 
 const tabularModel = z.strictObject({
 	pieces: z.array(z.string(), expected("an array of token texts")).min(2, expected("at least two token texts")),
-	logits: z.array(z.array(z.number().min(-largestFloat).max(largestFloat)), expected("one row of finite logits per last token")),
+	logits: z.array(
+		z.array(z.number().min(-largestLogit).max(largestLogit)),
+		expected("one row of logits between -1e30 and 1e30 per last token"),
+	),
 	ends: z.array(integer(0, 65535)).default([]),
 	oracle: z.boolean().default(false),
 	maxSequences: integer(3, 4096).default(256),

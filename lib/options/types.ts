@@ -196,7 +196,7 @@ export interface ConstraintOptions {
 export interface TabularModel {
 	/** Text of each token. */
 	pieces: string[];
-	/** `logits[last][next]`. */
+	/** `logits[last][next]`, from -1e30 to 1e30. */
 	logits: number[][];
 	/** Token ids that end the response; default none. */
 	ends?: number[];

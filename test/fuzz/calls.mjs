@@ -41,7 +41,7 @@ const lexiconFile = (work) => join(work, "terms.txt");
 
 function randomTable(random) {
 	const size = 2 + below(random, 4);
-	const logit = () => pick(random, [0, -0, 1, -1, 3, 3e38, -3e38, 1e-45]);
+	const logit = () => pick(random, [0, -0, 1, -1, 3, 1e30, -1e30, 1e-45]);
 	const pieces = Array.from({ length: size }, () => pick(random, ["a", "b", " ", "die", "", "\ufffd", "ä", "👩", ...texts.slice(0, 12)]));
 	const ends = pick(random, [[], [0], [size - 1], [0, size - 1], pieces.map((_, i) => i)]);
 	return { pieces, logits: pieces.map(() => pieces.map(logit)), ends, oracle: below(random, 4) === 0 };

@@ -255,7 +255,7 @@ sampled_token token_sampler::draw(random_stream & random) {
     if (part * (list_mass + rest_mass) >= list_mass && !rest_known) {
         know_rest();
     }
-    const bool     of_list = part * (list_mass + rest_mass) < list_mass;
+    const bool     of_list = !(part * (list_mass + rest_mass) >= list_mass);  // also where the masses are no numbers
     const token_id token   = of_list ? tokens[ig::draw(weights.data(), weights.size(), list_mass, random.uniform())] :
                                        draw_rest(random.uniform());
     return { token, log_likelihood(token) };
