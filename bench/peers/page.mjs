@@ -1,6 +1,7 @@
-// Writes docs/performance.md and its plots from the results of bench:peers: `node bench/peers/page.mjs [RESULTS.jsonl]`. The prose is in
-// performance.template.md.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+// Writes docs/performance.md from the results of bench:peers, and draws the plots that it speaks of into the folder of the results:
+// `node bench/peers/page.mjs [RESULTS.jsonl]`. The prose is in performance.template.md.
+import { readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { group, sort } from "d3-array";
 import { models } from "../models.mjs";
@@ -9,7 +10,8 @@ import { plot } from "./plots.mjs";
 import { cellKey, readResults, resultsFile, summarise } from "./results.mjs";
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
-const results = readResults(process.argv[2] ?? resultsFile);
+const file = process.argv[2] ?? resultsFile;
+const results = readResults(file);
 if (results.length === 0) throw new Error("expected results of `npm run bench:peers`, but there are none");
 const machines = [...new Set(results.map(({ machine, threads }) => `${machine}, ${threads} threads`))];
 if (machines.length > 1) throw new Error(`expected results of one machine and one number of threads, got ${machines.join("; ")}`);
@@ -91,15 +93,13 @@ function about() {
 	return `\`npm run bench:peers\`, ${days}, ${machines[0]}; medians of ${repetitions} repetitions.`;
 }
 
-mkdirSync(path("../../docs/performance"), { recursive: true });
 for (const [name, { of, ...axis }] of Object.entries(plots)) {
 	const shown = [...group(rows.filter(of), ({ model }) => model).values()].filter(
 		(own) => new Set(own.map((row) => row[axis.field])).size > 1,
 	);
-	writeFileSync(path(`../../docs/performance/${name}.svg`), await plot(shown.flat(), axis));
+	writeFileSync(join(dirname(file), `${name}.svg`), await plot(shown.flat(), axis));
 }
 const page = readFileSync(path("performance.template.md"), "utf8")
 	.replace("{{about}}", about())
-	.replace(/\{\{plot:(\w+)\}\}/g, (_, name) => `![Milliseconds per generated token against ${plots[name].title}](performance/${name}.svg)`)
 	.replace(/\{\{table:(\w+)\}\}/g, (_, name) => tables[name]());
 writeFileSync(path("../../docs/performance.md"), page);

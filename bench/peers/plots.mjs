@@ -1,4 +1,4 @@
-// The plots of docs/performance.md as SVG: time per generated token against N, T and the length of the prompt, one panel per model, one
+// The plots of bench:peers as SVG: time per generated token against N, T and the length of the prompt, one panel per model, one
 // line per system; bars span the quartiles.
 import { parse, View } from "vega";
 import { compile } from "vega-lite";

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Makes everything in models/ from two folders (or files) of text: `make.sh GENTLE GRIM WORK [critic]`. With `critic` as the
-# last word the language model and the cost model stay as they are, and only the critic is made again.
+# Makes everything in models/ from two folders (or files) of text: `make.sh GENTLE GRIM WORK [critic|guard]`. `critic` makes the critic
+# alone, from the language model and the cost model in models/. `guard` makes the guard model of bench/evaluation/ alone, from WORK.
 set -euo pipefail
-usage="usage: make.sh GENTLE GRIM WORK [critic]"
+usage="usage: make.sh GENTLE GRIM WORK [critic|guard]"
 gentle=${1:?$usage} grim=${2:?$usage} work=${3:?$usage} only=${4:-}
-if [ -n "$only" ] && [ "$only" != critic ]; then
-	echo "$usage, got $only as the last word" >&2
-	exit 2
-fi
+case "$only" in
+	"" | critic | guard) ;;
+	*)
+		echo "$usage, got $only as the last word" >&2
+		exit 2
+		;;
+esac
 here=$(cd "$(dirname "$0")" && pwd)
 models=$here/..
 project=$models/..
@@ -19,13 +22,26 @@ export ATEN_CPU_CAPABILITY=${ATEN_CPU_CAPABILITY:-avx512} OMP_NUM_THREADS=${OMP_
 export LLAMA_CPP_DIR=${LLAMA_CPP_DIR:-$(echo "$project"/.llama.cpp/v*)}
 python=${PYTHON:-/usr/bin/python3}
 
+export_model() { # CHECKPOINT TYPE OUT
+	"$python" "$here/export.py" --checkpoint "$1" --tokenizer "$work/tokenizer.model" --type "$2" --out "$3"
+}
+
+if [ "$only" = guard ]; then
+	"$python" "$here/guard.py" --checkpoint "$work/model.pt" --tokenizer "$work/tokenizer.model" --pieces "$work/pieces.jsonl" \
+		--steps 1000 --threads "$(nproc)" --out "$work/guard.pt"
+	made=$project/bench/.cache/evaluation
+	mkdir -p "$made"
+	export_model "$work/guard.pt" q8_0 "$made/guard.gguf"
+	exit
+fi
+
 if [ "$only" != critic ]; then
 	"$python" "$here/corpus.py" --shelf gentle "$gentle" --shelf grim "$grim" --out "$work" \
 		--validation-authors "George MacDonald" "Oscar Wilde" "Bram Stoker"
 	"$python" "$here/tokenizer.py" --data "$work"
 	"$python" "$here/train.py" --data "$work" --steps 9000 --threads "$(nproc)" --out "$work/model.pt"
 	for type in f32 q8_0; do
-		"$python" "$here/export.py" --checkpoint "$work/model.pt" --tokenizer "$work/tokenizer.model" --type $type --out "$work/$type.gguf"
+		export_model "$work/model.pt" $type "$work/$type.gguf"
 	done
 	cmake --build "$project/build" --target recipe_logits
 	"$python" "$here/openings.py" > "$models/prompts/openings.jsonl"
