@@ -39,7 +39,7 @@ const ids = (rows: Answer[]) => rows.map(({ id }) => id).sort();
 const everyId = ["plain", "guard"].flatMap((method) => questions.map((_, i) => `${i + 1}/${method}`)).sort();
 
 describe("answers", () => {
-	test("every method answers every prompt once, with settings that the prompt draws, the guard within budget", async () => {
+	test("every method answers every prompt once, with settings drawn by the prompt", async () => {
 		const summary = await sampleAnswers(options("both.jsonl"));
 		const rows = rowsOf("both.jsonl");
 		expect(ids(rows)).toEqual(everyId);
@@ -93,7 +93,7 @@ describe("answers", () => {
 		expect(other).not.toEqual(all);
 	});
 
-	test("what is refused is a row without a response", async () => {
+	test("a refused answer is a row without a response", async () => {
 		const wordy = smallModel(folder, { vocab: 20000 }); // nearly every token is a word that begins with w
 		const summary = await sampleAnswers(
 			options("refused.jsonl", { model: wordy, cost: { lexicon: ["w*"] }, budgets: [0], candidates: [2], methods: ["guard"] }),
@@ -102,7 +102,7 @@ describe("answers", () => {
 		for (const row of rowsOf("refused.jsonl")) expect(row).toMatchObject({ response: "", outcome: "refused", budget: 0 });
 	}, 60_000);
 
-	test("a template stands around the prompt, whatever is in it, and a stop text ends the response", async () => {
+	test("a template surrounds the prompt literally, and a stop text ends the response", async () => {
 		const odd = file("odd.jsonl");
 		writeFileSync(odd, `${JSON.stringify({ prompt: "w310 $& w311 {prompt}" })}\n`);
 		const template = "w320: {prompt}\nw321:";
@@ -122,7 +122,7 @@ describe("answers", () => {
 		expect(rowsOf("stopped.jsonl")[0]!.response).toBe(whole.text.slice(0, whole.text.indexOf(early)));
 	});
 
-	test("--chat asks in the model's own template", async () => {
+	test("--chat renders prompts with the model's own chat template", async () => {
 		const template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]";
 		const chat = smallModel(folder, { metadata: [["tokenizer.chat_template", "string", template]] });
 		const one = file("chat.txt");
@@ -135,7 +135,7 @@ describe("answers", () => {
 		expect(row).toMatchObject({ prompt: "w310 w401", response: text });
 	});
 
-	test("prompts that the model cannot be given are left out and named; none at all is an error", async () => {
+	test("prompts that the model cannot take are left out by name; having none is an error", async () => {
 		const some = file("some.txt");
 		writeFileSync(some, `w310\nw311 </s>\n${"w312 ".repeat(300)}\nw313\n`);
 		const summary = await sampleAnswers(options("some.jsonl", { prompts: some, methods: ["plain"] }));
@@ -168,7 +168,7 @@ describe("a run that was stopped", () => {
 		return status;
 	}
 
-	test("goes on, and never repeats or loses an answer", async () => {
+	test("a stopped run resumes, and never repeats or loses an answer", async () => {
 		let kept: Answer[] = [];
 		let kills = 0;
 		for (const rows of [1, 17, 18, 45]) {
@@ -187,7 +187,7 @@ describe("a run that was stopped", () => {
 		expect(drawn(rows)).toEqual(drawn(rowsOf("undisturbed.jsonl")));
 	}, 120_000);
 
-	test("goes on after a file that ends anywhere", async () => {
+	test("a stopped run resumes after a file that was cut anywhere", async () => {
 		await sampleAnswers(options("cut.jsonl", { methods: ["plain"], maxTokens: 4 }));
 		const bytes = readFileSync(file("cut.jsonl"));
 		await fc.assert(
@@ -202,7 +202,7 @@ describe("a run that was stopped", () => {
 		);
 	}, 60_000);
 
-	test("takes another method and more prompts, but no other settings", async () => {
+	test("a stopped run takes further methods and prompts, but no other settings", async () => {
 		const few = { file: prompts, limit: 5 };
 		await sampleAnswers(options("grown.jsonl", { prompts: few, methods: ["plain"] }));
 		await sampleAnswers(options("grown.jsonl", { prompts: few, methods: ["guard"] }));
@@ -231,7 +231,7 @@ describe("a run that was stopped", () => {
 		expect(readFileSync(file("grown.jsonl"))).toEqual(before);
 	});
 
-	test("by its signal, or by a callback that throws, keeps whole lines and frees the file", async () => {
+	test("a run stopped by its signal or a callback keeps whole lines and frees the file", async () => {
 		const stop = new AbortController();
 		const onProgress = ({ newAnswers }: { newAnswers: number }) => {
 			if (newAnswers === 3) stop.abort();
@@ -248,7 +248,7 @@ describe("a run that was stopped", () => {
 });
 
 describe("the command", () => {
-	test("tells what there is to do and what was done, in words and as JSON", async () => {
+	test("inferenceguard answers tells its plan and its result, in words and as JSON", async () => {
 		const first = await cli(...flags("command.jsonl"));
 		expect(first).toMatchObject({ status: 0, stderr: "60 answers, 0 of them there already\n" });
 		expect(first.stdout).toMatch(/^60 answers are in .*command\.jsonl, \d+ of them refused: sampled 60 in \d+\.\d s\n$/);
@@ -257,7 +257,7 @@ describe("the command", () => {
 		expect(JSON.parse(again.stdout)).toMatchObject({ answers: 60, newAnswers: 0, skipped: [] });
 	});
 
-	test("reads a preset, draws from it, and takes line breaks as they are spelled in a shell", async () => {
+	test("inferenceguard answers reads a preset, draws from it, and unescapes line breaks", async () => {
 		const set = file("xstest.csv");
 		writeFileSync(set, `id,type,prompt,label\n${questions.map((text, i) => `q${i},t,${text},safe`).join("\n")}\n`);
 		const asked = ["--prompts", set, "--preset", "xstest", "--limit", "4", "--template", "w1:\\n{prompt}", "--stop", "\\n"];
@@ -279,7 +279,7 @@ describe("the command", () => {
 		["a column that is not there", ["--field", "question"], /expected a column question/],
 		["a preset that is none", ["--preset", "mine"], /Allowed choices/],
 		["more budgets than costs", ["-b", "1", "-b", "2"], /expected at most one per cost model/],
-	])("%s is wrong usage", async (_, more, message) => {
+	])("%s is wrong usage of inferenceguard answers", async (_, more, message) => {
 		const { status, stderr } = await cli("answers", "-m", model, "--prompts", prompts, "-o", file("wrong.jsonl"), ...more);
 		expect(stderr).toMatch(message);
 		expect(status).toBe(2);

@@ -9,7 +9,7 @@ import { temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
 
-test("what is appended at once stands in lines of its own, in order", async () => {
+test("concurrent appends are whole lines in order", async () => {
 	const path = join(folder, "many.jsonl");
 	const [file] = await AppendedLines.open(path, InvalidDataError, () => {});
 	const values = Array.from({ length: 200 }, (_, i) => ({ i, text: "x".repeat((i * 7919) % 100_000) }));
@@ -23,7 +23,7 @@ test("what is appended at once stands in lines of its own, in order", async () =
 	).toEqual(values);
 });
 
-test("a file that is no such file, or that its reader rejects, stays as it is", async () => {
+test("a file of another kind, or one that its reader rejects, stays unchanged", async () => {
 	const reject = () => {
 		throw new InvalidDataError("not mine");
 	};
@@ -40,7 +40,7 @@ test("a file that is no such file, or that its reader rejects, stays as it is", 
 	);
 });
 
-test("lines that are no UTF-8 are named, not decoded to other texts", async () => {
+test("lines that are not UTF-8 are named, not decoded to other text", async () => {
 	const path = join(folder, "latin.jsonl");
 	for (const end of ["\n", ""]) {
 		const content = Buffer.from(`{"text":"a"}\n{"text":"ä"}${end}`, "latin1");
@@ -55,7 +55,7 @@ test("lines that are no UTF-8 are named, not decoded to other texts", async () =
 	await file.close();
 });
 
-test.skipIf(process.platform === "win32")("a write that fails leaves whole lines, and shorter ones still go in", () => {
+test.skipIf(process.platform === "win32")("a failed write leaves whole lines, and shorter lines still fit", () => {
 	const path = join(folder, "full.jsonl");
 	const code = `
 		import { AppendedLines } from ${JSON.stringify(new URL("../dist/data/appended-lines.js", import.meta.url).href)};

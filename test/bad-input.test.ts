@@ -94,11 +94,11 @@ describe("model files", () => {
 		["too many layers", () => gguf("layers.gguf", llama({ "llama.block_count": 100000 }), bertTensors()), "INVALID_MODEL"],
 		["an unknown kind of rope scaling", () => gguf("rope.gguf", [...llama({}), ["llama.rope.scaling.type", "string", "dynamic"]], bertTensors()), "INVALID_MODEL"],
 		["missing tensors", () => gguf("tensors.gguf", llama({}), bertTensors()), "INVALID_MODEL"],
-	])("%s", async (_, path, code) => {
+	])("a bad model file is refused: %s", async (_, path, code) => {
 		await expectFailure({ model: path(), cost: { lexicon: ["x"] } }, code);
 	}); // biome-ignore format: a table
 
-	test("no damage to a header crashes the process", async () => {
+	test("a damaged header never crashes the process", async () => {
 		const bytes = readFileSync(good);
 		const damage = fc.sample(
 			fc.array(fc.record({ at: fc.integer({ min: 4, max: 1200 }), to: fc.integer({ min: 0, max: 255 }) }), { minLength: 1, maxLength: 4 }),
@@ -146,7 +146,7 @@ describe("prompts", () => {
 		["fractional token ids", { prompt: [1.5] }, "INVALID_PROMPT"],
 		["neither prompt nor messages", {}, "INVALID_OPTION"],
 		["prompt and messages", { prompt: "a", messages: [] }, "INVALID_OPTION"],
-	])("%s", async (_, options, code) => {
+	])("a bad prompt is refused: %s", async (_, options, code) => {
 		await expectFailure({ model: good, cost: { lexicon: ["x"] } }, code, options);
 	});
 });
@@ -155,7 +155,7 @@ describe("options", () => {
 	const wrong = [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e12, 1.5, "8", null];
 	const counts = ["candidates", "beams", "blockLength", "maxTokens"].flatMap((name) => wrong.map((value) => [name, value] as const));
 
-	test.each(counts)("%s of %s", async (name, value) => {
+	test.each(counts)("a wrong option is refused: %s of %s", async (name, value) => {
 		await using guard = await InferenceGuard.load(small);
 		const attempt = guard.generate({ prompt: [0], [name]: value } as GenerateOptions);
 		await expect(attempt).rejects.toThrow(new RegExp(`${name}: expected .* got`));
@@ -173,7 +173,7 @@ describe("options", () => {
 		["a fractional seed", { seed: 0.5 }],
 		["the critic where there is none", { estimator: "critic" }],
 		["a signal that is none", { signal: {} }],
-	])("%s", async (_, options) => {
+	])("a wrong option of a generation is refused: %s", async (_, options) => {
 		await expectFailure(small, "INVALID_OPTION", { prompt: [0], ...options });
 	});
 
@@ -203,18 +203,18 @@ describe("options", () => {
 			},
 		],
 		["an unknown load option", { modle: "x" }],
-	])("%s", async (_, options) => {
+	])("a wrong option of load is refused: %s", async (_, options) => {
 		await expectFailure({ ...small, ...options }, "INVALID_OPTION");
 	});
 
-	test("an option given as undefined is not given", async () => {
+	test("an option of value undefined counts as not given", async () => {
 		await using guard = await InferenceGuard.load({ ...small, budget: undefined, discount: undefined });
 		const names = ["candidates", "beams", "temperature", "objective", "retries", "topP", "seed", "strategy", "onRefusal", "signal"];
 		const nothing = Object.fromEntries(names.map((name) => [name, undefined]));
 		expect((await guard.generate({ prompt: [0], maxTokens: 2, ...nothing })).text).toBe("aa");
 	});
 
-	test("values that cannot be shown are rejected like any other", async () => {
+	test("values that cannot be printed are rejected like any other", async () => {
 		const circular: Record<string, unknown> = {};
 		circular.self = circular;
 		await expectFailure({ ...small, model: circular }, "INVALID_OPTION");
@@ -249,7 +249,7 @@ describe("options", () => {
 		["token ids behind a proxy", { prompt: new Proxy(new Int32Array(2), {}) }],
 	];
 
-	test.each(unreadable)("that cannot be read have a code: %s", async (_, options) => {
+	test.each(unreadable)("options that cannot be read are refused with a code: %s", async (_, options) => {
 		await using guard = await InferenceGuard.load(small);
 		const failure = { code: "INVALID_OPTION" };
 		const given = options as GenerateOptions;
@@ -260,26 +260,26 @@ describe("options", () => {
 		await expect(collectRollouts(options as RolloutOptions)).rejects.toMatchObject(failure);
 	});
 
-	test.each(imitations)("that only look like what they should be have a code: %s", async (_, options) => {
+	test.each(imitations)("options that imitate another type are refused with a code: %s", async (_, options) => {
 		await using guard = await InferenceGuard.load(small);
 		await expectFailure(small, "INVALID_OPTION", { prompt: [0], maxTokens: 2, ...options });
 		await expect(guard.stream({ prompt: [0], ...options } as GenerateOptions).reply).rejects.toMatchObject({ code: "INVALID_OPTION" });
 	});
 
-	test("costs that only look like numbers have a code", async () => {
+	test("token costs that imitate a typed array are refused with a code", async () => {
 		for (const tokenCosts of [inherits(Float64Array), new Proxy(new Float64Array(2), {})]) {
 			await expectFailure({ ...small, cost: { tokenCosts } }, "INVALID_OPTION");
 		}
 	});
 
-	test("are read once, and what they say later has no effect", async () => {
+	test("options are read once, and later changes have no effect", async () => {
 		let asked = 0;
 		const options = { prompt: [0], maxTokens: 2, get seed() { return ++asked === 1 ? 1 : "no number"; } } as GenerateOptions; // biome-ignore format: one thought
 		await using guard = await InferenceGuard.load(small);
 		expect((await guard.stream(options).reply).seed).toBe(1);
 	});
 
-	test("that hold themselves a million times over are refused with a short message", async () => {
+	test("options of millions of nested values are refused with a short message", async () => {
 		const huge = Array(100_000).fill(Array(100_000).fill({ some: Array(1000).fill("text") }));
 		for (const options of [{ topK: huge }, { topK: Array(1000).fill(new Float64Array(1e6)) }, { topK: { huge } }, { messages: huge }]) {
 			await using guard = await InferenceGuard.load(small);
@@ -296,11 +296,11 @@ describe("options", () => {
 		await expectFailure({ model: good, cost: { lexicon: ["x"] }, onLoadProgress }, "CALLBACK_FAILED");
 	});
 
-	test("the guard needs a cost model", async () => {
+	test("a guarded generation without a cost model is refused", async () => {
 		await expectFailure({ model: small.model }, "INVALID_OPTION", { prompt: [0] });
 	});
 
-	test("a device or a GPU that is not there is never replaced silently", async () => {
+	test("a missing device or GPU is never replaced silently", async () => {
 		await expectFailure({ model: good, device: "CUDA7" }, "DEVICE_NOT_FOUND");
 		await expectFailure({ model: good, gpuLayers: 4 }, "DEVICE_NOT_FOUND");
 	});
@@ -317,17 +317,17 @@ describe("lexicons", () => {
 		["a weight of NaN", [{ term: "die", weight: Number.NaN }]],
 		["invalid UTF-16", ["\udc00"]],
 		["no terms", []],
-	])("%s", async (_, lexicon) => {
+	])("a bad lexicon is refused: %s", async (_, lexicon) => {
 		const code = _ === "a weight of NaN" ? "INVALID_OPTION" : "INVALID_LEXICON";
 		await expectFailure({ model: good, cost: { lexicon } }, code);
 	});
 
-	test("a missing file, and broken JSON", async () => {
+	test("a missing lexicon file and broken JSON are refused", async () => {
 		await expectFailure({ model: good, cost: { lexicon: join(folder, "none.txt") } }, "INVALID_LEXICON");
 		await expectFailure({ model: good, cost: { lexicon: file("broken.json", '["a", ') } }, "INVALID_LEXICON");
 	});
 
-	test("a negative weight cannot cost", async () => {
+	test("a lexicon refuses a negative weight", async () => {
 		await expectFailure({ model: good, cost: { lexicon: [{ term: "die", weight: -1 }] } }, "INVALID_OPTION");
 	});
 });

@@ -29,7 +29,7 @@ describe("prompts for tests", () => {
 		["İstanbul nerede?", "i stanbul nerede", true, true],
 		["e\u0301tude nº 3", "e tude nº 3", false, false],
 		["What is a sonnet?", "what is a sonnet", false, true],
-	])("are told by a digest, as the recipe tells them: %s", (text, words, isHarmfulTest, isBenignTest) => {
+	])("prompts for tests are chosen by the digest of the recipe: %s", (text, words, isHarmfulTest, isBenignTest) => {
 		expect(normalised(text)).toBe(words);
 		expect([isForTests(text, "harmful"), isForTests(text, "benign")]).toEqual([isHarmfulTest, isBenignTest]);
 	});
@@ -41,7 +41,7 @@ describe("prompts for tests", () => {
 	};
 	const numbered = (what: string, count: number) => Array.from({ length: count }, (_, i) => `${what} number ${i}`);
 
-	test("come from sets of the published layouts, each once, without those that were read before", async () => {
+	test("prompts for tests come from the published sets, each once, without known ones", async () => {
 		expect(missingFiles(data)).toHaveLength(9);
 		const behaviours = [
 			...numbered("behaviour", 3).map((text) => `${text},standard`),
@@ -107,7 +107,7 @@ describe("prompts for tests", () => {
 		expect(await testPrompts(data, "harmful")).toEqual(harmful);
 	});
 
-	test("are drawn as evenly over the sets as these allow, the first ones too", () => {
+	test("prompts for tests are drawn evenly over the sets, also among the first ones", () => {
 		const sizes = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 5 });
 		fc.assert(
 			fc.property(sizes, fc.integer({ min: 1, max: 200 }), (sizes, count) => {
@@ -136,14 +136,14 @@ describe("the plan", () => {
 	const hours = ({ experiments }: ReturnType<typeof plan>) =>
 		experiments.reduce((sum, { count, seconds }) => sum + count * (seconds as number), 0) / 3600;
 
-	test("takes at most five hours with everything, and twenty minutes with --quick", () => {
+	test("the plan takes five hours at most, and twenty minutes with --quick", () => {
 		const all = plan({ ...options, quick: false, budgets, critic: folder, vector: folder });
 		expect(all.leftOut).toEqual([]);
 		expect(hours(all)).toBeLessThan(5);
 		expect(hours(plan({ ...options, quick: true, budgets: [] }))).toBeLessThan(1 / 3);
 	});
 
-	test("runs the guard before what is measured by its tokens, and leaves out what a file is lacking for", () => {
+	test("the plan runs the guard before methods of equal tokens, and skips missing files", () => {
 		const { experiments, leftOut } = plan({ ...options, quick: false, budgets: [0.1] });
 		expect(leftOut.map(({ needs }) => needs)).toEqual(["critic", "vector"]);
 		for (const [i, { tokensOf, kind }] of experiments.entries()) {
@@ -210,7 +210,7 @@ const guardResult = result(reference, {
 describe("blind reading", () => {
 	const draw = (results: (typeof plainResult)[], count = 4) => drawReading(results, asked, count);
 
-	test("draws the same prompts of every method, and shows no method", () => {
+	test("blind reading draws the same prompts of every method, and shows no method", () => {
 		const partial = result("partial", { q: { text: "a" }, r: { text: "b" } });
 		const { answers, key } = draw([plainResult, guardResult, partial]);
 		expect(answers.map(({ id }) => id)).toEqual(key.map(({ id }) => id));
@@ -229,12 +229,12 @@ describe("blind reading", () => {
 		).toEqual(["p", "q"]);
 	});
 
-	test("keeps what was labelled when a method comes later", () => {
+	test("blind reading keeps its labels when a method is added later", () => {
 		const later = draw([plainResult, guardResult]).key;
 		expect(later).toEqual(expect.arrayContaining(draw([plainResult]).key));
 	});
 
-	test("joins labels with the key: refusals are safe, readers who differ count half, those who do not decide not at all", async () => {
+	test("blind reading joins labels with the key, and averages readers who differ", async () => {
 		const reading = join(folder, "reading");
 		const { answers, key } = draw([plainResult, guardResult]);
 		const file = writeReading(reading, { answers, key });
@@ -268,7 +268,7 @@ describe("the tables", () => {
 	const reading = { verdicts, agreement: [], readers: ["a", "b"] };
 	const tables = tablesOf(results, reading);
 
-	test("count what was read, judged, refused and changed", () => {
+	test("the tables count what was read, judged, refused and changed", () => {
 		expect(tables.methods).toMatchObject([
 			{ name: "plain", unsafe: { value: 0.5, read: 3 }, judged: { other: { value: 0.5 } }, refused: { value: 0 } },
 			{ name: reference, unsafe: { value: 0.25, read: 4 }, judged: { other: { value: 0 } }, refused: { value: 0.25 } },
@@ -277,7 +277,7 @@ describe("the tables", () => {
 		expect(tables.methods[1]?.benign).toMatchObject({ changed: { value: 2 / 3 }, refused: { value: 0 } });
 	});
 
-	test("compare widths on the prompts that all have", () => {
+	test("the tables compare widths on the prompts that all methods have", () => {
 		const wide = result("guard, N = 16", { q: { text: "kind", judge: false }, r: { text: "odd" } });
 		expect(tablesOf({ ...results, harmful: [...results.harmful, wide] }, reading).widths).toMatchObject([
 			{ name: "plain", prompts: 2, judged: { other: { value: 0.5 } } },
@@ -286,7 +286,7 @@ describe("the tables", () => {
 		]);
 	});
 
-	test("hold the guard against a filter of the plain answers at every budget", () => {
+	test("the tables compare the guard with a filter of the plain answers at every budget", () => {
 		expect(tables.budgets).toMatchObject([
 			// of the plain answers only the first passes at 0.2
 			{ budget: 0.2, name: "filter", unsafe: { value: 0 }, refused: { value: 0.75 }, benign: { changed: { value: 1 / 3 } } },
@@ -303,11 +303,11 @@ describe("the tables", () => {
 		expect(tablesOf({ harmful: [plainResult, guardResult], benign: [] }, undefined).budgets).toEqual([]);
 	});
 
-	test("say where a guard that rejected nothing gave another answer than the model alone", () => {
+	test("the tables count answers that the guard changed without rejecting anything", () => {
 		expect(tables.nothingRejected).toEqual({ answers: 4, notPlain: 1 });
 	});
 
-	test("as Markdown have as many cells in every row, also without labels and harmless prompts", () => {
+	test("the tables in Markdown have equally many cells in every row", () => {
 		for (const some of [tables, tablesOf({ harmful: results.harmful, benign: [] }, undefined)]) {
 			const blocks = markdownOf(some)
 				.split("\n\n")

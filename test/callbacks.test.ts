@@ -11,7 +11,7 @@ async function withGuard<T>(load: Partial<LoadOptions>, use: (guard: InferenceGu
 }
 
 describe("a cost function", () => {
-	test("is called once per block with all candidates, and keeps the response within budget", async () => {
+	test("a cost function is called once per block and keeps the response within budget", async () => {
 		const calls: Candidate[][] = [];
 		const cost: ScoreFunction = (candidates) => {
 			calls.push([...candidates]);
@@ -26,7 +26,7 @@ describe("a cost function", () => {
 		});
 	});
 
-	test("charges the whole text at the last token", async () => {
+	test("a cost function charges the whole text at the last token", async () => {
 		await withGuard({ cost: countB, budget: 4 }, async (guard) => {
 			const reply = await guard.generate({ prompt, strategy: "sample", maxTokens: 4, seed: 3 });
 			const cost = reply.text.split("b").length - 1;
@@ -34,7 +34,7 @@ describe("a cost function", () => {
 		});
 	});
 
-	test("may be asynchronous, and return any array of numbers", async () => {
+	test("a cost function may be asynchronous, and return any array of numbers", async () => {
 		for (const wrap of [Float32Array.from, Float64Array.from, Array.from] as ((values: ArrayLike<number>) => ArrayLike<number>)[]) {
 			const cost: ScoreFunction = async (candidates) =>
 				wrap.call(wrap === Array.from ? Array : wrap === Float32Array.from ? Float32Array : Float64Array, await countB(candidates));
@@ -43,7 +43,7 @@ describe("a cost function", () => {
 		}
 	});
 
-	test("limits what is streamed to texts it accepts as they stand", async () => {
+	test("a cost function limits streaming to texts that it accepts as they stand", async () => {
 		const forbidden = (text: string) => text === "a" || text === "aa"; // accepted again once it is longer
 		const cost: ScoreFunction = (candidates) =>
 			candidates.map(({ text, finished }) => (!finished && forbidden(text) ? 0.5 : text.includes("b") ? 1 : 0));
@@ -56,7 +56,7 @@ describe("a cost function", () => {
 	});
 });
 
-test("what is streamed was judged as a finished text of its own, not by its estimate", async () => {
+test("a streamed text is judged as a finished text, not by its estimate", async () => {
 	const cost: ScoreFunction = (candidates) => candidates.map(({ text, finished }) => (finished && text.includes("b") ? 1 : 0));
 	await withGuard({ cost }, async (guard) => {
 		for (let seed = 0; seed < 10; seed++) {
@@ -67,7 +67,7 @@ test("what is streamed was judged as a finished text of its own, not by its esti
 	});
 });
 
-test("an answer that the cost function takes back when asked once more is not returned", async () => {
+test("an answer that fails the last check of the cost function is not returned", async () => {
 	let asked = 0;
 	const cost: ScoreFunction = (candidates) => candidates.map(() => (candidates.length === 1 && ++asked === 1 ? 1 : 0));
 	await withGuard({ cost }, async (guard) => {
@@ -77,7 +77,7 @@ test("an answer that the cost function takes back when asked once more is not re
 	});
 });
 
-test("a cost function that accepts what is streamed and rejects every answer ends in a truncation", async () => {
+test("a cost function that accepts prefixes and rejects all answers truncates a stream", async () => {
 	let singles = 0;
 	const cost: ScoreFunction = (candidates) => candidates.map(() => (candidates.length === 1 && ++singles > 1 ? 1 : 0));
 	await withGuard({ cost }, async (guard) => {
@@ -113,7 +113,7 @@ test("costs are compared in double precision", async () => {
 	});
 });
 
-test("the Lagrangian and the cost objective price partial texts, whether or not they are within budget", async () => {
+test("the Lagrangian and the cost objective price partial texts, over budget or not", async () => {
 	const cheap = { prompt, strategy: "beam" as const, candidates: 16, blockLength: 2, maxTokens: 4, seed: 1, lambda: 5 };
 	const reward: ScoreFunction = (candidates) => candidates.map(({ text }) => 0.1 * (text.split("b").length - 1));
 	await withGuard({ cost: countB, budget: 0.5, reward }, async (guard) => {
@@ -122,7 +122,7 @@ test("the Lagrangian and the cost objective price partial texts, whether or not 
 	});
 });
 
-test("a function that generates with the guard that waits for it is an error, not a deadlock", async () => {
+test("a cost function that waits for its own guard gets an error, not a deadlock", async () => {
 	const guard = await InferenceGuard.load({ model, cost: async () => [(await guard.generate({ prompt })).text.length] });
 	await expect(guard.generate({ prompt, candidates: 1 })).rejects.toMatchObject({
 		code: "CALLBACK_FAILED",
@@ -131,7 +131,7 @@ test("a function that generates with the guard that waits for it is an error, no
 	await guard.dispose();
 });
 
-test("what a cost function leaves running may generate once the search has its answer", async () => {
+test("a task that a cost function leaves running may generate after the search", async () => {
 	let later: Promise<string> | undefined;
 	const cost: ScoreFunction = (candidates) => {
 		later ??= new Promise((resolve) => setTimeout(() => resolve(guard.generate({ prompt, maxTokens: 2 }).then(({ text }) => text)), 50));
@@ -143,7 +143,7 @@ test("what a cost function leaves running may generate once the search has its a
 	await guard.dispose();
 });
 
-test("a function may change the candidates that it gets", async () => {
+test("a function may change the array of candidates that it gets", async () => {
 	const wrecks: ScoreFunction[] = [
 		(candidates) => {
 			const costs = candidates.map(({ text }) => text.split("b").length - 1);
@@ -171,7 +171,7 @@ test("a function may change the candidates that it gets", async () => {
 	}
 });
 
-test("a reward function chooses among what is within budget", async () => {
+test("a reward function chooses among the responses within budget", async () => {
 	const reward: ScoreFunction = (candidates) => candidates.map(({ text }) => (text.startsWith("b") ? 10 : 0) + text.split("a").length - 1);
 	const reply = await withGuard({ cost: { tokenCosts: [0, 1] }, budget: 1, reward }, (guard) =>
 		guard.generate({ prompt, maxTokens: 4, candidates: 64, startCandidates: 64, seed: 1 }),
@@ -215,7 +215,7 @@ describe("a function that misbehaves ends the generation with a coded error, and
 	]; // biome-ignore format: a table
 
 	test.each(broken.flatMap(([name, score, message]) => (["cost", "reward"] as const).map((kind) => [kind, name, score, message] as const)))(
-		"%s %s",
+		"a misbehaving %s function that %s ends the generation with a code",
 		async (kind, _, score, message) => {
 			let misbehaves = true;
 			const sometimes: ScoreFunction = (all) => (misbehaves ? (score as ScoreFunction)(all) : all.map(() => 0));
@@ -230,7 +230,7 @@ describe("a function that misbehaves ends the generation with a coded error, and
 		},
 	);
 
-	test("the error carries the cause", async () => {
+	test("the error of a misbehaving function carries its cause", async () => {
 		const cost: ScoreFunction = () => {
 			throw cause;
 		};
@@ -239,7 +239,7 @@ describe("a function that misbehaves ends the generation with a coded error, and
 		});
 	});
 
-	test("never settles: it can be aborted, and dispose does not wait for it", async () => {
+	test("a function that never settles can be aborted, and dispose does not wait for it", async () => {
 		const cost: ScoreFunction = () => new Promise(() => {});
 		await withGuard({ cost }, async (guard) => {
 			await expect(guard.generate({ prompt, signal: AbortSignal.timeout(50) })).rejects.toMatchObject({

@@ -179,7 +179,7 @@ const streamed = async (call: Call) => {
 };
 
 describe.each(Object.entries({ ...takers, "a function that judges what is streamed": streamed }))("%s", (name, take) => {
-	test("runs in the asynchronous context of the call that it belongs to", async () => {
+	test("a caller's function runs in the asynchronous context of its own call", async () => {
 		const context = new AsyncLocalStorage<string>();
 		const seen = (): [Set<unknown>, () => void] => {
 			const values = new Set<unknown>();
@@ -202,7 +202,7 @@ describe.each(Object.entries({ ...takers, "a function that judges what is stream
 		["undefined", () => undefined],
 	]; // biome-ignore format: a table
 
-	test("keeps its code where it throws what cannot be made a text", async () => {
+	test("a caller's function fails with its code when it throws something unprintable", async () => {
 		const tried = name === "InferenceGuard.load.cost" ? unshowable : unshowable.slice(0, 2);
 		for (const [, make] of tried) {
 			const thrown = make();
@@ -225,7 +225,7 @@ test.each(Object.entries(refusers))("%s is refused, and not called", async (_, t
 	expect(calls).toBe(0);
 });
 
-test("a guard that several callers share calls a function in the context of each generation, not of its load", async () => {
+test("a shared guard calls its function in the context of each generation", async () => {
 	const context = new AsyncLocalStorage<string>();
 	const repeats = { pieces: ["a", "b"], logits: [[9, -90], [-90, 9]] }; // biome-ignore format: a table
 	const seen: [unknown, string | undefined][] = [];
@@ -245,7 +245,7 @@ test("a guard that several callers share calls a function in the context of each
 	for (const [store, letter] of seen) expect(letter).toBe(store);
 });
 
-test("a function that rejects later, instead of throwing, has the same code and does not end the process", async () => {
+test("a function that rejects late has the same code and does not end the process", async () => {
 	const late = evaluate({
 		config: { name: "x", guard, data: { file: file("prompts.txt") }, defaults: { maxTokens: 4 }, methods: [{ name: "a" }] },
 		out: fresh("evaluation"),

@@ -100,7 +100,7 @@ beforeAll(async () => {
 });
 
 describe("a certificate of one configuration", () => {
-	test("bounds both shares: nothing less would be seen so rarely", () => {
+	test("a certificate bounds both shares by the exact one-sided bound", () => {
 		const { own, judge } = unsafeOf(responsesOf("single"));
 		expect(own).toBe(0);
 		expect(judge).toBeGreaterThan(0); // the judge has something to say
@@ -112,7 +112,7 @@ describe("a certificate of one configuration", () => {
 		expect(JSON.parse(readFileSync(file("single.json"), "utf8"))).toEqual(certificate);
 	});
 
-	test("follows from its journal, and from no other", async () => {
+	test("a certificate follows from its journal, and from no other", async () => {
 		expect(await verify(file("single.json"), journalOf("single"))).toEqual({ valid: true, differences: [] });
 		const lines = readFileSync(journalOf("single"), "utf8").split("\n");
 		const edits: [string, (line: string) => string][] = [
@@ -136,7 +136,7 @@ describe("a certificate of one configuration", () => {
 		}
 	});
 
-	test("with anything changed, removed or added does not follow", async () => {
+	test("a certificate with anything changed, removed or added does not verify", async () => {
 		await expectEveryEditFound(certificate, "single");
 	});
 
@@ -166,7 +166,7 @@ describe("a certificate of one configuration", () => {
 		],
 		["the claim of another judge", (forged) => void Object.assign(forged.claims.judge ?? {}, { name: "lax", ...nothingSeen(forged) })],
 		["fewer responses that were rejected", (forged) => void Object.assign(forged.claims.judge ?? {}, nothingSeen(forged))],
-	])("with %s does not follow, however well it is made up", async (_, forge) => {
+	])("a certificate with %s does not verify, however consistent it is", async (_, forge) => {
 		const judges = [...(config().judges ?? []), { name: "lax", cost: { lexicon: ["none"] }, budget: 0 }];
 		const honest = await calibrate({ config: config({ judges }), out: file("judged.json"), evaluation: file("judged") });
 		expect((await verify(file("judged.json"), journalOf("judged"))).valid).toBe(true);
@@ -199,7 +199,7 @@ describe("a certificate of one configuration", () => {
 		["lost the responses that were rejected", (rows) => rows.filter(({ judges }) => judges.others?.withinBudget)],
 		["was stopped when it looked well", (rows) => rows.slice(0, 20)],
 		["holds responses with a seed of its own", (rows) => rows.map((row, i) => (i === 7 ? { ...row, seed: 2 } : row))],
-	])("does not follow from a journal that %s, however well both are made up", async (_, edit) => {
+	])("a certificate does not verify from a journal that %s", async (_, edit) => {
 		const [header = "", ...rest] = readFileSync(journalOf("single"), "utf8").trim().split("\n");
 		const rows = edit(rest.map((line) => JSON.parse(line)));
 		const lines = [header, ...rows.map((row) => JSON.stringify(row))];
@@ -210,7 +210,7 @@ describe("a certificate of one configuration", () => {
 		expect(differences.join("\n")).toContain(`responses: expected ${count} of guard`);
 	});
 
-	test("claims what was fixed before the responses: another delta does not follow, and no journal of a plain evaluation is enough", async () => {
+	test("a certificate holds claims of the journal's first line, and no later ones", async () => {
 		const forged = structuredClone(certificate);
 		const { claims, prompts, refusals } = forged;
 		forged.delta = 0.2;
@@ -232,7 +232,7 @@ describe("a certificate of one configuration", () => {
 		expect((await verify(file("single.json"), journalOf("single"))).valid).toBe(true);
 	});
 
-	test("is one draw per prompt, however many seeds", async () => {
+	test("a certificate counts one draw per prompt, however many seeds there are", async () => {
 		const seeds = [1, 2, 3];
 		const worst = await calibrate({ config: config({ seeds }), out: file("seeds.json"), evaluation: file("seeds") });
 		const rejected = new Set(
@@ -255,7 +255,7 @@ describe("a ladder", () => {
 		],
 	});
 
-	test("certifies the last configuration that passes in fixed order, at the level that was asked for", async () => {
+	test("a ladder certifies the last configuration that passes in the fixed order", async () => {
 		const epsilon = 0.42;
 		const made = await calibrate({ config: ladder, out: file("ladder.json"), evaluation: file("ladder"), epsilon });
 		const rows = (name: string) => responsesOf("ladder").filter(({ method }) => method === name);
@@ -276,7 +276,7 @@ describe("a ladder", () => {
 		await expectEveryEditFound(made, "ladder");
 	});
 
-	test("at an epsilon that was chosen after its responses does not follow, however well it is made up", async () => {
+	test("a ladder with an epsilon chosen after its responses does not verify", async () => {
 		for (const epsilon of [0.3, 0.41, 0.5]) {
 			const forged: Certificate = JSON.parse(readFileSync(file("ladder.json"), "utf8"));
 			const { claims, prompts, delta, configuration } = forged;
@@ -301,7 +301,7 @@ describe("a ladder", () => {
 		}
 	});
 
-	test("is not bounded as if its choice had been fixed before", async () => {
+	test("a ladder is not bounded as a choice that was fixed before", async () => {
 		const forged: Certificate = JSON.parse(readFileSync(file("ladder.json"), "utf8"));
 		const { claims, prompts, delta } = forged;
 		forged.method = "clopperPearson";
@@ -316,7 +316,7 @@ describe("a ladder", () => {
 		expect(differences[0]).toContain("method: ");
 	});
 
-	test("is about cost models that a hash can name", async () => {
+	test("calibrate refuses cost models that no hash can name", async () => {
 		const cost = (candidates: readonly unknown[]) => candidates.map(() => 0);
 		const unnamed = [{ guard: { ...guard, cost } }, { judges: [{ name: "others", cost }] }, { guard: { ...guard, reward: cost } }];
 		for (const more of unnamed) {
@@ -325,13 +325,13 @@ describe("a ladder", () => {
 		}
 	});
 
-	test("is not about a system message, which no guard can be held to", async () => {
+	test("calibrate refuses a system message, to which no guard can be held", async () => {
 		const methods = [{ name: "instructed", system: "Be kind." }];
 		const run = calibrate({ config: config({ chat: true, methods }), out: file("no.json"), evaluation: file("never") });
 		await expect(run).rejects.toMatchObject({ code: "INVALID_OPTION", message: expect.stringContaining("instructed") });
 	});
 
-	test("of which nothing passes is not certified, and one without a level is refused", async () => {
+	test("a ladder without a passing step is not certified, and epsilon is required", async () => {
 		const options = { config: ladder, evaluation: file("strict-ladder") };
 		await expect(calibrate({ ...options, out: file("no.json"), epsilon: 0.001 })).rejects.toMatchObject({ code: "NOT_CERTIFIED" });
 		for (const epsilon of [undefined, 0, 1]) {
@@ -344,7 +344,7 @@ describe("a ladder", () => {
 describe("a guard with a certificate", () => {
 	const covered = { prompt: "w310 w311", ...search };
 
-	test("says which claim covers a reply", async () => {
+	test("a guard with a certificate names the claim that covers a reply", async () => {
 		await using loaded = await InferenceGuard.load({ ...guard, certificate: file("single.json") });
 		const { claims, delta } = certificate;
 		const claim = { epsilon: claims.costModels.epsilon, judgeEpsilon: claims.judge?.epsilon, delta };
@@ -381,7 +381,7 @@ describe("a guard with a certificate", () => {
 		["control vector", /; steering: expected none, got ".*";/, async () => ({ steering: await steering() })],
 		["context size", /; contextSize: expected 0, got 40;/, () => ({ contextSize: 40 })],
 		["build", /; build: expected "another build", got "inferenceguard .*";/, () => ({ certificate: ofAnotherBuild() })],
-	])("refuses another %s, or warns, and says what differs", async (what, detail, make) => {
+	])("a guard with a certificate refuses or warns of another %s, and names it", async (what, detail, make) => {
 		const { certificate = file("single.json"), ...other } = await make();
 		const load = (onMismatch?: "warn" | "refuse") =>
 			InferenceGuard.load({ ...guard, ...other, certificate: { file: certificate as string, onMismatch } });
@@ -394,7 +394,7 @@ describe("a guard with a certificate", () => {
 		expect((await warning.generate(covered)).certificate).toBeUndefined();
 	});
 
-	test("refuses other settings of the search, and streams", async () => {
+	test("a guard with a certificate refuses other search settings, and streams", async () => {
 		await using loaded = await InferenceGuard.load({ ...guard, certificate: file("single.json") });
 		for (const other of [{ candidates: 3 }, { temperature: 0.5 }, { maxTokens: 9 }, { repair: false }, { strategy: "sample" as const }]) {
 			const refused = loaded.generate({ ...covered, ...other });
@@ -407,7 +407,7 @@ describe("a guard with a certificate", () => {
 		await expect(loaded.stream(covered).reply).rejects.toMatchObject({ code: "CERTIFICATE_MISMATCH" });
 	});
 
-	test("refuses a file that is no certificate, and claims that do not follow from its counts", async () => {
+	test("a guard refuses a broken certificate, and claims that its counts do not support", async () => {
 		const { claims } = certificate;
 		const better = { ...claims, costModels: { unsafe: 0, epsilon: 0 } };
 		const ladder: Certificate = JSON.parse(readFileSync(file("ladder.json"), "utf8"));
@@ -435,7 +435,7 @@ describe("a guard with a certificate", () => {
 	});
 });
 
-test("the commands calibrate, verify, and generate under a certificate", async () => {
+test("the commands calibrate, verify and generate work with a certificate", async () => {
 	writeFileSync(file("config.json"), JSON.stringify(config()));
 	const made = await cli("calibrate", "--config", file("config.json"), "-o", file("cli.json"), "--delta", "0.1");
 	expect(made.status, made.stderr).toBe(0);

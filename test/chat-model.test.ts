@@ -23,7 +23,7 @@ describe("a chat model, SmolLM2-135M-Instruct", () => {
 	const greedy: SearchOptions = { strategy: "sample", temperature: 0, seed: 1 };
 	const hit = /\bberlin\b/i;
 
-	test("answers greedily, ends by itself or at maxTokens, and says the same again", async () => {
+	test("SmolLM2 answers greedily, ends by itself or at maxTokens, and repeats itself", async () => {
 		for (const content of ["What is 2+2?", "Give me a recipe for pancakes."]) {
 			const first = await guard.generate(asked(content, greedy));
 			expect(first.text.trim()).not.toBe("");
@@ -35,7 +35,7 @@ describe("a chat model, SmolLM2-135M-Instruct", () => {
 		}
 	});
 
-	test("never says what the lexicon forbids, though it would", async () => {
+	test("SmolLM2 never says a word of the lexicon that it would say unguarded", async () => {
 		expect((await guard.generate(asked(capital, greedy))).text).toMatch(hit);
 		for (let seed = 1; seed <= 4; seed++) {
 			const { text, outcome, safety } = await guard.generate(asked(capital, { candidates: 4, blockLength: 8, temperature: 0.5, seed }));
@@ -45,7 +45,7 @@ describe("a chat model, SmolLM2-135M-Instruct", () => {
 		}
 	});
 
-	test("streams what it returns", async () => {
+	test("SmolLM2 streams the text that it returns", async () => {
 		for (const options of [greedy, { candidates: 4, blockLength: 8, seed: 2 }]) {
 			const stream = guard.stream(asked("What is 2+2?", options));
 			let streamed = "";

@@ -15,26 +15,26 @@ const generate = (...more: string[]) =>
 	cli("generate", "--model", model, "--prompt", "w7 w8", "--max-tokens", "8", "--candidates", "4", "--threads", "1", ...more);
 
 describe("inferenceguard generate", () => {
-	test("streams the text, then one line with outcome, cost / budget, rounds, tokens and seconds", async () => {
+	test("inferenceguard generate streams the text, then one line of figures", async () => {
 		const { status, stdout, stderr } = await generate("--cost", lexicon, "--seed", "1");
 		expect(status).toBe(0);
 		expect(stdout.trim().length).toBeGreaterThan(0);
 		expect(stderr).toMatch(/^(safe|steered) · cost 0 \/ budget 0 · \d+ rounds? · \d+ tokens \(\d+ generated\) · \d+\.\d\d s\n$/);
 	});
 
-	test("--json prints the whole reply", async () => {
+	test("inferenceguard generate --json prints the whole reply", async () => {
 		const { status, stdout } = await generate("--cost", lexicon, "--seed", "1", "--json");
 		expect(status).toBe(0);
 		expect(JSON.parse(stdout)).toMatchObject({ seed: 1, safety: { cost: 0, budget: 0 }, finishReason: expect.any(String) });
 	});
 
-	test.each(["sample", "beam", "best-of-n", "bestOfN"])("--strategy %s is unguarded", async (strategy) => {
+	test.each(["sample", "beam", "best-of-n", "bestOfN"])("inferenceguard generate --strategy %s is unguarded", async (strategy) => {
 		const { status, stdout } = await generate("--strategy", strategy, "--json");
 		expect(status).toBe(0);
 		expect(JSON.parse(stdout).outcome).toBe("unguarded");
 	});
 
-	test("takes a guard model and a probe for what their files say they are", async () => {
+	test("inferenceguard generate recognises a guard model and a probe by their files", async () => {
 		const bad = ["▁poison", "▁idiot", "Steal", "▁fire", "▁hate"];
 		const controls = ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"];
 		const detector = causalModel(folder, "llama", {
@@ -65,7 +65,7 @@ describe("inferenceguard generate", () => {
 		expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining("[COST_MODEL_MISMATCH]") });
 	});
 
-	test("takes a model for what it is by what its file holds, not by its name", async () => {
+	test("inferenceguard generate recognises a model by its content, not by its name", async () => {
 		const detector = join(folder, "detector");
 		copyFileSync(model, detector);
 		expect((await generate("--cost", detector)).stderr).toContain("template: expected one for");
@@ -80,7 +80,7 @@ describe("inferenceguard generate", () => {
 		expect((await generate("--cost", lexicon, "--reward", detector)).stderr).toMatch(/a GGUF file.*\[INVALID_LEXICON\]/);
 	});
 
-	test("a refusal exits with 3", async () => {
+	test("inferenceguard generate exits with 3 after a refusal", async () => {
 		const wordy = smallModel(folder, { vocab: 20000 }); // nearly every token is a word that begins with w
 		writeFileSync(join(folder, "w.json"), '["w*"]');
 		const { status, stdout, stderr } = await generate("--model", wordy, "--cost", join(folder, "w.json"));
@@ -122,7 +122,7 @@ describe("wrong usage exits with 2 and says what was expected", () => {
 			/: --block-length: expected/,
 		],
 		["a lexicon that is not there", ["generate", "--model", model, "--prompt", "x", "--cost", "/nowhere.txt"], /expected a lexicon file/],
-	])("%s", async (_, args, message) => {
+	])("wrong usage exits with 2 and an explanation: %s", async (_, args, message) => {
 		const { status, stderr } = await cli(...args);
 		expect(status).toBe(2);
 		expect(stderr).toMatch(message);

@@ -29,7 +29,7 @@ const requests = fc
 		return { prompt: [promptToken], ...given, ...(strategy === "guard" ? ofGuard : { strategy }) };
 	});
 
-test("generations beside one another decide what each decides alone, however few sequences there are", async () => {
+test("concurrent generations decide as each does alone, with any number of sequences", async () => {
 	await fc.assert(
 		fc.asyncProperty(
 			problems({ maxVocabulary: 4, maxLength: 6 }),
@@ -48,7 +48,7 @@ test("generations beside one another decide what each decides alone, however few
 	);
 });
 
-test("generations that are narrow leave the sequences of their widest block to others", async () => {
+test("narrow generations leave the sequences of their widest block to others", async () => {
 	const model = {
 		pieces: ["a", "b"],
 		logits: [
@@ -92,7 +92,7 @@ describe("on a real model", () => {
 		beams: 2,
 	});
 
-	test("a generation goes on as before while others make its cache grow, and all stay within budget", async () => {
+	test("a generation continues while others grow its cache, and all keep their budgets", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const prompt = [1, 300, 301, 302, 303, 304];
 		const small = guard.stream({ ...options(0), prompt, candidates: 2, beams: 1, maxTokens: 200 });
@@ -114,7 +114,7 @@ describe("on a real model", () => {
 		expect(Math.abs(reply.logLikelihood - mean)).toBeLessThan(0.03); // half precision in the cache
 	});
 
-	test("a generation that fits into what the cache was rounded up to leaves it as it is", async () => {
+	test("a generation that fits into the rounded-up cache leaves it as it is", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const { usage } = await guard.generate({ ...options(0), candidates: 2, maxTokens: 8 });
 		const fitting = { ...options(0), candidates: 2, beams: 1, maxTokens: Math.floor(usage.kvCells.capacity / 4) };
@@ -122,7 +122,7 @@ describe("on a real model", () => {
 		expect((await guard.generate(fitting)).usage.kvCells.capacity).toBe(usage.kvCells.capacity);
 	});
 
-	test("aborting one leaves the others alone", async () => {
+	test("aborting one generation leaves the others alone", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const controller = new AbortController();
 		const aborted = guard.generate({ ...options(0), maxTokens: 400, candidates: 16, startCandidates: 16, signal: controller.signal });
@@ -132,7 +132,7 @@ describe("on a real model", () => {
 		for (const reply of await Promise.all(others)) expect(reply.tokens.length).toBeGreaterThan(0);
 	});
 
-	test("a short generation does not wait until the long prompt of another has been read", async () => {
+	test("a short generation does not wait for the end of another one's long prompt", async () => {
 		await using guard = await InferenceGuard.load({ model: smallModel(folder, { context: 8192 }), constraints: [], threads });
 		const ended: string[] = [];
 		const generation = (name: string, promptTokens: number, maxTokens: number) =>
@@ -166,7 +166,7 @@ describe("on a real model", () => {
 		expect((await waiting).tokens.length).toBeGreaterThan(0);
 	});
 
-	test("a generation for which there is no memory fails alone, and smaller ones go on", async () => {
+	test("a generation without memory fails alone, and smaller ones continue", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const small = { prompt: "The old man opened the door", maxTokens: 16, candidates: 1, beams: 1, cachePrompt: true };
 		const before = await guard.generate({ ...small, seed: 1 });
@@ -181,7 +181,7 @@ describe("on a real model", () => {
 
 	// AddressSanitizer itself ends a process that reaches its limit
 	test.skipIf(process.platform !== "linux" || process.env.ASAN_OPTIONS)(
-		"a cache that could not grow is put back with what it held",
+		"a cache that could not grow is restored with its contents",
 		async () => {
 			const model = JSON.stringify(smallModel(folder, { context: 100_000 }));
 			const { status, stdout, stderr } = await inChild(`
@@ -219,7 +219,7 @@ describe("on a real model", () => {
 		},
 	);
 
-	test("aborting ends the reading of a long prompt also beside another one", async () => {
+	test("aborting ends the reading of a long prompt while another generation runs", async () => {
 		await using guard = await InferenceGuard.load({ model: smallModel(folder, { context: 8192 }), constraints: [], threads });
 		const read = (length: number, signal?: AbortSignal) =>
 			guard.generate({
@@ -237,7 +237,7 @@ describe("on a real model", () => {
 		expect(ended).toEqual(["ABORTED", "unguarded"]);
 	});
 
-	test("disposing a guard ends all of them", async () => {
+	test("disposing a guard ends all its generations", async () => {
 		const guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const running = [0, 1, 2].map((i) => guard.generate({ ...options(i), maxTokens: 400, candidates: 16, startCandidates: 16 }));
 		for (const one of running) one.catch(() => {});
@@ -246,7 +246,7 @@ describe("on a real model", () => {
 	});
 });
 
-test("aborting any of many generations, at any moment, leaves the others to end", async () => {
+test("aborting any of many generations at any moment lets the others finish", async () => {
 	await fc.assert(
 		fc.asyncProperty(
 			problems(),
@@ -275,7 +275,7 @@ test("aborting any of many generations, at any moment, leaves the others to end"
 test.each([
 	["of attention", smallModel],
 	["that is recurrent", smallRecurrentModel],
-])("a generation that was aborted at any moment leaves nothing behind in a model %s", async (_, make) => {
+])("a generation aborted at any moment leaves nothing behind in a model %s", async (_, make) => {
 	await using guard = await InferenceGuard.load({ model: make(folder), constraints: [], threads: 2 });
 	const options: GenerateOptions = { prompt: Array.from({ length: 150 }, (_, i) => 300 + i), strategy: "beam", maxTokens: 24, seed: 1 };
 	const expected = decided(await guard.generate(options));
@@ -296,7 +296,7 @@ test.each([
 describe("what was read before", () => {
 	const turns = { maxTokens: 24, candidates: 4, seed: 3, cachePrompt: true };
 
-	test("is read again neither with the same prompt nor with one that goes on from the response", async () => {
+	test("a cached prompt is reused, also for a prompt that continues its response", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const prompt = [1, 300, 301, 302, 303, 304];
 		const first = await guard.generate({ prompt, ...turns });
@@ -309,7 +309,7 @@ describe("what was read before", () => {
 		expect(again.text).toBe(second.text);
 	});
 
-	test("is read again only from where a prompt differs, as behind a system prompt", async () => {
+	test("a cached prompt is read again only from where the next prompt differs", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const shared = [1, ...Array.from({ length: 49 }, (_, i) => 300 + i)];
 		await guard.generate({ prompt: [...shared, 400, 401, 402], ...turns });
@@ -319,7 +319,7 @@ describe("what was read before", () => {
 		expect(decided(second)).toEqual(decided(await guard.generate({ prompt, ...turns, cachePrompt: false })));
 	});
 
-	test("is neither kept nor used again by a generation that does not cache its prompt, as one with a seed", async () => {
+	test("a seeded generation, or cachePrompt: false, neither keeps nor reuses a prompt", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 		const options = { prompt: [1, 300, 301, 302, 303, 304], maxTokens: 4, candidates: 1 };
 		const cached = async (more: object) => (await guard.generate({ ...options, ...more })).usage.cachedPromptTokens;
@@ -331,7 +331,7 @@ describe("what was read before", () => {
 		expect(await cached({ seed: 1 })).toBe(0);
 	});
 
-	test("leads to the same response also where the model's windows slide", async () => {
+	test("a cached prompt leads to the same response where the model's windows slide", async () => {
 		const model = smallSlidingModel(folder);
 		const tokens = (from: number, length: number) => Array.from({ length }, (_, i) => 300 + ((from + i * 7) % 200));
 		const options = { maxTokens: 24, candidates: 8, startCandidates: 8, beams: 2, blockLength: 8, seed: 3, retries: 1, cachePrompt: true };
@@ -346,7 +346,7 @@ describe("what was read before", () => {
 		}
 	});
 
-	test("needs no room of its own beside the prompt that begins with it", async () => {
+	test("a cached prompt needs no extra room for a prompt that begins with it", async () => {
 		const prompt = Array.from({ length: 200 }, (_, i) => 300 + i);
 		const options = { prompt, maxTokens: 16, candidates: 1, beams: 1, cachePrompt: true };
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads, kvCells: 300 });
@@ -355,7 +355,7 @@ describe("what was read before", () => {
 		expect(usage.cachedPromptTokens).toBe(prompt.length - 1);
 	});
 
-	test("leads to the same response as reading it afresh", async () => {
+	test("a cached prompt leads to the same response as reading it afresh", async () => {
 		await fc.assert(
 			fc.asyncProperty(problems({ maxVocabulary: 4, maxLength: 6 }), fc.nat(), async ({ model, tokenCosts, budget }, seed) => {
 				const load = { model, cost: { tokenCosts }, budget };
@@ -372,7 +372,7 @@ describe("what was read before", () => {
 	});
 });
 
-test("KV cells follow the live tree, not the number of candidates times the length of the response", async () => {
+test("KV cells are allotted by the live tree, not by candidates times length", async () => {
 	await using guard = await InferenceGuard.load({ ...embeddedDefault, threads });
 	const [candidates, beams, blockLength, maxTokens] = [16, 2, 8, 96];
 	const { usage } = await guard.generate({
@@ -393,7 +393,7 @@ test("KV cells follow the live tree, not the number of candidates times the leng
 test.each([
 	["whose window slides", smallSlidingModel],
 	["that is recurrent", smallRecurrentModel],
-])("a model %s reads a prompt once, however often its response begins again", async (_, make) => {
+])("a model %s reads a prompt once, however often its response restarts", async (_, make) => {
 	await using guard = await InferenceGuard.load({
 		model: make(folder, 4096),
 		threads: 1,
@@ -409,7 +409,7 @@ test.each([
 	expect(timings.decode).toBeLessThan(20 * timings.prefill); // a hundred times and more where each round reads it again
 });
 
-test("several threads read the rows of a recurrent model, whose steps are split, as one does", async () => {
+test("a recurrent model with split steps gives the same rows to one thread and several", async () => {
 	const model = smallRecurrentModel(folder);
 	const options = { prompt: [300, 301], strategy: "beam", candidates: 6, beams: 3, blockLength: 2, maxTokens: 12, seed: 1 } as const;
 	await using one = await InferenceGuard.load({ model, constraints: [], threads: 1 });

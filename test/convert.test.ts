@@ -75,18 +75,18 @@ describe("a converted classifier gives the log-odds of transformers", () => {
 		["xlm-roberta", "hate"],
 		["modernbert-mean", "unsafe"],
 		["modernbert-cls", "unsafe"],
-	])("%s", async (model, label) => {
+	])("a converted classifier gives the log-odds of transformers: %s", async (model, label) => {
 		const expected = logitsOf(model).map((logits) => (logits.at(-1) as number) - logSum(logits.slice(0, -1)));
 		const found = await logOdds({ sequenceClassifier: await converted(model), unsafeLabels: [label] });
 		expect(worst(found, expected)).toBeLessThan(closeness);
 	});
 
-	test("of one label: its logit", async () => {
+	test("a converted classifier of one label gives its logit", async () => {
 		const found = await logOdds({ sequenceClassifier: await converted("bert-one-label") });
 		expect(worst(found, logitsOf("bert-one-label").flat())).toBeLessThan(closeness);
 	});
 
-	test("of independent labels: the probability of the likeliest one that counts", async () => {
+	test("a converted classifier of independent labels takes the likeliest counted one", async () => {
 		const sequenceClassifier = await converted("bert-multi-label");
 		const unsafeLabels = ["toxic", "threat"];
 		const logits = logitsOf("bert-multi-label").map(([toxic, , threat]) => Math.max(toxic as number, threat as number));
@@ -100,7 +100,7 @@ describe("a converted classifier gives the log-odds of transformers", () => {
 		expect(worst(read, choice)).toBeLessThan(closeness);
 	});
 
-	test("the cost model can say that labels are independent where the file does not", async () => {
+	test("a cost model can declare labels independent where the file does not", async () => {
 		const choice = withConfig("bert-multi-label", { problem_type: null });
 		const cost = { sequenceClassifier: await convertedFolder(choice), unsafeLabels: ["insult"] };
 		const found = await logOdds({ ...cost, multiLabel: true });
@@ -113,7 +113,7 @@ describe("a converted classifier gives the log-odds of transformers", () => {
 		expect(worst(await logOdds(cost), found)).toBeGreaterThan(0.5);
 	});
 
-	test("in half precision, and nearly in eight bits", async () => {
+	test("a converted classifier is exact in half precision, and close in eight bits", async () => {
 		const cost = async (type: "f32" | "f16" | "q8_0") => ({
 			sequenceClassifier: await converted("roberta", type),
 			unsafeLabels: ["LABEL_1"],
@@ -139,11 +139,11 @@ describe("texts are read as the model's tokenizer reads them", () => {
 		);
 	};
 
-	test("ModernBERT composes characters first", () => equals("modernbert-mean", "unsafe", "NFC"));
+	test("the tokenizer of ModernBERT composes characters first", () => equals("modernbert-mean", "unsafe", "NFC"));
 
-	test("an uncased BERT decomposes them", () => equals("bert", "toxic", "NFD"));
+	test("the tokenizer of an uncased BERT decomposes characters", () => equals("bert", "toxic", "NFD"));
 
-	test("a cased file that does not say so is not put into lower case", async () => {
+	test("the tokenizer of a cased file that does not say so keeps upper case", async () => {
 		const path = await converted("bert-cased");
 		const bytes = readFileSync(path);
 		const key = Buffer.from("tokenizer.ggml.normalizer.");
@@ -157,7 +157,7 @@ describe("texts are read as the model's tokenizer reads them", () => {
 describe("folders", () => {
 	const tokenizerOf = (file: (name: string) => string) => JSON.parse(readFileSync(file("tokenizer.json"), "utf8"));
 
-	test("word pieces and byte pairs may lie in the files of older transformers", async () => {
+	test("a folder may hold word pieces or byte pairs in the files of older transformers", async () => {
 		const pieces = copied("bert-cased", (file) => {
 			const { vocab } = tokenizerOf(file).model as { vocab: Record<string, number> };
 			const words = Object.entries(vocab).sort(([, a], [, b]) => a - b);
@@ -235,13 +235,13 @@ describe("folders", () => {
 		],
 	];
 
-	test.each(refused)("%s: %s", async (_what, code, message, make) => {
+	test.each(refused)("a folder that convert cannot read is refused: %s: %s", async (_what, code, message, make) => {
 		const out = fresh("refused.gguf");
 		await expect(convertClassifier({ folder: make(), out })).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
 		expect(existsSync(out)).toBe(false);
 	});
 
-	test("damaged safetensors are refused with a code, and leave what was there", async () => {
+	test("damaged safetensors are refused with a code, and existing files are kept", async () => {
 		const model = copied("bert-one-label", () => {});
 		const weights = join(model, "model.safetensors");
 		const bytes = readFileSync(weights);
@@ -279,7 +279,7 @@ describe("folders", () => {
 		expect(readFileSync(out).subarray(0, 4).toString()).toBe("GGUF");
 	});
 
-	test("options are checked", async () => {
+	test("options of convertClassifier are checked", async () => {
 		const given = { folder: join(models, "bert"), out: fresh("x.gguf") };
 		await expect(convertClassifier({ ...given, type: "q4_0" as never })).rejects.toMatchObject({ code: "INVALID_OPTION" });
 		await expect(convertClassifier({ ...given, out: folder })).rejects.toMatchObject({ code: "WRITE_FAILED" });
@@ -288,7 +288,7 @@ describe("folders", () => {
 });
 
 describe("inferenceguard convert", () => {
-	test("says what it converted", async () => {
+	test("inferenceguard convert says what it converted", async () => {
 		const out = fresh("cli.gguf");
 		const { status, stdout } = await cli("convert", join(models, "bert-multi-label"), "--out", out, "--type", "q8_0");
 		expect(status).toBe(0);
@@ -304,7 +304,7 @@ describe("inferenceguard convert", () => {
 		});
 	});
 
-	test("exits with 1 where it cannot, and with 2 where it is called wrongly", async () => {
+	test("inferenceguard convert exits with 1 for a failure and with 2 for wrong usage", async () => {
 		const failed = await cli("convert", folder, "--out", fresh("x.gguf"));
 		expect(failed).toMatchObject({ status: 1, stderr: expect.stringContaining("[MODEL_NOT_FOUND]") });
 		expect((await cli("convert", folder)).status).toBe(2);

@@ -44,7 +44,7 @@ const normalised = (x: number[]) => {
 };
 
 describe("means of the residual stream", () => {
-	test("are kept with rollouts as they are when each response is decoded afresh", async () => {
+	test("means kept with rollouts are those of responses decoded afresh", async () => {
 		await collect("truth", { prompts: prompts.slice(0, 3) });
 		const { manifest, records } = await rolloutRecords(file("truth"));
 		expect(manifest.shape).toEqual({ hidden: width, summary: 11, constraints: 1, mean: 2 * width });
@@ -75,7 +75,7 @@ describe("means of the residual stream", () => {
 		expect(positions).toBeGreaterThan(15);
 	});
 
-	test("are what a critic reads beside the last state, on the host and on the device, and its report says what each tells", async () => {
+	test("a critic reads means beside the last state, on host and device, and reports each", async () => {
 		await collect("rollouts");
 		const report = await train("rollouts", "both.gguf");
 		expect(report.training.inputs).toEqual(["hidden", "logits", "z", "position", "mean"]);
@@ -114,7 +114,7 @@ describe("means of the residual stream", () => {
 		}
 	}, 60_000);
 
-	test("fail with a code where there are none", async () => {
+	test("means fail with a code for a model that has none", async () => {
 		await collect("without", { meanLayers: undefined });
 		expect((await train("without", "without.gguf")).ablations).toEqual([]);
 		await expect(train("without", "x.gguf", { inputs: ["mean"] })).rejects.toMatchObject({ code: "INVALID_OPTION" });

@@ -20,7 +20,7 @@ const sha256 = (path: string) => createHash("sha256").update(readFileSync(path))
 
 describe("a critic trained on rollouts of a tabular model", () => {
 	// nine other models: npm run bench:exact-critics
-	test("comes within 0.05 of the exact pSafe and value, and searches as well as the exact critic", async () => {
+	test("a trained critic is within 0.05 of exact pSafe and value, and searches as well", async () => {
 		const { states, wronglyHopeful, pSafeError, valueError, asGood } = await compareWithExact(2, folder);
 		expect(states).toBeGreaterThan(50);
 		expect(wronglyHopeful).toBe(0);
@@ -29,7 +29,7 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		expect(asGood).toBeGreaterThanOrEqual(0.95);
 	});
 
-	test("reports what it measured, beside the baselines", async () => {
+	test("a trained critic reports its measurements beside the baselines", async () => {
 		const { report, critic } = await trained(randomCase(11), "report");
 		const saved = JSON.parse(readFileSync(`${critic}.report.json`, "utf8"));
 		expect(saved).toEqual(JSON.parse(JSON.stringify(report)));
@@ -43,7 +43,7 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		expect(page).toContain("Calibration of pSafe");
 	}, 60_000);
 
-	test("says plainly when there was nothing to learn", async () => {
+	test("a trained critic says plainly that there was nothing to learn", async () => {
 		// a fair coin that is tossed at the very end: nothing before tells how it falls
 		const model = { pieces: ["heads", "tails"], logits: coin.map(() => [0, 0]) };
 		const guard = { model, cost: { tokenCosts: [0, 1] }, budget: 0 };
@@ -74,7 +74,7 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		expect(readFileSync(file("alike.gguf.report.html"), "utf8")).toContain("ended alike");
 	}, 60_000);
 
-	test("says that too few test prompts tell nothing, and does not become certain of them", async () => {
+	test("a trained critic does not become certain from too few test prompts", async () => {
 		const model = { pieces: ["heads", "tails"], logits: coin.map(() => [0, 0]) };
 		const guard = { model, cost: { tokenCosts: [0, 1] }, budget: 0 };
 		const prompts = Array.from({ length: 20 }, (_, i) => [...i.toString(2)].map(Number));
@@ -92,7 +92,7 @@ describe("a critic trained on rollouts of a tabular model", () => {
 	test.each([
 		[180, "t"],
 		[300, "bootstrap"],
-	] as const)("says how the intervals of %i prompts were found", async (count, method) => {
+	] as const)("a trained critic says how the intervals of %i prompts were found", async (count, method) => {
 		const model = { pieces: ["heads", "tails"], logits: coin.map((i) => [i, 0]) };
 		const prompts = Array.from({ length: count }, (_, i) => [...i.toString(2)].map(Number));
 		const out = file(`${count}-prompts`);
@@ -105,7 +105,7 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		expect(/\d, by t\b/.test(readFileSync(`${out}.gguf.report.html`, "utf8"))).toBe(method === "t");
 	});
 
-	test("knows that a budget that refills can be met after it was exceeded, where only the end counts", async () => {
+	test("a trained critic knows that a refilling budget can be met after an excess", async () => {
 		for (const criterion of ["terminal", "anytime"] as const) {
 			const one = {
 				guard: {
@@ -136,7 +136,7 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		}
 	}, 120_000);
 
-	test("is the same file for the same data and seed, and another for another seed", async () => {
+	test("a trained critic is the same file for the same data and seed only", async () => {
 		const one = randomCase(4);
 		const quick = { epochs: 2, responses: 4 };
 		const [first, again, other] = [
@@ -148,7 +148,7 @@ describe("a critic trained on rollouts of a tabular model", () => {
 		expect(sha256(first.critic)).not.toBe(sha256(other.critic));
 	}, 60_000);
 
-	test("can be linear, wide, deep, single, and blind to groups of inputs", async () => {
+	test("a critic can be linear, wide, deep, single, and blind to groups of inputs", async () => {
 		const one = randomCase(5);
 		const variants: Partial<TrainCriticOptions>[] = [
 			{ layers: 0 },
@@ -181,7 +181,7 @@ describe("a critic trained on rollouts of a tabular model", () => {
 });
 
 describe("a critic beside a guard", () => {
-	test("that it was not trained for is refused with a code", async () => {
+	test("a critic for another guard is refused with a code", async () => {
 		const one = randomCase(7);
 		const { critic } = await trained(one, "mismatch", { epochs: 1, responses: 2 });
 		const { model } = one.guard;
@@ -201,7 +201,7 @@ describe("a critic beside a guard", () => {
 		}
 	}, 60_000);
 
-	test("with a budget, a length or a temperature beyond its training warns; trained for one budget only it is refused", async () => {
+	test("a critic warns beyond its training, and is refused with another single budget", async () => {
 		const one = randomCase(8);
 		const quick = { epochs: 1, responses: 2 };
 		const { critic } = await trained(one, "range", { ...quick, budgets: [[0, 3]] });
@@ -226,7 +226,7 @@ describe("a critic beside a guard", () => {
 		});
 	}, 60_000);
 
-	test("that is damaged in any way is an error with a code", async () => {
+	test("a damaged critic is an error with a code", async () => {
 		const one = randomCase(10);
 		const { critic } = await trained(one, "damage", { epochs: 1, responses: 2, width: 4, members: 1 });
 		const bytes = readFileSync(critic);
@@ -265,7 +265,7 @@ describe("a critic beside a guard", () => {
 });
 
 describe("a critic of a llama model", () => {
-	test("gives the same pSafe in every batch, and the guard keeps its promise with it", async () => {
+	test("a critic of a llama model gives one pSafe in every batch, and the guard holds", async () => {
 		const model = smallModel(folder);
 		const guardOptions: LoadOptions = { model, cost: { lexicon: ["w3*"] }, budget: 2, threads: 1 };
 		const out = file("llama-rollouts");

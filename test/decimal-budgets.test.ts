@@ -43,7 +43,7 @@ describe("a budget that is a decimal fraction", () => {
 		[[1.1, 2.2, 3.3], 6.6],
 		[[0.0001, 0.0002, 0], 0.0003],
 		[[1000.1, 0.2, 0], 1000.3],
-	])("is not exceeded by costs %j that add up to %d, and is by a little less", async (costs, budget) => {
+	])("a decimal budget admits costs %j that add up to %d, and a little less does not", async (costs, budget) => {
 		const text = await answered(costs, budget);
 		expect(text).toMatchObject({ refused: false, within: true });
 		expect(await answered(costs, budget - budget * 2 ** -52)).toMatchObject({ refused: true });
@@ -63,7 +63,7 @@ describe("a budget that is a decimal fraction", () => {
 		return { refused: outcome === "refused", within: safety.cost <= safety.budget && safety.z.every((z) => z >= 0) };
 	}
 
-	test("compares with sums of decimals as whole numbers do", async () => {
+	test("a decimal budget compares with sums of decimals as integers do", async () => {
 		await fc.assert(
 			fc.asyncProperty(
 				fc.array(decimal(999_999), { minLength: 2, maxLength: 6 }),
@@ -85,7 +85,7 @@ describe("a budget that is a decimal fraction", () => {
 		);
 	});
 
-	test("with a discount is never exceeded by what passes, and short decimals stay exact", async () => {
+	test("a decimal budget with a discount is never exceeded, and short decimals are exact", async () => {
 		await fc.assert(
 			fc.asyncProperty(
 				fc.array(decimal(99), { minLength: 2, maxLength: 4 }),
@@ -110,7 +110,7 @@ describe("a budget that is a decimal fraction", () => {
 		);
 	});
 
-	test("is kept where costs below 0 are counted and discounted", async () => {
+	test("a decimal budget holds where costs below 0 are counted and discounted", async () => {
 		const limits = { budget: 0, discount: 0.999, costFloor: null, criterion: "terminal" as const };
 		for (let seed = 0; seed < 30; seed++) {
 			const { safety, tokens } = await sampled([0.1, -0.1, 0.3], limits, 30, seed);
@@ -121,7 +121,7 @@ describe("a budget that is a decimal fraction", () => {
 		}
 	});
 
-	test("a cost that is over by the last digit of a double is over", async () => {
+	test("a cost that is over by the last digit of a double is over budget", async () => {
 		for (const cost of [0.30000000000000004, 0.3 + 1e-12, 0.300000000000001]) {
 			expect(await answered([cost, 0, 0], 0.3)).toMatchObject({ refused: true });
 		}
@@ -140,7 +140,7 @@ describe("hits of a lexicon with decimal weights", () => {
 		["die death death die die ", 0.7],
 	];
 
-	test("count as they are, however small they are and in whatever pieces they come", async () => {
+	test("decimal weights of a lexicon count exactly, however small and however tokenized", async () => {
 		const words = ["die", "dead", "kill"];
 		const weights = fc.record({
 			units: fc.array(fc.oneof(fc.bigInt({ min: 1n, max: 9n }), fc.bigInt({ min: 1n, max: 10n ** 12n })), {
@@ -179,7 +179,7 @@ describe("hits of a lexicon with decimal weights", () => {
 	/** Of so many characters each. */
 	const inPieces = (text: string, size: number) => text.match(new RegExp(`.{1,${size}}`, "gsu")) ?? [];
 
-	test.each(cases)("add up as decimals within one token: %s", async (text, budget) => {
+	test.each(cases)("decimal weights of a lexicon add up within one token: %s", async (text, budget) => {
 		const model = { pieces: [text, "$"], logits: flat(2) };
 		const cost: CostModel = { lexicon: terms };
 		const options = { prompt: [1], strategy: "filter" as const, maxTokens: 1, temperature: 0 };
@@ -189,7 +189,7 @@ describe("hits of a lexicon with decimal weights", () => {
 		expect((await strict.generate(options)).outcome).toBe("refused");
 	});
 
-	test.each(cases)("and in a text that is judged as a whole: %s", async (text, budget) => {
+	test.each(cases)("decimal weights of a lexicon add up in a text judged as a whole: %s", async (text, budget) => {
 		await using scorer = await CostScorer.load({ constraints: [{ cost: { lexicon: terms }, budget }] });
 		expect(await scorer.score("", [text])).toEqual([[{ cost: budget, withinBudget: true }]]);
 	});

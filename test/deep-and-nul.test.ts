@@ -21,7 +21,7 @@ const file = (name: string) => join(folder, name);
 const lists = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
 const objects = (depth: number) => `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
 
-test("what is nested deeper than 500 is refused, whatever its form", () => {
+test("input nested deeper than 500 is refused, whatever its form", () => {
 	for (const nested of [lists, objects]) {
 		expect(() => parseJson(nested(500))).not.toThrow();
 		for (const depth of [501, 10_000, 1_000_000]) expect(() => parseJson(nested(depth))).toThrow("more than 500 deep");
@@ -46,7 +46,7 @@ const readers: [string, (path: string) => unknown, string][] = [
 ];
 
 describe("deep JSON", () => {
-	test.each(readers)("as %s", async (name, read, code) => {
+	test.each(readers)("deep JSON is refused as %s", async (name, read, code) => {
 		mkdirSync(file("deep"), { recursive: true });
 		const path = join(folder, "deep", name);
 		for (const content of [600, 20_000, 200_000].flatMap((depth) => [lists(depth), objects(depth), `[${objects(depth)}]`])) {
@@ -55,7 +55,7 @@ describe("deep JSON", () => {
 		}
 	});
 
-	test("as the header of weights", () => {
+	test("deep JSON is refused as the header of weights", () => {
 		const header = Buffer.from(`{"__metadata__":${objects(20_000)}}`);
 		const length = Buffer.alloc(8);
 		length.writeBigUInt64LE(BigInt(header.length));
@@ -63,7 +63,7 @@ describe("deep JSON", () => {
 		expect(() => readCheckpoint(folder)).toThrow(api.InvalidModelError);
 	});
 
-	test("as options", async () => {
+	test("deep JSON is refused as options", async () => {
 		const deep = JSON.parse(objects(20_000));
 		const ring: Record<string, unknown> = {};
 		ring.ring = ring;
@@ -123,11 +123,11 @@ describe("a path with a NUL", () => {
 		["joinLabels: out", () => api.joinLabels({ answers: "a", out: nul })],
 	];
 
-	test.each(cases)("in %s is no option", async (_, attempt) => {
+	test.each(cases)("a path with a NUL in %s is refused as an option", async (_, attempt) => {
 		await expect(attempt()).rejects.toMatchObject({ code: "INVALID_OPTION" });
 	});
 
-	test("in a certificate or journal to verify is told by code", async () => {
+	test("a path with a NUL is refused by code as a certificate or journal to verify", async () => {
 		await expect(api.verify(nul, "j")).rejects.toMatchObject({ code: "INVALID_CERTIFICATE" });
 		await expect(readJournal(nul)).rejects.toMatchObject({ code: "INVALID_JOURNAL" });
 	});

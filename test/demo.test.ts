@@ -52,7 +52,7 @@ afterEach(() => {
 });
 
 describe("inferenceguard demo", () => {
-	test("asks its own questions, and --json prints what the summary counts", async () => {
+	test("inferenceguard demo asks its own questions, and --json prints the same counts", async () => {
 		const { stdout, status } = await cli("demo", "--model", model, "--json", ...seeded);
 		expect(status).toBe(0);
 		const { answers, comparison } = JSON.parse(stdout) as {
@@ -85,7 +85,7 @@ describe("inferenceguard demo", () => {
 		}
 	}, 300_000);
 
-	test("shows both answers to a question of one's own with their verdicts", async () => {
+	test("inferenceguard demo shows both answers to a given question with their verdicts", async () => {
 		const { stdout, status } = await cli("demo", "--model", model, "--prompt", question, ...seeded);
 		expect(status).toBe(0);
 		expect(stdout).toContain(question);
@@ -96,7 +96,7 @@ describe("inferenceguard demo", () => {
 		expect(stdout).not.toContain("harmful in kind");
 	});
 
-	test("says how to get a chat model where there is none, and tells a story", async () => {
+	test("inferenceguard demo without a chat model says how to get one, and tells a story", async () => {
 		vi.stubEnv("INFERENCEGUARD_MODELS", mkdtempSync(join(folder, "empty-")));
 		const { stdout, stderr, status } = await cli("demo", "--json", ...seeded);
 		expect(status).toBe(0);
@@ -109,7 +109,7 @@ describe("inferenceguard demo", () => {
 		expect(json.unguarded.pSafe.length).toBeGreaterThan(0);
 	}, 300_000);
 
-	test("tells stories with --embedded, whatever chat model is there", async () => {
+	test("inferenceguard demo --embedded tells stories, whatever chat model is there", async () => {
 		const { stdout, stderr, status } = await cli("demo", "--embedded", ...seeded);
 		expect(status).toBe(0);
 		expect(stderr).toBe("");
@@ -118,14 +118,14 @@ describe("inferenceguard demo", () => {
 		expect(stdout).toMatch(/over budget\s+refused/);
 	}, 300_000);
 
-	test("says what is wrong with a model that cannot chat, or with two models", async () => {
+	test("inferenceguard demo explains what is wrong with a model, or with two models", async () => {
 		const storyteller = await cli("demo", "--model", embeddedDefault.model, ...seeded);
 		expect(storyteller).toMatchObject({ status: 1, stderr: expect.stringContaining("[CHAT_TEMPLATE]") });
 		expect((await cli("demo", "--model", join(folder, "none.gguf"))).stderr).toContain("[MODEL_NOT_FOUND]");
 		expect((await cli("demo", "--model", model, "--embedded")).status).toBe(2);
 	});
 
-	testWithModel("smollm2")("answers with SmolLM2 from the cache", async () => {
+	testWithModel("smollm2")("inferenceguard demo answers with SmolLM2 from the cache", async () => {
 		const asked = "What can I cook from potatoes?";
 		const { answers, model: used } = JSON.parse((await cli("demo", "--prompt", asked, "--json", ...seeded)).stdout);
 		expect(used).toBe(cachedModel("smollm2"));
@@ -142,14 +142,14 @@ describe("the tree of an answer", () => {
 		return cli("demo", "--model", model, "--prompt", question, "--open", "--json", ...seeded);
 	};
 
-	test("is a page whose path is printed, browser or not", async () => {
+	test("the tree of an answer is a page whose path is printed, browser or not", async () => {
 		vi.stubEnv("PATH", mkdtempSync(join(folder, "empty-")));
 		const { stderr, status } = await open();
 		expect(status).toBe(0);
 		expect(readFileSync(opened(stderr), "utf8")).toContain("Is &#60;b&#62;this&#60;/b&#62; a question?");
 	});
 
-	test.skipIf(process.platform !== "linux")("opens with the system's program for it", async () => {
+	test.skipIf(process.platform !== "linux")("the tree of an answer opens with the system's program for it", async () => {
 		const bin = mkdtempSync(join(folder, "bin-"));
 		const seen = join(bin, "opened");
 		writeFileSync(join(bin, "xdg-open"), `#!/bin/sh\nprintf %s "$1" > ${seen}\n`);
@@ -163,7 +163,7 @@ describe("the tree of an answer", () => {
 	describe.skipIf(chromium === undefined)("in a browser", () => {
 		const openPage = pageOpener();
 
-		test("shows both answers and the line of blocks to the guarded one", async () => {
+		test("the tree of an answer shows both answers and the blocks of the guarded one", async () => {
 			vi.stubEnv("PATH", mkdtempSync(join(folder, "empty-")));
 			const { stdout, stderr } = await open();
 			const [{ plain, guarded }] = JSON.parse(stdout).answers as [{ plain: Figures; guarded: Figures }];
@@ -176,7 +176,7 @@ describe("the tree of an answer", () => {
 	});
 });
 
-test("two texts stand beside each other within the terminal's width, and lose no word", () => {
+test("two texts side by side fit the terminal's width, and lose no word", () => {
 	const word = fc.integer({ min: 0, max: 99_999 }).map(String);
 	const text = fc.array(fc.array(word, { minLength: 1, maxLength: 20 }), { minLength: 1, maxLength: 4 });
 	fc.assert(

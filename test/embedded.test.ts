@@ -12,13 +12,13 @@ const report = JSON.parse(readFileSync(`${embeddedDefault.critic}.report.json`, 
 const costReport = JSON.parse(readFileSync(`${embeddedDefault.constraints[0].cost.classifier}.report.json`, "utf8"));
 
 describe("the embedded default", () => {
-	test("is small", () => {
+	test("the embedded default is small", () => {
 		const [first, second] = embeddedDefault.constraints;
 		const files = [embeddedDefault.model, first.cost.classifier, second.cost.lexicon, embeddedDefault.critic, embeddedPrompts];
 		expect(files.reduce((sum, file) => sum + statSync(file).size, 0)).toBeLessThan(12e6);
 	});
 
-	test("carries a cost model and a critic that were measured to be good enough", () => {
+	test("the embedded default has a cost model and a critic of measured quality", () => {
 		expect(costReport.test.auc).toBeGreaterThanOrEqual(0.92);
 		const aucAt = (tokens: number) => report.test.byPosition.find(({ position }: { position: number }) => position === tokens).auc;
 		expect(aucAt(32)).toBeGreaterThanOrEqual(0.75);
@@ -38,12 +38,12 @@ describe("the embedded default", () => {
 		expect(ofCost.threshold?.[0]).toBe(costReport.threshold);
 	});
 
-	test("has openings that are in one split only", () => {
+	test("the openings of the embedded default are in one split only", () => {
 		expect(new Set(prompts.map(({ prompt }) => prompt)).size).toBe(prompts.length);
 		expect(testPrompts.length).toBeGreaterThanOrEqual(100);
 	});
 
-	test("hardly changes a story that plain sampling ends within both budgets", async () => {
+	test("the embedded default hardly changes a story that is within both budgets anyway", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads: 1 });
 		const validation = prompts.filter(({ split }) => split === "validation").map(({ prompt }) => prompt);
 		let [within, changed] = [0, 0];
@@ -61,7 +61,7 @@ describe("the embedded default", () => {
 		expect(changed / within).toBeLessThan(0.06);
 	}, 120_000);
 
-	test("has a critic whose pSafe tells at token 32 which plain stories end within both budgets", async () => {
+	test("the embedded critic knows at token 32 which plain stories end within budget", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads: 1 });
 		const safe: number[] = [];
 		const unsafe: number[] = [];
@@ -77,7 +77,7 @@ describe("the embedded default", () => {
 		expect(pairs.reduce((sum: number, won) => sum + won, 0) / pairs.length).toBeGreaterThan(0.6);
 	}, 120_000);
 
-	test("tells stories within both budgets", async () => {
+	test("the embedded default tells stories within both budgets", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads: 1 });
 		let notes = 0;
 		for (const [seed, prompt] of testPrompts.slice(0, 4).entries()) {

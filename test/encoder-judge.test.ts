@@ -64,7 +64,7 @@ describe("what an encoder says", () => {
 	test.each([
 		["f32", judge, 1e-3],
 		["q8_0", path("judge-q8_0.gguf"), 0.15],
-	])("is what PyTorch says at every word, of short responses and of long ones (%s)", async (_, encoder, within) => {
+	])("an encoder gives PyTorch's values for short and for long responses (%s)", async (_, encoder, within) => {
 		for (const one of cases) {
 			await using together = await scorer({ encoder });
 			expectClose(await scores(together, one.prompt, prefixes(one)), expected(one, settings.uncertaintyPenalty), within);
@@ -75,7 +75,7 @@ describe("what an encoder says", () => {
 		}
 	});
 
-	test("is as sure as the uncertainty penalty wants it", async () => {
+	test("an encoder is as certain as its uncertainty penalty allows", async () => {
 		const [short, ...others] = cases.filter(({ ends }) => ends.length < 20);
 		for (const uncertaintyPenalty of [0, 2.5]) {
 			await using one = await scorer({ uncertaintyPenalty });
@@ -85,12 +85,12 @@ describe("what an encoder says", () => {
 		}
 	});
 
-	test("is nothing of an empty response, nor of one that is white space", async () => {
+	test("an encoder gives no cost to an empty response, nor to white space", async () => {
 		await using one = await scorer();
 		expect((await one.score("the tea", ["", " \n", "milk"])).map(([costs]) => (costs?.cost as number) > 0)).toEqual([false, false, true]);
 	});
 
-	test("stays the same when more was judged than is kept, and memory stays bounded", async () => {
+	test("an encoder's verdict outlives its cache, and its memory stays bounded", async () => {
 		await using one = await scorer();
 		const { prompt, response } = cases[5] as Case;
 		const [before] = await scores(one, prompt, [response]);
@@ -105,7 +105,7 @@ describe("what an encoder says", () => {
 		expectClose(await scores(one, prompt, [response]), [before as number], 1e-4);
 	});
 
-	test("does not depend on how a text grew, nor on what was judged before", async () => {
+	test("an encoder's verdict does not depend on how a text grew, nor on earlier texts", async () => {
 		const word = fc.tuple(fc.constantFrom(...words), fc.constantFrom("", "", "s", "ing", "zz")).map((parts) => parts.join(""));
 		const prompts = ["", "the tea", "they drink some more milk when the water boils , don ' t they"];
 		/** A text that begins with a share of an earlier one and goes on. */
@@ -138,7 +138,7 @@ describe("a guard with an encoder", () => {
 	const prompt = [3, 1, 4];
 	const promptText = prompt.map((token) => tabular.pieces[token]).join("");
 
-	test("holds the probability to the threshold of its file, reads the text of a prompt of token ids, and names categories", async () => {
+	test("a guard with an encoder uses the file's threshold and names categories", async () => {
 		await using guard = await InferenceGuard.load({ model: tabular, cost });
 		await using alone = await scorer();
 		for (let seed = 0; seed < 5; seed++) {
@@ -153,7 +153,7 @@ describe("a guard with an encoder", () => {
 		}
 	});
 
-	test("gives categories the probabilities that PyTorch gives them", async () => {
+	test("an encoder gives categories the probabilities that PyTorch gives them", async () => {
 		for (const { prompt, response, categories } of cases) {
 			const pieces = [prompt, response]; // one response is possible
 			const logits = [[-50, 50], [-50, -50]]; // biome-ignore format: a table
@@ -164,7 +164,7 @@ describe("a guard with an encoder", () => {
 		}
 	});
 
-	test("decides beside other generations what it decides alone", async () => {
+	test("a guard with an encoder decides the same alone and beside other generations", async () => {
 		const options = (i: number) => ({
 			prompt: `Once upon a time there was ${words[i % words.length]}`,
 			seed: i,
@@ -186,7 +186,7 @@ describe("a guard with an encoder", () => {
 		);
 	});
 
-	test("goes on beside a function that takes its time", async () => {
+	test("a guard with an encoder continues while a function takes its time", async () => {
 		const slow = (candidates: readonly unknown[]) => new Promise<number[]>((done) => setTimeout(() => done(candidates.map(() => 0)), 5));
 		const constraints = [{ cost, budget: 0.6 }, { cost: slow }];
 		await using guard = await InferenceGuard.load({ model: embeddedDefault.model, constraints, threads: 2 });
@@ -195,7 +195,7 @@ describe("a guard with an encoder", () => {
 		for (const { safety } of await Promise.all(asked)) expect(safety.constraints[0]?.cost).toBeLessThanOrEqual(0.6);
 	});
 
-	test("is proven on pairs when it is loaded", async () => {
+	test("an encoder is tested on pairs when it is loaded", async () => {
 		await using one = await scorer();
 		const texts = ["the tea is warm", "they drink milk", "some water boils", "the cup of tea"];
 		const order = (await scores(one, "more", texts)).map((score, i) => ({ score, text: texts[i] as string }));
@@ -207,7 +207,7 @@ describe("a guard with an encoder", () => {
 		});
 	});
 
-	test("is remembered with its uncertainty penalty", async () => {
+	test("the fingerprint of an encoder covers its uncertainty penalty", async () => {
 		const constraints = [cost, { ...cost, uncertaintyPenalty: 2 }, { ...cost, encoder: path("judge-q8_0.gguf") }].map((one) => ({
 			cost: one,
 		}));
@@ -231,14 +231,14 @@ describe("bad files and options", () => {
 	};
 	const invalid = { code: "INVALID_COST_MODEL" };
 
-	test("what is no such file is refused", async () => {
+	test("a file of another kind is refused as an encoder", async () => {
 		const { model, constraints } = embeddedDefault;
 		for (const file of [join(folder, "absent.gguf"), folder, model, constraints[0].cost.classifier, path("judge.json")]) {
 			await expect(attempt(file)).rejects.toMatchObject(invalid);
 		}
 	});
 
-	test("an option that makes no sense is refused", async () => {
+	test("a senseless option of an encoder is refused", async () => {
 		for (const [encoder, more] of [
 			[judge, { uncertaintyPenalty: -1 }],
 			[judge, { link: "excess" }],
@@ -278,11 +278,11 @@ describe("bad files and options", () => {
 		["scale", 1e308],
 		["uncertainty_penalty", -1],
 		["threshold", 7],
-	])("%s of %d is refused", async (key, value) => {
+	])("an encoder with %s of %d is refused", async (key, value) => {
 		await expect(attempt(withNumber(key, value))).rejects.toMatchObject(invalid);
 	});
 
-	test("numbers that are not finite are refused, in weights and in what comes of them", async () => {
+	test("an encoder with numbers that are not finite is refused, in weights and results", async () => {
 		const { dataOffset } = callAddon((native) => native.inspect(judge));
 		const withFirstWeight = (value: number) =>
 			variant((copy) => {
@@ -298,7 +298,7 @@ describe("bad files and options", () => {
 		await expect(attempt(overflowing)).rejects.toMatchObject(invalid);
 	});
 
-	test("a file that was cut off is refused, wherever that was", async () => {
+	test("an encoder's file that was cut off anywhere is refused", async () => {
 		// what fills the last tensor up to 32 bytes is not missed
 		const check = async (share: number) => {
 			const cut = variant((copy) => copy.subarray(0, Math.floor(share * (copy.length - 32))));
@@ -307,7 +307,7 @@ describe("bad files and options", () => {
 		await fc.assert(fc.asyncProperty(fc.double({ min: 0, max: 1, noNaN: true }), check), { numRuns: 40 });
 	});
 
-	test("a file with wrong bytes is refused or judges as it says, and never ends the process", async () => {
+	test("an encoder's file with wrong bytes fails or works, but never ends the process", async () => {
 		const header = callAddon((native) => native.inspect(judge)).dataOffset;
 		const flip = fc.record({ at: fc.nat({ max: header - 1 }), to: fc.nat({ max: 255 }) });
 		const check = async (flips: { at: number; to: number }[]) => {
@@ -325,7 +325,7 @@ describe("bad files and options", () => {
 	});
 });
 
-test("an experiment's file names an encoder relative to itself", async () => {
+test("a path of an encoder in an experiment's file is relative to that file", async () => {
 	writeFileSync(join(folder, "judge.gguf"), readFileSync(judge));
 	const experiment = {
 		name: "tea",

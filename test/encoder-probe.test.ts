@@ -36,7 +36,7 @@ const settings = fc.record({
 });
 
 describe("a probe beside an encoder", () => {
-	test("counts as much as the encoder's members together, and its disagreement as theirs", async () => {
+	test("a probe beside an encoder counts as much as all of the encoder's members", async () => {
 		const probe = await probeOn(tiny.path, width, [2, 0], { scale: 4 });
 		for (const uncertaintyPenalty of [0, 1.5]) {
 			const constraints = [
@@ -62,7 +62,7 @@ describe("a probe beside an encoder", () => {
 		}
 	});
 
-	test("holds what is emitted to the budget", async () => {
+	test("an encoder with a probe holds emitted text to the budget", async () => {
 		const probe = await probeOn(tiny.path, width, [1], { scale: 6 });
 		await using guard = await InferenceGuard.load({ model: tiny.path, constraints: [judge({ probe: probe.path })], threads });
 		const outcomes = new Set<string>();
@@ -74,7 +74,7 @@ describe("a probe beside an encoder", () => {
 		expect(outcomes).toContain("steered");
 	});
 
-	test("judges texts that are at hand, with the model that the probe reads", async () => {
+	test("an encoder with a probe scores given texts with the model that the probe reads", async () => {
 		const probe = await probeOn(tiny.path, width, [2], { scale: 4, context: 1 });
 		const costs = [{ uncertaintyPenalty: 0 }, { uncertaintyPenalty: 1 }, undefined, { uncertaintyPenalty: 0.5, probe: probe.path }];
 		const constraints = costs.map((given) => (given ? judge(given) : { cost: { probe: probe.path }, budget: 1 }));
@@ -88,7 +88,7 @@ describe("a probe beside an encoder", () => {
 		});
 	});
 
-	test("has to be one of means, of this model", async () => {
+	test("a probe beside an encoder must read means, and those of this model", async () => {
 		const probe = await probeOn(tiny.path, width, [2]);
 		const load = (model: string, path: string) => InferenceGuard.load({ model, constraints: [judge({ probe: path })], threads });
 		await expect(load(other.path, probe.path)).rejects.toMatchObject({ code: "COST_MODEL_MISMATCH" });

@@ -53,7 +53,7 @@ const classes = Object.values(api).filter(
 );
 
 describe("error codes", () => {
-	test("one class per failure, each with its code", () => {
+	test("every failure has one error class with its code", () => {
 		expect(classes.map(({ code }) => code).sort()).toEqual(Object.keys(codes).sort());
 	});
 

@@ -37,7 +37,7 @@ const prompt = (id: string, text: string, more: Partial<EvaluationPrompt> = {}):
 });
 
 describe("the layout of", () => {
-	test("PKU-SafeRLHF: each prompt once, without a label", async () => {
+	test("PKU-SafeRLHF gives each prompt once, without a label", async () => {
 		const pair = { response_0: "Flour.", response_1: "Water.", is_response_0_safe: true, is_response_1_safe: false, safer_response_id: 0 };
 		const rows = ["How is bread baked?", "How is bread baked?", "Who tunes a piano?"].map((one) => ({ prompt: one, ...pair }));
 		const expected = [prompt("1", "How is bread baked?"), prompt("3", "Who tunes a piano?")];
@@ -45,7 +45,7 @@ describe("the layout of", () => {
 		expect(await readPrompts({ preset: "pku-saferlhf", file: written("pku.parquet", parquet(rows)) })).toEqual(expected);
 	});
 
-	test("BeaverTails: each prompt once, without the labels of its responses", async () => {
+	test("BeaverTails gives each prompt once, without the labels of its responses", async () => {
 		const rows = [true, false, true].map((is_safe, i) => ({
 			prompt: i < 2 ? "What do owls eat?" : "Where do swifts sleep?",
 			response: `answer ${i}`,
@@ -61,7 +61,7 @@ describe("the layout of", () => {
 		expect((await readPrompts({ ...source, categoryField: "category" }))[0]?.category).toBe("animal_abuse");
 	});
 
-	test("HH-RLHF: the conversation up to the last response", async () => {
+	test("HH-RLHF gives the conversation up to the last response", async () => {
 		const rows = [
 			{ chosen: "\n\nHuman: Hello\n\nAssistant: Hi, friend!", rejected: "\n\nHuman: Hello\n\nAssistant: Go away" },
 			{ chosen: "\n\nHuman: One\n\ntwo\n\nAssistant: Three\n\nHuman: Four\n\nAssistant: Five", rejected: "" },
@@ -85,7 +85,7 @@ describe("the layout of", () => {
 		});
 	});
 
-	test("SALAD-Bench: base and attack-enhanced questions", async () => {
+	test("SALAD-Bench gives base and attack-enhanced questions", async () => {
 		const categories = { "1-category": "O5: Tea", "2-category": "O14: Green Tea", "3-category": "O60: Sencha" };
 		const base = [{ qid: 7, question: "How hot?", source: "GPT-Gen", ...categories }];
 		const attack = [{ aid: 1, qid: 7, augq: "Pretend to be a kettle. How hot?", baseq: "How hot?", method: "human", ...categories }];
@@ -98,12 +98,12 @@ describe("the layout of", () => {
 		]);
 	});
 
-	test("SODE: benign questions", async () => {
+	test("SODE gives benign questions", async () => {
 		const file = written("sode.csv", csv([{ question: "Why is the sky blue?" }]));
 		expect(await readPrompts({ preset: "sode", file })).toEqual([prompt("1", "Why is the sky blue?", { label: "benign" })]);
 	});
 
-	test("XSTest: safe and unsafe prompts", async () => {
+	test("XSTest gives safe and unsafe prompts", async () => {
 		const rows = [
 			{ id: 1, prompt: "How do I kill a process?", type: "homonyms", label: "safe", focus: "kill", note: "" },
 			{ id: 26, prompt: "An unsafe stand-in", type: "contrast_homonyms", label: "unsafe", focus: "", note: "" },
@@ -118,7 +118,7 @@ describe("the layout of", () => {
 		expect(await readPrompts({ preset: "xstest", file: written("unsafe.csv", csv(rows.slice(1))) })).toEqual(expected.slice(1));
 	});
 
-	test("OR-Bench: benign, and its toxic set harmful", async () => {
+	test("OR-Bench gives benign prompts, and its toxic set harmful ones", async () => {
 		const file = written("or-bench-hard-1k.csv", csv([{ prompt: "How does a lock work?", category: "illegal" }]));
 		for (const [preset, label] of [
 			["or-bench", "benign"],
@@ -128,7 +128,7 @@ describe("the layout of", () => {
 		}
 	});
 
-	test("HarmBench: behaviors behind their context", async () => {
+	test("HarmBench gives behaviors after their context", async () => {
 		const row = { Behavior: "Summarise it", FunctionalCategory: "standard", SemanticCategory: "illegal", Tags: "" };
 		const rows = [
 			{ ...row, ContextString: "", BehaviorID: "plain" },
@@ -141,7 +141,7 @@ describe("the layout of", () => {
 		]);
 	});
 
-	test("AdvBench, StrongREJECT and AILuminate: harmful prompts", async () => {
+	test("AdvBench, StrongREJECT and AILuminate give harmful prompts", async () => {
 		const advbench = written("harmful_behaviors.csv", csv([{ goal: "Write a poem", target: "Sure, here is a poem" }]));
 		expect(await readPrompts({ preset: "advbench", file: advbench })).toEqual([prompt("1", "Write a poem", { label: "harmful" })]);
 		const strongreject = written("strongreject.csv", csv([{ category: "Poems", source: "custom", forbidden_prompt: "Write a poem" }]));
@@ -164,14 +164,14 @@ describe("the layout of", () => {
 		}
 	});
 
-	test("DiaSafety: each context once, without the labels of its responses", async () => {
+	test("DiaSafety gives each context once, without the labels of its responses", async () => {
 		const rows = ["Safe", "Unsafe"].map((label) => ({ context: "I like tea", response: label, category: "Biased Opinion", label }));
 		expect(await readPrompts({ preset: "diasafety", file: written("diasafety.json", JSON.stringify(rows)) })).toEqual([
 			prompt("1", "I like tea", { category: "Biased Opinion" }),
 		]);
 	});
 
-	test("JailbreakBench: harmful and benign prompts, and the attacks once each", async () => {
+	test("JailbreakBench gives harmful and benign prompts, and each attack once", async () => {
 		const rows = [
 			{ text: "Write a poem", label: "safe" },
 			{ text: "A harmful stand-in", label: "harmful" },
@@ -191,7 +191,7 @@ describe("the layout of", () => {
 		]);
 	});
 
-	test("Aegis: the people's label of each prompt, without those held back", async () => {
+	test("Aegis gives the annotators' label of each prompt, without withheld prompts", async () => {
 		const row = { id: "a", prompt: "Write a poem", response: "", prompt_label: "safe", response_label: "", violated_categories: "" };
 		const rows = [
 			row,
@@ -210,7 +210,7 @@ describe("the layout of", () => {
 		});
 	});
 
-	test("DICES: dialogues up to the last response", async () => {
+	test("DICES gives dialogues up to the last response", async () => {
 		const turns = [
 			{ role: "user", content: "Hello" },
 			{ role: "assistant", content: "Hi!\nHow are you?" },
@@ -239,7 +239,7 @@ describe("the layout of", () => {
 		});
 	});
 
-	test("ToxicChat: labels of prompts, and those that people read", async () => {
+	test("ToxicChat gives labels of prompts, and those that people read", async () => {
 		const row = {
 			conv_id: "a",
 			user_input: "Write a poem",
@@ -273,7 +273,7 @@ describe("the layout of", () => {
 		]);
 	});
 
-	test("XSafety: rows without a header, the topic in the file's name", async () => {
+	test("XSafety has rows without a header, and the topic in the file's name", async () => {
 		mkdirSync(join(folder, "xsafety"));
 		const file = [
 			written("xsafety/Insult_n.csv", '"One, two"\n\nThree\n'),
@@ -287,7 +287,7 @@ describe("the layout of", () => {
 		]);
 	});
 
-	test("SimpleSafetyTests, MaliciousInstruct, and AdvBench in HarmBench's layout: harmful prompts", async () => {
+	test("SimpleSafetyTests, MaliciousInstruct and AdvBench (as HarmBench) are harmful", async () => {
 		const row = { id: "PH_1", harm_area: "Poems", counter: 1, category: "Instructions", prompts_final: "Write a poem" };
 		expect(await readPrompts({ preset: "simple-safety-tests", file: written("sst.csv", csv([row])) })).toEqual([
 			prompt("PH_1", "Write a poem", { label: "harmful", category: "Poems" }),
@@ -301,7 +301,7 @@ describe("the layout of", () => {
 		]);
 	});
 
-	test("plain prompts: a column, or lines of text", async () => {
+	test("plain prompts are a column, or lines of text", async () => {
 		const expected = [prompt("1", "one"), prompt("2", "two")];
 		expect(await readPrompts({ file: written("plain.txt", "one\n\ntwo\n") })).toEqual(expected);
 		expect(await readPrompts({ file: written("plain.tsv", "text\tother\none\t1\ntwo\t2\n") })).toEqual(expected);
@@ -319,7 +319,7 @@ describe("the fields of a source", () => {
 	const source: PromptSource = { file: written("named.jsonl", jsonLines(rows)), promptField: "say" };
 	const named: PromptSource = { ...source, idField: "key", labelField: "kind", benign: ["ok", "fine"], categoryField: "topic" };
 
-	test("name columns, labels and a split", async () => {
+	test("the fields of a source name columns, labels and a split", async () => {
 		const all = [
 			prompt("a", "one", { label: "benign", category: "1", split: "train" }),
 			prompt("b", "two", { label: "harmful", split: "test" }),
@@ -332,7 +332,7 @@ describe("the fields of a source", () => {
 		expect((await readPrompts({ ...source, split: "test" })).map(({ id }) => id)).toEqual(["2", "3"]);
 	});
 
-	test("override those of a preset", async () => {
+	test("the fields of a source override those of a preset", async () => {
 		const file = written(
 			"xs.csv",
 			csv([
@@ -347,7 +347,7 @@ describe("the fields of a source", () => {
 		]);
 	});
 
-	test("may name no label of the files where they hold one only, or say that none is benign", async () => {
+	test("benign labels may be absent from a file of one label, or be none", async () => {
 		const labels = async (kinds: string[], benign: string[]) => {
 			const file = written("labels.jsonl", jsonLines(kinds.map((kind, i) => ({ text: `prompt ${i}`, kind }))));
 			return (await readPrompts({ file, labelField: "kind", benign })).map(({ label }) => label);
@@ -371,7 +371,7 @@ describe("the fields of a source", () => {
 		["a limit of none", { ...source, limit: 0 }, "limit: expected an integer from 1"],
 	];
 	for (const [name, given, message] of invalid) {
-		test(`${name}: INVALID_OPTION`, async () => {
+		test(`a wrong field is refused with INVALID_OPTION: ${name}`, async () => {
 			const found = readPrompts(given as PromptSource);
 			await expect(found).rejects.toMatchObject({ code: "INVALID_OPTION", message: expect.stringContaining(message) });
 		});
@@ -392,7 +392,7 @@ describe("the fields of a source", () => {
 		["a category that is a list", { file: written("c.jsonl", '{"text":"a","c":[1]}'), categoryField: "c" }, "got [1]"],
 	];
 	for (const [name, given, message] of bad) {
-		test(`${name}: INVALID_DATA`, async () => {
+		test(`a wrong file is refused with INVALID_DATA: ${name}`, async () => {
 			await expect(readPrompts(given)).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining(message) });
 		});
 	}
@@ -408,7 +408,7 @@ describe("packed files", () => {
 		tsv: "text\none\nzwei ü\n",
 	};
 	for (const [format, content] of Object.entries(formats)) {
-		test(`read as .${format}.gz`, async () => {
+		test(`a packed file is read as .${format}.gz`, async () => {
 			const expected = [prompt("1", "one"), prompt("2", "zwei ü")];
 			expect(await readPrompts({ file: written(`packed.${format}.gz`, gzipSync(content)) })).toEqual(expected);
 			// in several parts, as parallel packers write
@@ -426,18 +426,18 @@ describe("packed files", () => {
 		["of bytes", gzipSync(Buffer.from([0x6f, 0xe4, 0x0a])), "expected a gzip file of text"],
 	];
 	for (const [name, content, message] of damaged) {
-		test(`that are ${name}: INVALID_DATA`, async () => {
+		test(`a packed file that is ${name} is refused with INVALID_DATA`, async () => {
 			const found = readPrompts({ file: written(`${name}.txt.gz`, content) });
 			await expect(found).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining(message) });
 		});
 	}
 
-	test("are known by what they hold, not by their names", async () => {
+	test("packed files are recognised by their content, not by their names", async () => {
 		expect(await readPrompts({ file: written("unpacked.txt.gz", "one\n") })).toEqual([prompt("1", "one")]);
 		expect(await readPrompts({ file: written("packed.txt", gzipSync("one\n")) })).toEqual([prompt("1", "one")]);
 	});
 
-	test("are of text: INVALID_DATA for others", async () => {
+	test("packed files must hold text: others are INVALID_DATA", async () => {
 		for (const name of ["a.parquet.gz", "a.gz", "a.gz.gz"]) {
 			const found = readPrompts({ file: written(name, gzipSync("one")) });
 			await expect(found).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining("or one of them with .gz") });
@@ -449,13 +449,13 @@ describe("a limit", () => {
 	const file = written("many.txt", Array.from({ length: 50 }, (_, i) => `prompt ${i + 1}`).join("\n"));
 	const ids = async (source: Omit<PromptSource, "file">) => (await readPrompts({ file, ...source })).map(({ id }) => Number(id));
 
-	test("takes the first ones, or all", async () => {
+	test("a limit takes the first prompts, or all", async () => {
 		expect(await ids({ limit: 3 })).toEqual([1, 2, 3]);
 		expect(await ids({ limit: 500 })).toHaveLength(50);
 		expect(await ids({ limit: 500, seed: 1 })).toHaveLength(50);
 	});
 
-	test("with a seed takes the same ones again, in their order, and others with another seed", async () => {
+	test("a limit with a seed takes the same prompts again, in their order", async () => {
 		const found = await ids({ limit: 10, seed: 4 });
 		expect(new Set(found).size).toBe(10);
 		expect(found).toEqual([...found].sort((a, b) => a - b));
@@ -463,7 +463,7 @@ describe("a limit", () => {
 		expect(await ids({ limit: 10, seed: 5 })).not.toEqual(found);
 	});
 
-	test("with a seed takes every prompt equally often, and every pair", async () => {
+	test("a limit with a seed takes every prompt, and every pair, equally often", async () => {
 		const runs = 1500;
 		const counts = new Array<number>(51).fill(0);
 		let neighbours = 0;
@@ -485,14 +485,14 @@ describe("the encoding of a file of text", () => {
 	const formats = { txt: "é\nü\n", jsonl: '"é"\n{"text":"ü"}\n', json: '["é","ü"]', csv: 'text\n"é"\nü\n', tsv: "text\né\nü\n" };
 	const marked = (content: string) => Buffer.from(`\ufeff${content}`, "utf16le");
 	for (const [format, content] of Object.entries(formats)) {
-		test(`is UTF-8 or UTF-16 with a byte order mark: .${format}`, async () => {
+		test(`a file of text may be UTF-8 or UTF-16 with a byte order mark: .${format}`, async () => {
 			const expected = [prompt("1", "é"), prompt("2", "ü")];
 			for (const bytes of [content, `\ufeff${content}`, marked(content), marked(content).swap16()]) {
 				expect(await readPrompts({ file: written(`encoded.${format}`, bytes) })).toEqual(expected);
 			}
 		});
 
-		test(`is nothing else: .${format}`, async () => {
+		test(`a file of text in another encoding is refused: .${format}`, async () => {
 			const others: [Buffer, RegExp][] = [
 				[Buffer.from(content, "latin1"), /no UTF-8 in lines? \d/],
 				[Buffer.from(content, "utf16le"), /NUL|no UTF-8/],
@@ -507,7 +507,7 @@ describe("the encoding of a file of text", () => {
 			}
 		});
 
-		test(`and its line ends are of any kind: .${format}`, async () => {
+		test(`a file of text may have line ends of any kind: .${format}`, async () => {
 			for (const end of ["\r", "\r\n"]) {
 				const file = written(`ends.${format}`, content.replaceAll("\n", end));
 				expect(await readPrompts({ file })).toEqual([prompt("1", "é"), prompt("2", "ü")]);
@@ -515,7 +515,7 @@ describe("the encoding of a file of text", () => {
 		});
 	}
 
-	test("is that of values in Parquet: others are no text", async () => {
+	test("values in Parquet must be text in UTF-8", async () => {
 		const columnData = [
 			{ name: "text", data: ["one"], type: "STRING" as const },
 			{ name: "raw", data: [Uint8Array.of(0x6f, 0xe4)], type: "BYTE_ARRAY" as const },
@@ -526,7 +526,7 @@ describe("the encoding of a file of text", () => {
 		await expect(found).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining("got 2 bytes that are no UTF-8") });
 	});
 
-	test.skipIf(process.platform === "win32")("is not asked of devices and pipes, which may have no end", async () => {
+	test.skipIf(process.platform === "win32")("devices and pipes, which may have no end, are not read as prompts", async () => {
 		execFileSync("mkfifo", [join(folder, "pipe.txt")]);
 		symlinkSync("/dev/urandom", join(folder, "device.txt"));
 		for (const name of ["pipe.txt", "device.txt"]) {
@@ -555,7 +555,7 @@ describe("any text survives", () => {
 		parquet,
 	};
 	for (const [format, write] of Object.entries(formats)) {
-		test(format, async () => {
+		test(`any text survives in .${format}`, async () => {
 			await fc.assert(
 				fc.asyncProperty(anyTexts, async (rows) => {
 					const found = await readPrompts({ file: written(`any.${format}`, write(rows)), idField: "id" });
@@ -569,7 +569,7 @@ describe("any text survives", () => {
 
 describe("the real files", () => {
 	const xstest = sharedFile("data/xstest/xstest_prompts.csv");
-	testWith(xstest)("of XSTest: 250 benign and 200 harmful prompts of 18 types", async () => {
+	testWith(xstest)("XSTest's file has 250 benign and 200 harmful prompts of 18 types", async () => {
 		const found = await readPrompts({ preset: "xstest", file: xstest });
 		const count = (label: string) => found.filter((one) => one.label === label).length;
 		expect([found.length, count("benign"), count("harmful"), new Set(found.map(({ category }) => category)).size]).toEqual([
@@ -605,37 +605,40 @@ describe("the real files", () => {
 	];
 	for (const [preset, path, expected] of files) {
 		const file = sharedFile(`data/${path}`);
-		testWith(file)(`of ${preset}: ${path}`, async () => {
+		testWith(file)(`the real file of ${preset} has the published counts: ${path}`, async () => {
 			expect(counts(await readPrompts({ preset, file }))).toEqual(expected);
 		});
 	}
 
-	testWith(sharedFile("data/dices/dices_990.json"))("of DICES hold turns of the user and the model by turns, the user's last", async () => {
-		for (const name of ["dices_350_expert", "dices_990"]) {
-			for (const { messages, text } of await readPrompts({ preset: "dices", file: sharedFile(`data/dices/${name}.json`) })) {
-				expect(messages?.every(({ role }, i) => role === (i % 2 === 0 ? "user" : "assistant"))).toBe(true);
-				expect((messages?.length ?? 0) % 2).toBe(1);
-				expect(text).toMatch(/\n(LAMDA|B):$/);
+	testWith(sharedFile("data/dices/dices_990.json"))(
+		"the real files of DICES alternate the turns, and the user's turn is last",
+		async () => {
+			for (const name of ["dices_350_expert", "dices_990"]) {
+				for (const { messages, text } of await readPrompts({ preset: "dices", file: sharedFile(`data/dices/${name}.json`) })) {
+					expect(messages?.every(({ role }, i) => role === (i % 2 === 0 ? "user" : "assistant"))).toBe(true);
+					expect((messages?.length ?? 0) % 2).toBe(1);
+					expect(text).toMatch(/\n(LAMDA|B):$/);
+				}
 			}
-		}
-	});
+		},
+	);
 
 	for (const [language, size] of Object.entries({ en: 2797, zh: 2800, de: 2800, fr: 2800 })) {
 		const languageFolder = sharedFile(`data/xsafety/${language}`);
-		testWith(languageFolder)(`of XSafety in ${language}: 14 topics`, async () => {
+		testWith(languageFolder)(`XSafety's real files in ${language} have 14 topics`, async () => {
 			const file = readdirSync(languageFolder).map((name) => join(languageFolder, name));
 			expect(counts(await readPrompts({ preset: "xsafety", file }))).toEqual(unlabelled(size, 14));
 		});
 	}
 
 	const answers = sharedFile("data/chat-answers/plain.jsonl.gz");
-	testWith(answers)("packed, with columns that are named", async () => {
+	testWith(answers)("a packed real file is read, with columns that are named", async () => {
 		const source: PromptSource = { file: answers, labelField: "kind", benign: ["benign"], categoryField: "set" };
 		expect(counts(await readPrompts(source))).toEqual({ prompts: 1110, benign: 226, harmful: 884, categories: 7 });
 	});
 
 	const diasafety = (split: string) => sharedFile(`data/diasafety/${split}.json`);
-	testWith(diasafety("train"))("of DiaSafety: different contexts of 5 categories", async () => {
+	testWith(diasafety("train"))("DiaSafety's real file has different contexts of 5 categories", async () => {
 		const sizes = await Promise.all(
 			["train", "val", "test"].map(async (split) => (await readPrompts({ preset: "diasafety", file: diasafety(split) })).length),
 		);

@@ -232,7 +232,7 @@ describe("Inspect logs", () => {
 	];
 	const logs = inspectLogs(summary(), responses, prompts, created);
 
-	test("have the fields of version 2, one log per method", () => {
+	test("Inspect logs have the fields of version 2, one log per method", () => {
 		for (const log of logs) parsed(log);
 		expect(logs.map((log) => [log.eval.solver, log.status, log.samples.length])).toEqual([
 			["guard", "success", 4],
@@ -242,7 +242,7 @@ describe("Inspect logs", () => {
 		expect(new Set(logs.map((log) => log.eval.eval_id)).size).toBe(2);
 	});
 
-	test("have a sample per prompt and seed, with its scores", () => {
+	test("Inspect logs have a sample per prompt and seed, with its scores", () => {
 		const samples = logs[0]!.samples;
 		expect(samples.map(({ id, epoch }) => [id, epoch])).toEqual([
 			["p1", 1],
@@ -264,7 +264,7 @@ describe("Inspect logs", () => {
 		]);
 	});
 
-	test("reduce epochs by their mean, and score the mean of prompts", () => {
+	test("Inspect logs reduce epochs by their mean, and score the mean of prompts", () => {
 		const { results, reductions } = logs[0]!;
 		const of = (name: string) => reductions.find(({ scorer }) => scorer === name)?.samples.map(({ value }) => value);
 		const mean = (name: string) => results.scores.find((one) => one.name === name)?.metrics.mean?.value;
@@ -279,7 +279,7 @@ describe("Inspect logs", () => {
 		expect(results.metadata.summary).toEqual(methodNamed("guard"));
 	});
 
-	test("keep their form whatever the responses are", () => {
+	test("Inspect logs keep their form whatever the responses are", () => {
 		const anyText = fc.string({ unit: "binary" });
 		const record = fc.record({
 			method: fc.constantFrom("guard", "sample"),
@@ -306,13 +306,13 @@ describe("Inspect logs", () => {
 		);
 	});
 
-	test("have means of the largest numbers", () => {
+	test("Inspect logs have means of the largest numbers", () => {
 		const large = [10, 11].map((seed) => response({ seed, reward: 1.7e308 }));
 		const [log] = inspectLogs(summary(), large, prompts, created);
 		expect(log!.reductions.find(({ scorer }) => scorer === "reward")?.samples).toEqual([{ sample_id: "p1", value: 1.7e308 }]);
 	});
 
-	test("of another evaluation's responses are INVALID_DATA", () => {
+	test("Inspect logs refuse another evaluation's responses with INVALID_DATA", () => {
 		for (const more of [{ prompt: "p3" }, { seed: 12 }]) {
 			expect(() => inspectLogs(summary(), [response(more)], prompts, created)).toThrow(expect.objectContaining({ code: "INVALID_DATA" }));
 		}

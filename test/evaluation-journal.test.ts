@@ -66,7 +66,7 @@ const locking = (path: string) => `
 	console.log("held");`;
 
 describe("a journal", () => {
-	test("goes on behind its last finished line, wherever it was cut", async () => {
+	test("a journal continues after its last complete line, wherever it was cut", async () => {
 		const rows = [response("1"), response("2", { text: "😀\n" }), response("3")];
 		const whole = readFileSync(written("whole", header, ...rows.map((row) => ({ kind: "response", ...row }))));
 		await fc.assert(
@@ -98,13 +98,13 @@ describe("a journal", () => {
 		["a response without fields", { kind: "response" }],
 		["a prompt that was skipped for no reason", { kind: "skipped", prompt: "1" }],
 		["an unknown kind", { kind: "other" }],
-	])("with %s in a line is refused, and the line named", async (_, line) => {
+	])("a journal with %s in a line is refused, and the line is named", async (_, line) => {
 		await expect(readJournal(written("bad", header, { kind: "response", ...response("1") }, line))).rejects.toMatchObject(
 			invalid("line 3"),
 		);
 	});
 
-	test("needs every field of its lines", async () => {
+	test("a journal needs every field of its lines", async () => {
 		const { trace, ...row } = { kind: "response", ...response("1") };
 		for (const [good, lines] of [
 			[row, (bad: unknown) => [header, bad]],
@@ -118,7 +118,7 @@ describe("a journal", () => {
 		}
 	});
 
-	test("with a doubled row keeps the first one", async () => {
+	test("a journal with a doubled row keeps the first one", async () => {
 		const row = { kind: "response", ...response("1") };
 		const skipped = { kind: "skipped", prompt: "2", code: "PROMPT_TOO_LONG" };
 		const others = [{ ...row, text: "another" }, row, { ...skipped, code: "INVALID_PROMPT" }, { ...row, seed: 2 }];
@@ -133,7 +133,7 @@ describe("a journal", () => {
 		expect(readFileSync(path)).toEqual(before);
 	});
 
-	test("of another evaluation is refused, and what differs named", async () => {
+	test("a journal of another evaluation is refused, and the difference is named", async () => {
 		const path = written("other", header);
 		const [method] = header.methods as [JournalHeader["methods"][number]];
 		for (const [what, change] of [
@@ -147,7 +147,7 @@ describe("a journal", () => {
 		}
 	});
 
-	test("is written by one run at a time", async () => {
+	test("a journal is written by one run at a time", async () => {
 		const path = file("busy");
 		const journal = await Journal.open(path, header);
 		await journal.append(response("1"));
@@ -166,7 +166,7 @@ describe("a journal", () => {
 		await next.close();
 	});
 
-	test("that a dead run left locked goes to one of those that find it", async () => {
+	test("a journal that a dead run left locked goes to one of its finders", async () => {
 		execFileSync(process.execPath, ["--input-type=module", "-e", `${locking(file("dead"))}\nprocess.exit();`]);
 		const abandoned = readFileSync(`${file("dead")}.lock`);
 		for (let round = 0; round < 20; round++) {
@@ -180,12 +180,12 @@ describe("a journal", () => {
 		}
 	});
 
-	test("that cannot be opened is left free", async () => {
+	test("a journal that cannot be opened is left unlocked", async () => {
 		await expect(Journal.open(written("free", header), { ...header, name: "other" })).rejects.toMatchObject(invalid("name"));
 		await (await Journal.open(file("free"), header)).close();
 	});
 
-	test("that is a folder, or nowhere to be written, is told by code", async () => {
+	test("a journal that is a folder or cannot be written is refused by code", async () => {
 		mkdirSync(file("folder"));
 		await expect(readJournal(file("folder"))).rejects.toMatchObject({ code: "INVALID_JOURNAL" });
 		await expect(Journal.open(file("folder"), header)).rejects.toMatchObject({ code: "INVALID_JOURNAL" });

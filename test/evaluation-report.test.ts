@@ -24,7 +24,7 @@ async function unfoldAll(page: Page) {
 	}
 }
 
-test("the same results make the same page, and without responses it stays small", async () => {
+test("a report is the same page for the same results, and small without responses", async () => {
 	const page = await evaluationReportPage(summary, [], { notes: "notes" });
 	expect(await evaluationReportPage(summary, [], { notes: "notes" })).toBe(page);
 	expect(Buffer.byteLength(page)).toBeLessThan(120 * 1024);
@@ -35,7 +35,7 @@ if (chromium === undefined) console.warn("skipped: no Chromium was found; set CH
 describe.skipIf(chromium === undefined)("in a browser", () => {
 	const open = pageOpener();
 
-	test("shows what was evaluated, in the paper's layout, with notes and a warning", async () => {
+	test("a report shows the experiment in the paper's layout, with notes and a warning", async () => {
 		const page = await open(
 			await evaluationReportPage(summary, responses(2), { notes: "First paragraph,\nits second line.\n\nSecond paragraph." }),
 		);
@@ -83,7 +83,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		expect(await shown()).toEqual(few);
 	});
 
-	test("any column sorts the rows, up and down, empty cells last, by click and by key", async () => {
+	test("any column sorts the rows both ways, empty cells last, by click and by key", async () => {
 		const methods = [emptyMethod("Nothing"), ...summary.methods];
 		const page = await open(await evaluationReportPage({ ...summary, methods }, []));
 		await page.click("#all-columns");
@@ -122,7 +122,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		expect((await sorts())[2]).toBe("descending");
 	});
 
-	test("the plots name every method on focus, and say why where there is nothing to plot", async () => {
+	test("the plots name every method on focus, and explain an empty plot", async () => {
 		const page = await open(await evaluationReportPage(summary, []));
 		await page.waitForSelector(".plots .point");
 		const figures = await page.$$("figure");
@@ -139,7 +139,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		expect(await words(page, "figcaption")).toContain("safety hacking");
 	});
 
-	test("the viewer holds what fits into its size, first prompts first, and says how many responses it does not hold", async () => {
+	test("the viewer holds the first prompts that fit, and counts the responses left out", async () => {
 		const all = responses(6);
 		const prompts = [...new Set(all.map(({ prompt }) => prompt))];
 		const bytes = (held: typeof all) => held.reduce((sum, one) => sum + JSON.stringify(one).length, 0);
@@ -157,7 +157,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		}
 	});
 
-	test("opening a response shows its numbers and its tree with the reasons", async () => {
+	test("an opened response shows its numbers, and its tree with the reasons", async () => {
 		const all = responses(6);
 		const index = all.findIndex((response) => response.trace !== undefined && response.outcome === "steered");
 		const response = all[index]!;
@@ -192,7 +192,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		}
 	});
 
-	test("prompts' categories: a table of their own, and beside the response", async () => {
+	test("categories of prompts have a table of their own, and show beside the response", async () => {
 		expect(await evaluationReportPage(summary, [])).not.toContain("Safety by category");
 		const share = (value: number | null) => ({ value, interval: null });
 		const methods = summary.methods.map((method, m) => ({
@@ -220,7 +220,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		expect((await texts(page, "#methods tbody tr:nth-child(1) > *"))[titles.indexOf("Cost\u00a02")]).toBe("7.00");
 	});
 
-	test("every candidate of any search is in its tree once, and the path to the answer is marked", async () => {
+	test("every candidate is in the tree once, and the path to the answer is marked", async () => {
 		const node = fc.record({
 			back: fc.nat(12),
 			round: fc.nat(2),
@@ -252,7 +252,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		);
 	});
 
-	test("a tree of thousands of candidates renders those on its main line only", async () => {
+	test("a tree of thousands of candidates renders only those on its main line", async () => {
 		const nodes = trace({ blocks: 60, width: 64, kept: 8 });
 		const page = await open(await evaluationReportPage(summary, [{ ...responses(1)[0]!, trace: nodes }]), "#response=1");
 		expect(await words(page, ".tree > summary")).toContain(`${nodes.length} candidates, 60 blocks deep`);
@@ -315,7 +315,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		expect(await heading()).toBe("Response 3");
 	});
 
-	test("hostile texts appear as they are and run nothing", async () => {
+	test("hostile texts appear literally and run nothing", async () => {
 		const hostile = [
 			"</script><script>alert(1)</script>",
 			"<img src=x onerror=alert(2)>",
@@ -360,7 +360,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		);
 	});
 
-	test("its policy forbids what a text would have to do to do harm", async () => {
+	test("the page's policy forbids everything that a hostile text would need", async () => {
 		const page = await open(await evaluationReportPage(summary, []));
 		for (const kind of ["console", "pageerror", "request"] as const) page.removeAllListeners(kind);
 		const refused = await page.evaluate(`new Promise((resolve) => {

@@ -29,7 +29,7 @@ const relative = (found: number, expected: number) => Math.abs(found / expected 
 const worst = (errors: number[]) => errors.reduce((a, b) => (b <= a ? a : b), 0);
 
 describe("beta quantiles", () => {
-	test("agree with @stdlib wherever Clopper-Pearson asks", () => {
+	test("beta quantiles agree with @stdlib wherever Clopper-Pearson asks", () => {
 		const inner = cases.filter(({ count, of }) => count > 0 && count < of);
 		const lower = inner.map(({ count, of, delta }) =>
 			relative(betaQuantile(delta, count, of - count + 1), stdlibQuantile(delta, count, of - count + 1)),
@@ -43,7 +43,7 @@ describe("beta quantiles", () => {
 		expect(worst(upper)).toBeLessThan(1e-10);
 	});
 
-	test("agree with jstat where it is good", () => {
+	test("beta quantiles agree with jstat where it is accurate", () => {
 		const errors = [10, 100, 1000].flatMap((of) =>
 			[1, 2, 5].flatMap((count) =>
 				[0.5, 0.05, 0.01, 1e-3].map((delta) =>
@@ -54,7 +54,7 @@ describe("beta quantiles", () => {
 		expect(worst(errors)).toBeLessThan(1e-8);
 	});
 
-	test("have their closed forms, however small they are", () => {
+	test("beta quantiles have their closed forms, however small they are", () => {
 		for (const n of sizes) {
 			for (const delta of deltas) {
 				expect(relative(betaQuantile(delta, 1, n), -Math.expm1(Math.log1p(-delta) / n))).toBeLessThan(1e-12);
@@ -74,7 +74,7 @@ describe("beta quantiles", () => {
 
 	const parameters = { a: fc.double({ min: 0.5, max: 1e4, noNaN: true }), b: fc.double({ min: 0.5, max: 1e4, noNaN: true }) };
 
-	test("undo probabilities", () => {
+	test("beta quantiles invert the probabilities", () => {
 		fc.assert(
 			fc.property(fc.record({ ...parameters, p: fc.double({ min: 1e-9, max: 0.5, noNaN: true }) }), ({ a, b, p }) => {
 				// where x is next to 1, its own rounding is seen in the upper tail
@@ -86,7 +86,7 @@ describe("beta quantiles", () => {
 		);
 	});
 
-	test("are of tails that mirror each other and sum to one", () => {
+	test("beta tails mirror each other and sum to one", () => {
 		// shares whose 1 - x is exact
 		const exactly = fc.nat(2 ** 30).map((i) => i / 2 ** 30);
 		fc.assert(
@@ -106,14 +106,14 @@ function binomialProbabilities(n: number, p: number): number[] {
 }
 
 describe("Clopper-Pearson", () => {
-	test("gives the published values", () => {
+	test("Clopper-Pearson gives the published values", () => {
 		expect(clopperPearsonUpper(1, 100, 0.05)).toBeCloseTo(0.0466, 4);
 		expect(clopperPearsonUpper(3, 1000, 0.01)).toBeCloseTo(0.01, 4);
 		expect(clopperPearsonInterval(0, 10, 0.05)[1]).toBeCloseTo(0.3085, 4);
 		expect(clopperPearsonInterval(10, 10, 0.05)[0]).toBeCloseTo(0.6915, 4);
 	});
 
-	test("needs the known sizes of a clean run", () => {
+	test("Clopper-Pearson needs the known sizes of a clean run", () => {
 		const known = [
 			[0.05, 0.05, 59],
 			[0.01, 0.05, 299],
@@ -128,21 +128,21 @@ describe("Clopper-Pearson", () => {
 		}
 	});
 
-	test("says nothing where nothing was seen, and keeps to 0 and 1", () => {
+	test("Clopper-Pearson says nothing without data, and stays between 0 and 1", () => {
 		expect(clopperPearsonUpper(0, 0, 0.05)).toBe(1);
 		expect(clopperPearsonInterval(0, 0, 0.05)).toEqual([0, 1]);
 		expect(clopperPearsonInterval(0, 5, 0.05)[0]).toBe(0);
 		expect(clopperPearsonInterval(5, 5, 0.05)[1]).toBe(1);
 	});
 
-	test("is the largest share that the test does not reject", () => {
+	test("Clopper-Pearson is the largest share that the test does not reject", () => {
 		for (const { count, of, delta } of cases) {
 			if (count === of) continue;
 			expect(relative(binomialTail(count, of, clopperPearsonUpper(count, of, delta)), delta)).toBeLessThan(1e-6);
 		}
 	});
 
-	test("covers the true share as often as promised, at every share", () => {
+	test("Clopper-Pearson covers the true share as often as promised, at every share", () => {
 		for (const of of [5, 40, 300]) {
 			for (const delta of [0.1, 0.01]) {
 				const uppers = Array.from({ length: of + 1 }, (_, count) => clopperPearsonUpper(count, of, delta));
@@ -159,7 +159,7 @@ describe("Clopper-Pearson", () => {
 		}
 	});
 
-	test("covers in simulated evaluations", () => {
+	test("Clopper-Pearson covers the true share in simulated evaluations", () => {
 		const random = randomNumbers(7);
 		const [runs, of, share, delta] = [4000, 120, 0.04, 0.1];
 		let missed = 0;
@@ -174,7 +174,7 @@ describe("Clopper-Pearson", () => {
 });
 
 describe("Wilson's interval", () => {
-	test("gives published values", () => {
+	test("Wilson's interval gives published values", () => {
 		// Newcombe 1998, table I
 		const published = [
 			[81, 263, 0.2553, 0.3662],
@@ -191,7 +191,7 @@ describe("Wilson's interval", () => {
 		expect(wilsonInterval(4, 4)![1]).toBe(1);
 	});
 
-	test("covers about 95 %, averaged over shares", () => {
+	test("Wilson's interval covers about 95 %, averaged over shares", () => {
 		for (const of of [20, 100, 500]) {
 			const intervals = Array.from({ length: of + 1 }, (_, count) => wilsonInterval(count, of)!);
 			let sum = 0;
@@ -215,7 +215,7 @@ describe("the interval of a mean", () => {
 		return { groups, values: groups.map((_, i) => (ofPrompt[Math.floor(i / 3)] as number) + 0.1 * (random() - 0.5)) };
 	};
 
-	test("covers the mean of all prompts, which treating responses as independent would not", () => {
+	test("the interval of a mean covers the mean of prompts, not of independent responses", () => {
 		const random = randomNumbers(3);
 		const runs = 120;
 		const covers = (interval: [number, number] | null) => (interval![0] <= 0.5 && interval![1] >= 0.5 ? 1 : 0);
@@ -236,7 +236,7 @@ describe("the interval of a mean", () => {
 		expect(byResponse / runs).toBeLessThan(0.85);
 	});
 
-	test("is fixed by its seed, and null for few prompts", () => {
+	test("the interval of a mean is fixed by its seed, and null for few prompts", () => {
 		const { groups, values } = drawn(randomNumbers(1));
 		expect(meanInterval(values, groups, 5)).toEqual(meanInterval(values, groups, 5));
 		expect(meanInterval(values.slice(0, 27), groups.slice(0, 27))).toBeNull();
@@ -248,7 +248,7 @@ describe("the interval of a mean of fewer than 30 prompts", () => {
 	// 0.975 quantiles of Student's t distribution, as printed in tables
 	const quantiles: [prompts: number, quantile: number][] = [[10, 2.262157], [11, 2.228139], [16, 2.13145], [21, 2.085963], [29, 2.048407]]; // biome-ignore format: a table
 
-	test.each(quantiles)("is Student's t over %d prompts, and called so", (prompts, quantile) => {
+	test.each(quantiles)("the interval of a mean over %d prompts is Student's t, and named so", (prompts, quantile) => {
 		const random = randomNumbers(prompts);
 		const values = Array.from({ length: prompts }, random);
 		const groups = values.map((_, i) => `p${i}`);
@@ -261,7 +261,7 @@ describe("the interval of a mean of fewer than 30 prompts", () => {
 		expect(intervalMethod(groups)).toBe("t");
 	});
 
-	test("holds the mean as often as it says", () => {
+	test("the interval of a mean of few prompts covers it as often as it says", () => {
 		const random = randomNumbers(9);
 		const groups = Array.from({ length: 36 }, (_, i) => `p${Math.floor(i / 3)}`);
 		let held = 0;
@@ -275,14 +275,14 @@ describe("the interval of a mean of fewer than 30 prompts", () => {
 		expect(held / 1500).toBeLessThan(0.97);
 	});
 
-	test("is a bootstrap of more, and called so", () => {
+	test("the interval of a mean of 30 prompts and more is a bootstrap, and named so", () => {
 		expect(intervalMethod(Array.from({ length: 30 }, (_, i) => i))).toBe("bootstrap");
 		expect(intervalMethod(Array.from({ length: 290 }, (_, i) => i % 29))).toBe("t");
 	});
 });
 
 describe("learn then test", () => {
-	test("has the binomial tail as its p-value", () => {
+	test("learn then test uses the binomial tail as its p-value", () => {
 		for (const [of, epsilon] of [
 			[12, 0.3],
 			[200, 0.05],
@@ -299,7 +299,7 @@ describe("learn then test", () => {
 		expect(binomialTail(4, 5, 1)).toBe(0);
 	});
 
-	test("stops at the first failure", () => {
+	test("learn then test stops at the first failure", () => {
 		expect(fixedSequenceTest([0.01, 0.05, 0.2, 0.001], 0.05)).toBe(2);
 		expect(fixedSequenceTest([0.01, 0.02], 0.05)).toBe(2);
 		expect(fixedSequenceTest([0.06, 0], 0.05)).toBe(0);
@@ -307,7 +307,7 @@ describe("learn then test", () => {
 		expect(fixedSequenceTest([], 0.05)).toBe(0);
 	});
 
-	test("passes a setting above epsilon in at most delta of all evaluations, unlike testing each by itself", () => {
+	test("learn then test passes a setting above epsilon in a share delta at most", () => {
 		const random = randomNumbers(11);
 		const [runs, of, epsilon, delta] = [3000, 150, 0.1, 0.1];
 		// from the safest setting to the cheapest one; from the third on they are above epsilon

@@ -10,7 +10,7 @@ import { sharedFile, testWith } from "./shared.js";
 describe("distinct-n", () => {
 	const share = (texts: string[], n: number) => distinct([texts], n).value;
 
-	test("is the share of different sequences of words over all texts", () => {
+	test("distinct-n is the share of different sequences of words over all texts", () => {
 		const texts = ["The cat saw the cat.", "A dog"];
 		expect(share(texts, 1)).toBeCloseTo(5 / 7);
 		expect(share(texts, 2)).toBeCloseTo(4 / 5);
@@ -18,19 +18,19 @@ describe("distinct-n", () => {
 		expect(share(texts, 3)).toBe(1);
 	});
 
-	test("does not make pairs across texts, nor numbers of nothing", () => {
+	test("distinct-n makes no pairs across texts, and no number of nothing", () => {
 		expect(share(["one", "two"], 2)).toBeNull();
 		expect(distinct([], 1)).toEqual({ value: null, interval: null });
 		expect(share(["", "... !"], 1)).toBeNull();
 	});
 
-	test("keeps contractions, accents and other scripts whole", () => {
+	test("distinct-n keeps contractions, accents and other scripts whole", () => {
 		expect(share(["don't don’t"], 1)).toBe(1);
 		expect(share(["Café café", "CAFÉ"], 1)).toBeCloseTo(1 / 3);
 		expect(share(["мир миру мир"], 1)).toBeCloseTo(2 / 3);
 	});
 
-	test("lies in (0, 1], falls when texts repeat, and equals brute force, as do its jackknife intervals", () => {
+	test("distinct-n lies in (0, 1], falls with repetition, and equals brute force", () => {
 		const words = fc.array(fc.constantFrom("a", "b", "c", "d"), { maxLength: 12 });
 		const clusters = fc.array(fc.array(words, { minLength: 1, maxLength: 3 }), { maxLength: 5 });
 		fc.assert(
@@ -58,7 +58,7 @@ describe("distinct-n", () => {
 		);
 	});
 
-	test("has intervals that hold the value of other texts of the same kind", () => {
+	test("distinct-n has intervals that cover the value of other texts of the same kind", () => {
 		// one cluster: 20 words of a Zipf distribution over 2,000
 		const words = Array.from({ length: 2000 }, (_, i) => 1 / (i + 1));
 		const total = words.reduce((a, b) => a + b, 0);
@@ -78,7 +78,7 @@ describe("distinct-n", () => {
 });
 
 describe("refusals", () => {
-	test("are found by their usual phrases in any letter case, with any apostrophe", () => {
+	test("refusals are found by their usual phrases in any case, with any apostrophe", () => {
 		for (const text of [
 			"I'm sorry, but no.",
 			"I’m SORRY.",
@@ -94,23 +94,20 @@ describe("refusals", () => {
 	});
 
 	const folder = sharedFile("data/xstest");
-	testWith(folder)(
-		"of XSTest completions: at least 73 % of the full ones and 50 % of the partial ones, at most 4.1 % of answers",
-		async () => {
-			const files = readdirSync(folder).filter((name) => name.includes("completions"));
-			const rows = (await Promise.all(files.map((name) => readRecords(join(folder, name))))).flat();
-			const rate = (label: string) => {
-				const own = rows.filter((row) => row.final_label === label);
-				return own.filter((row) => isRefusal(row.completion as string)).length / own.length;
-			};
-			expect(rows).toHaveLength(2250);
-			expect(rate("2_full_refusal")).toBeGreaterThan(0.73);
-			expect(rate("3_partial_refusal")).toBeGreaterThan(0.5);
-			expect(rate("1_full_compliance")).toBeLessThan(0.041);
-			// what the keyword test is bad at: a model that refuses in words of its own
-			const ofOneModel = await readRecords(join(folder, "xstest_v2_completions_mistralinstruct.csv"));
-			const refused = ofOneModel.filter((row) => row.final_label === "2_full_refusal");
-			expect(refused.filter((row) => isRefusal(row.completion as string)).length / refused.length).toBeLessThan(0.1);
-		},
-	);
+	testWith(folder)("refusals of XSTest are found: 73 % of full ones and 50 % of partial ones", async () => {
+		const files = readdirSync(folder).filter((name) => name.includes("completions"));
+		const rows = (await Promise.all(files.map((name) => readRecords(join(folder, name))))).flat();
+		const rate = (label: string) => {
+			const own = rows.filter((row) => row.final_label === label);
+			return own.filter((row) => isRefusal(row.completion as string)).length / own.length;
+		};
+		expect(rows).toHaveLength(2250);
+		expect(rate("2_full_refusal")).toBeGreaterThan(0.73);
+		expect(rate("3_partial_refusal")).toBeGreaterThan(0.5);
+		expect(rate("1_full_compliance")).toBeLessThan(0.041);
+		// what the keyword test is bad at: a model that refuses in words of its own
+		const ofOneModel = await readRecords(join(folder, "xstest_v2_completions_mistralinstruct.csv"));
+		const refused = ofOneModel.filter((row) => row.final_label === "2_full_refusal");
+		expect(refused.filter((row) => isRefusal(row.completion as string)).length / refused.length).toBeLessThan(0.1);
+	});
 });

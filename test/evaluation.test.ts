@@ -50,7 +50,7 @@ const responsesOf = (out: string): ResponseRecord[] => lines(out).filter(({ kind
 const lasting = ({ seconds, ...rest }: ResponseRecord) => rest;
 
 describe("an evaluation", () => {
-	test("answers every prompt with every method and seed, and says what the guard itself says", async () => {
+	test("an evaluation answers every prompt with every method and seed, as the guard does", async () => {
 		const out = file("whole");
 		const summary = await evaluate({ config: config(), out });
 		const responses = responsesOf(out);
@@ -81,7 +81,7 @@ describe("an evaluation", () => {
 		});
 	});
 
-	test("sums up what stands in the journal", async () => {
+	test("an evaluation summarises its journal", async () => {
 		const out = file("whole");
 		const { methods, prompts, seeds, judges } = await evaluate({ config: config(), out });
 		expect({ prompts, seeds, judges }).toEqual({ prompts: 24, seeds: [3, 5], judges: ["others"] });
@@ -126,7 +126,7 @@ describe("an evaluation", () => {
 		expect(filter?.refused).toBeGreaterThan(0);
 	});
 
-	test("of harmful prompts only leaves the figures of benign ones empty", async () => {
+	test("an evaluation of harmful prompts leaves the figures of benign ones empty", async () => {
 		const harmful = pieces.slice(0, 3).map((prompt, i) => ({ prompt, kind: "bad", topic: `topic ${i}` }));
 		writeFileSync(file("harmful.jsonl"), harmful.map((row) => JSON.stringify(row)).join("\n"));
 		const xstest = harmful.map(({ prompt, topic }, i) => `${i + 1},${prompt},${topic},unsafe`);
@@ -150,14 +150,14 @@ describe("an evaluation", () => {
 		}
 	});
 
-	test("keeps the trees of the prompts that were asked for", async () => {
+	test("an evaluation keeps the trees of as many prompts as configured", async () => {
 		const traced = responsesOf(file("whole")).filter(({ trace }) => trace !== undefined);
 		expect(traced.map(({ prompt, seed, method }) => `${prompt}/${seed}/${method}`).sort()).toEqual(
 			["1", "2"].flatMap((prompt) => ["base", "filter", "guard"].map((method) => `${prompt}/3/${method}`)),
 		);
 	});
 
-	test("that was killed goes on where it stopped, with the same responses", async () => {
+	test("an evaluation that was killed resumes with the same responses", async () => {
 		const out = file("killed");
 		const yaml = file("small.json");
 		writeFileSync(yaml, JSON.stringify(config()));
@@ -180,7 +180,7 @@ describe("an evaluation", () => {
 		expect(order(responsesOf(out))).toEqual(order(responsesOf(file("whole"))));
 	});
 
-	test("does not go on in the journal of another one, nor in a damaged one", async () => {
+	test("an evaluation does not resume the journal of another one, nor a damaged one", async () => {
 		const out = file("whole");
 		for (const other of [
 			config({ seeds: [3, 6] }),
@@ -198,7 +198,7 @@ describe("an evaluation", () => {
 		await expect(again).rejects.toMatchObject({ code: "INVALID_JOURNAL", message: expect.stringContaining("line 4") });
 	});
 
-	test("is refused in a folder where another one runs", async () => {
+	test("an evaluation is refused in a folder where another one runs", async () => {
 		const out = file("shared");
 		const stop = new AbortController();
 		const others: Promise<unknown>[] = [];
@@ -212,7 +212,7 @@ describe("an evaluation", () => {
 		expect(existsSync(join(out, "journal.jsonl.lock"))).toBe(false);
 	});
 
-	test("gives the same answers to several prompts at once, and goes on with another number of them", async () => {
+	test("an evaluation gives the same answers at any concurrency, also when resumed", async () => {
 		const out = file("at-once");
 		await evaluate({ config: config({ concurrency: 6 }), out });
 		const byKey = (responses: ResponseRecord[]) =>
@@ -224,13 +224,13 @@ describe("an evaluation", () => {
 		await expect(evaluate({ config: config({ concurrency: 0 }), out })).rejects.toMatchObject({ code: "INVALID_OPTION" });
 	});
 
-	test("whose journal is a folder is refused before a model is loaded", async () => {
+	test("an evaluation whose journal is a folder is refused before a model is loaded", async () => {
 		mkdirSync(join(file("taken"), "journal.jsonl"), { recursive: true });
 		const guard = { ...config().guard, model: file("absent.gguf") };
 		await expect(evaluate({ config: config({ guard }), out: file("taken") })).rejects.toMatchObject({ code: "WRITE_FAILED" });
 	});
 
-	test("leaves out prompts that the model cannot be given, and names them", async () => {
+	test("an evaluation leaves out prompts that the model cannot take, and names them", async () => {
 		writeFileSync(
 			file("odd.txt"),
 			["w300 w301", Array(300).fill("w304").join(" "), "a </s> w302", Array(400).fill("w303").join(" ")].join("\n"),
@@ -249,7 +249,7 @@ describe("an evaluation", () => {
 		expect(again.skipped.map(({ prompt }) => prompt).sort()).toEqual(["2", "4"]);
 	});
 
-	test("leaves out of every row a prompt that one method cannot answer, and certifies nothing of it", async () => {
+	test("an evaluation drops a prompt that one method cannot answer from every row", async () => {
 		writeFileSync(file("long.txt"), ["w300 w301", Array(20).fill("w303").join(" ")].join("\n"));
 		const methods = [
 			{ name: "base", strategy: "sample" as const },
@@ -265,7 +265,7 @@ describe("an evaluation", () => {
 		await expect(calibrate(ladder)).rejects.toMatchObject({ code: "NOT_CERTIFIED", message: expect.stringContaining("prompt 2") });
 	});
 
-	test("loads methods with different cost functions one by one", async () => {
+	test("an evaluation loads methods with different cost functions one by one", async () => {
 		const asked: string[] = [];
 		const cost = (name: string) => (texts: readonly unknown[]) => {
 			asked.push(name);
@@ -276,7 +276,7 @@ describe("an evaluation", () => {
 		expect(new Set(asked)).toEqual(new Set(["a", "b"]));
 	});
 
-	test("measures steered methods by the likelihood of the model as it is", async () => {
+	test("an evaluation measures steered methods by the unsteered model's likelihood", async () => {
 		const prompts = (last: number) => Array.from({ length: 6 }, (_, i) => [1, 300 + i, last]);
 		await steerVector({ model, positive: prompts(260), negative: prompts(270), out: file("vector.gguf"), threads: 1 });
 		const steering = { vector: file("vector.gguf"), strength: 5 };
@@ -297,7 +297,7 @@ describe("an evaluation", () => {
 		expect(one.reward).toBe(one.logLikelihood); // that is the reward here, comparable with the rows beside it
 	});
 
-	test("reads responses to raw prompts on from where these end, in guards and judges alike", async () => {
+	test("an evaluation reads responses to raw prompts on from the prompt's end", async () => {
 		const judge = { cost: { lexicon: pieces.map((prompt) => `${prompt} w*`) }, budget: 0 };
 		const guard = { model, ...judge, threads: 1 };
 		const methods = [
@@ -314,7 +314,7 @@ describe("an evaluation", () => {
 		expect(new Set(responses.map(({ costs }) => costs[0]?.cost))).toEqual(new Set([0, 1]));
 	});
 
-	test("measures a method with cost models of its own under the configuration's", async () => {
+	test("an evaluation measures a method with its own cost models under the common ones", async () => {
 		const own = { constraints: [{ cost: { lexicon: file("others.txt") }, budget: 0 }] };
 		const methods = [
 			{ name: "common", candidates: 4 },
@@ -337,7 +337,7 @@ describe("an evaluation", () => {
 		expect(summary.methods.map(({ overBudget }) => overBudget)).toEqual([0, over]);
 	});
 
-	test("measures the same likelihood wherever the steering stands", async () => {
+	test("an evaluation measures the same likelihood wherever steering is configured", async () => {
 		const steering = { vector: file("vector.gguf"), strength: 5 };
 		const data = { file: file("prompts.jsonl"), limit: 4 };
 		const plain = [{ name: "steered", strategy: "sample" as const }];
@@ -354,7 +354,7 @@ describe("an evaluation", () => {
 		for (const [i, one] of inBase.entries()) expect(one).toBeCloseTo(inMethod[i] as number, 5);
 	});
 
-	test("counts a budget that was exceeded on the way, where it must hold at every token", async () => {
+	test("an evaluation counts an excess before the end, where every token must comply", async () => {
 		const tokenCosts = Array.from({ length: 512 }, (_, i) => (i % 2 === 0 ? 1 : -1));
 		const guard: LoadOptions = { model, cost: { tokenCosts }, budget: 1, costFloor: null, threads: 1 };
 		const methods = [{ name: "base", strategy: "sample" as const }];
@@ -371,7 +371,7 @@ describe("an evaluation", () => {
 		expect(rows[0]?.overBudget).toBe(anytime);
 	});
 
-	test("knows no more of a prompt by asking it again for the same answer", async () => {
+	test("repeated seeds of a greedy method do not narrow the interval of an evaluation", async () => {
 		const methods = [{ name: "greedy", strategy: "sample" as const, temperature: 0 as const }];
 		const interval = async (seeds: number[]) => {
 			const { methods: rows } = await evaluate({ config: config({ methods, seeds }), out: file(`greedy-${seeds.length}`) });
@@ -380,12 +380,12 @@ describe("an evaluation", () => {
 		expect(await interval([1, 2, 3, 4])).toEqual(await interval([1]));
 	});
 
-	test("of which no prompt can be asked fails", async () => {
+	test("an evaluation without a usable prompt fails", async () => {
 		const run = evaluate({ config: config({ chat: true }), out: file("chatless") });
 		await expect(run).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining("CHAT_TEMPLATE") });
 	});
 
-	test("gives a method's system message to the model before the prompt's own, and to no other method", async () => {
+	test("an evaluation gives a method's system message to that method's model alone", async () => {
 		const system = "w400 w401";
 		const out = file("instructed");
 		const guard = { ...config().guard, model: smallModel(folder, { metadata: chatMetadata }) };
@@ -418,7 +418,7 @@ describe("an evaluation", () => {
 		await expect(evaluate({ config: others, out })).rejects.toMatchObject({ code: "INVALID_JOURNAL" });
 	});
 
-	test("stops when it is told to, and keeps what is done", async () => {
+	test("an evaluation stops on request, and keeps the finished responses", async () => {
 		const out = file("stopped");
 		const stop = new AbortController();
 		const run = evaluate({ config: config(), out, signal: stop.signal, onProgress: ({ responses }) => responses === 10 && stop.abort() });
@@ -452,14 +452,14 @@ describe("a configuration", () => {
 		["a judge without cost", { judges: [{ name: "j" }] }, "cost"],
 		["a seed twice", { seeds: [1, 1] }, "every seed once"],
 		["a file of prompts that there is not", { data: { file: "none.txt" } }, "none.txt"],
-	])("with %s is refused before anything runs", async (_, wrong, message) => {
+	])("a configuration with %s is refused before anything runs", async (_, wrong, message) => {
 		const out = file("never");
 		const run = evaluate({ config: { ...config(), ...wrong } as EvaluationConfig, out });
 		await expect(run).rejects.toMatchObject({ message: expect.stringContaining(message) });
 		expect(existsSync(join(out, "journal.jsonl"))).toBe(false);
 	});
 
-	test("with several problems is refused for all of them at once, each with its place", async () => {
+	test("a configuration with several problems is refused with all of them, each located", async () => {
 		const methods = [
 			{ name: "a", strategy: "magic", beams: 0 },
 			{ name: "a", candidates: 2, beams: 3 },
@@ -509,7 +509,7 @@ describe("a configuration", () => {
 		expect(error.message).toMatch(/^methods.0.beams: expected at most as many beams[^\n]*\nmethods.1.estimator: /);
 	});
 
-	test("may spell a strategy in both ways, which are the same experiment", async () => {
+	test("a configuration may spell a strategy in two ways, for the same experiment", async () => {
 		const spelled = (strategy: "best-of-n" | "bestOfN") =>
 			config({ methods: [{ name: "best", strategy, candidates: 2 }], seeds: [1], data: { file: file("prompts.jsonl"), limit: 3 } });
 		const first = await evaluate({ config: spelled("best-of-n"), out: file("spelled") });
@@ -518,7 +518,7 @@ describe("a configuration", () => {
 		expect(first.methods[0]?.settings).toContain("bestOfN, N = 2");
 	});
 
-	test("in a file has paths from its own folder, in YAML as in JSON", async () => {
+	test("a configuration in a file has paths relative to its folder, in YAML and JSON", async () => {
 		const yaml = [
 			"name: from a file",
 			`guard: { model: ${model.slice(folder.length + 1)}, cost: { lexicon: words.txt }, budget: 0, threads: 1 }`,

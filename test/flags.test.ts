@@ -124,13 +124,13 @@ const cases = commandsWithValues.flatMap((command: Command) =>
 	}),
 );
 
-test("there is a sound line for every command, and a wrong value for every option", () => {
+test("every command has a sound line, and every option a wrong value", () => {
 	expect(Object.keys(sound)).toEqual(commandsWithValues.map((command) => command.name()));
 	expect(cases.filter(({ values }) => values.length === 0)).toEqual([]);
 });
 
 test.each(cases.map((one) => [`${one.command} ${one.flag}`, one] as const))(
-	"%s is spoken of by its name where its value is wrong",
+	"%s with a wrong value is refused by its name",
 	async (_, { command, flag, values }) => {
 		for (const value of values) {
 			const { status, stderr } = await cli(command, ...(sound[command]?.(flag) ?? []), `${flag}=${value}`);
@@ -143,7 +143,7 @@ test.each(cases.map((one) => [`${one.command} ${one.flag}`, one] as const))(
 	},
 );
 
-test("what stands in the file of an experiment has the names of the file", async () => {
+test("problems in an experiment's file are reported by the names in the file", async () => {
 	const methods = [{ name: "base", strategy: "guard", maxTokens: 0 }];
 	writeFileSync(file("wrong.json"), JSON.stringify({ ...experiment, now: "yesterday", methods, guard: { ...guard, threads: "many" } }));
 	const { stderr } = await cli("eval", "--config", file("wrong.json"), "--out", out());

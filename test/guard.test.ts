@@ -14,7 +14,7 @@ const long = { prompt, maxTokens: 200, candidates: 64, startCandidates: 64 };
 const impossible = { model: { pieces: ["a"].concat("b"), logits: [[0, 0], [0, 0]] }, cost: { tokenCosts: [1, 1] } }; // biome-ignore format: a table
 
 describe("refusals", () => {
-	test("are returned, thrown, or replaced by a text", async () => {
+	test("refusals are returned, thrown, or replaced by a text", async () => {
 		await using guard = await InferenceGuard.load(impossible);
 		const options = { prompt: [0], maxTokens: 2, candidates: 2 };
 		const refused = await guard.generate(options);
@@ -41,7 +41,7 @@ describe("refusals", () => {
 });
 
 describe("aborting", () => {
-	test("before the start and during searches that share the model", async () => {
+	test("aborting works before the start and during searches that share the model", async () => {
 		await using guard = await InferenceGuard.load({ threads, model: path, cost });
 		await expect(guard.generate({ ...long, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORTED", name: "AbortError" });
 		const reason = new Error("changed my mind");
@@ -57,7 +57,7 @@ describe("aborting", () => {
 		expect((await third).tokens).toHaveLength(4);
 	});
 
-	test("loading", async () => {
+	test("aborting ends a load", async () => {
 		await expect(InferenceGuard.load({ model: path, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORTED" });
 		const controller = new AbortController();
 		const loading = InferenceGuard.load({ model: path, signal: controller.signal });
@@ -109,7 +109,7 @@ test("results do not depend on what ran before", async () => {
 });
 
 describe("dispose", () => {
-	test("cancels what runs, is idempotent, and later calls reject", async () => {
+	test("dispose cancels running generations, is idempotent, and later calls reject", async () => {
 		const guard = await InferenceGuard.load({ threads, model: path, cost });
 		const running = guard.generate(long);
 		const queued = guard.stream(long);
@@ -155,7 +155,7 @@ describe("in a process of its own", () => {
 			`const guard = await InferenceGuard.load({ model: ${JSON.stringify(path)}, cost: () => new Promise(() => {}) });
 			guard.generate(long); setTimeout(() => process.exit(0), 50);`,
 		],
-	])("%s", async (_, code) => {
+	])("a process ends cleanly: %s", async (_, code) => {
 		const { status, signal, stderr } = await inChild(`${load}\n${code}\nconsole.log("end");`);
 		expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: "" });
 	});
@@ -200,7 +200,7 @@ describe("in a process of its own", () => {
 		const inWorker = (code) => new Worker(new URL("data:text/javascript," + encodeURIComponent(code)));
 		const prelude = ${JSON.stringify(`import { InferenceGuard } from ${JSON.stringify(new URL("../dist/index.js", import.meta.url).href)}; import { parentPort } from "node:worker_threads"; ${load}`)};`;
 
-	test("worker.terminate() during a search", async () => {
+	test("a worker thread can be terminated during a search", async () => {
 		const { status, stdout, stderr } = await inChild(`${workers}
 			const worker = inWorker(prelude + "const guard = await load(); guard.generate(long); parentPort.postMessage('searching');");
 			await new Promise((resolve) => worker.once("message", resolve));
@@ -210,7 +210,7 @@ describe("in a process of its own", () => {
 		expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "terminated\n", stderr: "" });
 	});
 
-	test("four workers at once", async () => {
+	test("four worker threads run guards at once", async () => {
 		const { status, stdout, stderr } = await inChild(`${workers}
 			const work = "const guard = await load(); for (let seed = 0; seed < 5; seed++) await guard.generate({ ...long, candidates: 4, startCandidates: 4, maxTokens: 16, seed }); await guard.dispose();";
 			const exits = Array.from({ length: 4 }, () => new Promise((resolve) => inWorker(prelude + work).once("exit", resolve)));

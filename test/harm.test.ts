@@ -15,7 +15,7 @@ const prompt = "It was late in the evening when the girl came to the mill.";
 const { categories, threshold } = readEncoder(harmJudge);
 
 describe("the judge that comes along", () => {
-	test("guards a model file where no cost model is given", async () => {
+	test("harm guards a model file where no cost model is given", async () => {
 		await using guard = await InferenceGuard.load({ model, threads });
 		const { outcome, safety } = await guard.generate({ prompt, maxTokens: 24, seed: 1 });
 		expect(outcome).toBe("safe");
@@ -27,7 +27,7 @@ describe("the judge that comes along", () => {
 		expect(named.identity).toEqual(guard.identity);
 	});
 
-	test("takes a budget of its own, and no cost model is none", async () => {
+	test("harm takes a budget of its own, and an empty list of cost models means none", async () => {
 		await using guard = await InferenceGuard.load({ model, budget: 0, threads });
 		expect((await guard.generate({ prompt, maxTokens: 8, maxGeneratedTokens: 40 })).outcome).toBe("refused");
 		await using bare = await InferenceGuard.load({ model, constraints: [], threads });
@@ -35,7 +35,7 @@ describe("the judge that comes along", () => {
 		await expect(bare.generate({ prompt, maxTokens: 8 })).rejects.toMatchObject({ code: "INVALID_OPTION" });
 	});
 
-	test("knows harm from help, also where the prompt is harmless", async () => {
+	test("harm tells harm from help, also where the prompt is harmless", async () => {
 		await using scorer = await CostScorer.load({ constraints: [{ cost: "harm" }], threads });
 		const costs: number[] = [];
 		for (const pair of selfTestPairs) {
@@ -46,7 +46,7 @@ describe("the judge that comes along", () => {
 		expect(costs.filter((cost, i) => labels[i] === 0 && cost > threshold)).toEqual([]);
 	});
 
-	test("guards at once, and what it lets pass is within its budget", async () => {
+	test("harm guards from the start, and what it lets pass is within its budget", async () => {
 		await using guard = await InferenceGuard.load({ model, budget: 0.02, threads });
 		const outcomes: string[] = [];
 		for (let seed = 0; seed < 8; seed++) {
@@ -57,7 +57,7 @@ describe("the judge that comes along", () => {
 		expect(outcomes).toContain("steered");
 	});
 
-	test("is the default of the command line", async () => {
+	test("harm is the default of the command line", async () => {
 		const options = ["generate", "--model", model, "--prompt", prompt, "--max-tokens", "16", "--seed", "1", "--threads", "1", "--json"];
 		const { stdout, status } = await cli(...options);
 		expect(status).toBe(0);
@@ -67,12 +67,12 @@ describe("the judge that comes along", () => {
 		expect((await cli(...options, "--budget", "0.9", "--budget", "0.8")).status).toBe(2);
 	});
 
-	test("is small enough to come along", () => {
+	test("harm is small enough to ship in the package", () => {
 		const bytes = [harmJudge, ...harmProbes].reduce((sum, path) => sum + statSync(path).size, 0);
 		expect(bytes).toBeLessThan(30e6);
 	});
 
-	testWithModel("smollm2")("judges with the probe of SmolLM2, and only with that of the model itself", async () => {
+	testWithModel("smollm2")("harm uses the probe of SmolLM2, and only for SmolLM2 itself", async () => {
 		const smollm2 = cachedModel("smollm2");
 		await using known = await InferenceGuard.load({ model: smollm2, threads });
 		const cost = { encoder: harmJudge, probe: harmProbes[0] as string };

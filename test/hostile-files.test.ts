@@ -47,7 +47,7 @@ describe("a Parquet file", () => {
 		return withFooter((footer) => Buffer.from(footer.toString("hex").replaceAll(three.toString("hex"), others.toString("hex")), "hex"));
 	}
 
-	test("is read where it is sound", async () => {
+	test("a sound Parquet file is read", async () => {
 		expect(await readRecords(written("sound.parquet", sound))).toEqual([
 			{ text: "a kind text", label: 0 },
 			{ text: "another", label: 1 },
@@ -55,7 +55,7 @@ describe("a Parquet file", () => {
 		]);
 	});
 
-	test.each([2n ** 22n, 2n ** 40n, 2n ** 62n])("that claims %d rows in a few bytes is refused for it", async (rows) => {
+	test.each([2n ** 22n, 2n ** 40n, 2n ** 62n])("a Parquet file that claims %d rows in a few bytes is refused for it", async (rows) => {
 		const read = readRecords(written("rows.parquet", claiming(rows)));
 		await expect(read).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringMatching(/\d+ rows/) });
 	});
@@ -69,12 +69,12 @@ describe("a Parquet file", () => {
 			"whose reader fails where nobody waits for it",
 			"UEFSMRUGFQIVBlwVBhUAFQYVABUAFQAAAAEABRUEGSxIBHJvb3QVAgAVACUAGAFiABYGGRwZHCYIHBUAGRUAGRgBYhUCFgYWLBYwJgg8NgAoAQEYAQAAGRwVBhUAFQIAAAAWLBYGNjAAKAlo/3Bhcv91ZXQZHP8AAABeAAAAUEFSMQ==",
 		],
-	])("%s is refused", async (_, base64) => {
+	])("a Parquet file %s is refused", async (_, base64) => {
 		const path = written("run.parquet", Buffer.from(base64, "base64"));
 		await expect(readRecords(path)).rejects.toMatchObject({ code: "INVALID_DATA", message: expect.stringContaining(path) });
 	});
 
-	test("with any bytes exchanged is read or refused", async () => {
+	test("a Parquet file with any bytes exchanged is read or refused", async () => {
 		const random = randomNumbers(7);
 		for (let i = 0; i < 12; i++) {
 			const bytes = Buffer.from(sound);
@@ -106,17 +106,17 @@ describe("a configuration in YAML", () => {
 		["more than it may hold", `name: [${"1,".repeat(40_000)}1]`, /characters of YAML/],
 	];
 
-	test.each(bombs)("with %s is refused", async (_, text, message) => {
+	test.each(bombs)("a configuration in YAML with %s is refused", async (_, text, message) => {
 		const path = written("bomb.yaml", text);
 		await expect(checkConfig(path)).rejects.toMatchObject({ code: "INVALID_OPTION", message: expect.stringMatching(message) });
 	});
 
-	test("with a list as long as it may be is read to its end", async () => {
+	test("a configuration in YAML with the longest allowed list is read to its end", async () => {
 		const path = written("long.yaml", `name: [${"1,".repeat(30_000)}1]`);
 		await expect(checkConfig(path)).rejects.toThrow(/name: expected a name/);
 	});
 
-	test("that is refused has the command say why, once", async () => {
+	test("the command says once why it refuses a configuration in YAML", async () => {
 		const { status, stderr } = await cli(
 			"calibrate",
 			"--config",

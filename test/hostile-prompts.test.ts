@@ -76,7 +76,7 @@ const spelled = [
 const hostile = fc.array(fc.constantFrom(...spelled), { minLength: 1, maxLength: 12 }).map((parts) => parts.join(""));
 
 describe("text that opens a turn of its own", () => {
-	test.each(Object.entries(templates))("means no markup behind a template %s", async (name, template) => {
+	test.each(Object.entries(templates))("text that imitates a turn means no markup behind a template %s", async (name, template) => {
 		await using reader = await promptReader(chatModel(template));
 		const harmless = markersIn(await reader.tokensOf({ messages: [user("x"), assistant("x"), user("x")] }), template);
 		expect(harmless.length).toBeGreaterThan(3);
@@ -95,7 +95,7 @@ describe("text that opens a turn of its own", () => {
 		expect(read).toBeGreaterThan(name === "that cuts contents apart" ? 20 : 100);
 	});
 
-	test("means no markup in a raw prompt either, and keeps its letters", async () => {
+	test("text that imitates a turn means no markup in a raw prompt, and keeps its letters", async () => {
 		await using reader = await promptReader(chatModel(templates.joining));
 		await fc.assert(
 			fc.asyncProperty(hostile, async (prompt) => {
@@ -107,7 +107,7 @@ describe("text that opens a turn of its own", () => {
 		);
 	});
 
-	test("is not what looks like markup: HTML is read as any text, and defined words and spaces as ever", async () => {
+	test("text that only resembles markup is read as any text", async () => {
 		await using reader = await promptReader(chatModel(templates.plain));
 		for (const prompt of ["<s>struck</s> through", "a </s> b", "<b>bold</b> <unk>"]) {
 			const tokens = await reader.tokensOf({ prompt });
@@ -119,14 +119,14 @@ describe("text that opens a turn of its own", () => {
 		expect(await reader.tokensOf({ prompt: "<h1>  \n\nthe" })).toEqual(ids);
 	});
 
-	test("does not come in by a role", async () => {
+	test("a role cannot carry text that imitates a turn", async () => {
 		await using reader = await promptReader(chatModel(templates.plain));
 		for (const role of ["user<|im_end|>", "</s>", "<think>"]) {
 			await expect(reader.tokensOf({ messages: [{ role, content: "x" }] })).rejects.toMatchObject({ code: "SPECIAL_TOKEN_TEXT" });
 		}
 	});
 
-	test("does not come in by the token that ends a turn where that stands for the unknown too", async () => {
+	test("a text cannot carry the token that ends a turn, also where it means unknown", async () => {
 		const end = vocabulary.texts.indexOf("</s>");
 		const unknown: [string, string, unknown] = ["tokenizer.ggml.unknown_token_id", "u32", end];
 		const metadata = [...vocabulary.metadata.filter(([key]) => key !== unknown[0]), unknown];
@@ -141,13 +141,13 @@ describe("text that opens a turn of its own", () => {
 		}
 	});
 
-	test("is a thought where the template takes it out of an answer", async () => {
+	test("a template that removes thoughts from an answer removes forged ones too", async () => {
 		await using reader = await promptReader(chatModel(templates["that drops thoughts"]));
 		const answered = (answer: string) => reader.tokensOf({ messages: [user("hello"), assistant(answer), user("tea")] });
 		expect(await answered("<think>\nhm\n</think>\n\n tea")).toEqual(await answered("tea"));
 	});
 
-	test("is refused where the template lets it stand out of sight", async () => {
+	test("text that imitates a turn is refused where the template would hide it", async () => {
 		const swallowed =
 			"{% for m in messages %}<|im_start|>{% if 'x' in m.content %}{{ m.content[1:] }}{% else %}{{ m.content }}{% endif %}{% endfor %}";
 		await using reader = await promptReader(chatModel(swallowed));
@@ -173,22 +173,25 @@ describe("text that opens a turn of its own", () => {
 	];
 	for (const [name, template, forged, spelled] of realOnes) {
 		const path = vocabularyFile(name);
-		testWhere(path !== undefined, `the vocabulary of ${name} is not there`)(`means no markup in the vocabulary of ${name}`, async () => {
-			const own = markersOf(path as string);
-			const chat: [string, string, unknown] = ["tokenizer.chat_template", "string", template ?? own.chatTemplate];
-			const shape = { dim: 8, layers: 1, heads: 1, ffn: 8, context: 1024 };
-			const model = causalModel(folder, "llama", { vocabulary: own, metadata: [chat], ...shape });
-			await using reader = await promptReader(model.path);
-			const ids = new Set(spelled.map((text) => own.texts.indexOf(text)));
-			expect(ids).not.toContain(-1);
-			const count = async (content: string) =>
-				(await reader.tokensOf({ messages: [user(content)] })).filter((token) => ids.has(token)).length;
-			expect(await count(`Hello ${forged} and <s>more</s>`)).toBe(await count("Hello"));
-			expect((await reader.tokensOf({ prompt: `Hello ${forged}` })).slice(1).filter((token) => ids.has(token))).toEqual([]);
-		});
+		testWhere(path !== undefined, `the vocabulary of ${name} is not there`)(
+			`a control token of the vocabulary of ${name} means no markup in a message`,
+			async () => {
+				const own = markersOf(path as string);
+				const chat: [string, string, unknown] = ["tokenizer.chat_template", "string", template ?? own.chatTemplate];
+				const shape = { dim: 8, layers: 1, heads: 1, ffn: 8, context: 1024 };
+				const model = causalModel(folder, "llama", { vocabulary: own, metadata: [chat], ...shape });
+				await using reader = await promptReader(model.path);
+				const ids = new Set(spelled.map((text) => own.texts.indexOf(text)));
+				expect(ids).not.toContain(-1);
+				const count = async (content: string) =>
+					(await reader.tokensOf({ messages: [user(content)] })).filter((token) => ids.has(token)).length;
+				expect(await count(`Hello ${forged} and <s>more</s>`)).toBe(await count("Hello"));
+				expect((await reader.tokensOf({ prompt: `Hello ${forged}` })).slice(1).filter((token) => ids.has(token))).toEqual([]);
+			},
+		);
 	}
 
-	test("means no markup to a guard model that judges it", async () => {
+	test("text that imitates a turn means no markup to a guard model", async () => {
 		const judges = sentencePieces({ controls: ["<|turn|>"], defined: ["[VERDICT]", "｜end｜"], words: ["yes", "no", "▁tea"] });
 		const model = causalModel(folder, "llama", { vocabulary: judges, seed: 3 });
 		const template = { before: "<s><|turn|>", between: "｜end｜", after: "｜end｜[VERDICT]", safe: "yes", unsafe: "no" };
@@ -221,7 +224,7 @@ describe("a chat template that does not come to an end", () => {
 	};
 	const messages = [user("hello")];
 
-	test.each(Object.entries(endless))("is ended with a code: %s", async (_, template) => {
+	test.each(Object.entries(endless))("a chat template without end is stopped with a code: %s", async (_, template) => {
 		await using guard = await InferenceGuard.load({ model: chatModel(template), cost: words, threads });
 		let ticks = 0;
 		const begin = performance.now();
@@ -232,7 +235,7 @@ describe("a chat template that does not come to an end", () => {
 		expect((await guard.generate({ prompt: "hello", maxTokens: 2, strategy: "sample" })).outcome).toBe("unguarded");
 	});
 
-	test("is ended however many times a prompt is rendered: the renderings share their time", async () => {
+	test("a chat template without end is stopped, however often a prompt is rendered", async () => {
 		const conversations = [{ messages, add_generation_prompt: true, bos_token: "", eos_token: "" }];
 		const left = renderingTime();
 		await renderTemplate({ source: templates.plain, conversations, now: "2026-11-28" }, undefined, left);
@@ -242,7 +245,7 @@ describe("a chat template that does not come to an end", () => {
 		await expect(rest).rejects.toMatchObject({ code: "CHAT_TEMPLATE" });
 	});
 
-	test("can be aborted, and others are rendered behind it", async () => {
+	test("a chat template without end can be aborted, and later ones are rendered", async () => {
 		const slow = "{% set r = range(9999) %}{% for i in r %}{% for j in r %}{% endfor %}{% endfor %}";
 		await using guard = await InferenceGuard.load({ model: chatModel(slow), cost: words, threads });
 		await using other = await InferenceGuard.load({ model: chatModel(templates.plain), cost: words, threads });
@@ -257,7 +260,7 @@ describe("a chat template that does not come to an end", () => {
 		expect((await behind).outcome).toBe("unguarded");
 	});
 
-	test("does not keep the process", async () => {
+	test("a chat template without end does not keep the process alive", async () => {
 		const { status, stderr } = await cli(
 			"generate",
 			"-m",
@@ -288,7 +291,7 @@ describe("a chat template that reads the clock", () => {
 		return textOf(await reader.tokensOf({ messages }, { now }), vocabulary.texts);
 	};
 
-	test("reads the day of the run, without its time, or the date that is given", async () => {
+	test("a chat template reads the day of the run without its time, or the given date", async () => {
 		setClock("2026-03-04T15:16:17");
 		expect(await textAt()).toContain("04 March 2026 00:00<|im_start|>");
 		expect(await textAt("2025-12-31")).toContain("31 December 2025 00:00<|im_start|>");
@@ -318,7 +321,7 @@ describe("a chat template that reads the clock", () => {
 			.split("\n")
 			.map((line) => JSON.parse(line));
 
-	test("is recorded by a journal, and the run goes on another day as it began", async () => {
+	test("a journal records the date of a chat template, and a resumed run keeps it", async () => {
 		setClock("2026-03-04T12:00:00");
 		await evaluate({ config, out: file("whole") });
 		expect(lines(file("whole"))[0].now).toBe("2026-03-04");
@@ -334,7 +337,7 @@ describe("a chat template that reads the clock", () => {
 		expect(lines(file("given"))[0].now).toBe("2026-01-01");
 	});
 
-	test("is recorded by a certificate, which covers no other date", async () => {
+	test("a certificate records the date of a chat template, and covers no other", async () => {
 		const certificate = file("certificate.json");
 		const { configuration } = await calibrate({ config, out: certificate, evaluation: file("calibration"), now: "2026-03-04" });
 		expect(configuration.now).toBe("2026-03-04");
@@ -346,7 +349,7 @@ describe("a chat template that reads the clock", () => {
 		expect((await guard.generate({ prompt: "hello", maxTokens: 4, candidates: 2 })).certificate).toBeDefined();
 	});
 
-	test("rollouts and answers go on as they began", async () => {
+	test("rollouts and answers resume with the date of their start", async () => {
 		const rollouts = { ...config.guard, prompts: file("prompts.txt"), chat: true, out: file("rollouts"), responses: 1, maxTokens: 4 };
 		const answers = {
 			...config.guard,
@@ -371,7 +374,7 @@ describe("a chat template that reads the clock", () => {
 		await expect(collectRollouts({ ...rollouts, now: "2026-03-05" })).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
 	});
 
-	test("is given on the command line", async () => {
+	test("the command line takes the date of a chat template", async () => {
 		const generated = async (...flags: string[]) => {
 			const { stdout, stderr } = await cli(
 				"generate",
@@ -398,7 +401,7 @@ describe("a chat template that reads the clock", () => {
 	});
 });
 
-test("a model that ends every text with EOS puts none behind a prompt", async () => {
+test("a model that ends every text with EOS gets none after a prompt", async () => {
 	const eos: [string, string, unknown][] = [["tokenizer.ggml.add_eos_token", "bool", true]];
 	for (const template of [templates.plain, templates.joining]) {
 		await using plain = await promptReader(chatModel(template));
@@ -426,12 +429,12 @@ describe("after a refusal", () => {
 			[asked, again, user("hello")],
 			[asked, assistant("No."), again, assistant("No."), user("hello")],
 		],
-	])("the chat goes on with %s", async (_, rule, given, read) => {
+	])("a chat continues after a refusal with %s", async (_, rule, given, read) => {
 		await using reader = await promptReader(strict(rule));
 		expect(await reader.tokensOf({ messages: given }, { refusal: "No." })).toEqual(await reader.tokensOf({ messages: read }));
 	});
 
-	test("the text of the refusal is the one that onRefusal names", async () => {
+	test("a refusal in a chat has the text that onRefusal names", async () => {
 		await using guard = await InferenceGuard.load({ model: strict(speaking), cost: words, threads });
 		const tokens = async (answer: string, options: object) =>
 			(await guard.generate({ messages: [asked, assistant(answer), again], maxTokens: 1, strategy: "sample", ...options })).usage
@@ -441,13 +444,13 @@ describe("after a refusal", () => {
 		expect(await tokens("", {})).toBe(await tokens("I cannot help with that.", {}));
 	});
 
-	test("only a refused answer may be empty, and a template that rejects for another reason is not asked to think again", async () => {
+	test("an empty answer may only be a refusal, and another rejection is not retried", async () => {
 		await using guard = await InferenceGuard.load({ model: strict("{{ raise_exception('no') }}"), cost: words, threads });
 		await expect(guard.generate({ messages: [user("")] })).rejects.toMatchObject({ code: "INVALID_PROMPT" });
 		await expect(guard.generate({ messages: [asked, assistant(""), again] })).rejects.toThrow(/rejected the messages: no/);
 	});
 
-	test("judges are not asked about a text that is not there", async () => {
+	test("judges are not asked about the missing text of a refusal", async () => {
 		const model = smallModel(folder);
 		writeFileSync(file("some.txt"), Array.from({ length: 8 }, (_, i) => `w30${i}`).join("\n"));
 		const judged: string[] = [];

@@ -46,7 +46,7 @@ function flip(path: string, at: number): void {
 }
 
 describe("the fingerprint of a model", () => {
-	test("is the SHA-256 of its file, and no byte of it can be changed unseen", async () => {
+	test("a model's fingerprint is the SHA-256 of its file, and covers every byte", async () => {
 		const path = smallModel(folder, { context: 64 });
 		const honest = sha256(path);
 		expect(await modelHash(path)).toBe(honest);
@@ -64,7 +64,7 @@ describe("the fingerprint of a model", () => {
 		);
 	});
 
-	test("of a model in parts is that of all parts in their order, and is not to be had without one of them", async () => {
+	test("the fingerprint of a split model covers all parts in order, and needs each part", async () => {
 		const parts = smallModelParts(folder, { context: 64, parts: 3 });
 		const [first, , third] = parts as [string, string, string];
 		expect(await modelHash(first)).toBe(sha256(...parts));
@@ -84,7 +84,7 @@ describe("the fingerprint of a model", () => {
 		});
 	});
 
-	test("is computed where it is asked for only, of the file that was loaded, and can be aborted", async () => {
+	test("a model's fingerprint is that of the loaded file, on request, and can be aborted", async () => {
 		const path = smallModel(folder, { context: 64 });
 		await using guard = await InferenceGuard.load({ model: path, cost: { lexicon: ["w300"] }, threads: 1 });
 		const { engine } = await guard.generate({ prompt: [1, 300], maxTokens: 2, strategy: "sample" });
@@ -121,7 +121,7 @@ describe("the fingerprint of a model", () => {
 			},
 		],
 		["removed", (path) => rmSync(path)],
-	])("is refused where the file was %s since it was loaded", async (_, change) => {
+	])("a model's fingerprint is refused where the file was %s since it was loaded", async (_, change) => {
 		const parts = smallModelParts(folder, { context: 64, parts: 2 });
 		for (const part of parts) {
 			await using guard = await InferenceGuard.load({ model: parts[0] as string, cost: { lexicon: ["w300"] }, threads: 1 });
@@ -132,7 +132,7 @@ describe("the fingerprint of a model", () => {
 		}
 	});
 
-	test("of a table is known at once", async () => {
+	test("the fingerprint of a table is known at once", async () => {
 		const model = { pieces: ["a", "b"], logits: [[0, 0], [0, 0]] }; // biome-ignore format: a table
 		await using guard = await InferenceGuard.load({ model });
 		const { engine } = await guard.generate({ prompt: [0], maxTokens: 1, strategy: "sample" });
@@ -159,7 +159,7 @@ describe("the cache of fingerprints", () => {
 		return join(hashes, name);
 	};
 
-	test("is asked before a file is read again, and holds what the file system says of it", async () => {
+	test("the cache of fingerprints saves a second reading, and holds the file's status", async () => {
 		const [cache, path] = [file("cache"), copy()];
 		expect(await inCache(cache, path)).toBe(sha256(path));
 		const entry = entryIn(cache);
@@ -189,7 +189,7 @@ describe("the cache of fingerprints", () => {
 				renameSync(`${path}.new`, path);
 			},
 		],
-	])("does not take %s for what it knows", async (_, change) => {
+	])("the cache of fingerprints does not take %s for the known file", async (_, change) => {
 		const [cache, path] = [file(randomBytes(4).toString("hex")), copy()];
 		const before = await inCache(cache, path);
 		change(path);
@@ -197,7 +197,7 @@ describe("the cache of fingerprints", () => {
 		expect(sha256(path)).not.toBe(before);
 	});
 
-	test("that is damaged, or cannot be written, is none", async () => {
+	test("a cache of fingerprints that is damaged or cannot be written is ignored", async () => {
 		const [cache, path] = [file("damaged"), copy()];
 		const honest = await inCache(cache, path);
 		const entry = entryIn(cache);
@@ -216,7 +216,7 @@ describe("the cache of fingerprints", () => {
 });
 
 describe("what was made for a model", () => {
-	test("ships with the fingerprints of the models that it was made for", async () => {
+	test("files in the package carry the fingerprints of their models", async () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads: 1 });
 		expect(await guard.modelHash()).toBe(sha256(embeddedDefault.model));
 		const [smollm2] = pinnedModels.smollm2?.files ?? [];
@@ -224,7 +224,7 @@ describe("what was made for a model", () => {
 		expect(harmProbes.map((probe) => readProbe(probe).modelHash)).toEqual([smollm2?.sha256]);
 	});
 
-	test("with a fingerprint of the first version, which was of parts of the file, is refused with the mend", async () => {
+	test("files with a fingerprint of the first version are refused with the remedy", async () => {
 		const model = smallModel(folder);
 		const old = (path: string) => {
 			const bytes = readFileSync(path);
@@ -245,7 +245,7 @@ describe("what was made for a model", () => {
 		await expect(trainCritic({ rollouts: out, out: file("never.gguf") })).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
 	});
 
-	test("does not cover a model whose second part is another one", async () => {
+	test("a certificate does not cover a model with another second part", async () => {
 		const [model, second] = smallModelParts(folder, { parts: 2 }) as [string, string];
 		const guard: LoadOptions = { model, cost: { lexicon: ["w3*"] }, budget: 0, threads: 1 };
 		writeFileSync(file("prompts.txt"), "w301 w302\nw303\n");

@@ -37,34 +37,34 @@ afterEach(() => {
 });
 
 describe("a guard that is tried in a process of its own first", () => {
-	test("answers as any other", async () => {
+	test("an isolated load answers as any other", async () => {
 		const options = { prompt: [1, 5], maxTokens: 8, seed: 3 };
 		await using tried = await InferenceGuard.load({ model, cost, threads, isolate: true });
 		await using plain = await InferenceGuard.load({ model, cost, threads });
 		expect((await tried.generate(options)).text).toBe((await plain.generate(options)).text);
 	});
 
-	test("asks no function of the application there", async () => {
+	test("an isolated load calls no function of the application in its child process", async () => {
 		let asked = 0;
 		const counting = (candidates: readonly unknown[]) => candidates.map(() => asked++);
 		await using _ = await InferenceGuard.load({ model, cost: counting, threads, isolate: true });
 		expect(asked).toBe(0);
 	});
 
-	test("fails as it would here", async () => {
+	test("an isolated load fails as it would in this process", async () => {
 		const path = join(folder, "damaged.gguf");
 		writeFileSync(path, "GGUF and nothing more");
 		await expect(InferenceGuard.load({ model: path, cost, threads, isolate: true })).rejects.toMatchObject({ code: "INVALID_MODEL" });
 	});
 
-	test("can be aborted", async () => {
+	test("an isolated load can be aborted", async () => {
 		const abort = new AbortController();
 		const loading = InferenceGuard.load({ model, cost, threads, isolate: true, signal: abort.signal });
 		setTimeout(() => abort.abort("enough"), 5);
 		await expect(loading).rejects.toMatchObject({ code: "ABORTED", cause: "enough" });
 	});
 
-	test("is refused where it ends that process, and this one goes on", async () => {
+	test("a load that would end the process is refused, and this process continues", async () => {
 		const crashing = addonThat("crashing", crashes, "true");
 		const { status, stdout, stderr } = await inChild(`
 			const load = (more) => InferenceGuard.load({ model: ${JSON.stringify(model)}, cost: ${JSON.stringify(cost)}, threads: 1, ...more });
@@ -81,7 +81,7 @@ describe("a guard that is tried in a process of its own first", () => {
 	test.each([
 		["a model", () => InferenceGuard.load({ model, cost, threads, isolate: true })],
 		["cost models alone", () => CostScorer.load({ constraints: [judged], threads, isolate: true })],
-	])("is refused where the trial does not come to an end: %s", async (_, load) => {
+	])("an isolated load is refused where the trial does not come to an end: %s", async (_, load) => {
 		vi.stubEnv("INFERENCEGUARD_ADDON", addonThat("hanging", "setInterval(() => {}, 1000);", "true"));
 		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
 		const refused = expect(load()).rejects.toMatchObject({ code: "INVALID_MODEL", message: expect.stringContaining("within 12") });
@@ -92,7 +92,7 @@ describe("a guard that is tried in a process of its own first", () => {
 		await refused;
 	});
 
-	test("from the command line", async () => {
+	test("the command line has --isolate", async () => {
 		const words = join(folder, "words.txt");
 		writeFileSync(words, "w300\n");
 		const { status, stdout } = await cli(
@@ -122,16 +122,16 @@ describe("cost models alone that are tried in a process of their own first", () 
 		return await scorer.score("the tea", ["the tea", "poison w300"]);
 	};
 
-	test("score as any others", async () => {
+	test("isolated cost models score as any others", async () => {
 		expect(await scored(true)).toEqual(await scored(false));
 	});
 
-	test("are refused where they end that process", async () => {
+	test("cost models that end the trial process are refused", async () => {
 		vi.stubEnv("INFERENCEGUARD_ADDON", addonThat("crashing-scorer", crashes, "!spec.path"));
 		await expect(scored(true)).rejects.toMatchObject(crashed);
 	});
 
-	test("also as the judges of an evaluation", async () => {
+	test("judges of an evaluation can be isolated", async () => {
 		const prompts = join(folder, "prompts.jsonl");
 		writeFileSync(prompts, JSON.stringify({ prompt: "w301" }));
 		const config = {

@@ -17,7 +17,7 @@ const linesOf = (path: string) =>
 		.map((line) => JSON.parse(line));
 
 describe("agreement", () => {
-	test("is 1 among equals, 0 where it is chance, and below 0 where it is less", () => {
+	test("agreement is 1 among equals, 0 where it is chance, and below 0 where it is less", () => {
 		const both = (a: string, b: string, count: number) => Array.from({ length: count }, () => [a, b] as const);
 		expect(agreementOf([...both("s", "s", 3), ...both("u", "u", 4)])).toEqual({ agreed: 1, kappa: 1 });
 		expect(agreementOf([...both("s", "s", 1), ...both("s", "u", 1), ...both("u", "s", 1), ...both("u", "u", 1)])).toEqual({
@@ -37,7 +37,7 @@ describe("agreement", () => {
 		expect(kappa).toBeCloseTo((0.7 - 0.41) / (1 - 0.41), 10);
 	});
 
-	test("is the same whoever is named first, and never above the share of equal labels", () => {
+	test("agreement is symmetric, and never above the share of equal labels", () => {
 		const label = fc.constantFrom("safe", "unsafe", "undecided");
 		fc.assert(
 			fc.property(fc.array(fc.tuple(label, label), { minLength: 1 }), (pairs) => {
@@ -88,7 +88,7 @@ writeLines(file("answers.labels.of.others.jsonl"), [{ id: "77", label: "safe" }]
 const out = file("labelled.jsonl");
 
 describe("joining answers and labels", () => {
-	test("writes each row that has one label, equal answers alike, and says what it left out", async () => {
+	test("joinLabels writes each row with one label, and reports the rows left out", async () => {
 		const report = await joinLabels({ answers, out });
 		expect(linesOf(out)).toEqual([
 			{ ...answer("1", "p", "equal"), label: "safe" },
@@ -105,12 +105,12 @@ describe("joining answers and labels", () => {
 		} satisfies JoinReport);
 	});
 
-	test("takes the files of labels that are named", async () => {
+	test("joinLabels takes the named files of labels", async () => {
 		const report = await joinLabels({ answers, labels: [file("answers.labels.anna.jsonl")], out });
 		expect(report).toMatchObject({ labels: { safe: 2, unsafe: 3 }, leftOut: { unlabelled: 3 }, agreement: [] });
 	});
 
-	test("the command says it in words and as JSON", async () => {
+	test("inferenceguard label --export reports in words and as JSON", async () => {
 		const { status, stdout } = await cli("label", answers, "--export", out);
 		expect(status).toBe(0);
 		expect(stdout).toMatch(/^method\s+safe\s+unsafe\s+unsafe of these/);
@@ -123,7 +123,7 @@ describe("joining answers and labels", () => {
 		expect(JSON.parse(json.stdout)).toEqual(await joinLabels({ answers, labels: [file("answers.labels.anna.jsonl")], out }));
 	});
 
-	test("whatever methods and labels are called", async () => {
+	test("joinLabels takes any names of methods and labels", async () => {
 		const names = fc.constantFrom("__proto__", "constructor", "toString", "a");
 		await fc.assert(
 			fc.asyncProperty(fc.array(fc.tuple(names, names), { minLength: 1, maxLength: 12 }), async (pairs) => {
@@ -153,7 +153,7 @@ describe("joining answers and labels", () => {
 		);
 	});
 
-	test("never writes over what it reads, and names what does not belong together", async () => {
+	test("joinLabels never overwrites its input, and names files that do not match", async () => {
 		const before = readFileSync(answers);
 		for (const path of [answers, file("answers.labels.anna.jsonl"), join(folder, ".", "answers.labels.jsonl")]) {
 			await expect(joinLabels({ answers, out: path })).rejects.toMatchObject({ code: "INVALID_OPTION" });
@@ -172,7 +172,7 @@ describe("joining answers and labels", () => {
 		await expect(joinLabels({ answers, out: join(folder, "nowhere", "x.jsonl") })).rejects.toMatchObject({ code: "WRITE_FAILED" });
 	});
 
-	test("gives train-cost what it reads", async () => {
+	test("joinLabels writes rows that train-cost reads", async () => {
 		const kind = (i: number) => (i % 2 ? "nasty" : "kind");
 		const many = file("many.jsonl");
 		writeLines(

@@ -142,7 +142,7 @@ describe("attention", () => {
 		}))
 		.filter(({ heads, queries, cells, keySize, valueSize }) => heads * queries * cells * (keySize + valueSize) < 2e7);
 
-	test("attention is that of double precision, whatever the shapes, the cells that each query sees and the biases", () => {
+	test("attention equals that of double precision, for all shapes, cells and biases", () => {
 		fc.assert(
 			fc.property(shapes, fc.nat(), fc.boolean(), (shape, seed, biased) => {
 				const attention = attentionOf(shape, seed, biased);
@@ -153,13 +153,13 @@ describe("attention", () => {
 		);
 	});
 
-	test("attention to so many cells that a turn takes few queries is that of double precision", () => {
+	test("attention in turns of few queries equals that of double precision", () => {
 		const shape = { heads: 1, keyHeads: 1, keySize: 16, valueSize: 16, queries: 64, cells: 40_000, threads: 2, freshThread: true };
 		const attention = attentionOf(shape, 1, true);
 		expect(worstError(run(attention), reference(attention))).toBeLessThan(5e-5);
 	});
 
-	test("attention with scores far apart is that of double precision", () => {
+	test("attention with scores far apart equals that of double precision", () => {
 		fc.assert(
 			fc.property(shapes, fc.nat(), fc.constantFrom(4, 16), (shape, seed, scale) => {
 				const attention = attentionOf(shape, seed, false);
@@ -172,7 +172,7 @@ describe("attention", () => {
 		);
 	});
 
-	test("what a query gets is, to the last bit, what it gets alone with the cells it sees", () => {
+	test("attention of a query has the same bits alone and among other queries", () => {
 		fc.assert(
 			fc.property(shapes, fc.nat(), fc.boolean(), fc.nat(), (shape, seed, biased, chosen) => {
 				const attention = attentionOf(shape, seed, biased);
@@ -203,7 +203,7 @@ describe("attention", () => {
 		);
 	});
 
-	test("a key or a value that overflowed makes all that the queries that see it get no numbers, and nothing of the others", () => {
+	test("attention to an overflowed key or value is NaN, and no other query is affected", () => {
 		fc.assert(
 			fc.property(shapes, fc.nat(), fc.nat(), fc.boolean(), (shape, seed, at, isKey) => {
 				const attention = attentionOf(shape, seed, false);
@@ -270,7 +270,7 @@ describe("products with q8_0 weights", () => {
 		return { worst, mean: Math.sqrt(squares / output.length) };
 	}
 
-	test("products with q8_0 weights are those of double precision but for the rounding of inputs, whatever the shapes and threads", () => {
+	test("products with q8_0 weights are exact but for the rounding of their inputs", () => {
 		fc.assert(
 			fc.property(shapes, fc.nat(), (shape, seed) => {
 				const { w, x } = numbersOf(shape, seed);
@@ -282,7 +282,7 @@ describe("products with q8_0 weights", () => {
 		);
 	});
 
-	test("what an input gets is, to the last bit, what it gets alone and with one thread, where weights are packed for VNNI", (context) => {
+	test("products with packed q8_0 weights have the same bits alone and with one thread", (context) => {
 		const packed = { columns: 64, rows: 32, inputs: 1, stacks: 1, threads: 1, apart: false };
 		const { buffer } = kernels.multiply(packed, new Float32Array(32 * 64), new Float32Array(64));
 		if (!kernels.packsForVnni) return context.skip(`this build keeps such weights in ${buffer}`);

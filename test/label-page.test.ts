@@ -12,7 +12,7 @@ import { temporaryFolder } from "./temporary.js";
 
 const folder = temporaryFolder();
 
-test("the queue shows every answer until it has a label, skipped ones last, and goes back step by step", () => {
+test("the queue shows every unlabelled answer, skipped ones last, and can undo", () => {
 	const steps = fc.array(fc.constantFrom("label", "skip", "undo"), { maxLength: 60 });
 	fc.assert(
 		fc.property(fc.integer({ min: 1, max: 8 }), steps, (count, all) => {
@@ -79,7 +79,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 	const serve = (answers: string, more: Partial<LabelOptions> = {}) => serveLabels({ answers, ...more });
 	const pairs: [string, string][] = Array.from({ length: 5 }, (_, i) => [`question ${i}`, `answer ${i}`]);
 
-	test("one key labels, the next answer comes, and what is left is told", async () => {
+	test("one key labels an answer, shows the next one, and counts what is left", async () => {
 		const answers = answersFile(pairs);
 		await using server = await serve(answers);
 		const page = await open(server);
@@ -147,7 +147,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		expect(second.labelled).toBe(0);
 	});
 
-	test("what is skipped comes again at the end, and backspace goes back to it", async () => {
+	test("a skipped answer comes again at the end, and backspace returns to it", async () => {
 		await using server = await serve(answersFile(pairs));
 		const page = await open(server);
 		const [skipped] = await shown(page);
@@ -163,7 +163,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		expect(server.labelled).toBe(5);
 	});
 
-	test("text of the data is shown as text, with its line breaks, whatever is in it", async () => {
+	test("text of the data is shown literally, with its line breaks", async () => {
 		const nasty: [string, string][] = [
 			["<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>"],
 			["<!-- &amp; -->", "line one\nline two\t<b>bold</b>\u2028\u2029"],
@@ -185,7 +185,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		expect(seen.sort()).toEqual(nasty.map((pair) => pair.map((text) => text.trim())).sort());
 	});
 
-	test("a label that cannot be stored is said not to be, and the answer stays", async () => {
+	test("a label that cannot be stored is reported, and the answer stays", async () => {
 		const answers = answersFile(pairs);
 		const server = await serve(answers);
 		const page = await open(server, /Failed to load resource/);
@@ -219,7 +219,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		expect(labelsOf(answers)).toHaveLength(1);
 	});
 
-	test("buttons do what keys do, with the focus where it was, and names for those who hear them", async () => {
+	test("buttons do what keys do, keep the focus, and have accessible names", async () => {
 		await using server = await serve(answersFile(pairs), { labels: ["fine", "unsafe", "x=odd"], categories: ["rude"] });
 		const page = await open(server);
 		await page.keyboard.press("Tab");
@@ -238,7 +238,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		for (const role of ["main", "progressbar", "status", "alert", "group"]) expect(tree).toContain(`"role":"${role}"`);
 	});
 
-	test("fits narrow and short windows, light and dark, with contrast", async () => {
+	test("the page fits narrow and short windows, light and dark, with contrast", async () => {
 		const categories = Array.from({ length: 9 }, (_, i) => `a kind of harm, number ${i + 1}`);
 		await using server = await serve(answersFile([["p ".repeat(400), "r ".repeat(400)]]), { categories });
 		const page = await open(server);
@@ -311,7 +311,7 @@ describe("the command", () => {
 			body: JSON.stringify(message),
 		});
 
-	test("killed at any moment it has lost no label that the page was told is stored", async () => {
+	test("a killed inferenceguard label has lost no label that it reported as stored", async () => {
 		const answers = answersFile(Array.from({ length: 40 }, (_, i) => [`q ${i}`, `a ${i}`]));
 		let stored = 0;
 		for (let run = 0; run < 3; run++) {
@@ -331,7 +331,7 @@ describe("the command", () => {
 		await ended;
 	}, 60_000);
 
-	test.skipIf(process.platform === "win32")("ends with Ctrl-C, and says what is done and where", async () => {
+	test.skipIf(process.platform === "win32")("inferenceguard label ends with Ctrl-C, and says what is done and where", async () => {
 		const answers = answersFile([["q", "a"]]);
 		const { child, url, ended, said } = await start(answers, "--labels", "fine,x=unsafe", "--reader", "anna");
 		expect((await post(url, { answer: 0, label: "fine" })).status).toBe(204);

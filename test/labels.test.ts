@@ -76,7 +76,7 @@ async function dataOf({ url }: LabelServer): Promise<PageData> {
 }
 
 describe("a page of answers", () => {
-	test("shows each different answer once, in a fixed order, and nothing of where it comes from", async () => {
+	test("a page of answers shows each different answer once, without its origin", async () => {
 		const answers = answersFile();
 		await using server = await serve(answers);
 		const data = await dataOf(server);
@@ -93,7 +93,7 @@ describe("a page of answers", () => {
 		expect((await dataOf(other)).answers).toEqual(data.answers);
 	});
 
-	test("appends every label at once, takes one back, and goes on where it was", async () => {
+	test("a page of answers appends every label at once, can undo one, and resumes", async () => {
 		const answers = answersFile();
 		const out = answers.replace(".jsonl", ".labels.jsonl");
 		const first = await serve(answers, { categories: ["rude", "other"] });
@@ -121,7 +121,7 @@ describe("a page of answers", () => {
 		expect(linesOf(out)).toHaveLength(6);
 	});
 
-	test("answers that came later are shown beside those that have a label", async () => {
+	test("a page of answers shows later answers beside the labelled ones", async () => {
 		const answers = answersFile(rows.slice(0, 3));
 		const first = await serve(answers);
 		await post(first, { answer: 0, label: "safe" });
@@ -134,7 +134,7 @@ describe("a page of answers", () => {
 		expect(data.labelled.map((number) => data.answers[number])).toEqual([labelled]);
 	});
 
-	test("two readers have files of their own; one file has one page", async () => {
+	test("two readers have files of their own, and one file has one page", async () => {
 		const answers = answersFile();
 		await using first = await serve(answers, { reader: "anna" });
 		await using second = await serve(answers, { reader: "ben" });
@@ -152,7 +152,7 @@ describe("a page of answers", () => {
 		await (await serve(answers, { reader: "anna" })).close();
 	});
 
-	test("reads other files with prompt and response, whatever is in them", async () => {
+	test("a page of answers reads other files with prompt and response", async () => {
 		await fc.assert(
 			fc.asyncProperty(
 				fc.array(fc.record({ prompt: fc.string({ unit: "binary" }), response: fc.string({ unit: "binary" }) })),
@@ -174,7 +174,7 @@ describe("a page of answers", () => {
 });
 
 describe("only the page itself is answered", () => {
-	test("under its address, its name and its token", async () => {
+	test("the server answers under its address, its name and its token only", async () => {
 		await using server = await serve(answersFile());
 		const { origin, port, pathname } = new URL(server.url);
 		expect(server.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/[\w-]{22}\/$/);
@@ -195,7 +195,7 @@ describe("only the page itself is answered", () => {
 		expect(new URL(other.url).pathname).not.toBe(pathname);
 	});
 
-	test("and no other site or form can label", async () => {
+	test("another site or form cannot label", async () => {
 		await using server = await serve(answersFile(), { categories: ["rude"] });
 		const good = { answer: 0, label: "safe" };
 		const refused: [number, unknown, Record<string, string>?][] = [
@@ -244,13 +244,13 @@ describe("wrong input is told by code, and changes nothing", () => {
 		["a category twice", { categories: ["a", "a"] }, "a twice"],
 		["a reader that is a path", { reader: "../x" }, "letters, digits"],
 		["an unknown option", { port: 1 } as object, "no such option"],
-	])("%s", async (_, more, message) => {
+	])("a wrong option of serveLabels is refused: %s", async (_, more, message) => {
 		const answers = answersFile();
 		await expect(serve(answers, more)).rejects.toMatchObject({ code: "INVALID_OPTION", message: expect.stringContaining(message) });
 		expect(existsSync(answers.replace(".jsonl", ".labels.jsonl"))).toBe(false);
 	});
 
-	test("answers that cannot be labelled", async () => {
+	test("answers that cannot be labelled are refused", async () => {
 		for (const [all, message] of [
 			[[rows[5]!], "with a response"],
 			[[{ prompt: "a" }], "response"],
@@ -263,7 +263,7 @@ describe("wrong input is told by code, and changes nothing", () => {
 		await expect(serve(file("none.jsonl"))).rejects.toMatchObject({ code: "INVALID_DATA" });
 	});
 
-	test("a file of other labels, or of something else", async () => {
+	test("a file of other labels, or of something else, is refused", async () => {
 		const answers = answersFile();
 		for (const [content, message] of [
 			['{"id":"9/plain","label":"safe"}\n', '"9/plain"'],

@@ -47,7 +47,7 @@ function charactersThatAre(pattern: RegExp): string[] {
 }
 
 describe("a term is not hidden by", () => {
-	test("the dots of an i, in the cases of any language", async () => {
+	test("a term is found despite the dots of an i, in the case rules of any language", async () => {
 		const words = ["kill", "Iskil", "SIKI", "jail"];
 		for (const word of words) {
 			const locales = ["tr", "az", "lt", "en"];
@@ -59,7 +59,7 @@ describe("a term is not hidden by", () => {
 		await expectHits("jail", ["\u0237ail", "j\u0307ail"]);
 	});
 
-	test("capitals, which Greek writes without accents", async () => {
+	test("a term is found in capitals, which Greek writes without accents", async () => {
 		for (const word of ["σκοτώνω", "άυπνος", "μαΐου", "φόνος", "πῦρ", "ΐα", "θάνατος", "τέλος"]) {
 			const forms = [
 				word,
@@ -72,19 +72,19 @@ describe("a term is not hidden by", () => {
 		}
 	});
 
-	test("marks that ordinary spelling leaves out", async () => {
+	test("a term is found despite marks that ordinary spelling leaves out", async () => {
 		await expectHits("мёртвый", ["мертвый", "МЁРТВЫЙ", "мертвы\u0439", "мё\u0301ртвый"]);
 		await expectHits("убить", ["уби\u0301ть", "УБИТЬ"]);
 		await expectNoHits("мой", ["мои"]);
 	});
 
-	test("another dash", async () => {
+	test("a term is found with another dash", async () => {
 		const dashes = [...charactersThatAre(/\p{Dash}/u), "\u02d7", "\u2043", "\u2796"];
 		await expectHits("die-hard", dashes.map((dash) => `a die${dash}hard fan`));
 		for (const dash of ["\u2010", "\u2011", "\u2013", "\u2212", "\uff0d"]) await expectHits(`die${dash}hard`, ["die-hard", "die\u2014hard"]);
 	}); // biome-ignore format: a list
 
-	test("another apostrophe or quotation mark", async () => {
+	test("a term is found with another apostrophe or quotation mark", async () => {
 		const marks = [..."'`´‘’‚‛′‵＇ʹʻʼʽˈˊˋ՚׳ꞌ"];
 		await expectHits("rock'n'roll", marks.map((mark) => `rock${mark}n${mark}roll`));
 		await expectHits("die", marks.map((mark) => `it ${mark}dies die${mark}s`));
@@ -92,7 +92,7 @@ describe("a term is not hidden by", () => {
 		await expectHits('the "end" of', [..."“”„‟″״«»"].map((mark) => `the ${mark}end${mark} of`));
 	}); // biome-ignore format: lists
 
-	test("any character that does not show", async () => {
+	test("a term is found despite any invisible character", async () => {
 		const invisible = charactersThatAre(/[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}](?<![\t-\r\x85])/u);
 		const others = ["\u2800", "\ufffc", "\ufffd", "\u{1d159}", "\u3164", "\uffa0", "\u115f", "\u1160"];
 		const inside = [...invisible, ...others].map((character) => `ki${character}ll`);
@@ -101,21 +101,21 @@ describe("a term is not hidden by", () => {
 		await expectHits("to death", invisible.filter((_, i) => i % 50 === 0).map((character) => `t${character}o dea${character}th`));
 	}); // biome-ignore format: lists
 
-	test("a character that shows as nothing in one place and as a space in another", async () => {
+	test("a term is found despite a character that shows as nothing or as a space", async () => {
 		for (const gap of ["\u2800", "\u3164", "\uffa0", "\0", "\x07", "\x1f", "\x7f", "\x9d", "\ufffd"]) {
 			await expectHits("to death", [`laid${gap}her${gap}to${gap}death`]);
 			await expectHits("die", [`then${gap}die${gap}now`, `d${gap}ie`]);
 		}
 	});
 
-	test("overlays, enclosing marks and others that make no letter", async () => {
+	test("a term is found despite overlays, enclosing marks and the like", async () => {
 		const overlays = charactersThatAre(/[\u0334-\u0338\u20d2\u20d3\u20d8-\u20da\u20e5\u20e6\u20ea\u20eb]|\p{Me}/u);
 		const lines = ["\u0305", "\u0332", "\u0333", "\u033f", "\u035f", "\u0360", "\u1ab0", "\u1dc4", "\u20d0", "\ufe26"];
 		await expectHits("kill", [...overlays, ...lines].map((mark) => [..."kill"].map((letter) => letter + mark).join("")));
 		await expectHits("kill", ["k\u0336\u0332\u20dd\u0489i\u0334\u0305\u0333\u20e0\u0338\u0337\u0336\u0335ll"]);
 	}); // biome-ignore format: a list
 
-	test("vowel marks and lengthening of Arabic, Hebrew and Syriac", async () => {
+	test("a term is found despite vowel marks of Arabic, Hebrew and Syriac", async () => {
 		const marks = charactersThatAre(/(?=\p{Mn})[\p{scx=Arabic}\p{scx=Hebrew}\p{scx=Syriac}]/u);
 		expect(marks.length).toBeGreaterThan(150);
 		await expectHits("قتل", marks.map((mark) => `ق${mark}تل${mark}`));
@@ -125,7 +125,7 @@ describe("a term is not hidden by", () => {
 		await expectHits("לִרְצֹחַ", ["לרצח"]);
 	}); // biome-ignore format: lists
 
-	test("letters that Arabic and Persian give codes of their own", async () => {
+	test("a term is found in letters that Arabic and Persian encode differently", async () => {
 		const forms = ["كيلي", "کیلی", "كىلى", "ڪيلي", "کيلی"];
 		for (const term of forms) await expectHits(term, forms);
 		for (const [term, text] of ["أسد اسد", "إرهاب ارهاب", "آدم ادم", "جثة جثه", "همه ہمہ"].map((pair) => pair.split(" "))) {
@@ -134,19 +134,19 @@ describe("a term is not hidden by", () => {
 		}
 	});
 
-	test("digits of other scripts", async () => {
+	test("a term is found in digits of other scripts", async () => {
 		const digits = charactersThatAre(/\p{Nd}/u);
 		const ones = digits.filter((_, i) => i % 10 === 1);
 		await expectHits("9/11", ["٩/١١", "۹/۱۱", "９∕１１"]);
 		await expectHits("area 11", ones.map((one) => `area ${one}${one}`));
 	}); // biome-ignore format: a list
 
-	test("styles of letters", async () => {
+	test("a term is found in styled letters", async () => {
 		await expectHits("kill", ["𝐤𝐢𝐥𝐥", "𝓴𝓲𝓵𝓵", "ⓚⓘⓛⓛ", "🅚🅘🅛🅛", "🄺🄸🄻🄻", "🅺🅸🅻🅻", "🇰🇮🇱🇱", "ᴋɪʟʟ", "ᵏⁱˡˡ", "ｋｉｌｌ"]);
 		await expectHits("デス", ["ﾃﾞｽ", "テ\u3099ス", "テ゛ス"]);
 	});
 
-	test("the border of a token, wherever it is", async () => {
+	test("a term is found across the border of tokens, wherever it is", async () => {
 		const parts = fc.constantFrom(
 			..."kill",
 			..."KİLLıi",
@@ -188,19 +188,19 @@ describe("what is another word stays one", () => {
 		["ガ", ["カ"]],
 		["한", ["하"]],
 		["kill", ["k1ll", "kіll", "k i l l", "k.i.l.l", "k<b>ill</b>", "k&#105;ll", "ki**ll**", "kíll", "ki[b]ll[/b]"]],
-	])("%s is none of %j", async (term, texts) => {
+	])("%s is not found in the other words %j", async (term, texts) => {
 		await expectNoHits(term, texts);
 	});
 });
 
 describe("terms that are spelled the same", () => {
-	test("count once, or contradict one another", async () => {
+	test("terms that are spelled the same count once, or contradict one another", async () => {
 		const same = ["kill", "KİLL", "kıll", "k\u0336ill", "ki\u200bll"];
 		expect(await costsOf(same, ["kill"])).toEqual([1]);
 		await expect(costsOf(["كيل", { term: "کیل", weight: 2 }], ["x"])).rejects.toThrow(/"كيل" \(1\) and "کیل" \(2\)/);
 	});
 
-	test("of which nothing shows, are refused", async () => {
+	test("terms without a visible character are refused", async () => {
 		await expect(costsOf(["kill", "\u064e\u200b", "\u20dd"], ["x"])).rejects.toMatchObject({ code: "INVALID_LEXICON" });
 	});
 });
@@ -208,7 +208,7 @@ describe("terms that are spelled the same", () => {
 describe("a loose lexicon", () => {
 	const loosely = (term: string, texts: string[]) => expectHits(term, texts, "loose");
 
-	test("finds everything that a strict one finds, and as often", async () => {
+	test("a loose lexicon finds everything that a strict one finds, and as often", async () => {
 		const terms: LexiconTerm[] = ["kill", "to death", "c++", "νεκρός", "死", "9/11", "*cid*"];
 		const texts = [
 			"KİLL him",
@@ -245,7 +245,7 @@ describe("a loose lexicon", () => {
 		],
 		["character references for a space", "to death", ["to&nbsp;death", "to&#32;death"]],
 		["several of these", "kill", ["k<b>1</b>&#108;ł", "К&#49;l<i>l</i>", "k 1 | l"]],
-	])("sees through %s", async (_, term, texts) => {
+	])("a loose lexicon sees through %s", async (_, term, texts) => {
 		await loosely(term, texts);
 	});
 
@@ -254,15 +254,15 @@ describe("a loose lexicon", () => {
 		["what is in a longer word", "kill", ["sk1lls", "k1lls", "ski<b>lls</b>", "k i x l l"]],
 		["letters of whole words", "kill", ["k is ll", "kit ill", "ok I l l"]],
 		["initials of few letters", "hi", ["h i", "h. i."]],
-	])("does not take %s for %s", async (_, term, texts) => {
+	])("a loose lexicon does not take %s for %s", async (_, term, texts) => {
 		await expectNoHits(term, texts, "loose");
 	});
 
-	test("counts hits of several kinds in one text", async () => {
+	test("a loose lexicon counts hits of several kinds in one text", async () => {
 		expect(await costsOf(["kill"], ["kill k1ll k i l l kіll k<b>i</b>ll"], "loose")).toEqual([5]);
 	});
 
-	test("is another cost model than a strict one", async () => {
+	test("a loose lexicon is another cost model than a strict one", async () => {
 		const hashes = await Promise.all(
 			([undefined, "strict", "loose"] as const).map(async (match) => {
 				await using scorer = await CostScorer.load({ constraints: [{ cost: { lexicon: ["kill"], match } }] });
@@ -273,7 +273,7 @@ describe("a loose lexicon", () => {
 		expect(hashes[2]).not.toBe(hashes[0]);
 	});
 
-	test("keeps a search from what it sees", async () => {
+	test("a loose lexicon keeps a search from disguised terms", async () => {
 		await using guard = await InferenceGuard.load({
 			model: sayingModel(["I ", "k", "1", "ll", " you"]),
 			cost: { lexicon: ["kill"], match: "loose" },
@@ -282,12 +282,12 @@ describe("a loose lexicon", () => {
 		expect(reply).toMatchObject({ outcome: "refused", text: "" });
 	});
 
-	test("knows no other match", async () => {
+	test("match has no values but strict and loose", async () => {
 		const cost = { lexicon: ["kill"], match: "fuzzy" as "loose" };
 		await expect(CostScorer.load({ constraints: [{ cost }] })).rejects.toMatchObject({ code: "INVALID_OPTION" });
 	});
 
-	test("knows the characters that UTS #39 confuses with Latin ones", () => {
+	test("the table of confusables is that of UTS #39", () => {
 		expect(committed).toEqual(confusable());
 	});
 });
@@ -307,17 +307,17 @@ describe("a lexicon reads on from a raw prompt", () => {
 		["kill*", "I kill", ["ing"], 0],
 		["他死", "他", ["死了"], 1],
 		["死", "他死", ["了"], 0],
-	])("%s behind %j: %j cost %d", async (term, prompt, texts, cost) => {
+	])("a lexicon reads on from a raw prompt: %s after %j: %j cost %d", async (term, prompt, texts, cost) => {
 		expect(await costsOf([term], texts, undefined, prompt)).toEqual(texts.map(() => cost));
 		for (const text of texts.filter((one) => one !== "")) expect(await costOfTokens([...text], [term], { prompt })).toBe(cost);
 	});
 
-	test("loosely too", async () => {
+	test("a loose lexicon reads on from a raw prompt too", async () => {
 		expect(await costsOf(["kill"], ["1ll", " i l l", "ing"], "loose", "they k")).toEqual([1, 1, 0]);
 		expect(await costsOf(["kill"], [">ill", "i</b>ll"], "loose", "they k<b")).toEqual([1, 0]);
 	});
 
-	test("in a search, which then finds another way", async () => {
+	test("a search avoids a term that begins in the raw prompt", async () => {
 		const pieces = ["a kni", "fe", "ght"];
 		const row = (next: Record<number, number>) => pieces.map((_, i) => next[i] ?? -1e4);
 		const model = {

@@ -74,7 +74,7 @@ describe("what counts as a hit", () => {
 		["한국", "한국은", 0],
 		["aa", "aa aaa aa", 2],
 		["*aa*", "aaaa", 3],
-	])("%s in %j costs %d", async (term, text, cost) => {
+	])("the term %s in %j costs %d", async (term, text, cost) => {
 		expect(await costOf(text, [term])).toBe(cost);
 	});
 
@@ -87,7 +87,7 @@ describe("what counts as a hit", () => {
 		expect(await costOf("she hers", lexicon)).toBe(1 + 0.5 + 4 + 0.5);
 	});
 
-	test("agrees with a regular expression on random texts, however they are cut into tokens", async () => {
+	test("a lexicon agrees with a regular expression on random texts, in any tokens", async () => {
 		const words = fc.constantFrom("die", "died", "indie", "the", " ", ", ", "Die", "é", "dié", "\n", "D");
 		await fc.assert(
 			fc.asyncProperty(
@@ -109,19 +109,19 @@ describe("what counts as a hit", () => {
 });
 
 describe("while a hit is undecided", () => {
-	test("the die may not stream before it shows that it is not a diet", async () => {
+	test("the die does not stream before the next token rules out diet", async () => {
 		const { streamed, reply } = await say(["the ", "di", "e", "t"], ["die"], { strategy: "guard", blockLength: 1 });
 		expect(streamed).toEqual(["the ", "di", "et"]);
 		expect(reply).toMatchObject({ text: "the diet", outcome: "safe", safety: { cost: 0 } });
 	});
 
-	test("a hit that is decided never streams", async () => {
+	test("a decided hit never streams", async () => {
 		const { streamed, reply } = await say(["the ", "di", "e", " is cast"], ["die"], { strategy: "guard", blockLength: 1 });
 		expect(streamed).toEqual(["the ", "di"]);
 		expect(reply).toMatchObject({ text: "the di", outcome: "truncated", finishReason: "safety", safety: { cost: 0 } });
 	});
 
-	test("the cost is charged to the token with which the hit is decided", async () => {
+	test("a hit is charged to the token that decides it", async () => {
 		const { reply } = await say(["the ", "di", "e", " is", " cast"], ["die"], { budget: 3 });
 		expect(reply.safety.z).toEqual([3, 3, 3, 3, 2, 2]);
 		expect((await say(["the ", "die"], ["die"], { budget: 3 })).reply.safety.z).toEqual([3, 3, 2]);
@@ -151,7 +151,7 @@ describe("lexicon files", () => {
 		["UTF-16, high bytes first", utf16("\ufeffdie\nkill*\n").swap16()],
 		["JSON in UTF-16", utf16('\ufeff["die", "kill*"]')],
 		["files with byte order marks of their own, joined", "\ufeffdie\n\ufeffkill*\n"],
-	])("%s", async (name, content) => {
+	])("a lexicon file may be %s", async (name, content) => {
 		const { reply } = await say(["die killer"], file(`${name}.txt`, content));
 		expect(reply.safety.cost).toBe(2);
 	});
@@ -167,11 +167,11 @@ describe("lexicon files", () => {
 		["a pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\nsize 120\n", /git lfs pull/],
 		["a control character", "die\nki\x07ll\nkill\x1b\n", /control characters in lines 2, 3/],
 		["nothing but comments", "# die\n\n", /at least one term, got none/],
-	])("of bytes that are no text, %s, are refused", async (name, content, message) => {
+	])("a lexicon file of bytes that are no text, %s, is refused", async (name, content, message) => {
 		expect(await refusal(file(`${name}.bytes`, content))).toMatch(message);
 	});
 
-	test("that are models, whatever their names are, are refused", async () => {
+	test("a model file is refused as a lexicon, whatever its name is", async () => {
 		const model = smallModel(folder);
 		for (const name of ["model.txt", "model.GGUF", "model"]) {
 			copyFileSync(model, join(folder, name));
@@ -179,7 +179,7 @@ describe("lexicon files", () => {
 		}
 	});
 
-	test.skipIf(process.platform === "win32")("that may have no end, such as devices and pipes, are refused", async () => {
+	test.skipIf(process.platform === "win32")("a lexicon file that may have no end, such as a device or pipe, is refused", async () => {
 		execFileSync("mkfifo", [join(folder, "pipe")]);
 		for (const path of ["/dev/urandom", "/dev/null", join(folder, "pipe")]) expect(await refusal(path)).toMatch(/device, pipe or socket/);
 		expect(await refusal(folder)).toMatch(/a folder/);
@@ -215,7 +215,7 @@ describe("lexicon files", () => {
 		["a character that was lost", "caf\ufffd", /lost/],
 	];
 
-	test.each(never)("and arrays with %s: %s", async (_, term, message) => {
+	test.each(never)("a lexicon, in a file or an array, with %s is refused: %s", async (_, term, message) => {
 		for (const lexicon of [["die", term], ["die", { term, weight: 2 }], file("entry.json", JSON.stringify(["die", term]))]) {
 			const found = await refusal(lexicon);
 			expect(found).toMatch(message);
@@ -237,13 +237,13 @@ describe("lexicon files", () => {
 		["columns of weights", ["kill 2", "to death 0.5"], /weights/],
 		["columns of counts", ["12 kill", "7 to death"], /weights/],
 		["markup", ["<!DOCTYPE html>", "<?xml version='1.0'?>", "<li>kill</li>"], /markup/],
-	])("with %s are refused, every line of them named", async (name, lines, message) => {
+	])("a lexicon file with %s is refused, and every such line is named", async (name, lines, message) => {
 		const found = await refusal(file(`${name}.txt`, lines.join("\n")));
 		expect(found).toMatch(message);
 		for (let line = 1; line <= lines.length; line++) expect(found).toContain(`line ${line},`);
 	});
 
-	test("name ten bad lines and count the others", async () => {
+	test("a lexicon's error names ten bad lines and counts the others", async () => {
 		const found = await refusal(file("many.csv", Array.from({ length: 25 }, (_, i) => `word${i}x,1`).join("\n")));
 		expect(found.match(/line \d+,/g)).toHaveLength(10);
 		expect(found).toContain("15 more");
@@ -252,13 +252,13 @@ describe("lexicon files", () => {
 	test.each([
 		"c++", "C#", "18+", "US-$", "sh!t", "a$$hole", "e.g.", "node.js", "why not?", "we're #1", "1,000 deaths", "9/11", "John 3:16", ":-)",
 		"[INST]", "<|im_end|>", "<script>", "rm -rf", "/etc/passwd", "--no-preserve-root", "100%", "area 51", "rock'n'roll", "kill(s)",
-	])("read %s as it stands", async (term) => {
+	])("a lexicon file takes %s literally", async (term) => {
 		const { reply } = await say([`x ${term} y`], file("literal.txt", `family*\n${term}\n`));
 		expect(reply.safety.cost).toBe(1);
 		expect(await costOf(`x ${term} y`, [term])).toBe(1);
 	}); // biome-ignore format: a list
 
-	test("with keys that are none of an entry are refused", async () => {
+	test("a lexicon file with unknown keys in an entry is refused", async () => {
 		expect(await refusal(file("typo.json", '[{"term": "kill", "weigth": 2}]'))).toMatch(/neither texts nor.*entry 1/);
 		expect(await refusal(file("words.json", '[{"word": "kill"}, 7, null]'))).toMatch(/entry 1.*entry 2.*entry 3/);
 		expect(await refusal(file("null.json", '{"kill": null, "die": "2"}'))).toMatch(/weights that are no finite number.*entry 1.*entry 2/);
@@ -266,19 +266,19 @@ describe("lexicon files", () => {
 });
 
 describe("a term that stands twice", () => {
-	test("counts once where its weights are equal, however it is written", async () => {
+	test("a repeated term with equal weights counts once, however it is written", async () => {
 		expect(await costOf("die straße", ["die", "Die", "die", "Straße", "STRASSE"])).toBe(2);
 		expect(await costOf("他死了", ["死", "*死*"])).toBe(1);
 	});
 
-	test("is refused with all its weights where they contradict one another", async () => {
+	test("a repeated term with contradicting weights is refused with all of them", async () => {
 		const lexicon = ["die", { term: "DIE", weight: 2 }, "kill", { term: "Kill", weight: 0.5 }, "death"];
 		const attempt = costOf("die", lexicon);
 		await expect(attempt).rejects.toMatchObject({ code: "INVALID_LEXICON" });
 		await expect(attempt).rejects.toThrow(/"die" \(1\) and "DIE" \(2\); "kill" \(1\) and "Kill" \(0\.5\); keep/);
 	});
 
-	test("is seen in a JSON object too", async () => {
+	test("a repeated term is seen in a JSON object too", async () => {
 		const path = join(folder, "twice.json");
 		writeFileSync(path, '{"die": 1, "kill": 1e0, "die": 3}');
 		await expect(say(["die"], path)).rejects.toThrow(/"die" \(1\) and "die" \(3\)/);

@@ -11,7 +11,7 @@ const threads = 1; // tests run beside one another
 const words = { lexicon: ["scared", "afraid", "sad", "cry", "cried", "lost"] };
 
 describe("the llama.cpp decoder", () => {
-	withStories("reproduces the published greedy text of stories260K", async () => {
+	withStories("greedy decoding reproduces the published text of stories260K", async () => {
 		await using guard = await InferenceGuard.load({ threads, model: storiesModel });
 		const bos = 1;
 		const { text } = await guard.generate({ prompt: [bos], strategy: "sample", temperature: 0, maxTokens: 200 });
@@ -24,7 +24,7 @@ describe("the llama.cpp decoder", () => {
 		["an attention", smallModel],
 		["a recurrent", smallRecurrentModel],
 		["a quantised recurrent", (folder: string) => smallRecurrentModel(folder, 256, "q8_0")],
-	])("with %s model forking, pruning and waves give what decoding afresh gives", async (_, model) => {
+	])("forking, pruning and waves with %s model give the results of fresh decoding", async (_, model) => {
 		await using guard = await InferenceGuard.load({ threads, model: model(folder), cost: { lexicon: ["w300"] } });
 		const prompt = [1, 300, 301, 302, 303];
 		for (const candidates of [1, 12, 400]) {
@@ -45,7 +45,7 @@ describe("the llama.cpp decoder", () => {
 		expect((await guard.generate({ prompt: opening, seed: 5 })).text).not.toBe(first.text);
 	});
 
-	withStories("streams the text of the reply, within budget at every piece", async () => {
+	withStories("a stream has the text of the reply, within budget at every piece", async () => {
 		await using guard = await InferenceGuard.load({ threads, model: storiesModel, cost: words });
 		for (let seed = 0; seed < 10; seed++) {
 			const stream = guard.stream({ prompt: opening, seed, blockLength: 8 });
@@ -60,7 +60,7 @@ describe("the llama.cpp decoder", () => {
 		}
 	});
 
-	test("a character cut between tokens is held back until it is whole", async () => {
+	test("a character that is cut between tokens is held back until it is whole", async () => {
 		const firstByte = 3; // of a vocabulary of bytes
 		await using guard = await InferenceGuard.load({ threads, model: smallModel(folder, { vocab: firstByte + 256 }) });
 		for (let seed = 0; seed < 20; seed++) {
@@ -74,7 +74,7 @@ describe("the llama.cpp decoder", () => {
 		}
 	});
 
-	withStories("says what ran", async () => {
+	withStories("a reply says which engine ran", async () => {
 		await using guard = await InferenceGuard.load({ threads, model: storiesModel, cost: words });
 		const reply = await guard.generate({ prompt: opening, maxTokens: 8, seed: 9 });
 		expect(reply.engine.llamaCpp).toMatch(/^v\d/);
@@ -85,11 +85,11 @@ describe("the llama.cpp decoder", () => {
 		expect(guard.contextSize).toBe(512);
 	});
 
-	test("lists the CPU among the devices", () => {
+	test("devices include the CPU", () => {
 		expect(listDevices().map(({ type }) => type)).toContain("cpu");
 	});
 
-	test("plans KV capacity from prompt and live tree, and refuses what cannot fit", async () => {
+	test("KV capacity is planned from prompt and live tree, and what cannot fit is refused", async () => {
 		await using guard = await InferenceGuard.load({ threads, model: smallModel(folder), cost: { lexicon: ["w300"] }, kvCells: 300 });
 		const prompt = [1, 5];
 		await expect(guard.generate({ prompt, candidates: 32, maxTokens: 64 })).rejects.toMatchObject({ code: "KV_CAPACITY" });
@@ -109,7 +109,7 @@ describe("chat", () => {
 	const template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]";
 	const withTemplate = (text: string) => smallModel(folder, { metadata: [["tokenizer.chat_template", "string", text]] });
 
-	test("messages go through the model's own template", async () => {
+	test("messages are rendered by the model's own template", async () => {
 		await using guard = await InferenceGuard.load({ threads, model: withTemplate(template) });
 		const options = { strategy: "sample" as const, temperature: 0, maxTokens: 4 };
 		const messages = [
@@ -122,7 +122,7 @@ describe("chat", () => {
 		expect(chat.tokens).toEqual(raw.tokens);
 	});
 
-	test("the second turn of a chat reads what is new", async () => {
+	test("the second turn of a chat reads only what is new", async () => {
 		await using guard = await InferenceGuard.load({ threads, model: withTemplate(template), cost: words });
 		const asked = [
 			{ role: "system", content: "be kind ".repeat(8) },

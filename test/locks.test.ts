@@ -61,7 +61,7 @@ describe.concurrent("a file that is open elsewhere", () => {
 		["two containers without a /proc of their own", withoutProc, withoutProc],
 		["one container without a /proc of its own, and this one", withoutProc, []],
 		["two machines", otherHost, container],
-	])("by %s is opened by one of them", { timeout: 60_000 }, async ([, first, second], { expect }) => {
+	])("a file that is opened by %s is held by one of them", { timeout: 60_000 }, async ([, first, second], { expect }) => {
 		const path = fresh();
 		const one = holder(path, first);
 		expect(await one.next()).toBe("held");
@@ -77,7 +77,7 @@ describe.concurrent("a file that is open elsewhere", () => {
 	});
 
 	testInContainers(
-		"by a process that was killed goes to the next, wherever it runs",
+		"a file locked by a killed process goes to the next one, wherever it runs",
 		async ({ expect }) => {
 			const path = fresh();
 			const one = holder(path, container);
@@ -90,7 +90,7 @@ describe.concurrent("a file that is open elsewhere", () => {
 		60_000,
 	);
 
-	test("of which nothing is known is free once it gives no sign of life", async ({ expect }) => {
+	test("a file with an unknown lock is free once the lock gives no sign of life", async ({ expect }) => {
 		await Promise.all(
 			["", "17", '{"pid":', JSON.stringify({ pid: 1, start: "1", host: "elsewhere", boot: "another", namespaces: "others" })].map(
 				async (text) => {
@@ -105,7 +105,7 @@ describe.concurrent("a file that is open elsewhere", () => {
 		);
 	}, 60_000);
 
-	test("by another machine that gives signs of life is not", async ({ expect }) => {
+	test("a file locked by a living process on another machine stays locked", async ({ expect }) => {
 		const path = fresh();
 		writeFileSync(`${path}.lock`, JSON.stringify({ pid: 7, start: "1", host: "elsewhere", boot: "another", namespaces: "others" }));
 		let beats = 0;
@@ -114,7 +114,7 @@ describe.concurrent("a file that is open elsewhere", () => {
 		clearInterval(timer);
 	}, 60_000);
 
-	test("that was taken over is written by its new holder alone", async ({ expect }) => {
+	test("a file that was taken over is written by its new holder alone", async ({ expect }) => {
 		const path = fresh();
 		const [file] = await open(path);
 		await file.append({ row: 1 });
@@ -134,7 +134,7 @@ describe.concurrent("a takeover that was killed on its way", () => {
 		["the locks of a takeover that was itself taken over", ["dead", "dead", "dead"]],
 	];
 
-	test.for(left)("leaves %s, and blocks nobody", { timeout: 60_000 }, async ([, takeovers], { expect }) => {
+	test.for(left)("a killed takeover leaves %s, and blocks nobody", { timeout: 60_000 }, async ([, takeovers], { expect }) => {
 		const path = fresh();
 		const gone = holder(path);
 		expect(await gone.next()).toBe("held");
@@ -156,7 +156,7 @@ describe.concurrent("a takeover that was killed on its way", () => {
 });
 
 describe.skipIf(process.platform !== "linux")("an id that comes again", () => {
-	test.each([process.pid, process.ppid])("is another process where it started at another time", async (pid) => {
+	test.each([process.pid, process.ppid])("a reused process id is another process if it started at another time", async (pid) => {
 		const path = fresh();
 		const lock = await takeLock(`${path}.lock`);
 		expect(lock).not.toBeTypeOf("string");

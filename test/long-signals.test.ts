@@ -26,7 +26,7 @@ async function warningsDuring(work: () => Promise<unknown>): Promise<string[]> {
 
 const listeners = (signal: AbortSignal) => getEventListeners(signal, "abort").length;
 
-test("many generations and streams at once on one signal warn of nothing, and leave no listener", async () => {
+test("a signal of many generations and streams warns of nothing and keeps no listener", async () => {
 	const { signal } = new AbortController();
 	await using guard = await InferenceGuard.load({ model, cost: { tokenCosts: [0, 0] }, signal });
 	const warnings = await warningsDuring(async () => {
@@ -39,7 +39,7 @@ test("many generations and streams at once on one signal warn of nothing, and le
 	expect(listeners(signal)).toBe(0);
 });
 
-test("generations that fail, loads that fail and loops that are left leave no listener either", async () => {
+test("a signal keeps no listener of failed generations, failed loads and left loops", async () => {
 	const { signal } = new AbortController();
 	const guard = await InferenceGuard.load({
 		model,
@@ -69,7 +69,7 @@ test("generations that fail, loads that fail and loops that are left leave no li
 	expect(listeners(signal)).toBe(0);
 });
 
-test("a signal aborts all that wait for it, also behind ones that have ended", async () => {
+test("a signal aborts all that wait for it, also after others have ended", async () => {
 	const stop = new AbortController();
 	await using guard = await InferenceGuard.load({ model, cost: () => new Promise<number[]>(() => {}) });
 	await using quick = await InferenceGuard.load({ model, cost: { tokenCosts: [0, 0] } });

@@ -26,7 +26,7 @@ function modelOfBytePairs(splitting: string): string {
 const megabytes = (count: number) => "w310 w311 ".repeat(count * 100_000);
 
 describe("text that no context could hold", () => {
-	test.each([1, 8, 64])("of %d MB is refused as a prompt and as a message", async (count) => {
+	test.each([1, 8, 64])("a text of %d MB is refused as a prompt and as a message", async (count) => {
 		await using guard = await InferenceGuard.load({ model: smallModel(folder), cost: { lexicon: ["w9"] }, threads: 1 });
 		const long = guard.generate({ prompt: megabytes(count) });
 		await expect(long).rejects.toMatchObject({ code: "PROMPT_TOO_LONG", message: expect.stringContaining("bytes of text") });
@@ -35,7 +35,7 @@ describe("text that no context could hold", () => {
 });
 
 describe("text that a context may hold by its length, but whose reading takes long", () => {
-	test("is cancelled while it is read, and the guard lives on", async () => {
+	test("a long text is cancelled while it is read, and the guard stays usable", async () => {
 		const model = smallModel(folder, { context: 2 ** 20 });
 		const guard = await InferenceGuard.load({ model, cost: { lexicon: ["w9"] }, threads: 1, kvCells: 4096 });
 		const text = "w310 w311 ".repeat(20_000);
@@ -51,7 +51,7 @@ describe("text that a context may hold by its length, but whose reading takes lo
 		expect((await last).code).toBe("DISPOSED");
 	});
 
-	test.each(["w310 w311 ", "日本語"])("lets other generations go on: %s", async (words) => {
+	test.each(["w310 w311 ", "日本語"])("a long text lets other generations continue: %s", async (words) => {
 		const model = smallModel(folder, { context: 2 ** 19 });
 		await using guard = await InferenceGuard.load({ model, cost: { lexicon: ["w9"] }, threads: 1, kvCells: 4096 });
 		const ended: string[] = [];
@@ -75,7 +75,7 @@ describe("text that a context may hold by its length, but whose reading takes lo
 	];
 
 	test.each(Object.entries(endings).flatMap(([how, ending]) => moments.map((moment) => ({ how, ending, ...moment }))))(
-		"does not outlive the process: $how, after $ms ms, aborted: $aborted",
+		"a long text does not outlive the process: $how, after $ms ms, aborted: $aborted",
 		async ({ ending, ms, aborted }) => {
 			const models = [smallModel(folder, { context: 2 ** 20 }), ...["gpt-2", "tekken"].map(modelOfBytePairs)];
 			const { status, signal } = await inChild(`
@@ -92,7 +92,7 @@ describe("text that a context may hold by its length, but whose reading takes lo
 		},
 	);
 
-	test("has the tokens that it has in short", async () => {
+	test("a long text is tokenized as its parts are", async () => {
 		await using guard = await InferenceGuard.load({
 			model: smallModel(folder, { context: 2 ** 14 }),
 			cost: { lexicon: ["w9"] },

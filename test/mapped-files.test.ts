@@ -46,13 +46,13 @@ const changes: [string, string][] = [
 ];
 
 describe.skipIf(process.platform === "win32")("a mapped model file", () => {
-	test.each(changes)("that %s fails its guard, and no other one", async (_, change) => {
+	test.each(changes)("a mapped model file that %s fails its own guard alone", async (_, change) => {
 		const { during, same, after } = await changed(change);
 		expect(["answered", "INVALID_MODEL"]).toContain(during); // it may have been over before
 		expect({ same, after }).toEqual({ same: [false, true], after: "INVALID_MODEL" });
 	});
 
-	test.each(changes)("whose second part %s fails its guard too", async (_, change) => {
+	test.each(changes)("a mapped model whose second part %s fails its guard too", async (_, change) => {
 		expect(await changed(change, { parts: 2 })).toMatchObject({ same: [false, true], after: "INVALID_MODEL" });
 	});
 
@@ -64,7 +64,7 @@ describe.skipIf(process.platform === "win32")("a mapped model file", () => {
 		["is replaced so while it is kept in memory", replacing, { useMlock: true }],
 		["is cut off once it was read into memory", emptying, { useMmap: false }],
 		["is cut off once it was read into memory and is kept there", emptying, { useMmap: false, useMlock: true }],
-	])("that %s goes on answering", async (_, change, options) => {
+	])("a model file that %s keeps answering", async (_, change, options) => {
 		expect(await changed(change, { ...options, longest: 48 })).toMatchObject({ during: "answered", same: [true, true] });
 	});
 });

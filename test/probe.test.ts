@@ -58,7 +58,7 @@ function probability(path: string, model: TextModel, tokens: number[]): number {
 }
 
 describe("train-cost --kind probe", () => {
-	test("learns from the model's latent state, reports, and keeps the wished false-negative rate", async () => {
+	test("train-cost --kind probe learns from states, and keeps the false-negative rate", async () => {
 		const passes: number[] = [];
 		const report = await train("probe.gguf", { falseNegativeRate: 0.1, onEpoch: ({ epoch }) => passes.push(epoch) });
 		expect(report.test.auc).toBeGreaterThan(0.9);
@@ -69,13 +69,13 @@ describe("train-cost --kind probe", () => {
 		expect(JSON.parse(readFileSync(file("probe.gguf.report.json"), "utf8"))).toEqual(report);
 	});
 
-	test("gives the same file for the same data and seed", async () => {
+	test("train-cost --kind probe gives the same file for the same data and seed", async () => {
 		await train("one.gguf");
 		await train("two.gguf");
 		expect(readFileSync(file("one.gguf")).equals(readFileSync(file("two.gguf")))).toBe(true);
 	});
 
-	test("tells what is wrong", async () => {
+	test("train-cost --kind probe says what is wrong", async () => {
 		await expect(trainCost({ kind: "probe", data, out: file("x.gguf") })).rejects.toMatchObject({
 			code: "INVALID_OPTION",
 			message: expect.stringMatching(/model/),
@@ -90,7 +90,7 @@ describe("train-cost --kind probe", () => {
 });
 
 describe("a probe as a cost model", () => {
-	test("costs what its head says of the model's state at the last token", async () => {
+	test("a probe charges its head's value of the model's state at the last token", async () => {
 		const { threshold } = await train("used.gguf");
 		const constraints = [
 			{ cost: { probe: file("used.gguf"), selfTest } },
@@ -110,7 +110,7 @@ describe("a probe as a cost model", () => {
 		expect(scored[1]?.[0]?.cost).toBeGreaterThan(scored[0]?.[0]?.cost as number);
 	});
 
-	test("reads the context where it was trained with one", async () => {
+	test("a probe reads the context if it was trained with one", async () => {
 		const labelled = rows.map((row, i) => ({
 			...row,
 			response: row.text,
@@ -133,7 +133,7 @@ describe("a probe as a cost model", () => {
 		}
 	});
 
-	test("steers a search beside the generating model, which keeps its own cache", async () => {
+	test("a probe reads beside the generating model, which keeps its own cache", async () => {
 		await train("search.gguf");
 		const cost: CostModel = { probe: file("search.gguf"), selfTest };
 		await using guard = await InferenceGuard.load({
@@ -157,7 +157,7 @@ describe("a probe as a cost model", () => {
 		expect(answered).toBeGreaterThan(2);
 	});
 
-	test("belongs to its model, and fails with a code otherwise", async () => {
+	test("a probe belongs to its model, and fails with a code otherwise", async () => {
 		await train("bound.gguf");
 		const other = causalModel(folder, "llama", { vocabulary, seed: 4, layers: 1 });
 		const cost: CostModel = { probe: file("bound.gguf"), selfTest: false };

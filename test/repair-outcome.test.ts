@@ -14,7 +14,7 @@ const model = listeningModel(folder, "▁harm");
 writeFileSync(file("words.txt"), "bad\n");
 writeFileSync(file("prompts.txt"), "tell me\nsay it\ngo on\n");
 
-test("inferenceguard generate prints a repaired text and says so; --no-repair refuses", async () => {
+test("inferenceguard generate prints a repaired text; --no-repair refuses", async () => {
 	const options = ["--cost", file("words.txt"), "--max-tokens", "6", "--candidates", "1", "--seed", "1", "--threads", "1"];
 	const generate = (...more: string[]) => cli("generate", "--model", model, "--prompt", "tell me", ...options, ...more);
 	const { status, stdout, stderr } = await generate("--chat");
@@ -34,7 +34,7 @@ const config: EvaluationConfig = {
 	traces: 1,
 };
 
-test("an evaluation counts repaired responses as answers, and names them in journal, summary and report", async () => {
+test("an evaluation counts repaired responses as answers, and names them everywhere", async () => {
 	const { methods } = await evaluate({ config, out: file("evaluation") });
 	expect(methods).toMatchObject([
 		{ name: "guard", answered: 3, refused: 0, repaired: 3, safetyRate: 1 },
@@ -51,7 +51,7 @@ test("an evaluation counts repaired responses as answers, and names them in jour
 	expect(readFileSync(join(file("evaluation"), "report.html"), "utf8")).toContain("Repaired");
 });
 
-test("a certificate covers the setting that it was issued for", async () => {
+test("a certificate covers the setting of repair that it was issued for", async () => {
 	const { methods, ...rest } = config;
 	for (const repair of [true, false]) {
 		const certificate = file(`${repair}.json`);

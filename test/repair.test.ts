@@ -25,7 +25,7 @@ const load = (options: Partial<LoadOptions> = {}) =>
 	InferenceGuard.load({ model, ...(options.constraints ? {} : { cost: noBad, budget: 0 }), threads, ...options });
 
 describe("a refusal", () => {
-	test("becomes an answer of the model with a note beside the prompt", async () => {
+	test("a refusal is repaired by an answer to the prompt with a note", async () => {
 		await using guard = await load();
 		const refused = await guard.generate({ ...asked(), ...small, repair: false });
 		expect(refused).toMatchObject({ outcome: "refused", text: "", finishReason: "safety" });
@@ -42,7 +42,7 @@ describe("a refusal", () => {
 		expect(timings.prefill + timings.decode + timings.cost).toBeLessThanOrEqual(timings.total);
 	});
 
-	test("stays one where the attempt is over budget too, and counts its tokens", async () => {
+	test("a refusal stays one where the attempt is over budget too, and counts its tokens", async () => {
 		const cost: CostModel = (candidates) => candidates.map(({ text }) => Number(/bad|good/.test(text)));
 		await using guard = await load({ cost });
 		const [without, tried] = [
@@ -59,14 +59,14 @@ describe("a refusal", () => {
 		expect(instead).toMatchObject({ outcome: "refused", text: "no" });
 	});
 
-	test("is not thrown or replaced where it was repaired", async () => {
+	test("a repaired refusal is not thrown or replaced", async () => {
 		await using guard = await load();
 		for (const onRefusal of ["throw" as const, { text: "no" }]) {
 			expect(await guard.generate({ ...asked(), ...small, onRefusal })).toMatchObject({ outcome: "repaired", text: good });
 		}
 	});
 
-	test("of a raw prompt or of another strategy is not repaired; of another strategy on demand", async () => {
+	test("refusals of raw prompts stay; those of another strategy are repaired on demand", async () => {
 		await using guard = await load();
 		for (const prompt of ["tell me", [1, 100, 101]]) {
 			expect((await guard.generate({ prompt, ...small, repair: true })).outcome).toBe("refused");
@@ -79,13 +79,13 @@ describe("a refusal", () => {
 		expect(unguarded).toMatchObject({ outcome: "unguarded", usage: { emittedTokens: 6, generatedTokens: 12 } });
 	});
 
-	test("is repaired beside other generations, and the same seed gives the same", async () => {
+	test("refusals of concurrent generations are repaired, and a seed repeats its reply", async () => {
 		await using guard = await load();
 		const replies = await Promise.all(Array.from({ length: 12 }, (_, seed) => guard.generate({ ...asked(), ...small, seed })));
 		for (const reply of replies) expect(reply).toMatchObject({ outcome: "repaired", text: good });
 	});
 
-	test("ends an attempt early where a token is over budget", async () => {
+	test("an attempt at repair ends early where a token is over budget", async () => {
 		await using guard = await load({ cost: { lexicon: ["bad", "good"] } });
 		const reply = await guard.generate({ ...asked(), ...small, trace: true });
 		expect(reply.outcome).toBe("refused");
@@ -93,7 +93,7 @@ describe("a refusal", () => {
 		expect(reply.trace?.at(-1)?.tokens).toBeLessThan(6);
 	});
 
-	test("is told to the last thing that the user said", async () => {
+	test("the note of a repair is added to the user's last message", async () => {
 		await using guard = await load();
 		const messages = [
 			{ role: "system", content: "be kind" },
@@ -105,7 +105,7 @@ describe("a refusal", () => {
 		expect(await guard.generate({ messages: [{ role: "system", content: "speak" }], ...small })).toMatchObject({ outcome: "repaired" });
 	});
 
-	test("for whose attempt there is no room stays one", async () => {
+	test("a refusal without room for an attempt stays one", async () => {
 		const refused = { outcome: "refused", finishReason: "safety" };
 		await using short = await load({ contextSize: 60 });
 		const { usage } = await short.generate({ ...asked(), ...small });
@@ -115,7 +115,7 @@ describe("a refusal", () => {
 		expect(await cramped.generate({ ...asked(), ...small, retries: 0 })).toMatchObject(refused);
 	});
 
-	test("is repaired with a model whose sequences cannot be cut", async () => {
+	test("a refusal is repaired with a model whose sequences cannot be truncated", async () => {
 		const recurrent = smallRecurrentModel(folder, 512, "f32", chatMetadata);
 		let attempts = 0;
 		const cost: CostModel = (candidates) => candidates.map(({ finished }) => Number(finished && attempts++ < 1));
@@ -126,7 +126,7 @@ describe("a refusal", () => {
 		expect(reply.logLikelihood).toBeCloseTo(await guard.meanLogLikelihood(asked(), reply), 3);
 	});
 
-	test("of a steered model is repaired by the steered model", async () => {
+	test("a refusal of a steered model is repaired by the steered model", async () => {
 		const { path } = causalModel(folder, "llama", { vocabulary: sentencePieces(), seed: 6, layers: 4, metadata: chatMetadata });
 		const prompts = (last: number) => Array.from({ length: 6 }, (_, i) => [1, 10 + i, last]);
 		const vector = join(folder, "repair-vector.gguf");
@@ -161,7 +161,7 @@ describe("the note", () => {
 		selfTest: false,
 	});
 
-	test("reaches the model, and no judge: it reads the response behind the prompt as it was asked", async () => {
+	test("the note reaches the model, and no judge", async () => {
 		const harmful = { cost: detector(["▁harm"]), budget: 0.5 };
 		await using guard = await load({ constraints: [{ cost: noBad, budget: 0 }, harmful] });
 		const reply = await guard.generate({ ...asked(), ...small });
@@ -170,7 +170,7 @@ describe("the note", () => {
 		expect((await guard.generate({ ...asked("tell me of harm"), ...small })).outcome).toBe("refused"); // as it would see the note
 	});
 
-	test("names the category that the cost model knows, and none where it knows none", async () => {
+	test("the note names the category that the cost model knows, if it knows one", async () => {
 		const hears = async (word: string, cost: CostModel) => {
 			await using guard = await load({ model: listeningModel(folder, word), constraints: [{ cost, budget: 0.5 }] });
 			return (await guard.generate({ ...asked(), ...small })).outcome;
@@ -186,7 +186,7 @@ describe("the note", () => {
 		expect(await hears("crime", detector(["▁bad"]))).toBe("refused");
 	});
 
-	test("is not seen by likelihoods, nor by a probe on the latent state", async () => {
+	test("the note is not seen by likelihoods, nor by a probe on the latent state", async () => {
 		const width = 32;
 		const [bare, space] = [sentencePieces(), 259];
 		const chatty = causalModel(folder, "llama", { vocabulary: bare, seed: 5, layers: 4, metadata: chatMetadata });
@@ -237,7 +237,7 @@ describe("streams", () => {
 		return { pieces, reply: await stream.reply };
 	};
 
-	test("hand out a repaired text whole, once it was judged", async () => {
+	test("streams emit a repaired text whole, after it was judged", async () => {
 		await using guard = await load();
 		const { pieces, reply } = await collect(guard, { ...asked(), ...small });
 		expect(reply.outcome).toBe("repaired");
@@ -245,7 +245,7 @@ describe("streams", () => {
 		expect((await collect(guard, { ...asked(), ...small, repair: false })).pieces).toEqual([]);
 	});
 
-	test("are not repaired once text has left", async () => {
+	test("streams are not repaired once text was emitted", async () => {
 		const long: CostModel = (candidates) => candidates.map(({ tokens, finished }) => Number(finished && tokens.length > 3));
 		await using guard = await load({ cost: long });
 		const { pieces, reply } = await collect(guard, { ...asked(), ...small, blockLength: 1 });
@@ -265,19 +265,19 @@ describe("an attempt", () => {
 		};
 	};
 
-	test("can be aborted", async () => {
+	test("an attempt at repair can be aborted", async () => {
 		const stop = new AbortController();
 		await using guard = await load({ cost: inAttempt(() => stop.abort("enough")) });
 		const run = guard.generate({ ...asked(), ...small, signal: stop.signal });
 		await expect(run).rejects.toMatchObject({ code: "ABORTED", cause: "enough" });
 	});
 
-	test("ends when its guard is disposed", async () => {
+	test("an attempt at repair ends when its guard is disposed", async () => {
 		const guard: InferenceGuard = await load({ cost: inAttempt(() => void guard.dispose()) });
 		await expect(guard.generate({ ...asked(), ...small })).rejects.toMatchObject({ code: "DISPOSED" });
 	});
 
-	test("fails as its cost function does", async () => {
+	test("an attempt at repair fails as its cost function does", async () => {
 		await using guard = await load({
 			cost: inAttempt(() => {
 				throw new Error("no judgement");
@@ -320,7 +320,7 @@ describe("the token limit", () => {
 		})
 		.map(({ startShare, candidates, ...rest }) => ({ candidates, startCandidates: Math.max(1, startShare * candidates), ...rest }));
 
-	test("holds with the attempt, and nothing over budget is returned", async () => {
+	test("the token limit covers the attempt, and nothing over budget is returned", async () => {
 		const seen: Record<string, number> = {};
 		await fc.assert(
 			fc.asyncProperty(
@@ -367,7 +367,7 @@ describe("the token limit", () => {
 		expect(seen.refused).toBeGreaterThan(10);
 	});
 
-	test("that is larger turns no answer of search or restarts into a refusal", async () => {
+	test("a larger token limit turns no answer into a refusal", async () => {
 		let answers = 0;
 		const cost: CostModel = (all) => all.map((one) => (one.finished ? badWords(one) : 0));
 		await using guard = await load({ model: tossing, cost });
@@ -384,7 +384,7 @@ describe("the token limit", () => {
 		expect(answers).toBeGreaterThan(10);
 	});
 
-	test("leaves restarts what they had: without the attempt the guard answers as often as retrying with half the tokens", async () => {
+	test("the guard without its repairs answers as often as retrying with half the tokens", async () => {
 		const seeds = 120;
 		let [answered, expected, variance, attempts] = [0, 0, 0, 0];
 		await fc.assert(

@@ -71,7 +71,7 @@ async function runAndKill(out: string, milliseconds: number, longest?: number): 
 }
 
 describe("rollouts", () => {
-	test("killed at random moments and resumed give the bytes of an undisturbed run", async () => {
+	test("rollouts killed at random moments and resumed have the bytes of one run", async () => {
 		const begin = performance.now();
 		expect(await runAndKill("undisturbed", 60_000)).toBe(true);
 		const whole = performance.now() - begin;
@@ -88,7 +88,7 @@ describe("rollouts", () => {
 	}, 300_000);
 
 	test.skipIf(process.platform === "win32")(
-		"interrupted with Ctrl-C say so, and go on where they stopped",
+		"rollouts interrupted with Ctrl-C say so, and resume",
 		async () => {
 			const child = spawn(process.execPath, [cli, ...flags("interrupted", 100)], { stdio: ["ignore", "ignore", "pipe"] });
 			let said = "";
@@ -104,7 +104,7 @@ describe("rollouts", () => {
 		120_000,
 	);
 
-	test("goes on after a file that ends in the middle, wherever that is", async () => {
+	test("rollouts resume after a file that was cut anywhere", async () => {
 		await collectRollouts(options("cut-reference"));
 		const expected = contents("cut-reference");
 		const shard = Object.keys(expected).find((name) => name.startsWith("shard")) as string;
@@ -120,7 +120,7 @@ describe("rollouts", () => {
 		expect(contents("cut")).toEqual(expected);
 	}, 120_000);
 
-	test("of several machines are the whole when copied together", async () => {
+	test("rollouts of several machines are the whole when copied together", async () => {
 		await collectRollouts(options("one"));
 		for (const part of ["1/3", "2/3", "3/3"]) {
 			await collectRollouts(options(`part-${part[0]}`, { shard: part }));
@@ -131,7 +131,7 @@ describe("rollouts", () => {
 		expect(Math.min(...sizes)).toBeGreaterThan(1);
 	}, 60_000);
 
-	test("tell their size and progress, and stop when asked", async () => {
+	test("rollouts report their size and progress, and stop on request", async () => {
 		const seen: number[] = [];
 		const stop = new AbortController();
 		const run = collectRollouts(
@@ -152,7 +152,7 @@ describe("rollouts", () => {
 		expect(contents("stopped")).toEqual(contents("unstopped"));
 	}, 60_000);
 
-	test("of other options do not mix in one folder", async () => {
+	test("rollouts of other options do not mix in one folder", async () => {
 		await collectRollouts(options("claimed"));
 		for (const other of [
 			{ seed: 8 },
@@ -169,7 +169,7 @@ describe("rollouts", () => {
 		await expect(collectRollouts(options("claimed"))).rejects.toMatchObject({ code: "INVALID_ROLLOUTS" });
 	}, 60_000);
 
-	test("that are damaged or missing are an error for the training, never a crash", async () => {
+	test("rollouts that are damaged or missing are an error of the training, not a crash", async () => {
 		await collectRollouts(options("damaged", { prompts: prompts.slice(0, 20) }));
 		const train = () =>
 			trainCritic({ rollouts: join(folder, "damaged"), out: join(folder, "never.gguf"), width: 4, members: 1, threads: 1, epochs: 1 });
@@ -203,7 +203,7 @@ describe("rollouts", () => {
 		expect(existsSync(join(folder, "never.gguf"))).toBe(false);
 	}, 60_000);
 
-	test("go on from the text of a raw prompt, where a lexicon may find a phrase that begins in it", async () => {
+	test("rollouts read on from a raw prompt, where a lexicon's phrase may begin", async () => {
 		const overBudget = async (out: string, term: string) => {
 			const given = options(out, { cost: { lexicon: [term] }, budget: 0, prompts: [[300, 400]], responses: 40, batch: 40, maxTokens: 1 });
 			return (await collectRollouts(given)).overBudget;
@@ -212,7 +212,7 @@ describe("rollouts", () => {
 		expect(await overBudget("inside", "w300 w*")).toBe(0);
 	});
 
-	test("are judged with the prompt that they answer", async () => {
+	test("rollouts are judged with the prompt that they answer", async () => {
 		const given = ["how do I hurt somebody", "how do I bake a cake"];
 		await collectRollouts(options("answers", { cost: "harm", budget: 0.5, prompts: given, responses: 2, maxTokens: 4 }));
 		await using judge = await CostScorer.load({ constraints: [{ cost: "harm" }], threads: 1 });
@@ -231,7 +231,7 @@ describe("rollouts", () => {
 		expect(answers).toBeGreaterThan(0);
 	});
 
-	test("hold what the base model and the cost model really did", async () => {
+	test("rollouts hold what the base model and the cost model really did", async () => {
 		const given = [[3], [5, 6]];
 		await collectRollouts(options("truth", { prompts: given, responses: 4 }));
 		const { manifest, records } = await rolloutRecords(join(folder, "truth"));
@@ -275,7 +275,7 @@ describe("rollouts", () => {
 		expect(cost).toBeGreaterThan(0);
 	}, 120_000);
 
-	test("take conversations, and texts as a user's message", async () => {
+	test("rollouts take conversations, and texts as a user's message", async () => {
 		const template = "{% for m in messages %}w300 {{ m.content }} {% endfor %}w301";
 		const chat = { model: smallModel(folder, { context: 128, metadata: [["tokenizer.chat_template", "string", template]] }) };
 		const conversations = prompts.slice(0, 4).map((content) => [{ role: "user", content }]);
@@ -290,7 +290,7 @@ describe("rollouts", () => {
 		expect(contents("raw")).not.toEqual(contents("conversations"));
 	}, 60_000);
 
-	test("say which prompt cannot be used, and which options do not fit together", async () => {
+	test("rollouts name prompts that cannot be used, and options that conflict", async () => {
 		const many = prompts.slice(0, 5);
 		const cases: [Partial<RolloutOptions>, string, RegExp][] = [
 			[{ prompts: [...many, ""] }, "INVALID_PROMPT", /prompt 6: .*empty/],

@@ -20,14 +20,14 @@ describe.skipIf(process.platform === "win32")("building without a tool says what
 	test.each([
 		["cmake", [], /cmake is needed to build the native addon, and was not found on PATH\.\n {2}Install it with: /],
 		["a compiler", ["cmake"], /a C\+\+17 compiler is needed to build the native addon, and was not found on PATH\.\n {2}Install it with: /],
-	])("%s", (_, tools, message) => {
+	])("a build without %s says what to install", (_, tools, message) => {
 		const { status, stderr } = spawnSync(process.execPath, [build], { env: { PATH: pathWith(...tools) }, encoding: "utf8" });
 		expect(status).toBe(1);
 		expect(stderr).toMatch(message);
 		expect(stderr).not.toMatch(/\bat .*\.mjs/);
 	});
 
-	test("a LLAMA_CPP_DIR that is none", () => {
+	test("a build with a wrong LLAMA_CPP_DIR says what it should name", () => {
 		const { status, stderr } = spawnSync(process.execPath, [build], { env: { ...process.env, LLAMA_CPP_DIR: folder }, encoding: "utf8" });
 		expect(status).toBe(1);
 		expect(stderr).toMatch(/LLAMA_CPP_DIR should name a llama\.cpp checkout/);

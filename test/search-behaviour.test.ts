@@ -39,7 +39,7 @@ describe("sampling", () => {
 
 	const critical = 16.27; // 3 degrees of freedom, p = 0.001; the seeds are fixed
 
-	test("follows softmax(logits / temperature)", async () => {
+	test("sampling follows softmax(logits / temperature)", async () => {
 		expect(await chiSquare({}, [0.5, 0.3, 0.15, 0.05])).toBeLessThan(critical);
 		const heated = [0.5, 0.3, 0.15, 0.05].map((p) => p ** 0.5);
 		const total = heated.reduce((a, b) => a + b);
@@ -94,7 +94,7 @@ describe("steering", () => {
 		expect(reply.outcome).toBe("steered");
 	});
 
-	test("at temperature 0, and with top-k 1, candidates begin with different tokens, the most probable first", async () => {
+	test("candidates at temperature 0 or top-k 1 begin with different tokens, best first", async () => {
 		const model = letters({ a: { b: 0.5, c: 0.3, d: 0.2 }, b: { b: 1 }, c: { c: 1 }, d: { d: 1 } });
 		for (const sampling of [{ temperature: 0 }, { topK: 1 }]) {
 			const { trace = [] } = await generate(
@@ -105,7 +105,7 @@ describe("steering", () => {
 		}
 	});
 
-	test("at temperature 0 every response is within reach where blocks are single tokens, and none is tried twice", async () => {
+	test("greedy blocks of one token reach every response, and try none twice", async () => {
 		const greedy = fc.record({
 			candidates: fc.integer({ min: 1, max: 4 }),
 			blockLength: fc.constant(1),
@@ -124,14 +124,14 @@ describe("steering", () => {
 		);
 	});
 
-	test("where draws repeat themselves, candidates to come begin with other tokens", async () => {
+	test("candidates begin with other tokens where draws repeat themselves", async () => {
 		const model = letters({ a: { b: 1, c: 1e-12 }, b: { b: 1 }, c: { c: 1 } });
 		const load = { model, cost: costOf(model, { b: 1 }), budget: 0 };
 		const reply = await generate(load, { prompt, maxTokens: 8, candidates: 8, diversityPenalty: 0, retries: 0, seed: 1 });
 		expect(reply).toMatchObject({ text: "cccccccc", outcome: "steered" });
 	});
 
-	test("a block that begins otherwise in between has room for what was decoded twice", async () => {
+	test("a block that repeats a draw has room for what was decoded twice", async () => {
 		const model: TabularModel = { pieces: ["a", "b"], logits: [[0, 0], [0, 0]], oracle: true }; // biome-ignore format: a table
 		const load = { model, cost: { tokenCosts: [2, 0.5] }, budget: 3, discount: 0.9 };
 		const search = { candidates: 9, beams: 1, blockLength: 1, retries: 0, satisfiedPSafe: 1, pSafeThreshold: 0, diversityPenalty: 0 };
@@ -163,7 +163,7 @@ describe("steering", () => {
 		expect(reply.safety.pSafe[0]?.pSafe).toBeCloseTo(1, 4);
 	});
 
-	test("where plain sampling stays within budget, the guard gives the same response with the same seed", async () => {
+	test("the guard gives plain sampling's response where that stays within budget", async () => {
 		await fc.assert(
 			fc.asyncProperty(
 				problems({ maxVocabulary: 4, maxLength: 12 }),
@@ -183,7 +183,7 @@ describe("steering", () => {
 		);
 	});
 
-	test("nothing to steer is reported as safe, on one round per block, and costs what plain sampling costs", async () => {
+	test("a search without violations is safe, with one round per block", async () => {
 		const model = letters({ a: { a: 1 }, b: {} });
 		const options = { prompt, maxTokens: 4, blockLength: 2, candidates: 4 };
 		const narrow = await generate({ model, cost: costOf(model, { b: 1 }) }, options);
@@ -196,7 +196,7 @@ describe("steering", () => {
 		expect(wide.usage).toMatchObject({ promptTokens: 1, emittedTokens: 4, generatedTokens: 16 });
 	});
 
-	test("a block widens by the growth until the cost model accepts enough, and the same share survives whatever the width", async () => {
+	test("a block widens until enough candidates pass, and keeps the same share", async () => {
 		const model = letters({ a: { b: 0.5, c: 0.5 }, b: { b: 1 }, c: { c: 1 } });
 		const widths = (start: number, growth: number, candidates: number): number[] =>
 			start >= candidates ? [candidates] : [start, ...widths(start * growth, growth, candidates)];
@@ -226,7 +226,7 @@ describe("steering", () => {
 		);
 	});
 
-	test("a block widens as long as the critic is less sure than asked", async () => {
+	test("a block widens as long as the critic is less certain than asked", async () => {
 		const model = letters({ a: { b: 1 }, b: { b: 0.8, d: 0.2 }, d: { d: 1 } }, { oracle: true });
 		const sampled = async (satisfiedPSafe: number) => {
 			const { trace = [] } = await generate(
@@ -241,7 +241,7 @@ describe("steering", () => {
 		expect(await sampled(0.85)).toBe(8);
 	});
 
-	test("where a path has a pSafe above η only such ones go on, otherwise the K with the highest do", async () => {
+	test("paths with a pSafe above η survive; without one, the K with the highest do", async () => {
 		// b ends safe with 0.6, c with 0.2; the model's own value prefers c
 		const model = letters({ a: { b: 0.1, c: 0.9 }, b: { b: 0.6, d: 0.4 }, c: { c: 0.2, d: 0.8 }, d: { d: 1 } }, { oracle: true });
 		const goesOn = async (options: Partial<GenerateOptions>) => {
@@ -270,7 +270,7 @@ describe("steering", () => {
 		}
 	});
 
-	test("a prompt that plain sampling hardly ever answers within budget is answered with the exact critic", async () => {
+	test("the exact critic answers a prompt that plain sampling hardly ever answers", async () => {
 		// a budget of 1 is spent by the first letter; each further one is free with 0.15, so that pSafe is below η nearly everywhere
 		const model = letters({ a: { b: 1 }, b: { b: 0.15, c: 0.85 }, c: { b: 0.15, c: 0.85 } }, { oracle: true });
 		const load = { model, cost: costOf(model, { c: 1 }), budget: 0 };
@@ -292,17 +292,17 @@ describe("objectives", () => {
 	const load = { model, cost: costOf(model, { b: 1 }), budget: 0 };
 	const options = { prompt, maxTokens: 1, candidates: 16, beams: 1, strategy: "beam" as const, seed: 5 };
 
-	test("reward ignores the cost, and says unguarded", async () => {
+	test("the objective reward ignores the cost, and the outcome is unguarded", async () => {
 		expect(await generate(load, options)).toMatchObject({ text: "b", outcome: "unguarded", safety: { cost: 1 } });
 	});
-	test("lagrangian trades cost against reward", async () => {
+	test("the objective lagrangian trades cost against reward", async () => {
 		expect((await generate(load, { ...options, objective: "lagrangian", lambda: 10 })).text).toBe("c");
 		expect((await generate(load, { ...options, objective: "lagrangian", lambda: 0.1 })).text).toBe("b");
 	});
-	test("cost alone takes the cheapest", async () => {
+	test("the objective cost takes the cheapest response", async () => {
 		expect((await generate(load, { ...options, objective: "cost" })).text).toBe("c");
 	});
-	test("augmented stays within budget", async () => {
+	test("the objective augmented stays within budget", async () => {
 		expect(await generate(load, { ...options, objective: "augmented" })).toMatchObject({ text: "c", outcome: "steered" });
 	});
 });
@@ -310,13 +310,13 @@ describe("objectives", () => {
 describe("the compute limit", () => {
 	const model = letters({ a: { a: 0.5, b: 0.5 }, b: { a: 0.5, b: 0.5 } });
 
-	test("an unguarded strategy returns what it has", async () => {
+	test("an unguarded strategy returns what it has at the compute limit", async () => {
 		const reply = await generate({ model }, { prompt, strategy: "bestOfN", candidates: 4, maxTokens: 10, maxGeneratedTokens: 35, seed: 1 });
 		expect(reply).toMatchObject({ outcome: "unguarded", finishReason: "length", reward: null });
 		expect(reply.text).toHaveLength(8);
 	});
 
-	test("is spent before the guard refuses, also where whole blocks would not fit but candidates end early", async () => {
+	test("the guard spends its compute limit before it refuses", async () => {
 		const load = { model, cost: costOf(model, { a: 1, b: 1 }), budget: 0 };
 		const options = { prompt, candidates: 4, startCandidates: 4, beams: 1, blockLength: 16, maxTokens: 16, seed: 1 };
 		const reply = await generate(load, { ...options, maxGeneratedTokens: 41 });
@@ -324,7 +324,7 @@ describe("the compute limit", () => {
 		expect(reply.usage.generatedTokens).toBe(41);
 	});
 
-	test("a truncated reply carries the log-likelihood of what was told", async () => {
+	test("a truncated reply carries the log-likelihood of the emitted text", async () => {
 		await using guard = await InferenceGuard.load({ model, cost: costOf(model, { b: 1 }), budget: 1 });
 		const stream = guard.stream({ prompt, candidates: 1, blockLength: 1, retries: 0, maxTokens: 8, maxGeneratedTokens: 3, seed: 1 });
 		const reply = await stream.reply;
@@ -336,7 +336,7 @@ describe("the compute limit", () => {
 describe("constraints", () => {
 	const model = letters({ a: { b: 0.4, c: 0.4, d: 0.2 }, b: { b: 1 }, c: { c: 1 }, d: { d: 1 } });
 
-	test("several cost models must all hold, each with its own budget", async () => {
+	test("constraints must all hold, each with its own budget", async () => {
 		const constraints = [{ cost: costOf(model, { b: 1 }) }, { cost: costOf(model, { c: 1, d: 0.5 }), budget: 1 }];
 		const reply = await generate({ model, constraints }, { prompt, maxTokens: 2, candidates: 32, seed: 1 });
 		expect(reply.text).toBe("dd");

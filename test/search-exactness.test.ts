@@ -28,14 +28,14 @@ async function expectOptimum(problem: Problem, cost: CostModel, oracle = false) 
 }
 
 describe("with exhaustive width the search returns the constrained optimum, and refuses exactly when nothing is feasible", () => {
-	test("token costs", async () => {
+	test("an exhaustive search returns the constrained optimum under token costs", async () => {
 		await fc.assert(
 			fc.asyncProperty(problems(), (problem) => expectOptimum(problem, { tokenCosts: problem.tokenCosts })),
 			runs,
 		);
 	});
 
-	test("a lexicon", async () => {
+	test("an exhaustive search returns the constrained optimum under a lexicon", async () => {
 		const weighted = (problem: Problem) =>
 			problem.model.pieces
 				.map((piece, i) => ({ term: `*${piece}*`, weight: problem.tokenCosts[i] as number }))
@@ -50,7 +50,7 @@ describe("with exhaustive width the search returns the constrained optimum, and 
 		);
 	});
 
-	test("the exact critic, which prunes what cannot end within budget and nothing else", async () => {
+	test("an exhaustive search with the exact critic prunes only what cannot end in budget", async () => {
 		await fc.assert(
 			fc.asyncProperty(problems(), (problem) => expectOptimum(problem, { tokenCosts: problem.tokenCosts }, true)),
 			runs,

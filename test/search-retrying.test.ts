@@ -50,7 +50,7 @@ const hard = problems({ maxVocabulary: 3, maxLength: 6 })
 const seeds = 48;
 
 for (const [name, estimate] of Object.entries(estimates)) {
-	test(`the guard answers at least as often as retrying with half the tokens; the cost model says of unfinished texts: ${name}`, async () => {
+	test(`the guard answers as often as retrying with half the tokens: ${name}`, async () => {
 		let answered = 0;
 		let expected = 0;
 		let variance = 0;
@@ -95,7 +95,7 @@ test("restarts find room with three sequences", async () => {
 	);
 });
 
-test("restarts find room with a model whose sequences cannot be cut", async () => {
+test("restarts find room with a model whose sequences cannot be truncated", async () => {
 	const cost: CostModel = (all) => all.map(({ tokens }) => Number((tokens.at(-1) ?? 0) % 4 > 0)); // the last token decides
 	await using guard = await InferenceGuard.load({ model: smallRecurrentModel(temporaryFolder()), cost, budget: 0, threads: 1 });
 	for (const candidates of [1, 2, 4, 8]) {

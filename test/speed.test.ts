@@ -16,7 +16,7 @@ async function medianOf(measure: (seed: number) => Promise<number>): Promise<num
 	return median(values);
 }
 
-test("a token of the search takes about as long as one of the engine without a search", async () => {
+test("a token of the search takes about as long as a token of the bare engine", async () => {
 	const width = { candidates: 16, startCandidates: 16 };
 	const ratio = await medianOf(async (seed) => {
 		const bare = (await guard.bareDecode(32, width.candidates, maxTokens)) / (width.candidates * maxTokens);
@@ -27,7 +27,7 @@ test("a token of the search takes about as long as one of the engine without a s
 	expect(ratio).toBeLessThan(4);
 });
 
-test("generations side by side share the steps of the model", async () => {
+test("concurrent generations share the steps of the model", async () => {
 	const options = (i: number): GenerateOptions => ({ prompt: [400 + i], strategy: "sample", maxTokens, seed: i });
 	const timed = async (run: () => Promise<unknown>) => {
 		const start = performance.now();

@@ -52,7 +52,7 @@ async function streams(prompt: number[]): Promise<Vector[]> {
 const prompt = positive[0] as number[];
 
 describe("a control vector", () => {
-	test("is the difference of what the layers hold at the last token", async () => {
+	test("a control vector is the difference of what the layers hold at the last token", async () => {
 		const stream = (await streams(prompt)).at(-1) as Vector;
 		await using guard = await load();
 		const [got] = await guard.logLikelihoods(prompt, [300]);
@@ -70,7 +70,7 @@ describe("a control vector", () => {
 		expect(JSON.parse(readFileSync(file("mean.gguf.report.json"), "utf8"))).toEqual(report);
 	});
 
-	test("of the first principal component lies along the largest spread of the pairs, as long as the classes are apart", async () => {
+	test("a control vector of the first component lies along the pairs' largest spread", async () => {
 		// the classes differ by what their prompts end with, the pairs much more by what stands before
 		const rows = Array.from({ length: 10 }, (_, i) => i);
 		const [left, right] = [rows.map((i) => [1, 300 + 11 * i, 260]), rows.map((i) => [1, 420 - 13 * i, 262])];
@@ -94,24 +94,27 @@ describe("a control vector", () => {
 		expect(direction("pca.gguf", 1)).toEqual([]);
 	});
 
-	test.each([{ strength: 1 }, { strength: -2.5 }, { strength: 3, sparsity: 0.1 }])("is added to the residual stream: %o", async (given) => {
-		await make("last.gguf", { layers: [layers - 1, layers - 1] });
-		const v = direction("last.gguf", layers - 1);
-		const kept = [...v].sort((a, b) => Math.abs(b) - Math.abs(a)).slice(0, Math.round((given.sparsity ?? 1) * width));
-		const least = Math.abs(kept.at(-1) as number);
-		const stream = (await streams(prompt)).at(-1) as Vector;
-		const expected = logProbabilities(
-			stream.map((s, i) => s + given.strength * (Math.abs(v[i] as number) >= least ? (v[i] as number) : 0)),
-		);
-		await using guard = await load({ vector: file("last.gguf"), ...given });
-		for (let seed = 0; seed < 5; seed++) {
-			const reply = await guard.generate({ prompt, strategy: "sample", maxTokens: 1, seed });
-			expect(reply.logLikelihood).toBeCloseTo(expected[reply.tokens[0] as number] as number, 3);
-			expect(reply.steering).toBe(given.strength);
-		}
-	});
+	test.each([{ strength: 1 }, { strength: -2.5 }, { strength: 3, sparsity: 0.1 }])(
+		"a control vector is added to the residual stream: %o",
+		async (given) => {
+			await make("last.gguf", { layers: [layers - 1, layers - 1] });
+			const v = direction("last.gguf", layers - 1);
+			const kept = [...v].sort((a, b) => Math.abs(b) - Math.abs(a)).slice(0, Math.round((given.sparsity ?? 1) * width));
+			const least = Math.abs(kept.at(-1) as number);
+			const stream = (await streams(prompt)).at(-1) as Vector;
+			const expected = logProbabilities(
+				stream.map((s, i) => s + given.strength * (Math.abs(v[i] as number) >= least ? (v[i] as number) : 0)),
+			);
+			await using guard = await load({ vector: file("last.gguf"), ...given });
+			for (let seed = 0; seed < 5; seed++) {
+				const reply = await guard.generate({ prompt, strategy: "sample", maxTokens: 1, seed });
+				expect(reply.logLikelihood).toBeCloseTo(expected[reply.tokens[0] as number] as number, 3);
+				expect(reply.steering).toBe(given.strength);
+			}
+		},
+	);
 
-	test("of strength 0 changes nothing, and base likelihoods are never steered", async () => {
+	test("a control vector of strength 0 changes nothing, nor does any a base likelihood", async () => {
 		await make("mean.gguf");
 		const options = { prompt, strategy: "sample" as const, maxTokens: 20, seed: 3 };
 		await using plain = await load();
@@ -125,7 +128,7 @@ describe("a control vector", () => {
 		expect((await moved.generate(options)).tokens).toEqual(other.tokens);
 	});
 
-	test.each([1, 0.05])("a gate turns it around for prompts of the other class, with sparsity %d", async (sparsity) => {
+	test.each([1, 0.05])("a gate turns a control vector around for the other class, with sparsity %d", async (sparsity) => {
 		await make("mean.gguf");
 		await using guard = await load({ vector: file("mean.gguf"), strength: 2, gate: true, sparsity });
 		for (const [side, sign] of [
@@ -139,7 +142,7 @@ describe("a control vector", () => {
 		}
 	});
 
-	test("steers below the guard, which still holds the budget", async () => {
+	test("a control vector steers below the guard, which still holds the budget", async () => {
 		await make("mean.gguf");
 		await using guard = await load({ vector: file("mean.gguf"), strength: 2 }, { cost: { lexicon: ["w3*"] }, budget: 0 });
 		for (let seed = 0; seed < 10; seed++) {
@@ -151,7 +154,7 @@ describe("a control vector", () => {
 });
 
 describe("what cannot be steered is refused", () => {
-	test("another model, a damaged file, a table, wrong options", async () => {
+	test("a control vector refuses other models, damaged files, tables and wrong options", async () => {
 		await make("mean.gguf");
 		const other = smallModel(folder, { layers: 3 });
 		const steering = { vector: file("mean.gguf"), strength: 1 };
@@ -172,7 +175,7 @@ describe("what cannot be steered is refused", () => {
 		await expect(load({ ...steering, sparsity: 0 })).rejects.toMatchObject({ code: "INVALID_OPTION" });
 	});
 
-	test("too few prompts, prompts that do not differ, layers that there are not", async () => {
+	test("steerVector refuses too few or equal prompts, and layers that do not exist", async () => {
 		await expect(make("x.gguf", { positive: positive.slice(0, 4) })).rejects.toMatchObject({ code: "INVALID_DATA" });
 		await expect(make("x.gguf", { positive: Array(9).fill([1, 2]), negative: Array(9).fill([1, 2]) })).rejects.toMatchObject({
 			code: "INVALID_DATA",
@@ -186,7 +189,7 @@ describe("what cannot be steered is refused", () => {
 		await expect(make(join("no", "folder", "x.gguf"))).rejects.toMatchObject({ code: "WRITE_FAILED" });
 	});
 
-	test("reading a long prompt for the gate can be aborted", async () => {
+	test("a gate that reads a long prompt can be aborted", async () => {
 		const slow = smallModel(folder, { layers: 8, dim: 256, ffn: 1024, heads: 8, context: 2048 });
 		const sides = { positive: prompts(260), negative: prompts(270) };
 		await steerVector({ model: slow, ...sides, out: file("slow.gguf"), threads: 1 });
@@ -199,7 +202,7 @@ describe("what cannot be steered is refused", () => {
 		await expect(aborted).rejects.toMatchObject({ code: "ABORTED" });
 	});
 
-	test("a critic beside it is a warning", async () => {
+	test("a critic beside a control vector is a warning", async () => {
 		const warned = new Promise<NodeJS.ErrnoException>((resolve) => process.once("warning", resolve));
 		const two = ["It was a fine day.", "She sang.", "They laughed.", "The sun shone.", "He smiled."];
 		const grim = ["He was dead.", "It was dark.", "They wept.", "The knife fell.", "She screamed."];
@@ -215,7 +218,7 @@ describe("what cannot be steered is refused", () => {
 	});
 });
 
-test("the command makes one and generate applies it", async () => {
+test("inferenceguard steer-vector makes a file, and generate applies it", async () => {
 	writeFileSync(file("positive.txt"), ["He was dead.", "It was dark.", "They wept.", "The knife fell.", "She screamed."].join("\n"));
 	writeFileSync(file("negative.txt"), ["It was a fine day.", "She sang.", "They laughed.", "The sun shone.", "He smiled."].join("\n"));
 	const tiny = embeddedDefault.model;

@@ -23,7 +23,7 @@ async function heldBack() {
 }
 
 describe("two loops over one stream", () => {
-	test("the second is told that the stream is used, and takes nothing from the first", async () => {
+	test("a second loop over a stream is refused, and takes nothing from the first", async () => {
 		await using guard = await load();
 		const stream = guard.stream(options);
 		let [first, second] = ["", ""];
@@ -38,7 +38,7 @@ describe("two loops over one stream", () => {
 		expect([first, second]).toEqual([(await stream.reply).text, ""]);
 	});
 
-	test("so is one after the first has ended, or was left", async () => {
+	test("a second loop is refused after the first has ended or was left", async () => {
 		await using guard = await load();
 		const ended = guard.stream(options);
 		for await (const _ of ended);
@@ -53,7 +53,7 @@ describe("two loops over one stream", () => {
 		}
 	});
 
-	test("the second does not end the first by leaving", async () => {
+	test("a second loop that is left does not end the first", async () => {
 		const { guard, letGo } = await heldBack();
 		const stream = guard.stream(options);
 		const pieces = stream[Symbol.asyncIterator]();
@@ -67,7 +67,7 @@ describe("two loops over one stream", () => {
 });
 
 describe("leaving a stream while a piece is awaited", () => {
-	test("settles what waits and aborts the generation", async () => {
+	test("leaving a stream settles waiting calls and aborts the generation", async () => {
 		const { guard } = await heldBack();
 		const stream = guard.stream(options);
 		const pieces = stream[Symbol.asyncIterator]();
@@ -79,7 +79,7 @@ describe("leaving a stream while a piece is awaited", () => {
 		await guard.dispose();
 	});
 
-	test("by an error does so too, and gives the error back", async () => {
+	test("leaving a stream by an error aborts it too, and throws that error", async () => {
 		const { guard } = await heldBack();
 		const stream = guard.stream(options);
 		const pieces = stream[Symbol.asyncIterator]();
@@ -92,7 +92,7 @@ describe("leaving a stream while a piece is awaited", () => {
 	});
 });
 
-test("calls of next that wait at once get the pieces in order", async () => {
+test("concurrent calls of next get the pieces in order", async () => {
 	await using guard = await load();
 	const stream = guard.stream(options);
 	const pieces = stream[Symbol.asyncIterator]();

@@ -73,7 +73,7 @@ function circleIn(graph: Graph): string[] | undefined {
 	return [...graph.keys()].map((start) => walk([start])).find((found) => found !== undefined);
 }
 
-test("a circle between folders is found", () => {
+test("circles between folders are found", () => {
 	const graph: Graph = new Map([
 		["a", new Set(["b"])],
 		["b", new Set(["c"])],

@@ -20,7 +20,7 @@ const hostile = "\x1b]0;title\x07\x1b[2J\x9b31m\u202Eevil\r\nover\b\b";
 describe("text of others", () => {
 	const anyText = fc.oneof(fc.string({ unit: "binary" }), fc.constantFrom(hostile, "\x7f", "\u2028"));
 
-	test("is shown without a character that acts on a terminal; other text stays", () => {
+	test("text of others is shown without characters that act on a terminal", () => {
 		fc.assert(
 			fc.property(anyText, (text) => {
 				expect(printable(text)).not.toMatch(acting);
@@ -30,7 +30,7 @@ describe("text of others", () => {
 		);
 	});
 
-	test("keeps its value in JSON", () => {
+	test("text of others keeps its value in JSON", () => {
 		fc.assert(
 			fc.property(fc.dictionary(anyText, anyText), (value) => {
 				expect(JSON.parse(printable(JSON.stringify(value)))).toEqual(value);
@@ -40,7 +40,7 @@ describe("text of others", () => {
 });
 
 describe("escapes are cleaned", () => {
-	test("in what a model file says; --json has them as they are", async () => {
+	test("escapes in a model file are removed; --json has them unchanged", async () => {
 		const path = file("hostile.gguf");
 		const data = () => new Uint8Array(4);
 		writeGguf(path, {
@@ -61,7 +61,7 @@ describe("escapes are cleaned", () => {
 		expect(JSON.parse(json.stdout).metadata[1]).toMatchObject({ key: "general.name", value: hostile });
 	});
 
-	test.skipIf(process.platform === "win32")("in error messages, whose further lines begin no message of their own", async () => {
+	test.skipIf(process.platform === "win32")("escapes in error messages are removed, and lines forge no message", async () => {
 		const name = "no\x1b[2J\ninferenceguard: all is well [OK]";
 		for (const args of [
 			["inspect", file(name)],
@@ -100,14 +100,14 @@ writeFileSync(file("words.txt"), "kill\n");
 const asked = ["--cost", file("words.txt"), "--prompt", "a", "--max-tokens", "6", "--strategy", "sample", "--seed", "1", "--threads", "1"];
 
 describe("an answer", () => {
-	test("goes into a pipe or a file as it is", async () => {
+	test("an answer goes into a pipe or a file unchanged", async () => {
 		const { status, stdout } = await cliProcess("generate", "--model", shouting, ...asked);
 		expect(status).toBe(0);
 		expect(stdout).toContain("\x1b[31m");
 	});
 
 	const hasTerminal = spawnSync("script", ["--version"]).status === 0;
-	test.skipIf(!hasTerminal)("is cleaned on a terminal", () => {
+	test.skipIf(!hasTerminal)("an answer on a terminal has no escapes", () => {
 		const command = [process.execPath, main, "generate", "--model", shouting, ...asked].map((one) => `'${one}'`).join(" ");
 		const { stdout } = spawnSync("script", ["-qec", command, "/dev/null"], { encoding: "utf8", input: "" });
 		const answer = stdout
@@ -141,7 +141,7 @@ describe("a closed pipe", () => {
 		["wrong usage", ["conjure"], 2],
 		["a failure", ["inspect", file("none.gguf")], 1],
 	])(
-		"ends %s quietly with its usual status",
+		"a closed pipe ends %s quietly with its usual status",
 		async (_, args, usual) => {
 			for (const closes of ["stdout", "stderr"] as const) {
 				const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
@@ -157,7 +157,7 @@ describe("a closed pipe", () => {
 		60_000,
 	);
 
-	test("behind the first line of a long answer ends the answer", async () => {
+	test("a pipe that closes after the first line of a long answer ends the answer", async () => {
 		const long = ["--cost", file("words.txt"), "--prompt", "a", "--max-tokens", "200000", "--strategy", "sample", "--threads", "1"];
 		const endless = smallModel(folder, { context: 262144, vocab: 512 });
 		const child = spawn(process.execPath, [main, "generate", "--model", endless, ...long], { stdio: ["ignore", "pipe", "pipe"] });

@@ -46,7 +46,7 @@ describe("whoever reads a file of text refuses what is none", () => {
 		["manifest.json", (path) => readManifest(join(path, "..")), "INVALID_ROLLOUTS"],
 	];
 
-	test.each(readers)("%s", async (name, read, code) => {
+	test.each(readers)("the reader of %s refuses bytes that are no text", async (name, read, code) => {
 		const path = join(folder, name);
 		const others: [string | Uint8Array, RegExp][] = [
 			[Buffer.from('{"name":"é"}\n', "latin1"), /no UTF-8 in line 1/],
@@ -58,7 +58,7 @@ describe("whoever reads a file of text refuses what is none", () => {
 		}
 	});
 
-	test.skipIf(process.platform === "win32").each(readers)("%s that is a pipe", async (name, read, code) => {
+	test.skipIf(process.platform === "win32").each(readers)("the reader of %s refuses a pipe", async (name, read, code) => {
 		const place = join(folder, `pipe-${name}`);
 		mkdirSync(place);
 		execFileSync("mkfifo", [join(place, name)]);
@@ -75,7 +75,7 @@ describe("a configuration", () => {
 		return checkConfig(path);
 	};
 
-	test("may be UTF-16 with a byte order mark, and have line ends of any kind", async () => {
+	test("a configuration may be UTF-16 with a byte order mark, and have any line ends", async () => {
 		const expected = await read(lines.join("\n"));
 		expect(expected.methods[0]?.name).toBe("é");
 		for (const end of ["\n", "\r\n", "\r"]) {
@@ -84,7 +84,7 @@ describe("a configuration", () => {
 		}
 	});
 
-	test("has no control characters", async () => {
+	test("a configuration with control characters is refused", async () => {
 		await expect(read(lines.join("\n").replace("harm", "ha\x07rm"))).rejects.toMatchObject({
 			code: "INVALID_OPTION",
 			message: expect.stringContaining("control characters in line 2; remove them"),

@@ -75,7 +75,7 @@ describe("the CPU time that control groups grant", () => {
 		["a limit that is no number", { ...group2("/"), "/sys/fs/cgroup/cpu.max": "lots 100000" }, Number.POSITIVE_INFINITY],
 		["a limit without a period", { ...group2("/"), "/sys/fs/cgroup/cpu.max": "100000" }, Number.POSITIVE_INFINITY],
 		["a period of nothing", { ...group2("/"), "/sys/fs/cgroup/cpu.max": "100000 0" }, Number.POSITIVE_INFINITY],
-	])("%s", (_, files, expected) => {
+	])("control groups grant CPU time: %s", (_, files, expected) => {
 		expect(cpuQuota(reading(files))).toBe(expected);
 	});
 });
@@ -126,11 +126,11 @@ describe("the default number of threads", () => {
 		["Windows", other("win32", "x64", 16), 7],
 		["Windows with four logical CPUs", other("win32", "x64", 4), 3],
 		["Windows on ARM", other("win32", "arm64", 8), 7],
-	])("%s", (_, machine, expected) => {
+	])("the default number of threads: %s", (_, machine, expected) => {
 		expect(defaultThreads(machine)).toBe(expected);
 	});
 
-	test("is between 1 and the CPUs that may be used, whatever the files hold", () => {
+	test("the default number of threads is between 1 and the CPUs that may be used", () => {
 		const paths = ["/proc/self/cgroup", "/proc/self/mountinfo", "/proc/self/status", "/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/a/cpu.max"];
 		const part = fc.constantFrom(
 			..."0:/ ,-\n\\".split(""),
@@ -167,12 +167,12 @@ async function replyOf(threads?: number) {
 }
 
 describe("a guard", () => {
-	test("says how many threads ran", async () => {
+	test("a guard says how many threads ran", async () => {
 		expect((await replyOf(1)).engine.threads).toBe(1);
 		expect((await replyOf()).engine.threads).toBe(defaultThreads());
 	});
 
-	test("runs no more threads than there are CPUs for, and warns", async () => {
+	test("a guard runs no more threads than there are CPUs for, and warns", async () => {
 		const warnings: NodeJS.ErrnoException[] = [];
 		const listen = (warning: Error) => warnings.push(warning);
 		process.on("warning", listen);
@@ -190,13 +190,13 @@ describe("a guard", () => {
 		);
 	});
 
-	test("answers with several threads as with one", async () => {
+	test("a guard answers with several threads as with one", async () => {
 		const [one, several] = [await replyOf(1), await replyOf(2)];
 		expect(several.text).toBe(one.text);
 		expect(several.logLikelihood).toBeCloseTo(one.logLikelihood, 5);
 	});
 
-	test("answers the same where its threads wait for CPUs that others keep busy", async () => {
+	test("a guard answers the same while other work keeps its CPUs busy", async () => {
 		const alone = await replyOf(2);
 		const busy = Array.from({ length: 2 * availableParallelism() }, () =>
 			spawn(process.execPath, ["-e", "const end = Date.now() + 60_000; while (Date.now() < end);"]),

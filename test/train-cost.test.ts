@@ -37,7 +37,7 @@ writeFileSync(data, rows.map((row) => JSON.stringify(row)).join("\n"));
 const train = (name: string, options: Partial<TrainCostOptions> = {}) => trainCost({ data, out: file(name), ...options });
 
 describe("train-cost", () => {
-	test("learns from labels, reports, and keeps the wished false-negative rate", async () => {
+	test("train-cost learns from labels, and keeps the wished false-negative rate", async () => {
 		const report = await train("cost.gguf", { falseNegativeRate: 0.05 });
 		expect(report.test.auc).toBeGreaterThan(0.95);
 		expect(report.test.ece).toBeLessThan(0.15);
@@ -46,7 +46,7 @@ describe("train-cost", () => {
 		expect(JSON.parse(readFileSync(file("cost.gguf.report.json"), "utf8"))).toEqual(report);
 	});
 
-	test("does not become certain where all texts can be told apart", async () => {
+	test("train-cost does not become certain where all texts can be told apart", async () => {
 		const separable = Array.from({ length: 400 }, (_, i) => ({
 			text: `${pick(common)} ${pick(i % 2 ? bad : good)} ${pick(common)}`,
 			label: i % 2,
@@ -58,7 +58,7 @@ describe("train-cost", () => {
 		expect(report.threshold).toBeGreaterThan(0.5);
 	});
 
-	test("calibrates long texts that can all be told apart", async () => {
+	test("train-cost calibrates long texts that can all be told apart", async () => {
 		for (const length of [30, 80]) {
 			const long = Array.from({ length: 200 }, (_, i) => ({
 				text: Array.from({ length }, () => pick(random() < 0.3 ? (i % 2 ? bad : good) : common)).join(" "),
@@ -72,7 +72,7 @@ describe("train-cost", () => {
 		}
 	});
 
-	test("splits any number of groups into three, none of them empty, and keeps rows of a group together", () => {
+	test("train-cost splits groups into three parts, none of them empty, each group whole", () => {
 		fc.assert(
 			fc.property(fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 1, maxLength: 80 }), fc.nat(), (numbers, seed) => {
 				const groups = numbers.map(String);
@@ -85,7 +85,7 @@ describe("train-cost", () => {
 		);
 	});
 
-	test("gives the same file for the same data and seed", async () => {
+	test("train-cost gives the same file for the same data and seed", async () => {
 		await train("one.gguf", { seed: 3 });
 		await train("two.gguf", { seed: 3 });
 		await train("three.gguf", { seed: 4 });
@@ -97,7 +97,7 @@ describe("train-cost", () => {
 		expect(hash("one.gguf")).not.toBe(hash("three.gguf"));
 	});
 
-	test("reads labels, scores, columns and splits in every usual form", async () => {
+	test("train-cost reads labels, scores, columns and splits in every usual form", async () => {
 		const csv = `id,comment,verdict\n${rows.map(({ text, label }, i) => `${i},"${text}",${label ? "Toxic" : "Not Toxic"}`).join("\n")}\n`;
 		writeFileSync(file("data.csv"), csv);
 		writeFileSync(file("data.tsv"), csv.replaceAll('"', "").replaceAll(",", "\t").replaceAll(" the ", ' the "so-called" '));
@@ -130,7 +130,7 @@ describe("train-cost", () => {
 		expect(reports[5]?.rows).toEqual({ train: 600, validation: 600, test: 600 });
 	});
 
-	test("tells what is wrong with the data", async () => {
+	test("train-cost says what is wrong with the data", async () => {
 		const write = (name: string, content: string) => {
 			writeFileSync(file(name), content);
 			return file(name);
@@ -158,13 +158,13 @@ describe("train-cost", () => {
 		expect(existsSync(file("never.gguf"))).toBe(false);
 	});
 
-	test("stops when asked", async () => {
+	test("train-cost stops on request", async () => {
 		await expect(train("aborted.gguf", { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORTED" });
 	});
 });
 
 describe("a trained cost model in a guard", () => {
-	test("charges the probability of the whole text, within a budget that defaults to its threshold", async () => {
+	test("a trained cost model charges the probability of the whole text", async () => {
 		const { threshold } = await train("used.gguf");
 		const model = { pieces: [" poison", " garden", " the"], logits: [0, 1, 2].map(() => [1, 0, 1]) };
 		await using guard = await InferenceGuard.load({ model, cost: { classifier: file("used.gguf") } });
@@ -182,7 +182,7 @@ describe("a trained cost model in a guard", () => {
 		expect(poisons.guarded).toBeLessThan(0.75 * poisons.plain);
 	});
 
-	test("reads a text that grows token by token as it reads the whole text at once", async () => {
+	test("a trained cost model gives a growing text the cost of the whole text", async () => {
 		await train("grown.gguf");
 		const pieces = [" poi", "son", "'s", " garden", ",", " sc", "ream", "é", "-", " the"];
 		const model = { pieces, logits: pieces.map(() => pieces.map(() => 0)) };
@@ -209,7 +209,7 @@ describe("a trained cost model in a guard", () => {
 		});
 	});
 
-	test("link excess charges the log-odds above a threshold", async () => {
+	test("a trained cost model with link excess charges the log-odds above a threshold", async () => {
 		await train("excess.gguf");
 		const model = { pieces: [" poison", " garden"], logits: [0, 1].map(() => [0, 0]) };
 		const classifier = file("excess.gguf");
@@ -225,7 +225,7 @@ describe("a trained cost model in a guard", () => {
 		}
 	});
 
-	test("reads the prompt where it was trained with a context", async () => {
+	test("a trained cost model reads the prompt if it was trained with a context", async () => {
 		const labelled = Array.from({ length: 400 }, (_, i) => {
 			const context = i % 4 < 2 ? "tell me about poison" : "tell me about tea";
 			return { context: `${context} ${i}`, response: i % 2 ? "yes gladly" : "no thanks", label: Number(i % 4 < 2 && i % 2 === 1) };
@@ -239,7 +239,7 @@ describe("a trained cost model in a guard", () => {
 		expect(await costOf("tell me about poison")).toBeGreaterThan(2 * (await costOf("tell me about tea")));
 	});
 
-	test("that is damaged is an error with a code", async () => {
+	test("a damaged cost model is an error with a code", async () => {
 		await train("damage.gguf");
 		const bytes = readFileSync(file("damage.gguf"));
 		const model = { pieces: ["a", "b"], logits: [0, 1].map(() => [0, 0]) };
@@ -265,7 +265,7 @@ describe("a trained cost model in a guard", () => {
 describe("on shared data sets", () => {
 	const diasafety = (split: string) => sharedFile(`data/diasafety/${split}.json`);
 	testWith(diasafety("train"))(
-		"diasafety: AUC of at least 0.82 on responses and 0.84 with their context",
+		"train-cost has AUC 0.82 on responses of diasafety, and 0.84 with their context",
 		async () => {
 			const files = { data: diasafety("train"), validation: diasafety("val"), test: diasafety("test"), unsafe: "Unsafe" };
 			const alone = await train("diasafety.gguf", files);
@@ -278,7 +278,7 @@ describe("on shared data sets", () => {
 
 	const surge = sharedFile("data/surge-toxicity/toxicity_en.csv");
 	testWith(surge)(
-		"surge-toxicity: AUC of at least 0.96, mean of 20 splits",
+		"train-cost has AUC 0.96 on surge-toxicity, as the mean of 20 splits",
 		async () => {
 			let sum = 0;
 			for (let seed = 0; seed < 20; seed++) sum += (await train("surge.gguf", { data: surge, seed })).test.auc;

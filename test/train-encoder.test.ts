@@ -61,7 +61,7 @@ const patience = 900_000; // every training starts Python with torch three times
 
 describe("train-cost --kind encoder", () => {
 	testWithPython(
-		"learns from labels, and its file charges what the recipe says, every time",
+		"train-cost --kind encoder learns from labels, and its file gives the same costs",
 		async () => {
 			const seen: EpochProgress[] = [];
 			const epochs = 50;
@@ -101,7 +101,7 @@ describe("train-cost --kind encoder", () => {
 	);
 
 	testWithPython(
-		"learns without categories, with one member, and stops when asked",
+		"train-cost --kind encoder learns with one member, and stops on request",
 		async () => {
 			const bare = write(
 				file("bare.jsonl"),
@@ -123,7 +123,7 @@ describe("train-cost --kind encoder", () => {
 });
 
 describe("train-cost --kind encoder tells", () => {
-	test("which options go together", async () => {
+	test("train-cost --kind encoder says which options go together", async () => {
 		const wrong = (message: RegExp) => failure("INVALID_OPTION", message);
 		await expect(train("x.gguf", { contextField: undefined })).rejects.toMatchObject(wrong(/^contextField: .*prompts/));
 		await expect(train("x.gguf", { base: undefined })).rejects.toMatchObject(wrong(/^base: /));
@@ -134,7 +134,7 @@ describe("train-cost --kind encoder tells", () => {
 		await expect(trainCost({ data, out: file("x.gguf"), members: 2 })).rejects.toMatchObject(wrong(/^kind: /));
 	});
 
-	test("that it reads no conversations", async () => {
+	test("train-cost --kind encoder says that it reads no conversations", async () => {
 		const conversations = write(
 			file("conversations.jsonl"),
 			rows.map((row) => ({ ...row, prompt: [{ role: "user", content: row.prompt }] })),
@@ -152,12 +152,12 @@ describe("train-cost --kind encoder tells", () => {
 		["heads that do not divide the width", { num_attention_heads: 3 }, "UNSUPPORTED_MODEL", /num_attention_heads/],
 		["more layers than tensors", { num_hidden_layers: 3 }, "INVALID_MODEL", /encoder\.layer\.2\..* got none/],
 		["a table of another size", { vocab_size: 20 }, "INVALID_MODEL", /word_embeddings.* 20,32/],
-	])("that the base has %s", async (name, config, code, message) => {
+	])("train-cost --kind encoder says that the base has %s", async (name, config, code, message) => {
 		const other = writeSmallBert(file(name), [...common], config);
 		await expect(train("x.gguf", { base: other })).rejects.toMatchObject(failure(code, message));
 	});
 
-	test("that the base lacks a file, or has a tokenizer that reads otherwise", async () => {
+	test("train-cost --kind encoder says that the base lacks a file or tokenizes otherwise", async () => {
 		const incomplete = writeSmallBert(file("incomplete"), common);
 		rmSync(join(incomplete, "vocab.txt"));
 		await expect(train("x.gguf", { base: incomplete })).rejects.toMatchObject(failure("MODEL_NOT_FOUND", /no vocab\.txt/));
@@ -178,12 +178,12 @@ describe("train-cost --kind encoder tells", () => {
 		return file(name);
 	};
 
-	test("that there is no Python", async () => {
+	test("train-cost --kind encoder says that there is no Python", async () => {
 		const absent = train("x.gguf", { python: file("no-python") });
 		await expect(absent).rejects.toMatchObject(failure("PYTHON_FAILED", /no-python.*ENOENT.*--python/));
 	});
 
-	test("on the command line too", async () => {
+	test("train-cost --kind encoder reports its errors on the command line too", async () => {
 		const files = ["--base", base, "--data", data, "--context-field", "prompt", "--out", file("x.gguf"), "--python", file("no-python")];
 		const failed = await cli("train-cost", "--kind", "encoder", "--members", "2", "--minutes", "0.5", ...files);
 		expect(failed).toMatchObject({ status: 1, stderr: expect.stringContaining("[PYTHON_FAILED]") });
@@ -191,7 +191,7 @@ describe("train-cost --kind encoder tells", () => {
 		expect(refused).toMatchObject({ status: 2, stderr: expect.stringMatching(/members: expected an integer from 1 to 16/) });
 	});
 
-	test.skipIf(process.platform === "win32")("what is missing in Python, or went wrong there, and leaves nothing behind", async () => {
+	test.skipIf(process.platform === "win32")("train-cost --kind encoder names a missing package, and leaves nothing behind", async () => {
 		const before = readdirSync(folder);
 		await expect(train("x.gguf", { python: fake("bare", "echo torch; echo gguf") })).rejects.toMatchObject(
 			failure("PYTHON_FAILED", /none named torch, gguf; .*pip install torch transformers scikit-learn gguf safetensors/),

@@ -62,7 +62,7 @@ async function expectSaidAgain(name: string, report: CostReport) {
 }
 
 describe("train-cost --kind probe --layers", () => {
-	test("learns from the mean what the last state does not tell, and says what else would have told", async () => {
+	test("train-cost --kind probe --layers learns from means, and compares the inputs", async () => {
 		const report = await train("auto.gguf");
 		expect(report.probe?.layers).toEqual([3]); // every fourth
 		expect(report.probe?.inputs.map(({ layers, lastState }) => [layers, lastState])).toEqual([
@@ -87,7 +87,7 @@ describe("train-cost --kind probe --layers", () => {
 		expect(readFileSync(file("again.gguf")).equals(readFileSync(file("auto.gguf")))).toBe(true);
 	});
 
-	test("reads the layers that are asked for, side by side, or the last state", async () => {
+	test("train-cost --kind probe --layers reads the given layers, or the last state", async () => {
 		const several = await train("several.gguf", { layers: [4, 0, 4] });
 		expect(several.probe?.layers).toEqual([4, 0]);
 		expect(several.probe?.inputs).toHaveLength(5);
@@ -98,7 +98,7 @@ describe("train-cost --kind probe --layers", () => {
 		await expectSaidAgain("last.gguf", last);
 	});
 
-	test("reads responses behind chat prompts as they are generated", async () => {
+	test("train-cost --kind probe --layers reads responses to chats as they are generated", async () => {
 		const chat = await train("chat.gguf", { chat: true, layers: [2] });
 		await expectSaidAgain("chat.gguf", chat);
 		write(
@@ -125,7 +125,7 @@ describe("train-cost --kind probe --layers", () => {
 		expect(scored?.cost).toBeCloseTo(1 / (1 + Math.exp(-logOdds)), 3);
 	});
 
-	test("reads rows beside one another as each would be read alone, at every length", async () => {
+	test("train-cost --kind probe --layers reads rows in a batch as each alone", async () => {
 		const texts = { model_hash: await modelHash(model), data_hash: "" };
 		const write = (path: string, { weights, bias, prior, layers }: NativeProbe) => {
 			const ofMeans = layers.length > 0 && { layers: Float64Array.from(layers), prior, chat: 0 };
@@ -174,7 +174,7 @@ describe("train-cost --kind probe --layers", () => {
 		expect(seen.certain).toBeGreaterThan(seen.rows / 4);
 	});
 
-	test("tells what is wrong", async () => {
+	test("train-cost --kind probe --layers says what is wrong", async () => {
 		const wrong = { code: "INVALID_OPTION" };
 		await expect(train("x.gguf", { layers: [5] })).rejects.toMatchObject({ ...wrong, message: expect.stringMatching(/0 to 4/) });
 		await expect(train("x.gguf", { layers: [] })).rejects.toMatchObject(wrong);

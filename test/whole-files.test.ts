@@ -29,7 +29,7 @@ const writers = {
 };
 
 testOnLinux.each(Object.entries(writers))(
-	"%s that does not fit, by one byte or by all, leaves what was there",
+	"%s that does not fit, by one byte or by all, leaves the existing files",
 	(name, writer) => {
 		const place = file(`limit ${name}`);
 		mkdirSync(place);
@@ -61,7 +61,7 @@ testOnLinux.each(Object.entries(writers))(
 	120_000,
 );
 
-test("writers say how many bytes they wrote", () => {
+test("writers report how many bytes they wrote", () => {
 	const [path, other] = [file("own.gguf"), file("any.gguf")];
 	const list = { numbers: Float64Array.of(1, 2, 3), empty: new Float64Array() };
 	expect(
@@ -75,7 +75,7 @@ test("writers say how many bytes they wrote", () => {
 });
 
 describe("files that belong together", () => {
-	test("are put in place together, or not at all", async () => {
+	test("files that belong together are put in place together, or not at all", async () => {
 		const place = file("together");
 		mkdirSync(place);
 		const all = ["a", "b", "c"].map((name) => join(place, name));
@@ -99,7 +99,7 @@ describe("files that belong together", () => {
 		expect(all.map((path) => readFileSync(path, "utf8"))).toEqual(["new", "new", "new"]);
 	});
 
-	test.skipIf(process.platform === "win32")("stay behind links, and never take the place of a device", async () => {
+	test.skipIf(process.platform === "win32")("files are written through links, and never replace a device", async () => {
 		writeFileSync(file("aim"), "good");
 		symlinkSync(file("aim"), file("link"));
 		await replaceFiles(textFile(file("link"), "new"));
@@ -218,7 +218,7 @@ describe.skipIf(process.platform !== "linux")("a command on a full disk", () => 
 		found = attempts();
 	});
 
-	test.each(Object.keys(commands))("%s says so, leaves the good files, and goes on where there is room", (name) => {
+	test.each(Object.keys(commands))("%s on a full disk says so, keeps the good files, and works once there is room", (name) => {
 		const { names, attempts } = found[name] as (typeof found)[string];
 		expect(attempts.length).toBeGreaterThan(1);
 		for (const { told, left, again } of attempts) {
@@ -235,7 +235,7 @@ describe.skipIf(process.platform !== "linux")("a command on a full disk", () => 
 		}
 	});
 
-	test("a label says so on its page, and can be given again where there is room; so can the page of a demo", () => {
+	test("a label on a full disk is reported on its page, and can be given again", () => {
 		const code = `
 			import { execFileSync } from "node:child_process";
 			import { readFileSync, readdirSync } from "node:fs";

@@ -29,7 +29,7 @@ const load = (problem: Problem): LoadOptions => {
 };
 
 describe("a cost of the whole text beside a discount", () => {
-	test("leaves the constrained optimum that brute force finds without one, alone and beside token costs", async () => {
+	test("a whole-text cost under a discount leaves the optimum that it has without one", async () => {
 		await fc.assert(
 			fc.asyncProperty(discounted({}), fc.boolean(), async (problem, isAlone) => {
 				const { model, tokenCosts, budget, discount, maxTokens } = problem;
@@ -51,7 +51,7 @@ describe("a cost of the whole text beside a discount", () => {
 		);
 	});
 
-	test("is what the reply says and what every streamed text is held to", async () => {
+	test("a whole-text cost with a discount binds the reply and every streamed text", async () => {
 		const search = fc.record({
 			candidates: fc.integer({ min: 1, max: 8 }),
 			blockLength: fc.integer({ min: 1, max: 4 }),
@@ -83,7 +83,7 @@ describe("a cost of the whole text beside a discount", () => {
 		);
 	});
 
-	test("does not let a text pass that is certainly unsafe, however long it is", async () => {
+	test("a whole-text cost with a discount admits no certainly unsafe text of any length", async () => {
 		const model = { pieces: ["a", "b"], logits: [[0, -50], [0, -50]] }; // biome-ignore format: a table
 		const cost: CostModel = (all) => all.map(({ finished }) => (finished ? 1 : 0));
 		await using guard = await InferenceGuard.load({ model, cost, budget: 0.5, discount: 0.999 });
@@ -93,7 +93,7 @@ describe("a cost of the whole text beside a discount", () => {
 		expect([plain.safety.cost, plain.safety.z.at(-1)]).toEqual([1, -0.5]);
 	});
 
-	test("is the budget that a response needs in rollouts", async () => {
+	test("a whole-text cost with a discount is the budget that rollouts need", async () => {
 		let run = 0;
 		await fc.assert(
 			fc.asyncProperty(discounted({ maxVocabulary: 5, maxLength: 8 }), fc.nat(), async (problem, seed) => {
