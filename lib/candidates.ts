@@ -9,8 +9,8 @@ export interface Candidate {
 }
 
 /**
- * Judges all candidates of a block in one call: one finite number per candidate, in order, and nothing that would have to be made a
- * number first. The array and its candidates are copies. The search waits for the function, so that it cannot wait for a generation of
+ * Judges all candidates of a block in one call. It returns one finite number per candidate, in order; values of other types are not
+ * converted. The array and its candidates are copies. The search waits for the function, so the function cannot wait for a generation of
  * the same guard: such a call rejects with INVALID_OPTION.
  */
 export type ScoreFunction = (candidates: readonly Candidate[]) => ArrayLike<number> | Promise<ArrayLike<number>>;

@@ -32,61 +32,61 @@ function failure(code: string) {
 export class InvalidOptionError extends failure("INVALID_OPTION") {}
 /** The prompt is empty, not valid Unicode, or not tokens of this model. */
 export class InvalidPromptError extends failure("INVALID_PROMPT") {}
-/** A text means one of the model's control tokens in whatever way it is read: in a role, or where its chat template or tokenizer changes it. */
+/** A text cannot be kept from meaning one of the model's control tokens: in a role, or where chat template or tokenizer change it. */
 export class SpecialTokenTextError extends failure("SPECIAL_TOKEN_TEXT") {}
 /** The prompt leaves no room for a response in the context. */
 export class PromptTooLongError extends failure("PROMPT_TOO_LONG") {}
-/** `messages` were given, but the model has no chat template, or the template rejected them or took too many steps, too long or too much. */
+/** `messages` were given, but the model has no chat template, or the template rejected them or exceeded its limits of steps, time or output. */
 export class ChatTemplateError extends failure("CHAT_TEMPLATE") {}
 /** The lexicon cannot be read as text, or has terms that match nothing or contradict one another. */
 export class InvalidLexiconError extends failure("INVALID_LEXICON") {}
-/** The file of a trained cost model is missing, damaged, or none of this version. */
+/** The file of a trained cost model is missing, damaged, or written by an incompatible version. */
 export class InvalidCostModelError extends failure("INVALID_COST_MODEL") {}
 /** A cost model scores safe texts higher than unsafe ones: its labels or the sign of its head are exchanged. */
 export class CostModelFlippedError extends failure("COST_MODEL_FLIPPED") {}
 /** A cost model gives its template's answers no probability, or does not tell safe from unsafe texts. */
 export class CostModelTemplateError extends failure("COST_MODEL_TEMPLATE") {}
-/** A template's control token or label is no token of the cost model's vocabulary. */
+/** A template's control token or label is not a token of the cost model's vocabulary. */
 export class CostModelTokenizerError extends failure("COST_MODEL_TOKENIZER") {}
 /** A probe was trained on another model. */
 export class CostModelMismatchError extends failure("COST_MODEL_MISMATCH") {}
-/** Prompt and response are longer than what a cost or reward model was trained to read. */
+/** Prompt and response are longer than the context of a cost or reward model. */
 export class TextTooLongError extends failure("TEXT_TOO_LONG") {}
-/** A file of training data or prompts is missing, cannot be read, or lacks what was asked of it. */
+/** A file of training data or prompts is missing, cannot be read, or lacks a requested column, split or label. */
 export class InvalidDataError extends failure("INVALID_DATA") {}
 /** A folder of rollouts is damaged, or was made with another model, cost model or other options. */
 export class InvalidRolloutsError extends failure("INVALID_ROLLOUTS") {}
-/** The file of a critic is missing, damaged, or none of this version. */
+/** The file of a critic is missing, damaged, or written by an incompatible version. */
 export class InvalidCriticError extends failure("INVALID_CRITIC") {}
-/** A critic was trained for another model, other cost models, another reward or one other budget. */
+/** A critic was trained for another model, other cost models, another reward or another single budget. */
 export class CriticMismatchError extends failure("CRITIC_MISMATCH") {}
-/** The file of a control vector is missing, damaged, or none of this version. */
+/** The file of a control vector is missing, damaged, or written by an incompatible version. */
 export class InvalidControlVectorError extends failure("INVALID_CONTROL_VECTOR") {}
 /** A control vector was made for another model. */
 export class ControlVectorMismatchError extends failure("CONTROL_VECTOR_MISMATCH") {}
-/** Python, a module that the recipe of a training imports, or the recipe itself failed. */
+/** Python, a module that a training recipe imports, or the recipe itself failed. */
 export class PythonError extends failure("PYTHON_FAILED") {}
 /** The loss of a training became infinite. */
 export class TrainingDivergedError extends failure("TRAINING_DIVERGED") {}
-/** The journal of an evaluation is damaged, or is of another evaluation. */
+/** The journal of an evaluation is damaged, or belongs to another evaluation. */
 export class InvalidJournalError extends failure("INVALID_JOURNAL") {}
-/** The file of a certificate is missing, damaged, or none of this version. */
+/** The file of a certificate is missing, damaged, or written by an incompatible version. */
 export class InvalidCertificateError extends failure("INVALID_CERTIFICATE") {}
-/** What runs is not what a certificate was issued for. */
+/** The guard or its settings differ from those that a certificate was issued for. */
 export class CertificateMismatchError extends failure("CERTIFICATE_MISMATCH") {}
-/** No configuration of a ladder can be certified at the level that was asked for. */
+/** No configuration of a ladder can be certified at the requested level. */
 export class NotCertifiedError extends failure("NOT_CERTIFIED") {}
 /** A result could not be written. */
 export class WriteError extends failure("WRITE_FAILED") {}
 /** There is no file at the model's path, or a folder to convert lacks one. */
 export class ModelNotFoundError extends failure("MODEL_NOT_FOUND") {}
-/** The model file is empty, damaged, truncated or no GGUF; in a folder to convert, a file is damaged or does not fit the others. */
+/** The model file is empty, damaged, truncated or not GGUF; in a folder to convert, a file is damaged or does not match the others. */
 export class InvalidModelError extends failure("INVALID_MODEL") {}
-/** The model file is sound, but no model for this purpose: an embedding model, a vocabulary, an unknown architecture, half a head. */
+/** The model file is sound, but not a model for this purpose: an embedding model, a vocabulary, an unknown architecture, half a head. */
 export class UnsupportedModelError extends failure("UNSUPPORTED_MODEL") {}
 /** The requested device or GPU does not exist in this build or on this machine. */
 export class DeviceNotFoundError extends failure("DEVICE_NOT_FOUND") {}
-/** The KV cache for prompt and live tree does not fit. */
+/** The KV cache for prompt and live tree does not fit into memory. */
 export class KvCapacityError extends failure("KV_CAPACITY") {}
 /** Memory ran out during a generation. */
 export class OutOfMemoryError extends failure("OUT_OF_MEMORY") {}
@@ -94,7 +94,7 @@ export class OutOfMemoryError extends failure("OUT_OF_MEMORY") {}
 export class DecodeError extends failure("DECODE_FAILED") {}
 /** A cost or reward function threw, or returned something other than one finite number per candidate; see `cause`. */
 export class CallbackError extends failure("CALLBACK_FAILED") {}
-/** The pieces of a stream were asked for twice. */
+/** A second loop wanted the pieces of a stream. */
 export class StreamUsedError extends failure("STREAM_USED") {}
 /** The guard was disposed. */
 export class DisposedError extends failure("DISPOSED") {}

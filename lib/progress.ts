@@ -8,14 +8,14 @@ export interface EpochProgress {
 	validationLoss: number;
 }
 
-/** How far a run is. */
+/** Progress of a run. */
 export interface RolloutProgress {
 	/** Prompts of this run's part that are done, and all of them. */
 	prompts: number;
 	totalPrompts: number;
 	/** Estimated size of this run's part when it is complete. */
 	totalBytes: number;
-	/** Of this run, without what an earlier one left: */
+	/** Of this run, without earlier runs: */
 	responses: number;
 	generatedTokens: number;
 	/** Responses over budget. */
@@ -23,27 +23,27 @@ export interface RolloutProgress {
 	seconds: number;
 }
 
-/** How far an evaluation is. */
+/** Progress of an evaluation. */
 export interface EvaluationProgress {
-	/** Responses that stand in the journal, and all of them. */
+	/** Responses in the journal, and all of them. */
 	responses: number;
 	totalResponses: number;
-	/** Of the response that comes next. */
+	/** Of the next response. */
 	method: string;
 	prompt: string;
-	/** Of this run, without what an earlier one left: */
+	/** Of this run, without earlier runs: */
 	newResponses: number;
 	seconds: number;
 }
 
-/** How far the sampling of answers is. */
+/** Progress of the sampling of answers. */
 export interface AnswerProgress {
-	/** Answers that stand in the file, and all of them. */
+	/** Answers in the file, and all of them. */
 	answers: number;
 	totalAnswers: number;
 	/** Of those in the file. */
 	refused: number;
-	/** Of this run, without what an earlier one left: */
+	/** Of this run, without earlier runs: */
 	newAnswers: number;
 	seconds: number;
 }

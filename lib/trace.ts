@@ -1,8 +1,8 @@
-/** Why a candidate was not continued; null where it was. */
+/** Why a candidate was not continued; null if it was. */
 export type PruneReason =
-	/** Over a budget, or judged by a cost model to be. */
+	/** Over a budget, or over it in the judgement of a cost model. */
 	| "cost"
-	/** The critic's pSafe was not above η, and that of others was; kept as a reserve. */
+	/** The critic's pSafe was not above η, but that of others was; kept as a reserve. */
 	| "pSafe"
 	/** Others scored better, or were drawn by soft selection; kept as a reserve. */
 	| "notSelected"
@@ -13,7 +13,7 @@ export type PruneReason =
 
 /** One candidate of a search. */
 export interface TraceNode {
-	/** Index of the candidate that it continues; -1: the prompt, or in a stream that began again what was committed (see `position`). */
+	/** Index of the candidate that it continues; -1: the prompt, or the committed text after a restart of a stream (see `position`). */
 	parent: number;
 	/** 0 for the first sampling of its block, 1… for retries. */
 	round: number;
@@ -27,15 +27,15 @@ export interface TraceNode {
 	z: number[];
 	/** Cost so far with the estimate for an unfinished text, over all constraints. */
 	cost: number;
-	/** Reward of the text, or its estimate; null where it was not asked for. */
+	/** Reward of the text, or its estimate; null if nothing asked for it. */
 	reward: number | null;
-	/** What the critic said; null without one. */
+	/** The critic's estimate; null without a critic. */
 	pSafe: number | null;
 	value: number | null;
-	/** What the selection went by; null: out of the question. */
+	/** The score that selection used; null if the candidate was not eligible. */
 	score: number | null;
 	finished: boolean;
-	/** Why it was not continued; null where it was. */
+	/** Why it was not continued; null if it was. */
 	pruned: PruneReason | null;
 	/** It is the end of the response that was returned. */
 	answer: boolean;

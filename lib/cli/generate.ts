@@ -41,13 +41,13 @@ export function summary({ outcome, safety, usage, timings }: Reply): string {
 function steeringOf({ steering, strength, sparsity, gate }: GenerateFlags): SteeringOptions | undefined {
 	if (steering !== undefined) return { vector: steering, strength: numeric(strength) ?? 1, sparsity: numeric(sparsity), gate };
 	if (strength === undefined && sparsity === undefined && gate === undefined) return undefined;
-	throw new InvalidOptionError("steering: expected a control vector (--steering) beside --strength, --sparsity and --gate, got none");
+	throw new InvalidOptionError("steering: expected a control vector (--steering) with --strength, --sparsity and --gate, got none");
 }
 
 function certificateOf({ certificate, onMismatch }: GenerateFlags): LoadOptions["certificate"] {
 	if (certificate !== undefined) return { file: certificate, onMismatch };
 	if (onMismatch === undefined) return undefined;
-	throw new InvalidOptionError("onMismatch: expected a certificate (--certificate) beside it, got none");
+	throw new InvalidOptionError("onMismatch: expected a certificate (--certificate) with it, got none");
 }
 
 /** Returns how it ended, or undefined where whoever read the answer went away before its end. */
@@ -61,7 +61,7 @@ export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] |
 		certificate: certificateOf(flags),
 		...optionsFrom(flags, engineRows),
 	});
-	if (flags.trace && !flags.json) throw new InvalidOptionError("trace: expected --json, which prints it, beside --trace");
+	if (flags.trace && !flags.json) throw new InvalidOptionError("trace: expected --json, which prints it, with --trace");
 	const options: GenerateOptions = {
 		...(flags.chat ? { messages: [{ role: "user", content: flags.prompt }] } : { prompt: flags.prompt }),
 		strategy: flags.strategy,

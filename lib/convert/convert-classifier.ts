@@ -109,7 +109,7 @@ function ggufTensors(folder: string, places: TensorPlace[], tensors: Map<string,
 	const unknown = [...tensors.keys()].find((name) => !known.has(name.replace(/\.(?:weight|bias|gamma|beta)$/, "")) && !isUnused(name));
 	if (unknown !== undefined) {
 		throw new UnsupportedModelError(
-			`expected a classifier as transformers has it, but ${folder} has the tensor ${unknown} besides; choose another model`,
+			`expected a classifier as transformers has it, but ${folder} also has the tensor ${unknown}; choose another model`,
 		);
 	}
 	return places.map((place) => {

@@ -97,12 +97,15 @@ function tensorsOf(path: string): Map<string, StoredTensor> {
 /** The files that an index joins; each has to lie beside it. */
 function shardsOf(path: string): string[] {
 	const parsed = index.safeParse(parseJson(path));
-	if (!parsed.success) throw new InvalidModelError(`expected an index of safetensors files, but ${path} is none; download the model again`);
+	if (!parsed.success)
+		throw new InvalidModelError(`expected an index of safetensors files, but ${path} is not one; download the model again`);
 	const names = [...new Set(Object.values(parsed.data.weight_map))];
 	return names.map((name) => {
 		const shard = join(dirname(path), basename(name));
 		if (basename(name) !== name || !existsSync(shard)) {
-			throw new ModelNotFoundError(`expected the file ${name} that ${path} names beside it, got none; download the model again`);
+			throw new ModelNotFoundError(
+				`expected the file ${name}, which ${path} names, in the same folder, got none; download the model again`,
+			);
 		}
 		return shard;
 	});

@@ -177,7 +177,7 @@ class TokenizerReader {
 		const seen = new Set<string>();
 		for (const text of all) {
 			if (seen.has(text))
-				throw new UnsupportedModelError(`expected tokens that differ, but the tokenizer of ${this.folder} has "${text}" twice`);
+				throw new UnsupportedModelError(`expected distinct tokens, but the tokenizer of ${this.folder} lists "${text}" twice`);
 			seen.add(text);
 		}
 		const idOf = (key: string, text: string | null | undefined): GgufEntry[] => {

@@ -74,7 +74,7 @@ export const promptSourceSchema = z
 	})
 	.refine(({ labelField, benign }) => labelField === undefined || benign !== undefined, {
 		path: ["benign"],
-		error: "expected the labels that mean benign beside labelField, got none",
+		error: "expected the labels that mean benign with labelField, got none",
 	})
 	.refine(({ preset, labelField, benign }) => benign === undefined || labelField !== undefined || hasLabelColumn(preset), {
 		path: ["benign"],
@@ -82,7 +82,7 @@ export const promptSourceSchema = z
 	})
 	.refine(({ limit, seed }) => seed === undefined || limit !== undefined, {
 		path: ["seed"],
-		error: "expected limit, how many prompts to draw, beside a seed, got none",
+		error: "expected limit, the number of prompts to draw, with a seed, got none",
 	});
 
 type Checked = z.output<typeof promptSourceSchema>;

@@ -69,7 +69,7 @@ const lineSchema = z.looseObject({
 
 type Line = z.output<typeof lineSchema>;
 
-/** What a file holds already of a plan. Errors: INVALID_DATA where it does not belong to the plan. */
+/** The answers of a plan that a file has already. Errors: INVALID_DATA if the file does not belong to the plan. */
 function answersIn(lines: string[], path: string, plan: readonly AnswerGroup[]): Map<string, Line> {
 	const wanted = new Map(
 		plan.flatMap(({ jobs, settings }) => jobs.map(({ id, prompt }) => [id, { text: prompt.text, settings }] as const)),
@@ -88,7 +88,7 @@ function answersIn(lines: string[], path: string, plan: readonly AnswerGroup[]):
 		if (own !== undefined && (own.text !== prompt || own.settings !== settings)) {
 			const what = own.text === prompt ? "with other settings (model, cost model or options)" : "to another prompt";
 			throw new InvalidDataError(
-				`expected to go on with the answers in ${path}, but ${shown(id)} was sampled ${what}; give what they were sampled with, or choose another file`,
+				`expected to resume the answers in ${path}, but ${shown(id)} was sampled ${what}; give the same prompts and options, or choose another file`,
 			);
 		}
 		found.set(id, answer);
@@ -129,7 +129,7 @@ class AnswerRun {
 		this.#report();
 	}
 
-	/** Samples whatever the file lacks of a group. */
+	/** Samples the answers of a group that the file lacks. */
 	async sample({ loading, settings, jobs }: AnswerGroup, signal: AbortSignal): Promise<void> {
 		const open = jobs.filter(({ id }) => !this.#done.has(id));
 		if (open.length === 0) return;
@@ -180,7 +180,7 @@ class AnswerRun {
 		if (outcome === "refused") this.summary.refused++;
 	}
 
-	/** Leaves out an answer where it is the prompt that cannot be dealt with. */
+	/** Leaves out an answer if its prompt is the cause of the error. */
 	#skip({ id }: AnswerJob, error: unknown): void {
 		if (!InferenceGuardError.isInstance(error) || error.code === "ABORTED") throw error;
 		if (!promptErrors.has(error.code)) {
@@ -199,16 +199,16 @@ class AnswerRun {
 }
 
 /**
- * Samples plain and guarded answers of a model into a file of {@link Answer} lines, for a person to label ({@link serveLabels}): every method
- * answers every prompt once, with a temperature, budget and width that are drawn for the prompt from the seed. Answers are appended as they
- * come; a run that was killed goes on where it stopped, and neither repeats nor loses one. More prompts or another method can be added to a
- * file later. What was refused is a line with an empty response.
+ * Samples plain and guarded answers of a model into a file of {@link Answer} lines, for a person to label ({@link serveLabels}). Every method
+ * answers every prompt once, with a temperature, budget and width that are drawn for the prompt from the seed. Answers are appended one by
+ * one; a killed run resumes where it stopped, and neither repeats nor loses an answer. More prompts or another method can be added to a file
+ * later. A refusal is a line with an empty response.
  *
- * Several answers are sampled at once, so that rounding can differ from run to run.
+ * Several answers are sampled at once, so rounding can differ from run to run.
  *
- * Errors: those of `InferenceGuard.load` and `generate`; INVALID_DATA where the file holds answers of another run; WRITE_FAILED. An answer
- * that the model cannot give (INVALID_PROMPT, SPECIAL_TOKEN_TEXT, PROMPT_TOO_LONG, CHAT_TEMPLATE, TEXT_TOO_LONG, KV_CAPACITY) is left out and
- * named in the summary; where none can be given, that is INVALID_DATA.
+ * Errors: those of `InferenceGuard.load` and `generate`; INVALID_DATA if the file has answers of another run; WRITE_FAILED. An answer that
+ * the model cannot give (INVALID_PROMPT, SPECIAL_TOKEN_TEXT, PROMPT_TOO_LONG, CHAT_TEMPLATE, TEXT_TOO_LONG, KV_CAPACITY) is left out and named
+ * in the summary; INVALID_DATA if it can give none.
  */
 export async function sampleAnswers(given: AnswerOptions): Promise<AnswerSummary> {
 	const options = checkAnswerOptions(given);

@@ -106,7 +106,7 @@ export async function joinLabels(given: JoinOptions): Promise<JoinReport> {
 	const { answers, out, ...options } = check(joinSchema, given);
 	const rows = await readAnswers(answers);
 	const paths = options.labels ?? (await labelPaths(answers));
-	if (paths.length === 0) throw new InvalidDataError(`expected labels beside ${answers}, got none; label it first`);
+	if (paths.length === 0) throw new InvalidDataError(`expected a file of labels next to ${answers}, got none; label it first`);
 	if ([answers, ...paths].some((path) => resolve(path) === resolve(out))) {
 		throw new InvalidOptionError(`out: expected a file of its own, got ${out}, which is read`);
 	}

@@ -48,7 +48,7 @@ export function labelScheme(labels: readonly string[], categories: readonly stri
 		throw new InvalidOptionError(`categories: expected at most ${mostCategories} names, one per digit, got ${categories.join(",")}`);
 	}
 	if (categories.length > 0 && !scheme.some(({ name }) => name === unsafeLabel)) {
-		throw new InvalidOptionError(`categories: expected a label named ${unsafeLabel}, which they say more about, got none`);
+		throw new InvalidOptionError(`categories: expected a label named ${unsafeLabel}, to which they apply, got none`);
 	}
 	return { labels: scheme, categories: [...categories] };
 }

@@ -69,7 +69,7 @@ export const loadSchema = z
 		if (cost && constraints) reject("expected either cost with budget or constraints, got both", "constraints");
 		for (const name of ["budget", "discount", "costFloor", "criterion"] as const) {
 			if (constraints && context.value[name] !== undefined) {
-				reject(`expected each constraint to carry its own ${name}, got one beside constraints`, name);
+				reject(`expected each constraint to carry its own ${name}, got one in addition to constraints`, name);
 			}
 		}
 		if (typeof model === "string") return;

@@ -151,7 +151,7 @@ export async function claimFolder(folder: string, manifest: RolloutManifest): Pr
 	const chosen = all.filter((key) => !planned.includes(key));
 	const differing = chosen.length > 0 ? chosen.join(", ") : "batch";
 	throw new InvalidRolloutsError(
-		`expected to go on with the rollouts in ${folder}, but they were made with another ${differing}; give what they were made with (see ${manifestName} there), or choose another folder`,
+		`expected to resume the rollouts in ${folder}, but they were made with another ${differing}; give the same options (see ${manifestName} there), or choose another folder`,
 	);
 }
 

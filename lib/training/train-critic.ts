@@ -70,7 +70,7 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 	const keepsMeans = manifest.meanLayers !== undefined;
 	const { inputs = keepsMeans ? [...withoutMean, "mean"] : withoutMean } = options;
 	if (inputs.includes("mean") && !keepsMeans) {
-		throw new InvalidOptionError("inputs: expected none called mean, because these rollouts keep none; make them with meanLayers");
+		throw new InvalidOptionError("inputs: expected no mean, because these rollouts have none; make them with meanLayers");
 	}
 	if (inputs.includes("hidden") && manifest.shape.hidden === 0) {
 		throw new InvalidOptionError(
