@@ -23,13 +23,13 @@ const checkConvertOptions = (given: unknown) => check(convertSchema, given);
 export interface ConvertOptions {
 	/** Folder of a classifier as transformers saves it: config.json, safetensors and the tokenizer. */
 	folder: string;
-	/** Where the GGUF file goes; a file that is there is replaced. */
+	/** Path of the GGUF file; an existing file is replaced. */
 	out: string;
-	/** Of the token embedding and the layers' matrices: `"f32"`, `"f16"` (default) or `"q8_0"`. All else is kept in single precision. */
+	/** Type of the token embedding and the layers' matrices: `"f32"`, `"f16"` (default) or `"q8_0"`. Everything else is in single precision. */
 	type?: "f32" | "f16" | "q8_0";
 }
 
-/** What {@link convertClassifier} wrote. */
+/** Facts about the file that {@link convertClassifier} wrote. */
 export interface ConvertedClassifier {
 	/** The class of transformers. */
 	architecture: string;
@@ -123,9 +123,10 @@ const fileTypes = { f32: 0, f16: 1, q8_0: 7 };
 
 /**
  * Converts a classifier of Hugging Face transformers to a GGUF file for `cost: { sequenceClassifier: out }`: BERT, RoBERTa, XLM-RoBERTa,
- * DistilBERT and ModernBERT for sequence classification. Without Python; weights as safetensors. Its head is kept whole, with the
- * activation and the pooling of its architecture, its labels, and whether they are independent (`problem_type`). What llama.cpp would
- * not compute or tokenise as transformers does is refused. It runs on the calling thread: 5 to 10 s per gigabyte of weights.
+ * DistilBERT and ModernBERT for sequence classification, with weights as safetensors and without Python. The file keeps the whole head, with
+ * the activation and the pooling of its architecture, its labels, and whether they are independent (`problem_type`). A classifier that
+ * llama.cpp would compute or tokenise differently from transformers is refused. It runs on the calling thread: 5 to 10 s per gigabyte of
+ * weights.
  *
  * Errors: INVALID_OPTION, MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL, WRITE_FAILED.
  */

@@ -19,13 +19,13 @@ import type { ResponseRecord } from "./types.js";
 /** Options of {@link calibrate}. */
 export interface CalibrateOptions {
 	/**
-	 * The evaluation to certify from, as for `evaluate`: its prompts must be like those of use and must not have trained or chosen
-	 * anything, its methods are the ladder, safest first.
+	 * The evaluation for the certificate, as for `evaluate`. Its prompts must be like those of the intended use and must not have been used to
+	 * train or choose anything. Its methods are the ladder, safest first.
 	 */
 	config: string | EvaluationConfig;
-	/** Where the certificate goes. */
+	/** Path of the certificate. */
 	out: string;
-	/** Folder of the evaluation; one that was stopped goes on there, for the same δ and ε: its journal binds them from the first line on. */
+	/** Folder of the evaluation. A stopped one resumes there, with the same δ and ε, which its journal fixes in the first line. */
 	evaluation: string;
 	/** δ, the probability that a claim is wrong; in (0, 0.5], default 0.05. */
 	delta?: number;
@@ -34,7 +34,7 @@ export interface CalibrateOptions {
 	 * the last configuration that passes is certified; needed for more than one method. Default: the bound that the data give.
 	 */
 	epsilon?: number;
-	/** As for `evaluate`. A guard that loads the certificate is held to it where its chat template reads the date. */
+	/** As for `evaluate`. A guard with the certificate is held to it if its chat template reads the date. */
 	now?: string | Date;
 	onProgress?: (progress: EvaluationProgress) => void;
 	signal?: AbortSignal;
@@ -169,12 +169,12 @@ function certificateOf(journal: JournalContent, created: string): Certificate {
 /**
  * Runs an evaluation and certifies one configuration of it: with confidence 1 − δ, at most a share ε of prompts gets a response
  * over budget, and at most a share ε one that the independent judge rejects. One configuration: one-sided Clopper–Pearson. A
- * ladder: Learn-Then-Test (Angelopoulos et al. 2021, arXiv 2110.01052) with fixed-sequence testing, so that choosing costs no
- * confidence; both claims must pass for a configuration to pass. δ and ε are chosen before the data are seen: the journal's first line
- * fixes them, and an evaluation that was begun for others, or for no certificate, is INVALID_JOURNAL.
+ * ladder: Learn-Then-Test (Angelopoulos et al. 2021, arXiv 2110.01052) with fixed-sequence testing, so choosing costs no confidence; a
+ * configuration passes if both claims pass. δ and ε are chosen before the data are seen: the journal's first line fixes them, and an
+ * evaluation that was begun with others, or for no certificate, is INVALID_JOURNAL.
  *
- * Errors: those of `evaluate`; INVALID_OPTION; NOT_CERTIFIED where not even the first configuration passes, or a response to some
- * prompt could not be had or judged.
+ * Errors: those of `evaluate`; INVALID_OPTION; NOT_CERTIFIED if not even the first configuration passes, or if a response to some prompt could
+ * not be sampled or judged.
  */
 export async function calibrate(given: CalibrateOptions): Promise<Certificate> {
 	const options = checkCalibrateOptions(given);
@@ -225,7 +225,7 @@ function hashesOf(header: JournalHeader, method: JournalHeader["methods"][number
 	};
 }
 
-/** Responses that a journal lacks, or has beside those that were planned: an evaluation is not to be stopped when it looks well. */
+/** Missing and unplanned responses of a journal: an evaluation must not be stopped when it looks well. */
 function incompleteIn({ header: { methods, seeds, claim }, responses, skipped }: JournalContent): string[] {
 	const prompts = (claim?.prompts ?? 0) - skipped.length;
 	const answered = withoutSkipped(responses, skipped);
@@ -236,11 +236,11 @@ function incompleteIn({ header: { methods, seeds, claim }, responses, skipped }:
 	});
 }
 
-/** What {@link verify} found. */
+/** The result of {@link verify}. */
 export interface Verification {
 	/** Everything in the certificate follows from the journal. */
 	valid: boolean;
-	/** What does not, in words. */
+	/** Everything that does not follow, in words. */
 	differences: string[];
 }
 

@@ -17,15 +17,15 @@ import { strategyName, strategyNamed } from "../options/strategies.js";
 import type { ConstraintOptions, CostModel, LoadOptions, SearchOptions } from "../options/types.js";
 import { type PromptSource, promptSourceSchema } from "./datasets.js";
 
-/** A method: how to search, and what is loaded otherwise than for the others (`steering`, another critic). */
+/** A method: the options of its search, and the load options that differ from the other methods (`steering`, another critic). */
 export interface EvaluationMethod extends Omit<SearchOptions, "seed" | "trace"> {
-	/** Its row in the results; every name once. */
+	/** Name of its row in the results; every name once. */
 	name: string;
 	/** A system message before the prompt's own messages; only with `chat`. Models that judge responses do not see it. */
 	system?: string;
 	/**
-	 * Options of `InferenceGuard.load` that differ from the configuration's `guard`. A method with cost models of its own searches under
-	 * those (without the configuration's critic), and is measured under the configuration's like every other.
+	 * Options of `InferenceGuard.load` that differ from the configuration's `guard`. A method with cost models of its own searches under them
+	 * (without the configuration's critic), and is measured under the configuration's cost models like every other.
 	 */
 	guard?: Pick<LoadOptions, "steering" | "critic" | "constraints">;
 }
@@ -37,8 +37,8 @@ export interface EvaluationJudge extends Pick<ConstraintOptions, "budget" | "cos
 }
 
 /**
- * What `evaluate` runs. In a file, paths are relative to the file. A cost or reward function has no fingerprint: that a run which goes on
- * has the same one is taken on trust.
+ * The experiment of `evaluate`. In a file, paths are relative to the file. A cost or reward function has no fingerprint: a resumed run is
+ * trusted to have the same one.
  */
 export interface EvaluationConfig {
 	name: string;
@@ -48,8 +48,8 @@ export interface EvaluationConfig {
 	/** Whether a prompt is a user's message for the model's chat template; default false, as raw text. */
 	chat?: boolean;
 	/**
-	 * The date that chat templates read, as for a generation; default that of the journal which goes on, otherwise the day on which it
-	 * begins. The journal records it.
+	 * The date for chat templates, as for a generation; default the date of the resumed journal, otherwise the day on which the run begins. The
+	 * journal records it.
 	 */
 	now?: string | Date;
 	/** Independent judges; the first one is the judge of the table. Default none. */
@@ -60,13 +60,13 @@ export interface EvaluationConfig {
 	/** Default `[1]`. Every method answers every prompt once per seed. */
 	seeds?: readonly number[];
 	/**
-	 * Prompts that are answered at once, 1..64; default 1. Several share the model's steps and take less time in all, but the seconds of an
-	 * answer are then longer than alone, and rounding differs from run to run.
+	 * Prompts that are answered at once, 1..64; default 1. Several share the model's steps and take less time in total, but each answer takes
+	 * longer than alone, and rounding differs from run to run.
 	 */
 	concurrency?: number;
 	/**
-	 * So many of the first prompts keep the search's tree, at the first seed, for the report; default 3. Not of methods that expand
-	 * single tokens, whose trees have a node per token and candidate; nor of responses that the journal has without one.
+	 * Number of the first prompts whose search trees are kept for the report, at the first seed; default 3. Methods that expand single tokens
+	 * keep none, because their trees have a node per token and candidate; nor do responses that the journal has without a tree.
 	 */
 	traces?: number;
 	/** The largest size of the responses in the report, 0..1000; default 20. First prompts come first; the journal has all of them. */
@@ -132,20 +132,20 @@ const configSchema = z.strictObject({
 	notes: z.string(expected("text")).optional(),
 });
 
-/** A configuration that was checked: what belongs together stands together. */
+/** A checked configuration. */
 export interface CheckedConfig extends z.output<typeof configSchema> {
-	/** SHA-256 of the configuration as it was given, without what only the report needs. */
+	/** SHA-256 of the given configuration, without the parts that only the report needs. */
 	hash: string;
 	judgeConstraints: z.output<typeof constraint>[];
 }
 
-/** What a method's guard is loaded with. */
+/** The load options of a method's guard. */
 export function loadOptionsOf({ guard }: Pick<z.output<typeof configSchema>, "guard">, method: { guard: object }): LoadOptions {
 	const { cost, budget, discount, costFloor, criterion, constraints, critic, ...shared } = guard;
 	return { ...("constraints" in method.guard ? shared : guard), ...method.guard } as unknown as LoadOptions;
 }
 
-/** Keys whose values are paths, wherever they stand in a configuration. */
+/** Keys whose values are paths, anywhere in a configuration. */
 const pathKeys = new Set(["model", "critic", "vector", "certificate", "file", ...costPaths]);
 
 function withPathsFrom(folder: string, value: unknown, key = ""): unknown {

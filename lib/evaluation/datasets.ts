@@ -7,31 +7,31 @@ import { InvalidDataError } from "../errors.js";
 import type { ChatMessage } from "../prompt/chat.js";
 import { type Preset, type PresetName, type PromptLabel, plainPrompts, presetNames, presets } from "./presets.js";
 
-/** Where the prompts of an evaluation come from. */
+/** The source of an evaluation's prompts. */
 export interface PromptSource {
 	/** The published set whose layout the files have; see {@link presets}. The fields below override it. */
 	preset?: PresetName;
 	/** One file or several, read as one: `.txt` (a prompt per line), `.jsonl`, `.json`, `.csv`, `.tsv`, each also as `.gz`, or `.parquet`. */
 	file: string | readonly string[];
-	/** Column of the prompt; default the preset's, without one `prompt` or `text`. */
+	/** Column of the prompt; default the preset's, otherwise `prompt` or `text`. */
 	promptField?: string;
-	/** Column of the id; default the preset's, without one the row's number over all files, from 1. */
+	/** Column of the id; default the preset's, otherwise the row's number over all files, from 1. */
 	idField?: string;
-	/** Column that says whether a prompt is benign; needs `benign`. Default the preset's; without one prompts have no label. */
+	/** Column that says whether a prompt is benign; needs `benign`. Default the preset's; otherwise prompts have no label. */
 	labelField?: string;
 	/**
-	 * Labels that mean benign; all others mean harmful, an empty one neither. An empty list says that no prompt is benign. Where the
-	 * files hold different labels and these are none of them, that is taken for a typing error; where they hold one label only, its
-	 * prompts are all harmful.
+	 * Labels that mean benign; all others mean harmful, an empty one neither. An empty list means that no prompt is benign. If the files have
+	 * different labels and these are none of them, that is taken for a typing error; if they have only one label, its prompts are all
+	 * harmful.
 	 */
 	benign?: readonly string[];
 	/** Column of the category; default the preset's. */
 	categoryField?: string;
-	/** Column of the split; default `split`, where there is one. */
+	/** Column of the split; default `split`, if there is one. */
 	splitField?: string;
 	/** Take this split only. */
 	split?: string;
-	/** Take at most so many prompts: the first ones. */
+	/** Most prompts to take: the first ones. */
 	limit?: number;
 	/** With `limit`: take prompts at random, each as likely as any other, in the order of the files. */
 	seed?: number;
@@ -39,11 +39,11 @@ export interface PromptSource {
 
 /** A prompt of an evaluation. */
 export interface EvaluationPrompt {
-	/** Id in its set; the row's number where the set has none. */
+	/** Id in its set; the row's number if the set has none. */
 	id: string;
-	/** What a model without a chat template continues. */
+	/** The text for a model without a chat template. */
 	text: string;
-	/** The same as a conversation, where the set has conversations. */
+	/** The same as a conversation, if the set has conversations. */
 	messages?: ChatMessage[];
 	label: PromptLabel | null;
 	category: string | null;
@@ -99,7 +99,7 @@ function nameOf(value: unknown, column: string, row: number): string | null {
 	throw new InvalidDataError(`expected text or a number in the column ${column} of row ${row + 1}, got ${shown(value)}`);
 }
 
-/** A prompt whose label is still as it stands in the file. */
+/** A prompt with the label of the file. */
 type Row = Omit<EvaluationPrompt, "id" | "label"> & { id: string | null; label: string | null };
 
 /** A row with the fields of the object in one of its columns as columns. */
@@ -113,7 +113,7 @@ function rowsOf(read: DataRecord[], file: string, source: Checked): Row[] {
 	const own = layout(preset);
 	const records = read.map((record) => flat(record, own.nested));
 	const prompt = columnOf(records, source.promptField, own.prompt, "the prompt", "promptField");
-	/** The column that was asked for, which has to be there, or a usual one that is. */
+	/** The requested column, which has to exist, or a usual one that exists. */
 	const optional = (asked: string | undefined, usual: readonly string[], what: string, option: string) =>
 		asked === undefined ? usual.find((name) => records.some((record) => name in record)) : columnOf(records, asked, [], what, option);
 	const labels = typeof own.label === "object" ? [own.label.column] : [];
@@ -155,7 +155,7 @@ async function rowsOfFile(file: string, source: Checked): Promise<Row[]> {
 	}
 }
 
-/** Labels as they stand in the files become those of prompts. */
+/** Turns labels of the files into those of prompts. */
 function labelled(rows: readonly Row[], source: Checked): (Omit<Row, "label"> & { label: PromptLabel | null })[] {
 	const own = layout(source.preset).label;
 	const isOwn = source.labelField === undefined && source.benign === undefined;
@@ -202,8 +202,8 @@ function drawn<T>(all: readonly T[], count: number, seed: number): T[] {
 /**
  * Reads the prompts of an evaluation.
  *
- * Errors: INVALID_OPTION; INVALID_DATA where a file or column is missing, a row has no prompt, an id occurs twice, no prompt is
- * of the split, or of several labels none is one that was said to mean benign.
+ * Errors: INVALID_OPTION; INVALID_DATA if a file or column is missing, a row has no prompt, an id occurs twice, no prompt is in the split, or
+ * none of several labels means benign.
  */
 export async function readPrompts(given: PromptSource): Promise<EvaluationPrompt[]> {
 	const source = check(promptSourceSchema, given);

@@ -36,15 +36,15 @@ import type { EvaluationSummary, ResponseRecord, Verdict } from "./types.js";
 export interface EvaluateOptions {
 	/** Path of a configuration (`.yaml`, `.yml` or `.json`), or the configuration itself. */
 	config: string | EvaluationConfig;
-	/** Folder of the results; a run that was stopped goes on there. */
+	/** Folder of the results; a stopped run resumes there. */
 	out: string;
 	/** Also write an Inspect EvalLog (version 2) per method; default false. */
 	inspect?: boolean;
-	/** The date that chat templates read, in place of the configuration's. */
+	/** The date for chat templates, in place of the configuration's. */
 	now?: string | Date;
 	/** Called before the first response, and after each. */
 	onProgress?: (progress: EvaluationProgress) => void;
-	/** Stops within one decode step; what is done is kept. */
+	/** Stops within one decode step; finished responses are kept. */
 	signal?: AbortSignal;
 }
 
@@ -54,7 +54,7 @@ export const resultFiles = { journal: "journal.jsonl", summary: "summary.json", 
 /** Errors that are about a response: it is too long for a model that judges it, or its search does not fit into memory. */
 export const responseErrors: ReadonlySet<string> = new Set(["TEXT_TOO_LONG", "KV_CAPACITY"]);
 
-/** Errors that are about one prompt, which then is left out for all methods. */
+/** Errors about one prompt, which is then left out for all methods. */
 export const promptErrors: ReadonlySet<string> = new Set([
 	"INVALID_PROMPT",
 	"SPECIAL_TOKEN_TEXT",
@@ -110,7 +110,7 @@ async function makeFolder(path: string): Promise<void> {
 	}
 }
 
-/** The prompt as the model gets it. */
+/** The prompt for the model. */
 function promptOf({ text, messages = [{ role: "user", content: text }] }: EvaluationPrompt, chat: boolean, system?: string): Prompt {
 	if (!chat) return { prompt: text };
 	return { messages: system === undefined ? messages : [{ role: "system", content: system }, ...messages] };
@@ -118,7 +118,7 @@ function promptOf({ text, messages = [{ role: "user", content: text }] }: Evalua
 
 type Spent = Pick<ResponseRecord, "costs" | "withinBudget">;
 
-/** Whether every budget holds: at the end, or where the criterion is "anytime" at every token. */
+/** Whether every budget holds: at the end, or at every token if the criterion is "anytime". */
 function spentBy({ safety, outcome }: Reply, limits: readonly Record<string, unknown>[]): Spent {
 	const holds = safety.constraints.map(({ cost, budget, z }, c) => {
 		const throughout = limits[c]?.criterion !== "anytime" || z.every((left) => left >= 0);
@@ -136,7 +136,7 @@ interface Guards {
 
 class EvaluationRun {
 	readonly #judges: Map<string, CostScorer>;
-	/** The configuration's cost models, where a method searches under others. */
+	/** The configuration's cost models, if a method searches under others. */
 	readonly #common: CostScorer | undefined;
 	readonly #config: CheckedConfig;
 	readonly #prompts: readonly EvaluationPrompt[];
@@ -190,7 +190,7 @@ class EvaluationRun {
 		);
 	}
 
-	/** Answers one prompt, or leaves it out for all methods where it is the prompt that cannot be dealt with. */
+	/** Answers one prompt, or leaves it out for all methods if the prompt is the cause of an error. */
 	async #answer(guards: Guards, method: Method, prompt: EvaluationPrompt, index: number, seed: number, signal: AbortSignal): Promise<void> {
 		try {
 			const record = await this.#record(guards, method, prompt, index, seed, signal);
@@ -281,7 +281,7 @@ class EvaluationRun {
 	}
 }
 
-/** The name of a method's row, its settings and the guard they are for: what a journal and a certificate remember. */
+/** The name of a method's row, its settings and its guard, for journal and certificate. */
 async function describeMethods(config: CheckedConfig, base: InferenceGuard): Promise<JournalHeader["methods"]> {
 	const described: JournalHeader["methods"] = [];
 	const { model } = await base.identity();
@@ -322,7 +322,7 @@ async function headerOf(
 	};
 }
 
-/** Answers whatever the journal lacks, group by group; every group has a guard of its own beside the one of the base model. */
+/** Answers everything that the journal lacks, group by group; every group has a guard of its own, next to that of the base model. */
 async function runGroups(config: CheckedConfig, run: EvaluationRun, base: InferenceGuard, signal: AbortSignal): Promise<void> {
 	for (const { options, methods } of guardGroups(config)) {
 		if (!run.isOpen(methods)) continue;
@@ -335,12 +335,12 @@ async function runGroups(config: CheckedConfig, run: EvaluationRun, base: Infere
 }
 
 /**
- * Runs an experiment. The folder then holds `journal.jsonl` (every response, appended as it comes; a run that was killed goes on
- * from it), `summary.json` ({@link EvaluationSummary}) and `report.html` (one page that works offline).
+ * Runs an experiment. The folder then has `journal.jsonl` (every response, appended at once; a killed run resumes from it), `summary.json`
+ * ({@link EvaluationSummary}) and `report.html` (one page that works offline).
  *
  * Errors: INVALID_OPTION, INVALID_DATA, INVALID_JOURNAL, WRITE_FAILED, and those of `InferenceGuard.load` and `generate`. A prompt
- * that the model cannot be given (INVALID_PROMPT, SPECIAL_TOKEN_TEXT, PROMPT_TOO_LONG, CHAT_TEMPLATE), or a response to which is too
- * long to be judged or searched for (TEXT_TOO_LONG, KV_CAPACITY), is left out for all methods and named in the summary.
+ * that the model cannot take (INVALID_PROMPT, SPECIAL_TOKEN_TEXT, PROMPT_TOO_LONG, CHAT_TEMPLATE), or whose responses are too long to be
+ * judged or searched for (TEXT_TOO_LONG, KV_CAPACITY), is left out for all methods and named in the summary.
  */
 export async function evaluate(given: EvaluateOptions): Promise<EvaluationSummary> {
 	const options = checkEvaluateOptions(given);
@@ -349,7 +349,7 @@ export async function evaluate(given: EvaluateOptions): Promise<EvaluationSummar
 
 type RunOptions = Omit<CheckedEvaluateOptions, "config">;
 
-/** Runs an experiment whose configuration was read; the claim of a certificate is fixed in the journal before the first response. */
+/** Runs an experiment after its configuration was read; the journal fixes the claim of a certificate before the first response. */
 export async function runExperiment(config: CheckedConfig, options: RunOptions, claim?: PlannedClaim): Promise<EvaluationSummary> {
 	const prompts = await readPrompts(config.data);
 	const { out } = options;

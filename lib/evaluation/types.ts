@@ -3,18 +3,18 @@ import type { Outcome } from "../guard/reply.js";
 import type { TraceNode } from "../trace.js";
 import type { PromptLabel } from "./presets.js";
 
-/** What an independent judge says of a response. */
+/** The verdict of an independent judge on a response. */
 export interface Verdict {
 	/** Cost under the judge's model. */
 	cost: number;
 	withinBudget: boolean;
 }
 
-/** One response to one prompt, as it stands in the journal. */
+/** One response to one prompt, as in the journal. */
 export interface ResponseRecord {
 	/** Name of the method in the configuration. */
 	method: string;
-	/** Id of the prompt in the data set; the prompt's number where the set has none. */
+	/** Id of the prompt in the data set; the prompt's number if the set has none. */
 	prompt: string;
 	seed: number;
 	outcome: Outcome;
@@ -24,11 +24,11 @@ export interface ResponseRecord {
 	costs: { cost: number; budget: number }[];
 	/** Every cost is within its budget. */
 	withinBudget: boolean;
-	/** Reward of the finished response under the search's reward model; null where there is none. */
+	/** Reward of the finished response under the search's reward model; null without one. */
 	reward: number | null;
-	/** By name of the judge; none of a refused response, which has no text. */
+	/** By name of the judge; none for a refused response, which has no text. */
 	judges: Record<string, Verdict>;
-	/** The text declines to answer, or nothing left the search. */
+	/** The text declines to answer, or the search refused. */
 	refusal: boolean;
 	/** Mean log-likelihood per token under the unsteered base model, in nats. */
 	logLikelihood: number;
@@ -38,7 +38,7 @@ export interface ResponseRecord {
 	rounds: number;
 	backtracks: number;
 	seconds: number;
-	/** The search's tree, for the responses that the configuration asks it of. */
+	/** The search's tree, for the responses that the configuration selects. */
 	trace?: TraceNode[];
 }
 
@@ -55,16 +55,16 @@ export interface CategorySummary {
 	responses: number;
 	/** Within every budget, among the answered ones. */
 	safetyRate: Estimate;
-	/** The text declines to answer, or nothing left the search; among all. */
+	/** The text declines to answer, or the search refused; among all. */
 	refusalRate: Estimate;
 }
 
 /** A method's row in `summary.json`. Counts are of responses; "answered" ones are neither refused nor truncated to nothing. */
 export interface MethodSummary {
 	name: string;
-	/** What the method is: its strategy and the settings that differ from the strategy's row. */
+	/** The method's strategy and the settings that differ from the strategy's row. */
 	settings: string;
-	/** Methods that differ in N only share a family. */
+	/** Methods that differ only in N share a family. */
 	family: string;
 	/** N. */
 	candidates: number;
@@ -73,7 +73,7 @@ export interface MethodSummary {
 	/** Refused by the search. */
 	refused: number;
 	truncated: number;
-	/** Answered by the attempt behind a refusal. */
+	/** Answered by the attempt after a refusal. */
 	repaired: number;
 	/** Answered, but over a budget of the search's cost models. */
 	overBudget: number;
@@ -85,13 +85,13 @@ export interface MethodSummary {
 	secondsMean: number | null;
 	/** Tokens sampled per token emitted, over all responses. */
 	tokensPerEmitted: number | null;
-	/** The same numbers and more, each with its interval; the names of judges stand in `judges`. */
+	/** The same numbers and more, each with its interval; `judges` has the names of the judges. */
 	estimates: {
 		safetyRate: Estimate;
 		/** Answered and within every budget, among all. */
 		safeAnswerRate: Estimate;
 		refusalRate: Estimate;
-		/** Refusals among prompts labelled benign; null where the data set labels none. */
+		/** Refusals among prompts labelled benign; null if the data set labels none. */
 		overRefusalRate: Estimate;
 		/** Per constraint of the search. */
 		costs: Estimate[];
@@ -108,20 +108,20 @@ export interface MethodSummary {
 		distinct3: Estimate;
 		judges: Record<string, Estimate>;
 	};
-	/** By the prompts' category; empty where the data set names none. */
+	/** By the prompts' category; empty if the data set names none. */
 	categories: Record<string, CategorySummary>;
 }
 
-/** What `summary.json` holds. */
+/** The content of `summary.json`. */
 export interface EvaluationSummary {
 	version: 1;
 	name: string;
-	/** SHA-256 of the configuration as it was checked. */
+	/** SHA-256 of the checked configuration. */
 	configHash: string;
 	modelHash: string;
 	/** Prompts that were answered. */
 	prompts: number;
-	/** Prompts that the model cannot be given, with the code of the error. */
+	/** Prompts that were left out, with the code of the error. */
 	skipped: { prompt: string; code: string }[];
 	seeds: number[];
 	/** Names of the judges, the first one first. */
@@ -132,7 +132,7 @@ export interface EvaluationSummary {
 /** A response in the report's viewer. */
 export interface ReportResponse extends ResponseRecord {
 	promptText: string;
-	/** Of the prompt; null where the data set names none. */
+	/** Of the prompt; null if the data set names none. */
 	category: string | null;
 	label: PromptLabel | null;
 }

@@ -1,4 +1,4 @@
-// A certificate: what a calibration run says of one fixed guard and configuration, and whether a guard is that one.
+// A certificate: the claims of a calibration run about one fixed guard and configuration, and whether a guard is that one.
 
 import { z } from "zod";
 import { warn } from "../base/warn.js";
@@ -27,16 +27,16 @@ const certificateSchema = z.strictObject({
 	version: z.literal(1),
 	name: z.string(),
 	created: z.iso.datetime(),
-	/** How epsilon was found: the bound of one configuration, or the level that a ladder was tested at. */
+	/** Whether epsilon is the bound of one configuration, or the level at which a ladder was tested. */
 	method: z.enum(["clopperPearson", "learnThenTest"]),
 	delta: z.number().gt(0).max(0.5),
-	/** Prompts, each with every one of `seeds`: a prompt is unsafe where any of its responses is. */
+	/** Prompts, each with every one of `seeds`; a prompt is unsafe if any of its responses is. */
 	prompts: count,
 	seeds: z.array(count).min(1),
 	claims: z.strictObject({
 		/** Over a budget of the search's own cost models. */
 		costModels: claim,
-		/** Rejected by the independent judge; null where there was none. */
+		/** Rejected by the independent judge; null without a judge. */
 		judge: z.strictObject({ name: z.string(), ...claim.shape }).nullable(),
 	}),
 	refusals: z.strictObject({
@@ -46,14 +46,14 @@ const certificateSchema = z.strictObject({
 		/** Two-sided Clopper–Pearson at confidence 1 − δ. */
 		interval: z.tuple([share, share]),
 	}),
-	/** Every configuration of a ladder that was tested, in order, safest first; none for `clopperPearson`, which tests nothing. */
+	/** Every tested configuration of a ladder, in order, safest first; none for `clopperPearson`, which tests nothing. */
 	tested: z.array(z.strictObject({ name: z.string(), unsafe: count, judgeUnsafe: count.nullable(), pValue: share, passed: z.boolean() })),
 	/** The certified one. */
 	configuration: z.strictObject({
 		name: z.string(),
 		search: z.record(z.string(), z.unknown()),
 		limits: z.array(z.unknown()),
-		/** The context that was asked for, in tokens; 0: the model's own. */
+		/** The requested context, in tokens; 0: the model's own. */
 		contextSize: count,
 		/** The date that chat templates read. */
 		now: z.string().optional(),
@@ -76,10 +76,10 @@ const certificateSchema = z.strictObject({
 	assumptions: z.array(z.string()),
 });
 
-/** What `inferenceguard calibrate` writes. */
+/** The file of `inferenceguard calibrate`. */
 export type Certificate = z.output<typeof certificateSchema>;
 
-/** The larger of the p-values of both claims: it is small only where each of them can be believed. */
+/** The larger of the p-values of both claims: it is small only if both claims are credible. */
 export function pValueOf(
 	{ unsafe, judgeUnsafe }: { unsafe: number; judgeUnsafe: number | null },
 	prompts: number,
@@ -131,7 +131,7 @@ function contradictionIn(certificate: Certificate): string | undefined {
 	return undefined;
 }
 
-/** Reads a certificate, and recomputes what needs no journal. Errors: INVALID_CERTIFICATE. */
+/** Reads a certificate, and recomputes everything that needs no journal. Errors: INVALID_CERTIFICATE. */
 export function readCertificate(path: string): Certificate {
 	let certificate: Certificate;
 	try {
@@ -188,7 +188,7 @@ export interface CertificateClaim {
 	delta: number;
 }
 
-/** The certificate of a loaded guard: warns or refuses where what runs is not what was certified. */
+/** The certificate of a loaded guard: warns or refuses if the guard is not the certified one. */
 export class CertificateWatch {
 	readonly #certificate: Certificate;
 	readonly #refuses: boolean;

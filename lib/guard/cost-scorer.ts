@@ -17,16 +17,15 @@ export interface CostScorerOptions
 	constraints: readonly (ConstraintOptions & { cost: CostModel })[];
 }
 
-/** What a text costs under one constraint. */
+/** The cost of a text under one constraint. */
 export interface ScoredCost {
-	/** Without discount: that needs the tokens of a model. */
+	/** Without discount, which needs the tokens of a model. */
 	cost: number;
 	withinBudget: boolean;
 }
 
 /**
- * Cost models with their budgets, without a model that generates: for texts that are finished. Jobs run one after the other on a
- * thread of its own.
+ * Cost models with their budgets, without a generating model, for finished texts. Jobs run one after the other on a thread of its own.
  */
 export class CostScorer {
 	readonly #native: NativeGuard;
@@ -68,9 +67,9 @@ export class CostScorer {
 	}
 
 	/**
-	 * What finished responses to a prompt cost, [text][constraint]. A probe on means reads them behind the prompt as it was trained:
-	 * through the model's chat template, which reads the date `now` (default today), as it is, or not at all. A lexicon reads responses to a
-	 * raw prompt on from where its text ends.
+	 * The costs of finished responses to a prompt, [text][constraint]. A probe on means reads them after the prompt, as in its training: the
+	 * prompt goes through the model's chat template (which reads the date `now`, default today), or is raw text, or is not read at all. A
+	 * lexicon reads responses to a raw prompt as a continuation of its text.
 	 *
 	 * Errors: INVALID_PROMPT, SPECIAL_TOKEN_TEXT, CHAT_TEMPLATE, TEXT_TOO_LONG, CALLBACK_FAILED, KV_CAPACITY, OUT_OF_MEMORY, DECODE_FAILED, ABORTED.
 	 */
@@ -96,7 +95,7 @@ export class CostScorer {
 		);
 	}
 
-	/** Fingerprints of the cost models. Errors: INVALID_MODEL where a file is no longer the one that was loaded. */
+	/** Fingerprints of the cost models. Errors: INVALID_MODEL if a file is no longer the one that was loaded. */
 	hashes(): Promise<string[]> {
 		return this.#fingerprints.costs();
 	}

@@ -2,7 +2,7 @@ import { callAddon } from "../native/addon.js";
 
 /** A device that a model can run on. */
 export interface Device {
-	/** What `load({ device })` takes. */
+	/** The value for `load({ device })`. */
 	name: string;
 	description: string;
 	type: "cpu" | "gpu" | "igpu" | "accelerator" | "other";

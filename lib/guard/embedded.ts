@@ -1,14 +1,14 @@
 import { packaged } from "../files/packaged.js";
 import type { LoadOptions } from "../options/types.js";
 
-/** Openings of stories with their split (`train`, `validation`, `test`), one JSON object per line: what the embedded critic was made with. */
+/** Openings of stories with their split (`train`, `validation`, `test`), one JSON object per line, from which the embedded critic was made. */
 export const embeddedPrompts = packaged("prompts/openings.jsonl");
 
 /**
- * The small story-telling model that this package carries, with its cost models, their budgets and its critic:
- * `InferenceGuard.load(embeddedDefault)`. It continues the beginning of a story; some turn out gentle, some grim. Cost models:
- * the probability that a text is from the grim shelf, and a lexicon of violence. The model cards beside the files say what they
- * were trained on and what they cannot do.
+ * The small story-telling model in this package, with its cost models, their budgets and its critic:
+ * `InferenceGuard.load(embeddedDefault)`. It continues the beginning of a story; some stories turn out gentle, some grim. The cost models are
+ * the probability that a text is from the grim shelf, and a lexicon of violence. The model cards in the same folder describe their training
+ * data and their limits.
  */
 export const embeddedDefault = {
 	model: packaged("two-shelves.gguf"),

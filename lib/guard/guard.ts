@@ -28,9 +28,10 @@ const currentQuestion = new AsyncLocalStorage<{ guard: InferenceGuard; open: boo
  * A loaded model with its cost models and budgets: every generation with an enforcing strategy stays within budget under
  * those cost models (InferenceGuard, arXiv 2502.01208).
  *
- * Generations of one guard run side by side on threads of its own and share the steps of the model: ask for several at once. A
- * guard that is steered, whose cost or reward model is a language model or a classifier on llama.cpp, or whose n-gram classifier reads the prompt,
- * runs them one after the other, in the order they were asked for. What earlier generations read of a prompt need not be read again (`reply.usage.cachedPromptTokens`).
+ * Generations of one guard run concurrently on threads of its own and share the steps of the model. A guard runs them one after the other, in
+ * the order of the calls, if it is steered, if its cost or reward model is a language model or a classifier on llama.cpp, or if its n-gram
+ * classifier reads the prompt. The beginning of a prompt that an earlier generation has read is not read again
+ * (`reply.usage.cachedPromptTokens`).
  */
 export class InferenceGuard {
 	readonly #native: NativeGuard;
@@ -108,11 +109,11 @@ export class InferenceGuard {
 	}
 
 	/**
-	 * Fingerprint of the model: SHA-256 over all bytes of its file, of all its parts one after the other; or of its table. Every byte is read
-	 * for it, on a thread of its own and only once for a file that stays as it is. Loading has done that where something depends on it: a
-	 * critic, a probe, steering or a certificate.
+	 * Fingerprint of the model: SHA-256 over all bytes of its file (of all parts in order), or of its table. Every byte is read for it, on a
+	 * thread of its own, and only once for an unchanged file. Loading computes it if a critic, a probe, steering or a certificate depends on
+	 * it.
 	 *
-	 * Errors: INVALID_OPTION, INVALID_MODEL where the file is no longer the one that was loaded, CALLBACK_FAILED, ABORTED.
+	 * Errors: INVALID_OPTION, INVALID_MODEL if the file is no longer the one that was loaded, CALLBACK_FAILED, ABORTED.
 	 */
 	async modelHash(options: { onProgress?: (share: number) => void; signal?: AbortSignal } = {}): Promise<string> {
 		const { onProgress, signal } = checkHashOptions(options);
@@ -122,7 +123,7 @@ export class InferenceGuard {
 	}
 
 	/**
-	 * Fingerprints of what decides its answers.
+	 * Fingerprints of everything that decides its answers.
 	 * @internal
 	 */
 	identity(): Promise<GuardIdentity> {
@@ -140,8 +141,8 @@ export class InferenceGuard {
 	}
 
 	/**
-	 * Generates one response and yields its text as it is committed: what was yielded never changes, is a prefix of the final
-	 * text, and is within budget as it stands. Iterate once; `reply` has the whole result. Leaving the loop early aborts.
+	 * Generates one response and yields its text as it is committed. The yielded text never changes, is a prefix of the final text, and is
+	 * within budget. Iterate once; `reply` has the whole result. Leaving the loop early aborts.
 	 *
 	 * Errors: as for {@link generate}, thrown by the iteration and by `reply`.
 	 */
@@ -202,7 +203,7 @@ export class InferenceGuard {
 		return { ...reply, text: onRefusal.text };
 	}
 
-	/** The attempt that a refusal gets, where its prompt can carry a note. */
+	/** The attempt after a refusal, if its prompt can carry a note. */
 	async #repair(
 		{ outcome, harm }: NativeResult,
 		request: NativeRequest,
@@ -294,7 +295,7 @@ export class InferenceGuard {
 	}
 
 	/**
-	 * Log-likelihood of each token behind a prompt, decoded afresh one by one: what the search's own sums are checked against.
+	 * Log-likelihood of each token after a prompt, decoded afresh one by one, to check the search's own sums.
 	 * @internal
 	 */
 	async logLikelihoods(prompt: readonly number[], tokens: readonly number[]): Promise<number[]> {
@@ -303,7 +304,7 @@ export class InferenceGuard {
 	}
 
 	/**
-	 * Budgets and criteria as they hold.
+	 * Budgets and criteria in effect.
 	 * @internal
 	 */
 	get limits(): Record<string, unknown>[] {
@@ -311,8 +312,8 @@ export class InferenceGuard {
 	}
 
 	/**
-	 * Mean log-likelihood of a reply's tokens behind its prompt, the one that ended the turn included, under the model as it is, not
-	 * steered; 0 where there are none.
+	 * Mean log-likelihood of a reply's tokens after its prompt, the one that ended the turn included, under the unsteered model; 0 without
+	 * tokens.
 	 * @internal
 	 */
 	async meanLogLikelihood(prompt: Prompt, reply: Pick<Reply, "tokens" | "endToken">, now?: string): Promise<number> {
@@ -326,7 +327,7 @@ export class InferenceGuard {
 	}
 
 	/**
-	 * What the residual stream holds behind every layer at each prompt's last token, not steered: [prompts, layers, width].
+	 * The residual stream after every layer at each prompt's last token, not steered: [prompts, layers, width].
 	 * @internal
 	 */
 	async layerStates(prompts: readonly (readonly number[])[]): Promise<Float32Array> {
@@ -338,8 +339,8 @@ export class InferenceGuard {
 	}
 
 	/**
-	 * Seconds of a bare loop over the decoder (sequences that share a prompt, one step per token, nothing else): the ceiling
-	 * that the search is measured against.
+	 * Seconds of a bare loop over the decoder (sequences that share a prompt, one step per token, nothing else): the upper bound for the
+	 * search's speed.
 	 * @internal
 	 */
 	async bareDecode(promptTokens: number, sequences: number, tokens: number): Promise<number> {

@@ -5,38 +5,38 @@ import type { CertificateClaim } from "./certificate.js";
 /**
  * How a generation ended.
  *
- * - `safe`: nothing had to be steered.
- * - `steered`: candidates were rejected on the way; the response is within budget.
- * - `truncated`: a committed prefix within budget, then stopped.
- * - `repaired`: the search found nothing; the response was written with a note beside the prompt, and is within budget without it.
- * - `refused`: nothing left the search.
+ * - `safe`: no candidate was rejected.
+ * - `steered`: candidates were rejected; the response is within budget.
+ * - `truncated`: a streamed prefix within budget, after which the search stopped.
+ * - `repaired`: the search found nothing; the response was written with a note in the prompt, and is within budget when judged without it.
+ * - `refused`: nothing within budget was found.
  * - `unguarded`: the strategy does not enforce the budget; see the cost.
  */
 export type Outcome = "safe" | "steered" | "truncated" | "repaired" | "refused" | "unguarded";
 
-/** A budget and what was spent of it. */
+/** A budget and its use. */
 export interface ConstraintReport {
-	/** Cost of the whole response under this cost model: the discounted costs of its tokens, or what the whole text costs. */
+	/** Cost of the whole response under this cost model: the discounted costs of its tokens, or the cost of the whole text. */
 	cost: number;
 	budget: number;
 	/**
-	 * Safety state before the first token and after each token, the one that ended the turn included: `z[t]` = what is left of the
-	 * budget (Sauté RL).
+	 * Safety state before the first token and after each token, the one that ended the turn included: `z[t]` is the remaining budget
+	 * (Sauté RL).
 	 */
 	z: number[];
 	/**
-	 * What a guard LLM finds unsafe about the response: the probability of each of its categories, given that it is unsafe; for
-	 * ShieldGemma the probability that each policy is violated, for an encoder that the response is unsafe in this way (their sum is the
-	 * cost). Only where the cost model has categories and there is a text.
+	 * Categories of unsafe responses. For a guard LLM, the probability of each category given that the response is unsafe; for ShieldGemma,
+	 * the probability that each policy is violated; for an encoder, the probability that the response is unsafe in this way (they sum to the
+	 * cost). Only if the cost model has categories and there is a text.
 	 */
 	categories?: Record<string, number>;
 }
 
-/** What the critic said at the end of a block. */
+/** The critic's estimate at the end of a block. */
 export interface CriticNote {
 	/** Response tokens so far. */
 	position: number;
-	/** Probability that the base model's continuation ends within every budget; 0 where it is over one already. */
+	/** Probability that the base model's continuation ends within every budget; 0 if it is over one already. */
 	pSafe: number;
 	/** Standard deviation of pSafe over the critic's members. */
 	std: number;
@@ -50,7 +50,7 @@ export interface Reply {
 	text: string;
 	/** Token ids of the response, without the end-of-generation token. */
 	tokens: number[];
-	/** The token that ended the turn; null where none did. */
+	/** The token that ended the turn; null if none did. */
 	endToken: number | null;
 	outcome: Outcome;
 	/** `stop`: the model ended its turn. `length`: maxTokens or the token limit was reached. `safety`: nothing within budget was found. */
@@ -65,9 +65,9 @@ export interface Reply {
 		/** Returns to a reserve or to the beginning. */
 		backtracks: number;
 	};
-	/** Reward of the finished response; null where it was not finished. */
+	/** Reward of the finished response; null if it is not finished. */
 	reward: number | null;
-	/** Mean log-likelihood of the response tokens, the one that ended the turn included, in nats, under the model (as it is steered, with `steering`). */
+	/** Mean log-likelihood of the response tokens, the one that ended the turn included, in nats, under the model (the steered model, with `steering`). */
 	logLikelihood: number;
 	usage: {
 		promptTokens: number;
@@ -77,14 +77,13 @@ export interface Reply {
 		emittedTokens: number;
 		/** Tokens sampled in the whole search, and in the attempt of a repair. */
 		generatedTokens: number;
-		/** KV cells, in tokens: what the cache has room for (concurrent generations share it), and the most that prompt and live tree held. */
+		/** KV cells, in tokens: the size of the cache (concurrent generations share it), and the most that prompt and live tree used. */
 		kvCells: { capacity: number; peak: number };
 	};
 	/**
-	 * Milliseconds. `decode`: the model's steps, with sampling and the cost models that charge tokens, which read each row as it comes home,
-	 * and with waiting for generations that share the steps; with `outputs` on the device also the critic. `cost`: cost and reward models that
-	 * judge whole texts. `critic`: the critic's network where it does not run in the model's graph; the tokens that are decoded for it and its
-	 * features count as `decode`.
+	 * Milliseconds. `decode`: the model's steps, including sampling, cost models of tokens, and waiting for generations that share the steps;
+	 * with `outputs` on the device also the critic. `cost`: cost and reward models of whole texts. `critic`: the critic's network if it does
+	 * not run in the model's graph; the tokens that are decoded for it and its features count as `decode`.
 	 */
 	timings: { prefill: number; decode: number; cost: number; critic: number; total: number };
 	engine: {
@@ -94,20 +93,20 @@ export interface Reply {
 		backend: string;
 		/** CPU threads that computed; see `threads` of `load`. */
 		threads: number;
-		/** Fingerprint of the model file or table; null where loading did not need it and `guard.modelHash()` was not asked for it yet. */
+		/** Fingerprint of the model file or table; null if loading did not need it and `guard.modelHash()` was not called yet. */
 		modelHash: string | null;
-		/** Where outputs were cut down, and where the critic runs if there is one; see `outputs` of `load`. */
+		/** Where logits were reduced, and where the critic runs if there is one; see `outputs` of `load`. */
 		outputs: "device" | "host";
 	};
 	/** Repeats the generation together with the same options and build. */
 	seed: number;
-	/** With `certificate`: the claim that covers this reply; absent where none does. */
+	/** With `certificate`: the claim that covers this reply; absent if none does. */
 	certificate?: CertificateClaim;
 	/** With `steering`: the strength that was applied, with the sign that the gate chose. */
 	steering?: number;
 	/**
-	 * With `trace: true`: every candidate of the search, in the order of their making, and behind them the attempt of a repair. Where the
-	 * budget is enforced, those that the token limit cut short within a block are left out.
+	 * With `trace: true`: every candidate of the search in order of creation, and after them the attempt of a repair. If the budget is
+	 * enforced, candidates that the token limit cut within a block are left out.
 	 */
 	trace?: TraceNode[];
 }

@@ -36,8 +36,8 @@ export class GuardStream implements AsyncIterable<StreamPiece> {
 	}
 
 	/**
-	 * One loop may take the pieces; `next` of any further iterator rejects with STREAM_USED. `return`, which leaving the loop calls, aborts the
-	 * generation, and settles calls of `next` that wait.
+	 * One loop may take the pieces; `next` of any further iterator rejects with STREAM_USED. Leaving the loop calls `return`, which aborts the
+	 * generation and settles waiting calls of `next`.
 	 */
 	[Symbol.asyncIterator](): AsyncIterableIterator<StreamPiece> {
 		if (this.#isUsed) return refusal();
@@ -71,7 +71,7 @@ export class GuardStream implements AsyncIterable<StreamPiece> {
 		return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
 	}
 
-	/** Behind the last piece: an error is told once. */
+	/** After the last piece: an error is thrown once. */
 	#lastNext(): Next {
 		const failure = this.#failure;
 		this.#failure = undefined;

@@ -18,15 +18,15 @@ import type { Prompt } from "../prompt/chat.js";
 /** `plain`: the model alone. `guard`: the same under its cost models and budgets. */
 export type AnswerMethod = "plain" | "guard";
 
-/** Options of {@link sampleAnswers}: a guard's, and what to sample. */
+/** Options of {@link sampleAnswers}: those of a guard, and those of sampling. */
 export interface AnswerOptions extends Omit<LoadOptions, "signal" | "certificate" | "onLoadProgress"> {
 	/** Path of a GGUF file. */
 	model: string;
 	/** The prompts, or the path of a file of them, as in an evaluation. */
 	prompts: string | PromptSource;
-	/** JSON Lines, one {@link Answer} each; a run that was stopped goes on there. */
+	/** JSON Lines, one {@link Answer} each; a stopped run resumes there. */
 	out: string;
-	/** Default both, or `plain` alone where there is no cost model. Each answers every prompt once. */
+	/** Default both, or `plain` alone without a cost model. Each answers every prompt once. */
 	methods?: readonly AnswerMethod[];
 	/** Sampling temperatures, of which each prompt draws one; default 1. */
 	temperatures?: readonly number[];
@@ -38,20 +38,20 @@ export interface AnswerOptions extends Omit<LoadOptions, "signal" | "certificate
 	maxTokens?: number;
 	/** Whether a prompt is a user's message for the model's chat template; default false, as raw text. */
 	chat?: boolean;
-	/** As for a generation; default that of the answers which the file holds, otherwise the day. */
+	/** As for a generation; default the date of the answers in the file, otherwise the day. */
 	now?: string | Date;
-	/** What a model without a chat template continues, with `{prompt}` where the prompt stands: `"Question: {prompt}\nAnswer:"`. */
+	/** The text that a model without a chat template continues, with `{prompt}` for the prompt: `"Question: {prompt}\nAnswer:"`. */
 	template?: string;
 	/**
-	 * A response ends before the first of these texts, such as the `"\nQuestion:"` with which a base model goes on. It is cut after it was
-	 * sampled: the cost is that of the whole.
+	 * A response ends before the first of these texts, such as the `"\nQuestion:"` with which a base model continues. It is cut after
+	 * sampling: the cost is that of the uncut response.
 	 */
 	stop?: readonly string[];
-	/** Decides what each prompt draws and with which seeds it is answered; default 0. */
+	/** Decides the draws of each prompt and the seeds of its answers; default 0. */
 	seed?: number;
 	/** Called before the first answer, and after each. */
 	onProgress?: (progress: AnswerProgress) => void;
-	/** Stops within one decode step; what is done is kept. */
+	/** Stops within one decode step; finished answers are kept. */
 	signal?: AbortSignal;
 }
 
@@ -87,11 +87,11 @@ const answerSchema = z
 export interface CheckedAnswerOptions extends z.output<typeof answerSchema> {
 	prompts: string | PromptSource;
 	methods: AnswerMethod[];
-	/** What a guard is loaded with. */
+	/** Options of loading a guard. */
 	loading: LoadOptions & { model: string };
 }
 
-/** What the model alone is loaded with. */
+/** Options of loading the model alone. */
 function withoutGuard({ cost, budget, discount, costFloor, criterion, constraints, reward, critic, ...model }: LoadOptions): LoadOptions {
 	return { ...model, constraints: [] };
 }
@@ -137,7 +137,7 @@ export interface AnswerJob {
 /** Answers that one guard gives. */
 export interface AnswerGroup {
 	loading: LoadOptions;
-	/** Fingerprint of everything that decides an answer beside its prompt: answers of one file and method share it. */
+	/** Fingerprint of everything that decides an answer, except its prompt; answers of one file and method share it. */
 	settings: string;
 	jobs: AnswerJob[];
 }
@@ -169,7 +169,7 @@ async function settingsOf(method: AnswerMethod, loading: LoadOptions, options: C
 	return sha256(JSON.stringify({ identity, temperatures, maxTokens, chat, template, stop, seed, ...guard })).toString("hex", 0, 8);
 }
 
-/** All answers of a run, those together that share what is loaded: first the plain ones, then a group per budget. */
+/** All answers of a run, grouped by the model and cost models to load: first the plain ones, then a group per budget. */
 export async function planAnswers(prompts: readonly EvaluationPrompt[], options: CheckedAnswerOptions): Promise<AnswerGroup[]> {
 	const groups: AnswerGroup[] = [];
 	for (const method of options.methods) {
@@ -183,7 +183,7 @@ export async function planAnswers(prompts: readonly EvaluationPrompt[], options:
 	return groups;
 }
 
-/** The prompt as the model gets it. */
+/** The prompt for the model. */
 export function askedOf({ text, messages }: EvaluationPrompt, { chat, template = "{prompt}" }: CheckedAnswerOptions): Prompt {
 	if (chat) return { messages: messages ?? [{ role: "user", content: text }] };
 	return { prompt: template.replaceAll("{prompt}", () => text) };

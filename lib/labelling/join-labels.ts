@@ -1,4 +1,4 @@
-// Joins answers with their readers' labels into what a training reads, and says how far the readers agree.
+// Joins answers with their readers' labels into data for a training, and says how far the readers agree.
 import { resolve } from "node:path";
 import { z } from "zod";
 import { check, expected, path } from "../base/check.js";
@@ -11,11 +11,11 @@ import { undecidedLabel } from "./label-scheme.js";
 
 /** Options of {@link joinLabels}. */
 export interface JoinOptions {
-	/** The file that was labelled. */
+	/** The labelled file. */
 	answers: string;
-	/** Files of labels, one per reader; default all that lie beside the answers. */
+	/** Files of labels, one per reader; default all in the folder of the answers. */
 	labels?: readonly string[];
-	/** JSON Lines: every row that has a label, with `label` and perhaps `category` beside its other columns. */
+	/** JSON Lines: every row with a label, with `label` and perhaps `category` in addition to its other columns. */
 	out: string;
 }
 
@@ -25,15 +25,15 @@ export interface ReaderAgreement {
 	answers: number;
 	/** Share with the same label. */
 	agreed: number;
-	/** Cohen's κ (1960): the share of agreement beyond chance; null where chance alone agrees on all. */
+	/** Cohen's κ (1960): the share of agreement beyond chance; null if chance alone agrees on all. */
 	kappa: number | null;
 }
 
-/** What {@link joinLabels} wrote. */
+/** The result of {@link joinLabels}. */
 export interface JoinReport {
 	/** Rows written, by label. */
 	labels: Record<string, number>;
-	/** The same by method, where the answers have one. */
+	/** The same by method, if the answers have one. */
 	methods: Record<string, Record<string, number>>;
 	/** Rows left out: without a response, without a label, labelled `undecided`, or labelled differently by two readers. */
 	leftOut: { empty: number; unlabelled: number; undecided: number; disagreed: number };
@@ -98,9 +98,9 @@ const lineOf = ({ record }: AnswerRow, label: Label) =>
 
 /**
  * Joins answers with the labels of their readers into a file that {@link trainCost} reads (`contextField: "prompt"`). Equal answers to the same
- * prompt have the same label. Left out are answers that are `undecided`, and those on which readers disagree.
+ * prompt have the same label. Answers that are `undecided`, and those on which readers disagree, are left out.
  *
- * Errors: INVALID_OPTION; INVALID_DATA where answers or labels cannot be read, or do not belong together; WRITE_FAILED.
+ * Errors: INVALID_OPTION; INVALID_DATA if answers or labels cannot be read, or do not belong together; WRITE_FAILED.
  */
 export async function joinLabels(given: JoinOptions): Promise<JoinReport> {
 	const { answers, out, ...options } = check(joinSchema, given);

@@ -24,9 +24,9 @@ export interface LabelOptions {
 	labels?: readonly string[];
 	/** At most 9 kinds of `unsafe`, chosen by digit after it; default none. */
 	categories?: readonly string[];
-	/** Who reads, for the name of the file: letters, digits, `_`, `-`. */
+	/** Name of the reader, for the name of the file: letters, digits, `_`, `-`. */
 	reader?: string;
-	/** File of the labels; default `<answers>.labels[.<reader>].jsonl` beside the answers. */
+	/** File of the labels; default `<answers>.labels[.<reader>].jsonl` in the folder of the answers. */
 	out?: string;
 }
 
@@ -39,7 +39,7 @@ export interface LabelServer {
 	/** Different answers that have a label, and all of them. */
 	readonly labelled: number;
 	readonly answers: number;
-	/** Ends the page. */
+	/** Stops serving the page. */
 	close(): Promise<void>;
 	[Symbol.asyncDispose](): Promise<void>;
 }
@@ -70,7 +70,7 @@ const headers = {
 	"X-Frame-Options": "DENY",
 };
 
-/** A request that is not answered with what it asks for. */
+/** A refused request. */
 class Rejection extends Error {
 	constructor(
 		readonly status: number,
@@ -202,11 +202,11 @@ class LabelSession implements LabelServer {
 }
 
 /**
- * Serves a page on 127.0.0.1 on which a person labels answers by keyboard, as plain text and without saying which method, model or seed made
- * them. Equal answers to the same prompt are shown once. Each label is appended to a file at once, and a later run goes on from there.
+ * Serves a page on 127.0.0.1 on which a person labels answers by keyboard. It shows answers as plain text, and not which method, model or
+ * seed made them. Equal answers to the same prompt are shown once. Each label is appended to a file at once, and a later run resumes there.
  *
- * Errors: INVALID_OPTION; INVALID_DATA where the answers cannot be read, none has a response, or the file of labels is of other answers or in
- * use; WRITE_FAILED.
+ * Errors: INVALID_OPTION; INVALID_DATA if the answers cannot be read, none has a response, or the file of labels belongs to other answers or
+ * is in use; WRITE_FAILED.
  */
 export async function serveLabels(given: LabelOptions): Promise<LabelServer> {
 	const { answers, reader, ...options } = check(labelSchema, given);

@@ -30,28 +30,28 @@ const sample: StrategySettings = { ...base, candidates: 1, blockLength: 1 };
 const reControl: StrategySettings = { ...sample, latentSteps: 30 };
 
 /**
- * The named strategies: rows of settings of the one search loop. Those with the augmented objective enforce the budget: what they
- * return is within it, or nothing is. The others exist to be compared with and report the outcome `unguarded`. Of the guard the
- * critic judges unfinished text where there is one; of the others the cost and reward models do.
+ * The named strategies: rows of settings of the one search loop. Those with the augmented objective enforce the budget: they return a
+ * response within it, or none. The others are for comparison and report the outcome `unguarded`. In `guard` the critic judges unfinished
+ * text if there is one; in the others the cost and reward models do.
  *
  * - `guard`: InferenceGuard (Ji et al. 2025, arXiv 2502.01208, section 5): beams of blocks, augmented objective, retries with a
- *   diversity penalty. Differences: a block starts with one candidate and widens only where that does not satisfy; η is an order, not
- *   a wall; backtracking that goes back further with every dead end; restarts that make it never worse than retrying; the re-check of
- *   the whole text; refusal when nothing is found, behind one attempt to repair it. `startCandidates: N` is the paper's fixed width.
+ *   diversity penalty. Differences: a block starts with one candidate and widens only if that does not satisfy; η is an order, not a
+ *   wall; backtracking goes back further with every dead end; restarts make it never worse than retrying; the whole text is re-checked; a
+ *   search that finds nothing makes one attempt at repair, and then refuses. `startCandidates: N` is the paper's fixed width.
  * - `sample`: plain sampling from the base model.
- * - `filter`: one plainly sampled response, returned where the cost model finds it within budget, otherwise refused: what a
- *   guardrail behind a model does. With a guard model as the cost it is the output half of "SLM as Guardian" (Kwon et al. 2024,
- *   arXiv 2405.19795). Difference: the refusal is no text of the guard model's own.
+ * - `filter`: one plainly sampled response, returned if the cost model finds it within budget, otherwise refused, as by a guardrail on the
+ *   output of a model. With a guard model as the cost it is the output half of "SLM as Guardian" (Kwon et al. 2024, arXiv 2405.19795).
+ *   Difference: the refusal is not a text of the guard model.
  * - `bestOfN`: N whole responses, the best by reward (Stiennon et al. 2020, arXiv 2009.01325).
- * - `bestOfNLagrangian`: the best by reward − λ·cost, as the comparison in arXiv 2502.01208 has it.
- * - `bestOfNAugmented`: the best by reward among those within budget. Difference to that comparison: none within budget is a
- *   refusal, not an arbitrary response.
+ * - `bestOfNLagrangian`: the best by reward − λ·cost, as in the comparison of arXiv 2502.01208.
+ * - `bestOfNAugmented`: the best by reward among those within budget. Difference from that comparison: if none is within budget it refuses,
+ *   and does not return an arbitrary response.
  * - `softBestOfN`: one of N drawn with weights ReLU((clip(r) − ν)/b), which bounds how far the reward can be over-optimised
  *   (InferenceTimePessimism, Huang et al. 2025, arXiv 2503.21878). Difference: drawn from the weights directly instead of by
  *   rejection, with ν such that they have mean 1 over the N.
  * - `beam`, `beamLagrangian`, `beamAugmented`: beams of blocks (Snell et al. 2024, arXiv 2408.03314, section 5) under the three
- *   objectives; unfinished text is judged by the cost and reward models themselves, not by a process reward model. Where no beam of
- *   `beamAugmented` may be continued, the best finished candidate that was not selected is the answer.
+ *   objectives; the cost and reward models themselves judge unfinished text, not a process reward model. If no beam of `beamAugmented`
+ *   may be continued, the best finished candidate that was not selected is the answer.
  * - `softBeam`: beams drawn as in `softBestOfN`, after every block and at the end.
  * - `args`: ARGS (Khanov et al. 2024, arXiv 2402.01694), greedy: each next token is the one of the 20 most probable with the
  *   largest log-probability + ω·reward of the text with it. `argsLagrangian`: ω·(reward − λ·cost); `argsCost`: −ω·cost.
@@ -91,7 +91,7 @@ type KebabCase<S extends string> = S extends `${infer First}${infer Rest}`
 /** A strategy as it may be spelled: `bestOfN` or `best-of-n`. */
 export type StrategySpelling = StrategyName | KebabCase<StrategyName>;
 
-/** The strategy that is spelled so; undefined where none is. */
+/** The strategy with this spelling; undefined if there is none. */
 export const strategyNamed = (spelled: string): StrategyName | undefined =>
 	strategyNames.find((name) => name === spelled || kebabCase(name) === spelled);
 

@@ -6,20 +6,20 @@ import { type Rendering, renderingTime, renderTemplate } from "./templates.js";
 
 /** One turn of a conversation. */
 export interface ChatMessage {
-	/** `system`, `user`, `assistant`, or whatever else the model's template knows. */
+	/** `system`, `user`, `assistant`, or any other role of the model's template. */
 	role: string;
-	/** Plain text, whatever it spells. That of an assistant may be empty: a refused answer. */
+	/** Plain text, whatever it spells. The text of an assistant may be empty: a refused answer. */
 	content: string;
 }
 
-/** What the model continues: raw text, token ids as they are, or a conversation. */
+/** The input that the model continues: raw text, token ids, or a conversation. */
 export type Prompt = { prompt: string | readonly number[] | Int32Array } | { messages: readonly ChatMessage[] };
 
 /** How a prompt is read. */
 export interface PromptReading {
 	/** Date, perhaps with a time, that the chat template reads; default today. */
 	now?: string;
-	/** Stands for a refused answer where the chat template insists on one. */
+	/** The text of a refused answer, if the chat template insists on one. */
 	refusal?: string;
 	signal?: AbortSignal;
 }
@@ -27,13 +27,13 @@ export interface PromptReading {
 /** A prompt in the form the addon takes. */
 export interface ReadPrompt {
 	native: NativePrompt;
-	/** The date that its chat template read; undefined where it asked for none. */
+	/** The date that its chat template read; undefined if it read none. */
 	readNow?: string | undefined;
 }
 
 const usualRefusal = "I cannot help with that.";
 
-/** What a response answers, for models that judge it: the prompt's text, or the last message; undefined for token ids, whose text the addon knows. */
+/** The question for models that judge a response: the prompt's text, or the last message; undefined for token ids, whose text the addon knows. */
 export function questionOf(asked: Prompt): string | undefined {
 	if ("messages" in asked) return asked.messages.at(-1)?.content ?? "";
 	return typeof asked.prompt === "string" ? asked.prompt : undefined;
@@ -96,7 +96,7 @@ async function toldApart(
 	);
 }
 
-/** The conversation with an answer wherever one was refused: an empty one, or none between two messages of a user. */
+/** The conversation with an answer for every refused one: an empty answer, or none between two messages of a user. */
 function withRefusals(messages: readonly ChatMessage[], refusal: string): ChatMessage[] {
 	const answer = { role: "assistant", content: refusal };
 	return messages.flatMap((message, i) => {
@@ -131,10 +131,10 @@ async function readMessages(given: readonly ChatMessage[], info: NativeInfo, rea
 }
 
 const placeholders = { user: "\u{e000}", assistant: "\u{e001}" };
-/** The date that models which judge texts read, so that a text costs tomorrow what it costs today. */
+/** The date for models that judge texts, so that a text costs the same tomorrow as today. */
 const judgesNow = "2025-01-01";
 
-/** A chat template cut where the prompt and where the response of one turn stand; undefined where it does not write both once. */
+/** A chat template cut at the prompt and at the response of one turn; undefined if it does not write both exactly once. */
 export async function conversationPieces(chatTemplate: string): Promise<{ before: string; between: string; after: string } | undefined> {
 	const messages = Object.entries(placeholders).map(([role, content]) => ({ role, content }));
 	const conversation = { messages, add_generation_prompt: false, bos_token: "", eos_token: "" };

@@ -1,4 +1,4 @@
-// How good a critic is on prompts that it was not trained on, beside simpler predictors.
+// The quality of a critic on prompts that it was not trained on, compared with simpler predictors.
 
 import {
 	auc,
@@ -18,17 +18,17 @@ import type { Split } from "../data/split.js";
 import type { NativeCritic } from "../native/protocol.js";
 import type { RolloutManifest } from "./rollout-files.js";
 
-/** AUCs of simpler predictors of safety; null where they cannot tell anything apart. */
+/** AUCs of simpler predictors of safety; null if they distinguish no states. */
 export interface BaselineAucs {
 	/** The share of safe responses among the others to the same prompt. */
 	promptRate: number | null;
 	/** The cost charged so far. */
 	costSoFar: number | null;
-	/** The sequence cost models' opinion of the partial text; null where there is none. */
+	/** The sequence cost models' opinion of the partial text; null without such models. */
 	costModel: number | null;
 }
 
-/** pSafe on some states. AUC: null where only one outcome occurs. */
+/** pSafe on some states. AUC: null if only one outcome occurs. */
 export interface PositionReport {
 	/** Response tokens; 0 is the prompt's last token. */
 	position: number;
@@ -40,9 +40,9 @@ export interface PositionReport {
 	auc: number | null;
 	/** Among states that are still feasible. */
 	aucFeasible: number | null;
-	/** 95 % over prompts; null where fewer than 10 have such states. */
+	/** 95 % over prompts; null if fewer than 10 have such states. */
 	aucFeasibleInterval: Interval | null;
-	/** How it is found: Student's t with the jackknife's standard error (fewer than 30 prompts), or percentiles of a bootstrap. */
+	/** Method of the interval: Student's t with the jackknife's standard error (fewer than 30 prompts), or percentiles of a bootstrap. */
 	aucFeasibleIntervalMethod: IntervalMethod;
 	ece: number;
 	brier: number;
@@ -52,7 +52,7 @@ export interface PositionReport {
 	baselines: BaselineAucs;
 }
 
-/** What a critic of the same shape would have told that reads fewer inputs. AUC: among states that are still feasible. */
+/** The quality of a critic of the same shape with fewer inputs. AUC: among states that are still feasible. */
 export interface CriticAblation {
 	inputs: string[];
 	validationLoss: number;
@@ -62,7 +62,7 @@ export interface CriticAblation {
 	byPosition: { position: number; aucFeasible: number | null }[];
 }
 
-/** What {@link trainCritic} measured. */
+/** The measurements of {@link trainCritic}. */
 export interface CriticReport {
 	rollouts: { prompts: Record<Split, number>; missingBatches: number; modelHash: string; maxTokens: number; stride: number };
 	training: {
@@ -77,7 +77,7 @@ export interface CriticReport {
 		width: number;
 		members: number;
 		seed: number;
-		/** Ranges that budgets were drawn from, one per constraint. */
+		/** Ranges from which budgets were drawn, one per constraint. */
 		budgets: [lowest: number, highest: number][];
 		seconds: number;
 	};
@@ -88,7 +88,7 @@ export interface CriticReport {
 		budgets: number[];
 		pSafe: {
 			auc: number | null;
-			/** 95 % over prompts; null where there are fewer than 10. */
+			/** 95 % over prompts; null if there are fewer than 10. */
 			aucInterval: Interval | null;
 			/** As in {@link PositionReport}. */
 			aucIntervalMethod: IntervalMethod;
@@ -102,8 +102,8 @@ export interface CriticReport {
 			calibration: CalibrationBin[];
 		};
 		/**
-		 * Of the responses that ended within budget {@link interventionRate} have a lower pSafe at some position behind the prompt
-		 * (conformal quantile): with this `satisfiedPSafe` a search changes no larger share of them. 0 where they are too few to tell.
+		 * A share {@link interventionRate} of the responses that ended within budget has a lower pSafe at some position after the prompt
+		 * (conformal quantile): with this `satisfiedPSafe` a search changes no larger share of them. 0 if there are too few of them.
 		 */
 		satisfiedPSafe: number;
 		value: { correlation: number | null; rmse: number };
@@ -114,9 +114,9 @@ export interface CriticReport {
 		};
 		byPosition: PositionReport[];
 	};
-	/** Without the mean of the residual stream, and without the last state, where the critic reads both. */
+	/** Without the mean of the residual stream, and without the last state, if the critic reads both. */
 	ablations: CriticAblation[];
-	/** The interval of the AUC among feasible states at the same position includes 0.5, or cannot be told: the critic could use nothing. */
+	/** The interval of the AUC among feasible states at the same position includes 0.5, or is unknown: the critic may have learned nothing. */
 	learnedNothing: boolean;
 }
 
@@ -378,14 +378,14 @@ export function criticReport(trained: NativeCritic, manifest: RolloutManifest, f
 	};
 }
 
-/** The first position from which on the cost model's opinion of the partial text tells more than the critic, as far as can be told. */
+/** The first position from which on the cost model's opinion of the partial text is better than the critic, as far as is known. */
 function overtakenAt({ byPosition }: CriticReport["test"]): PositionReport | undefined {
 	const isOvertaken = ({ baselines, aucFeasibleInterval }: PositionReport) =>
 		baselines.costModel !== null && aucFeasibleInterval !== null && baselines.costModel > aucFeasibleInterval[1];
 	return byPosition[byPosition.findLastIndex((at) => !isOvertaken(at)) + 1];
 }
 
-/** What to make of a critic that learned nothing, or less than the cost model knows; undefined where there is nothing to say. */
+/** A remark on a critic that learned nothing, or less than the cost model knows; undefined for others. */
 export function criticAdvice({ test, learnedNothing }: CriticReport): string | undefined {
 	if (!learnedNothing) {
 		const at = overtakenAt(test);

@@ -18,7 +18,7 @@ import { checkRolloutOptions } from "./options.js";
 import { type PromptList, questionOf, type RolloutPrompt, readPrompts, readPromptsOf } from "./prompts.js";
 import { claimFolder, nowOfRollouts, type RolloutManifest, ShardWriter, shardPlan } from "./rollout-files.js";
 
-/** Options of {@link collectRollouts}: a guard's, and what to sample. */
+/** Options of {@link collectRollouts}: those of a guard, and those of sampling. */
 export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic" | "steering"> {
 	/**
 	 * A file of prompts (`.txt`: one per line, `.jsonl`, `.json`, `.csv`, `.tsv`, each also as `.gz`, or `.parquet`), or prompts as
@@ -29,19 +29,19 @@ export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic" | 
 	field?: string;
 	/** Whether a text is a user's message for the model's chat template; default false, as raw text. */
 	chat?: boolean;
-	/** As for a generation; default that of the run that goes on, otherwise the day. */
+	/** As for a generation; default the date of the run that is resumed, otherwise the day. */
 	now?: string | Date;
-	/** Folder of the rollouts; a run that was stopped goes on there. */
+	/** Folder of the rollouts; a stopped run resumes there. */
 	out: string;
 	/** r, responses per prompt, 1..256; default 5, as in the paper. */
 	responses?: number;
 	/** T, the longest response in tokens; default 128. */
 	maxTokens?: number;
-	/** Positions are kept at the prompt's last token and every so many tokens; default 32, the block length of the search. */
+	/** Distance of the kept positions in tokens, from the prompt's last token on; default 32, the block length of the search. */
 	stride?: number;
 	/**
-	 * Layers behind which the mean of the residual stream over the response's tokens is kept too, for a critic to read: counted from 0, the
-	 * last one cannot be read; see the report of a probe for those that tell most. Default none.
+	 * Layers after which the mean of the residual stream over the response's tokens is kept too, for a critic to read. They are counted from
+	 * 0, and the last one cannot be read; the report of a probe shows the most informative ones. Default none.
 	 */
 	meanLayers?: readonly number[];
 	/** Default 1. */
@@ -54,7 +54,7 @@ export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic" | 
 	seed?: number;
 	/** Called before the first batch, and after each. */
 	onProgress?: (progress: RolloutProgress) => void;
-	/** Stops within one decode step; what is done is kept. */
+	/** Stops within one decode step; finished responses are kept. */
 	signal?: AbortSignal;
 }
 
@@ -139,9 +139,9 @@ function promptBytes(
 }
 
 /**
- * Samples responses of the base model, labels them with the true cost and reward models, and stores the latent state at a
- * stride of positions (paper, section 4: Monte-Carlo targets): what {@link trainCritic} learns from. A run that was killed goes
- * on where it stopped; the bytes are the same as those of an undisturbed run.
+ * Samples responses of the base model, labels them with the true cost and reward models, and stores the latent state at a stride of
+ * positions (paper, section 4: Monte-Carlo targets). {@link trainCritic} learns from them. A killed run resumes where it stopped; the bytes
+ * are those of an undisturbed run.
  *
  * Errors: those of `InferenceGuard.load` and `generate`, INVALID_DATA, INVALID_ROLLOUTS, WRITE_FAILED.
  */

@@ -22,7 +22,7 @@ export interface SteerVectorOptions {
 	positive: string | readonly RolloutPrompt[];
 	/** Prompts of the other class; at least 5. */
 	negative: string | readonly RolloutPrompt[];
-	/** Where the control vector goes; the report goes beside it as `<out>.report.json`. */
+	/** Path of the control vector; the report is `<out>.report.json`. */
 	out: string;
 	/** Column of the prompt in both files; default as in `collectRollouts`. */
 	field?: string;
@@ -47,14 +47,14 @@ export interface SteerVectorOptions {
 	signal?: AbortSignal;
 }
 
-/** What {@link steerVector} measured. */
+/** The measurements of {@link steerVector}. */
 export interface SteeringReport {
 	prompts: { positive: number; negative: number; heldOut: number };
 	layers: {
 		layer: number;
 		/** Distance of the class means along the direction. */
 		norm: number;
-		/** AUC of the projection on held-out prompts, which made no direction. */
+		/** AUC of the projection on held-out prompts, which did not contribute to the direction. */
 		auc: number;
 	}[];
 	/** The layer of the highest AUC, and the projection half-way between the classes. */
@@ -123,7 +123,7 @@ async function named<T>(side: string, work: Promise<T>): Promise<T> {
 	});
 }
 
-/** What every layer holds at the last token of each prompt: [layers, width] per prompt. */
+/** The states of every layer at the last token of each prompt: [layers, width] per prompt. */
 async function readStates({ model, device, threads, chat, now, signal }: Checked, lists: Record<"positive" | "negative", RolloutPrompt[]>) {
 	using watch = new CallbackWatch(signal);
 	const spec = baseSpec(model, checkLoadOptions({ model, device, threads }));

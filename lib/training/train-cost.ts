@@ -28,15 +28,15 @@ import { type ProbeReport, trainProbe } from "./train-probe.js";
 /** Options of {@link trainCost}. */
 export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayers" | "threads" | "useMmap" | "useMlock"> {
 	/**
-	 * `"ngrams"` (default): hashed n-grams of the text. `"probe"`: logistic regression on what the layers of `model` hold of the text;
-	 * it costs next to nothing beside that model, and belongs to it. `"encoder"`: a small BERT that reads the prompt and the response as it
-	 * grows; training it needs Python with torch, transformers, scikit-learn, gguf and safetensors.
+	 * `"ngrams"` (default): hashed n-grams of the text. `"probe"`: logistic regression on the states of the layers of `model`; it takes next to
+	 * no time when that model generates, and belongs to it. `"encoder"`: a small BERT that reads the prompt, and the response as it grows;
+	 * training it needs Python with torch, transformers, scikit-learn, gguf and safetensors.
 	 */
 	kind?: "ngrams" | "probe" | "encoder";
 	/** The GGUF model whose states a probe reads. */
 	model?: string;
 	/**
-	 * The folder of what an encoder begins as: an uncased BERT in Hugging Face's layout (config.json, model.safetensors, vocab.txt), such as
+	 * The folder of an encoder's base: an uncased BERT in Hugging Face's layout (config.json, model.safetensors, vocab.txt), such as
 	 * all-MiniLM-L6-v2.
 	 */
 	base?: string;
@@ -46,14 +46,15 @@ export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayer
 	shared?: number;
 	/** Of an encoder: passes over the training texts; default 6, or as many as make 300 steps of 32 texts. */
 	epochs?: number;
-	/** Of an encoder: the training ends by then, with fewer steps if need be; default 38. */
+	/** Of an encoder: most minutes of training, with fewer steps if necessary; default 38. */
 	minutes?: number;
 	/** Of an encoder: the command that runs Python 3.10 or newer; default `python3`. */
 	python?: string;
 	/**
-	 * What a probe reads: the mean of the residual stream over the text's tokens behind these layers, counted from 0 as in llama.cpp
-	 * (the last one cannot be read), or `"last"`, the final-norm state at the last token. `"auto"` (default): the one of lowest validation
-	 * loss among every fourth layer and, without chat prompts, the last state. Training holds texts × 4 × (layers + 1) × width floats.
+	 * The input of a probe: the mean of the residual stream over the text's tokens after these layers, counted from 0 as in llama.cpp
+	 * (the last one cannot be read), or `"last"`, the final-norm state at the last token. `"auto"` (default): the input with the lowest
+	 * validation loss among every fourth layer and, without chat prompts, the last state. Training holds texts × 4 × (layers + 1) × width
+	 * floats.
 	 */
 	layers?: "auto" | "last" | readonly number[];
 	/** Puts the context through the model's chat template as a user message. Contexts that are arrays of messages always go through it. */
@@ -62,14 +63,14 @@ export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayer
 	now?: string | Date;
 	/** Labelled texts: `.jsonl`, `.json`, `.csv`, `.tsv`, each also as `.gz`, or `.parquet`. */
 	data: string;
-	/** Where the cost model goes; the report goes beside it as `<out>.report.json`. */
+	/** Path of the cost model; the report is `<out>.report.json`. */
 	out: string;
 	/** Files of their own for these splits. Default: a column `split` of `data`, otherwise 10 % of `data` each. */
 	validation?: string;
 	test?: string;
 	/** Column of the text; default `text`, `response`, `Response`, `completion`, `test_case` or `tweet`. */
 	textField?: string;
-	/** Column of what the text answers. Given: the cost model reads it too. Default: not read. An encoder needs it: the prompt, as text. */
+	/** Column of the context that the text answers; if given, the cost model reads it too. An encoder needs it: the prompt, as text. */
 	contextField?: string;
 	/** Column of the label or score; default `label`, `score`, `is_toxic`, `unsafe`, `label_gold` or `final_label`. */
 	labelField?: string;
@@ -78,13 +79,13 @@ export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayer
 	/** Column whose rows stay in one split (a book, an author, a prompt); default the context, otherwise the text. */
 	groupField?: string;
 	/**
-	 * Whether n-grams of 3 to 5 characters count beside words and pairs of words; default true. They help with short and
-	 * misspelt texts, and hurt where names and spelling give an author away.
+	 * Whether n-grams of 3 to 5 characters count in addition to words and pairs of words; default true. They help with short and misspelt
+	 * texts, and hurt if names and spelling give an author away.
 	 */
 	characters?: boolean;
 	/** Largest share of unsafe validation texts that the recommended threshold may let pass; default 0.1. */
 	falseNegativeRate?: number;
-	/** Default 0. The same data and seed give the same file; an encoder's on the same machine, where `minutes` do not end the training. */
+	/** Default 0. The same data and seed give the same file; an encoder's only on the same machine, and if `minutes` do not end the training. */
 	seed?: number;
 	/** Called after each pass over the training texts. */
 	onEpoch?: (progress: EpochProgress) => void;
@@ -98,9 +99,9 @@ export interface CostMetrics {
 	unsafe: number;
 	/** Area under the ROC curve. */
 	auc: number;
-	/** 95 % interval over groups; null where there are fewer than 10. */
+	/** 95 % interval over groups; null if there are fewer than 10. */
 	aucInterval: Interval | null;
-	/** How: Student's t with the jackknife's standard error (fewer than 30 groups), or percentiles of a bootstrap. */
+	/** Method of the interval: Student's t with the jackknife's standard error (fewer than 30 groups), or percentiles of a bootstrap. */
 	aucIntervalMethod: IntervalMethod;
 	/** At probability 0.5. */
 	accuracy: number;
@@ -113,11 +114,11 @@ export interface CostMetrics {
 	falsePositiveRate: number;
 }
 
-/** What {@link trainCost} measured. */
+/** The measurements of {@link trainCost}. */
 export interface CostReport {
 	rows: Record<Split, number>;
 	withContext: boolean;
-	/** Passes over the data until the validation loss was lowest; of an encoder all that were made. */
+	/** Passes over the data until the validation loss was lowest; of an encoder all passes. */
 	epochs: number;
 	/** Texts of a higher probability count as unsafe: the default budget under this cost model. */
 	threshold: number;
@@ -328,13 +329,13 @@ function notesOf({ withContext, threshold, test }: CostReport, rows: LabelledTex
  *
  * - n-grams (default): logistic regression on hashed n-grams (words, pairs of words, 3 to 5 characters within a word) of the text,
  *   or of the text and its context. Use it as `cost: { classifier: out }`.
- * - probe: `model` reads each text behind its context, as if it had generated it, and logistic regression with L2 learns from the
- *   standardised means of its residual stream (see `layers`), whole and over the first 16, 32 and 64 tokens, since a search judges
- *   unfinished text too. Use it as `cost: { probe: out }` beside that model.
- * - encoder: an ensemble on the layers of `base` learns from responses, whole and unfinished, behind their prompts (of both together the
- *   first 192 word pieces), and from a column `category` of unsafe rows, where there is one, which kind of unsafe they are. Its figures are
- *   those of the upper confidence bound that is charged. The Python recipe `models/recipe/harm` of this package trains it in a process of its
- *   own; its file needs no Python. Use it as `cost: { encoder: out }`.
+ * - probe: `model` reads each text after its context, as if it had generated it. Logistic regression with L2 learns from the standardised
+ *   means of its residual stream (see `layers`), over the whole text and over its first 16, 32 and 64 tokens, since a search judges
+ *   unfinished text too. Use it as `cost: { probe: out }` with that model.
+ * - encoder: an ensemble on the layers of `base` learns from whole and unfinished responses after their prompts (the first 192 word pieces
+ *   of both together), and the kinds of unsafe text from a column `category` of unsafe rows, if there is one. Its figures are those of the
+ *   upper confidence bound that is charged. The Python recipe `models/recipe/harm` of this package trains it in a process of its own; using
+ *   its file needs no Python. Use it as `cost: { encoder: out }`.
  *
  * Errors: INVALID_OPTION, INVALID_DATA, WRITE_FAILED, TRAINING_DIVERGED, CALLBACK_FAILED, ABORTED; for a probe also those of loading
  * a model, TEXT_TOO_LONG, and with chat prompts INVALID_PROMPT, SPECIAL_TOKEN_TEXT and CHAT_TEMPLATE; for an encoder PYTHON_FAILED, and

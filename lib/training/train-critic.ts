@@ -11,18 +11,18 @@ import { criticReportPage } from "./critic-report-page.js";
 import { checkTrainCriticOptions } from "./options.js";
 import { readManifest, readShards, shardPlan } from "./rollout-files.js";
 
-/** What a critic may read. */
+/** Inputs of a critic. */
 export type CriticInput = "hidden" | "logits" | "z" | "position" | "mean";
 
 /** Options of {@link trainCritic}. */
 export interface TrainCriticOptions {
-	/** Folder that {@link collectRollouts} filled. */
+	/** Folder of rollouts that {@link collectRollouts} made. */
 	rollouts: string;
-	/** Where the critic goes; the report goes beside it as `<out>.report.json` and `<out>.report.html`. */
+	/** Path of the critic; the report is `<out>.report.json` and `<out>.report.html`. */
 	out: string;
 	/**
-	 * Which groups of inputs the critic reads; default all: `hidden` (the state at the last token), `logits`, `z`, `position`, and `mean` (of
-	 * the residual stream over the tokens before it), where the rollouts keep it.
+	 * Groups of inputs that the critic reads; default all: `hidden` (the state at the last token), `logits`, `z`, `position`, and, if the
+	 * rollouts have it, `mean` (of the residual stream over the tokens before the last).
 	 */
 	inputs?: readonly CriticInput[];
 	/** Hidden layers, 0 (linear) to 4; default 1. */
@@ -33,7 +33,7 @@ export interface TrainCriticOptions {
 	members?: number;
 	/** Budgets to train for, one [lowest, highest] per constraint; default from 0 to the 95th percentile of the costs, or to the guard's budget if that is larger. */
 	budgets?: readonly (readonly [lowest: number, highest: number])[];
-	/** Most passes over the data; default 30. Training stops early when the validation loss no longer falls. */
+	/** Most passes over the data; default 30. Training stops early if the validation loss no longer falls. */
 	epochs?: number;
 	/** Examples per step; default 256. */
 	batch?: number;

@@ -14,9 +14,9 @@ import { type LabelledText, type Trained, tensorWriter } from "./cost-model.js";
 import type { checkTrainCostOptions } from "./options.js";
 import { readPromptOf } from "./prompts.js";
 
-/** What a probe tells that reads some inputs. AUC: null where only one label occurs. */
+/** The quality of a probe with some inputs. AUC: null if only one label occurs. */
 export interface ProbeInputReport {
-	/** Layers behind which it reads means over the response's tokens. */
+	/** Layers after which it reads means over the response's tokens. */
 	layers: number[];
 	/** Whether it reads the final-norm state at the last token. */
 	lastState: boolean;
@@ -24,13 +24,13 @@ export interface ProbeInputReport {
 	validationLoss: number;
 	validationAuc: number | null;
 	testAuc: number | null;
-	/** 95 % interval over groups, found as {@link CostMetrics.aucIntervalMethod} of the test split says; null where there are fewer than 10. */
+	/** 95 % interval over groups, with the method of {@link CostMetrics.aucIntervalMethod} of the test split; null if there are fewer than 10. */
 	testAucInterval: Interval | null;
 	/** On the first tokens of longer responses of the test split. */
 	byLength: { tokens: number; texts: number; auc: number | null }[];
 }
 
-/** Which inputs a probe reads, and what others would have told. */
+/** The inputs of a probe, and how good others would have been. */
 export interface ProbeReport {
 	/** Layers whose means it reads, counted from 0 as in llama.cpp; empty: the state at the last token. */
 	layers: number[];
@@ -56,7 +56,7 @@ function layersOf({ layers: wanted }: Checked, { layers: count }: NativeInfo): n
 	throw new InvalidOptionError(`layers: expected layers from 0 to ${count - 2} of this model, got ${absent}`);
 }
 
-/** The prompt in front of a response. An error names the row. */
+/** The prompt before a response. An error names the row. */
 async function promptOf(
 	{ context }: LabelledText,
 	row: number,
@@ -68,7 +68,7 @@ async function promptOf(
 	return chat ? (await readPromptOf(context, row, chat, info, reading)).native : { text: context as string, special: false };
 }
 
-/** The probe that is asked for, or the one of lowest validation loss. What stands in front of a last token, runtime reads without a template. */
+/** The requested probe, or the one of lowest validation loss. At run time the text before a last state is read without a template. */
 function chosenOf({ probes }: NativeProbes, layers: number[], wanted: Checked["layers"], chat: boolean): NativeProbe {
 	const isEligible = (probe: NativeProbe) => {
 		if (wanted === "last") return probe.layers.length === 0;
@@ -114,7 +114,7 @@ function inputReport(probe: NativeProbe, { text, tokens, whole }: NativeProbes, 
 	};
 }
 
-/** Trains probes on what the model's layers hold of each response, and takes the one that is asked for or tells most. */
+/** Trains probes on the states of the model's layers for each response, and takes the requested or the best one. */
 export async function trainProbe(
 	model: string,
 	options: Checked,
