@@ -265,7 +265,7 @@ describe("lexicon files", () => {
 	});
 });
 
-describe("a term that stands twice", () => {
+describe("a repeated term", () => {
 	test("a repeated term with equal weights counts once, however it is written", async () => {
 		expect(await costOf("die straße", ["die", "Die", "die", "Straße", "STRASSE"])).toBe(2);
 		expect(await costOf("他死了", ["死", "*死*"])).toBe(1);

@@ -7,7 +7,7 @@ import { inspected, reasonOf } from "./thrown.js";
 
 const mostShown = 80; // characters
 
-/** Leaves out of a value what is beyond what is shown of it: it may hold itself a thousand times. */
+/** Cuts a value down to the part that is shown: it may contain itself a thousand times. */
 function shortened(): (key: string, part: unknown) => unknown {
 	let left = mostShown;
 	return (_, part) => {
@@ -133,7 +133,7 @@ export function check<S extends z.ZodType>(schema: S, given: unknown): z.output<
 export class Problems {
 	readonly #lines = new Set<string>();
 
-	/** What a check returns; undefined where it finds something. `place` says where the option of a line stands. */
+	/** The result of a check; undefined if it finds a problem. `place` locates the option of a line. */
 	of<T>(check: () => T, place: (line: string) => string = (line) => line): T | undefined {
 		try {
 			return check();
@@ -154,7 +154,7 @@ export class Problems {
 export const below = (place: string) => (line: string) =>
 	line.startsWith(`${rootOption}: `) ? place + line.slice(rootOption.length) : `${place}.${line}`;
 
-/** The options that a schema knows, and the others, which stand in one object with them. */
+/** The options of an object that a schema knows, and the others. */
 export function parted(
 	schema: { shape: object },
 	given: object | undefined,

@@ -1,6 +1,6 @@
 // Text of others (in files, file names and what models say) as it is shown in a terminal or a log.
 
-/** Control characters but tabs and line feeds, other line ends, and marks that turn the direction of what stands around them. */
+/** Control characters except tabs and line feeds, other line ends, and marks that change the direction of the text around them. */
 const controls = /(?![\n\t])[\p{Cc}\u2028\u2029\u202A-\u202E\u2066-\u2069]/gu;
 
 /**

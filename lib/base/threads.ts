@@ -1,4 +1,4 @@
-// How many threads may compute: what of the machine belongs to this process.
+// The default number of compute threads: the CPUs that this process may use.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";

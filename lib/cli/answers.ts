@@ -29,7 +29,7 @@ interface AnswerFlags extends ConstraintFlags {
 	json?: boolean;
 }
 
-/** A bar with rate and time left; on no terminal, only what there is to do is told. */
+/** A bar with rate and time left; without a terminal, it prints only the plan. */
 class AnswerBar {
 	readonly #bar = new SingleBar({
 		format: "{value}/{total} answers [{bar}] {rate}/s, {refused} refused, {left} left",

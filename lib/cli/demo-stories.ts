@@ -31,7 +31,7 @@ function wordsOf(path: string): RegExp {
 
 interface Word {
 	text: string;
-	/** The sentence that it stands in is over the budget of the grim cost model when read alone. */
+	/** The sentence that contains it is over the budget of the grim cost model when read alone. */
 	grim: boolean;
 }
 
@@ -107,7 +107,7 @@ async function unguardedStory(guard: InferenceGuard, prompt: string, seed: numbe
 interface Row {
 	name: string;
 	stories: number;
-	/** Share of the told stories that are over budget. */
+	/** Share of the stories that are over budget. */
 	overBudget: number;
 	/** Share of prompts without a story. */
 	refused: number;
@@ -156,7 +156,7 @@ async function compare(guard: InferenceGuard, seed: number): Promise<Row[]> {
 
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 
-/** Returns the story that it told. */
+/** Returns the printed story. */
 export async function tellStories(flags: DemoFlags): Promise<AnswerPair & { names: readonly string[] }> {
 	const prompt = flags.prompt ?? opening;
 	const seed = numeric(flags.seed) ?? 1;

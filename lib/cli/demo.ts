@@ -5,7 +5,7 @@ import { openTree } from "./demo-page.js";
 import { tellStories } from "./demo-stories.js";
 import { tell } from "./terminal.js";
 
-/** The model that answers; undefined where stories are told. */
+/** The model that answers; undefined for stories. */
 function chatModel({ model, embedded }: DemoFlags): string | undefined {
 	if (model !== undefined || embedded) return model;
 	if (isCached("smollm2")) return modelPath("smollm2");

@@ -14,7 +14,7 @@ interface EvalFlags {
 	json?: boolean;
 }
 
-/** A bar with method, prompt, rate and time left; on no terminal nothing. */
+/** A bar with method, prompt, rate and time left; nothing without a terminal. */
 export class EvaluationBar {
 	readonly #bar = new SingleBar({
 		format: "{value}/{total} [{bar}] {rate} responses/s, {left} left · {method} · {prompt}",

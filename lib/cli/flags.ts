@@ -19,13 +19,13 @@ function flagOf(command: Command, path: readonly string[]): Option | undefined {
 		.find((option) => option !== undefined);
 }
 
-/** Whether an option stands in the file of an experiment, which has names of its own, and not on the command line. */
+/** Whether an option is in the file of an experiment, which has names of its own, and not on the command line. */
 function isOfFile(command: Command, path: readonly string[]): boolean {
 	const isFlagToo = path.length === 1 && (path[0] !== "now" || command.getOptionValueSource("now") === "cli");
 	return command.opts().config !== undefined && !isFlagToo;
 }
 
-/** What was typed behind a flag, which may be given several times. */
+/** The values of a flag, which may be given several times. */
 function typed(command: Command, option: Option): unknown[] {
 	if (command.getOptionValueSource(option.attributeName()) !== "cli") return [];
 	const given: unknown = command.opts()[option.attributeName()];
@@ -39,7 +39,7 @@ function speaksOf(text: string, value: unknown): value is string {
 	return ["at ", "for ", "got ", "in ", "into ", "of ", "read ", "write ", '"', "'"].some(begins) || text.startsWith(value);
 }
 
-/** The flags behind which stands what a message without one speaks of; a value within another one that it speaks of is not meant. */
+/** The flags whose values a message without a flag mentions; a value within another mentioned one does not count. */
 function flagsSpokenOf(command: Command, text: string): string[] {
 	const spoken = command.options.flatMap((option) =>
 		typed(command, option)
@@ -50,7 +50,7 @@ function flagsSpokenOf(command: Command, text: string): string[] {
 	return [...new Set(meant.map(({ flag }) => flag))];
 }
 
-/** Names of options in what a message asks for. */
+/** Names of options in the remedy of a message. */
 function withFlags(command: Command, text: string): string {
 	const flags = (words: string) => words.replace(/\w+/g, (word) => flagOf(command, [word])?.long ?? word);
 	const switchedOff = (words: string, word: string) => {

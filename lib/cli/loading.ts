@@ -52,7 +52,7 @@ function costOf(file: string): CostModel {
 	) as CostModel; // a language model that is nothing else is taken for one that guards
 }
 
-/** What is given per cost model, in their order; undefined stands for one that is given otherwise. */
+/** The options per cost model, in order; undefined for one that is given otherwise. */
 export interface ConstraintFlags {
 	cost: string[];
 	budget: (string | undefined)[];
@@ -83,7 +83,7 @@ export function constraintsOf({
 	return { constraints: costs.map((file, n) => ({ cost: costOf(file), ...ofNth(n) })) };
 }
 
-/** A lexicon of what is wished for. */
+/** A lexicon of desirable terms. */
 export function rewardOf(file: string | undefined): RewardModel | undefined {
 	return file === undefined ? undefined : { lexicon: file };
 }

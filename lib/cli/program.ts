@@ -40,17 +40,17 @@ const strategy = ofNames(new Option("--strategy <name>", "how to search"), strat
 
 const nowHelp = "the date that the chat template reads, such as 2026-11-28 (default: the day on which the run begins)";
 const costHelp =
-	"what costs: harm (default), a lexicon (one term per line, or JSON), or a GGUF file: a trained classifier, probe or encoder, a sequence " +
+	"cost model: harm (default), a lexicon (one term per line, or JSON), or a GGUF file: a trained classifier, probe or encoder, a sequence " +
 	"classifier, or a guard model; may be given several times";
-const budgetHelp = "largest cumulative cost of a response, one per --cost in order (default: what the cost model recommends, or 0)";
+const budgetHelp = "largest cumulative cost of a response, one per --cost in order (default: the cost model's recommendation, or 0)";
 
-const rewardHelp = "lexicon of what is wished for (default: the model's log-likelihood)";
+const rewardHelp = "lexicon of desirable terms (default: the model's log-likelihood)";
 
 /** How costs add up and when the budget holds, per cost model. */
 function addTerms(command: Command): void {
 	command
-		.option("--discount <number>", "of costs from token to token, one per --cost in order (default 1)", collect, [])
-		.option("--cost-floor <number>", "0, or null where costs below 0 count, one per --cost in order (default 0)", collect, [])
+		.option("--discount <number>", "of the costs of tokens, one per --cost in order (default 1)", collect, [])
+		.option("--cost-floor <number>", "0, or null to count costs below 0, one per --cost in order (default 0)", collect, [])
 		.option("--criterion <name>", "anytime or terminal, one per --cost in order (default anytime)", collect, []);
 }
 
@@ -76,18 +76,20 @@ const generateOptions = program
 	.option("-b, --budget <number>", budgetHelp, collect, [])
 	.option("--reward <file>", rewardHelp)
 	.option("--critic <file>", "critic that was trained for this model and these cost models")
-	.option("--certificate <file>", "refuse to run what it does not certify (streams are not: with --json only)")
-	.addOption(new Option("--on-mismatch <name>", "what is done where the certificate is for something else").choices(["warn", "refuse"]))
+	.option("--certificate <file>", "certificate that has to cover the run (not for streams: use --json)")
+	.addOption(
+		new Option("--on-mismatch <name>", "action if the certificate is for another guard or other settings").choices(["warn", "refuse"]),
+	)
 	.option("--steering <file>", "control vector that steers the model")
 	.option("--strength <number>", "of the control vector (default 1)")
-	.option("--sparsity <share>", "of each layer's components that are steered, the largest first (default 1)")
-	.option("--gate", "let the prompt decide about the sign of the strength")
-	.requiredOption("-p, --prompt <text>", "what to answer or continue")
+	.option("--sparsity <share>", "share of each layer's components that are steered, the largest first (default 1)")
+	.option("--gate", "let the prompt decide the sign of the strength")
+	.requiredOption("-p, --prompt <text>", "text to answer or continue")
 	.option("--chat", "put the prompt through the model's chat template as a user message")
 	.option("--now <date>", nowHelp)
 	.addOption(strategy)
 	.option("--seed <n>", "repeats a generation")
-	.option("--no-cache-prompt", "neither use nor keep what has been read of the prompt")
+	.option("--no-cache-prompt", "neither reuse nor keep the prompt in the cache")
 	.option("--trace", "keep every candidate of the search (with --json)")
 	.option("--json", "print the whole reply as one JSON line instead of text")
 	.action(async (options) => {
@@ -100,12 +102,12 @@ addFlags(generateOptions, "Engine:", engineRows);
 
 program
 	.command("demo")
-	.description("let a chat model answer questions plainly and guarded, side by side; without one the embedded model tells stories")
+	.description("let a chat model answer questions plainly and guarded, side by side; without a chat model the embedded one tells stories")
 	.addOption(
 		new Option("-m, --model <file>", "GGUF model with a chat template (default: SmolLM2 from the cache of models)").conflicts("embedded"),
 	)
-	.option("--embedded", "tell a bedtime story instead, with the model that comes along")
-	.option("-p, --prompt <text>", "a question of your own, or how the story begins")
+	.option("--embedded", "tell a bedtime story instead, with the model in the package")
+	.option("-p, --prompt <text>", "a question of your own, or the beginning of the story")
 	.option("--open", "open the tree of blocks of a steered answer as a page")
 	.option("--seed <n>", "repeats the answers (default 1)")
 	.option("--threads <n>", "CPU threads")
@@ -114,7 +116,7 @@ program
 
 const rolloutsOptions = program
 	.command("rollouts")
-	.description("sample and label responses for a critic to learn from; goes on where it was stopped")
+	.description("sample and label responses for a critic to learn from; resumes where it was stopped")
 	.requiredOption("-m, --model <file>", "GGUF model")
 	.option("-c, --cost <file>", costHelp, collect, [])
 	.option("-b, --budget <number>", budgetHelp, collect, [])
@@ -127,7 +129,7 @@ const rolloutsOptions = program
 	.option("-r, --responses <n>", "responses per prompt (default 5)")
 	.option("-t, --max-tokens <n>", "longest response in tokens (default 128)")
 	.option("--stride <n>", "tokens between stored positions (default 32)")
-	.option("--mean-layers <list>", "layers behind which means of the residual stream are stored too, such as 7,15")
+	.option("--mean-layers <list>", "layers after which means of the residual stream are stored too, such as 7,15")
 	.option("--temperature <number>", "sampling temperature (default 1)")
 	.option("--batch <n>", "most sequences decoded at once (default 64, or the responses)")
 	.option("--shard <i/n>", "do part i of n, so that n machines can share the work")
@@ -139,24 +141,24 @@ addFlags(rolloutsOptions, "Engine:", engineRows);
 
 const answersOptions = program
 	.command("answers")
-	.description("sample plain and guarded answers of a model for a person to label; goes on where it was stopped")
+	.description("sample plain and guarded answers of a model for a person to label; resumes where it was stopped")
 	.requiredOption("-m, --model <file>", "GGUF model")
 	.requiredOption("--prompts <file>", "prompts: .txt (one per line), .jsonl, .json, .csv, .tsv, each also as .gz, or .parquet")
 	.addOption(new Option("--preset <name>", "the published set whose layout the prompts have").choices(presetNames))
 	.option("--field <name>", "column of the prompt")
-	.option("--limit <n>", "draw at most so many of the prompts")
+	.option("--limit <n>", "most prompts, drawn at random")
 	.requiredOption("-o, --out <file>", "file of the answers, one JSON object per line")
 	.option("-c, --cost <file>", `${costHelp}; for guarded answers`, collect, [])
-	.option("-b, --budget <list>", "one per --cost in order; of several for the first (0.1,0.3) each prompt draws one", collect, [])
+	.option("-b, --budget <list>", "one per --cost in order; each prompt draws one of several for the first (0.1,0.3)", collect, [])
 	.option("--methods <list>", "plain, guard, or both (default)")
 	.option("-n, --candidates <list>", "N of the guard; each prompt draws one (default 16)")
 	.option("--temperature <list>", "sampling temperatures; each prompt draws one (default 1)")
 	.option("-t, --max-tokens <n>", "longest response in tokens (default 128)")
 	.option("--chat", "put every prompt through the model's chat template as a user message")
 	.option("--now <date>", nowHelp)
-	.option("--template <text>", "what a model without a chat template continues, such as 'Question: {prompt}\\nAnswer:'")
+	.option("--template <text>", "text that a model without a chat template continues, such as 'Question: {prompt}\\nAnswer:'")
 	.option("--stop <text>", "a response ends before this text, such as '\\nQuestion:'; may be given several times", collect, [])
-	.option("--seed <n>", "decides what is drawn (default 0)")
+	.option("--seed <n>", "decides the draws (default 0)")
 	.option("--json", "print the summary as one JSON line")
 	.action(answersCommand);
 addTerms(answersOptions);
@@ -164,12 +166,12 @@ addFlags(answersOptions, "Engine:", engineRows);
 
 program
 	.command("label")
-	.description("serve a page on this machine on which a person labels answers by keyboard; goes on where it was stopped")
+	.description("serve a page on this machine on which a person labels answers by keyboard; resumes where it was stopped")
 	.argument("<answers>", "file of answers that `inferenceguard answers` wrote, or any with prompt and response")
 	.option("--labels <list>", "labels, each as label or key=label (default safe,unsafe,b=undecided)")
 	.option("--categories <list>", "kinds of unsafe, chosen by digit (default none)")
-	.option("--reader <name>", "who reads: every reader has a file of labels")
-	.option("-o, --out <file>", "file of the labels (default: answers.labels[.reader].jsonl beside the answers)")
+	.option("--reader <name>", "name of the reader: every reader has a file of labels")
+	.option("-o, --out <file>", "file of the labels (default: answers.labels[.reader].jsonl, next to the answers)")
 	.option("--export <file>", "write the labelled answers for train-cost instead, and say how far readers agree")
 	.option("--json", "with --export: print the report as one JSON line")
 	.action(labelCommand);
@@ -178,7 +180,7 @@ program
 	.command("train-cost")
 	.description("train a cost model of whole texts from labelled texts")
 	.requiredOption("--data <file>", "labelled texts: .jsonl, .json, .csv, .tsv, each also as .gz, or .parquet")
-	.requiredOption("-o, --out <file>", "where the cost model goes; its report goes beside it")
+	.requiredOption("-o, --out <file>", "the cost model; its report is <file>.report.json")
 	.addOption(
 		new Option(
 			"--kind <name>",
@@ -186,19 +188,19 @@ program
 		).choices(["ngrams", "probe", "encoder"]),
 	)
 	.option("-m, --model <file>", "GGUF model whose latent state a probe reads")
-	.option("--base <folder>", "uncased BERT that an encoder begins as: config.json, model.safetensors, vocab.txt")
+	.option("--base <folder>", "uncased BERT, the base of an encoder: config.json, model.safetensors, vocab.txt")
 	.option("--members <n>", "members of an encoder (default 3)")
 	.option("--shared <n>", "layers that an encoder's members share (default two thirds of the base's)")
 	.option("--epochs <n>", "passes of an encoder over the training texts (default 6, or as many as make 300 steps)")
-	.option("--minutes <n>", "an encoder's training ends by then (default 38)")
+	.option("--minutes <n>", "most minutes of an encoder's training (default 38)")
 	.option("--python <command>", "Python 3.10 or newer that trains an encoder (default python3)")
-	.option("--layers <list>", "what a probe reads: means behind these layers (7,15), the last state (last), or what tells most (auto)")
+	.option("--layers <list>", "input of a probe: means after these layers (7,15), the last state (last), or the best input (auto)")
 	.option("--chat", "put the context through the model's chat template as a user message")
 	.option("--now <date>", nowHelp)
 	.option("--validation <file>", "validation texts in a file of their own")
 	.option("--test <file>", "test texts in a file of their own")
 	.option("--text-field <name>", "column of the text")
-	.option("--context-field <name>", "column of what the text answers; given, the cost model reads it too")
+	.option("--context-field <name>", "column of the context that the text answers; if given, the cost model reads it too")
 	.option("--label-field <name>", "column of the label or score")
 	.option("--group-field <name>", "column whose rows stay in one split")
 	.option("--unsafe <label>", "the label that means unsafe")
@@ -214,9 +216,9 @@ program
 	.command("convert")
 	.description("make a GGUF file of a Hugging Face classifier (BERT, RoBERTa, XLM-R, DistilBERT, ModernBERT), for --cost")
 	.argument("<folder>", "folder with config.json, safetensors and tokenizer")
-	.requiredOption("-o, --out <file>", "where the GGUF file goes")
-	.addOption(new Option("--type <name>", "of the large matrices").choices(["f32", "f16", "q8_0"]).default("f16"))
-	.option("--json", "print what was converted as one JSON line")
+	.requiredOption("-o, --out <file>", "the GGUF file")
+	.addOption(new Option("--type <name>", "type of the large matrices").choices(["f32", "f16", "q8_0"]).default("f16"))
+	.option("--json", "print the facts of the file as one JSON line")
 	.action(convertCommand);
 
 program
@@ -225,7 +227,7 @@ program
 	.requiredOption("-m, --model <file>", "GGUF model")
 	.requiredOption("--positive <file>", "prompts that the vector points to (for a refusal vector: harmful ones)")
 	.requiredOption("--negative <file>", "prompts of the other kind")
-	.requiredOption("-o, --out <file>", "where the control vector goes; its report goes beside it")
+	.requiredOption("-o, --out <file>", "the control vector; its report is <file>.report.json")
 	.option("--field <name>", "column of the prompt in both files")
 	.option("--chat", "put every prompt through the model's chat template as a user message")
 	.option("--now <date>", nowHelp)
@@ -240,9 +242,9 @@ program
 program
 	.command("train")
 	.description("train a critic on rollouts and report how good it is")
-	.requiredOption("--rollouts <folder>", "folder that `inferenceguard rollouts` filled")
-	.requiredOption("-o, --out <file>", "where the critic goes; its report goes beside it as JSON and HTML")
-	.option("--inputs <list>", "what the critic reads (default hidden,logits,z,position, and mean where the rollouts store it)")
+	.requiredOption("--rollouts <folder>", "folder that `inferenceguard rollouts` wrote")
+	.requiredOption("-o, --out <file>", "the critic; its reports are <file>.report.json and <file>.report.html")
+	.option("--inputs <list>", "inputs of the critic (default hidden,logits,z,position, and mean if the rollouts have it)")
 	.option("--layers <n>", "hidden layers; 0 is linear (default 1)")
 	.option("--width <n>", "units of a hidden layer (default 256; paper: 4096)")
 	.option("--members <n>", "members trained on bootstrap samples (default 4)")
@@ -259,7 +261,7 @@ program
 
 program
 	.command("eval")
-	.description("run an experiment: every method answers every prompt; goes on where it was stopped")
+	.description("run an experiment: every method answers every prompt; resumes where it was stopped")
 	.requiredOption("--config <file>", "the experiment as YAML or JSON: model, data, methods, judges, seeds, limits")
 	.requiredOption("-o, --out <folder>", "folder of the results: journal.jsonl, summary.json, report.html")
 	.addOption(new Option("--format <name>", "also write the results in this form: an Inspect EvalLog per method").choices(["inspect"]))
@@ -269,12 +271,12 @@ program
 
 program
 	.command("calibrate")
-	.description("certify a configuration, or the cheapest that passes of a ladder, from an evaluation on prompts like those of use")
-	.requiredOption("--config <file>", "the evaluation to certify from; its methods are the ladder, safest first")
-	.requiredOption("-o, --out <file>", "where the certificate goes")
-	.option("--evaluation <folder>", "folder of the evaluation (default: beside the certificate)")
-	.option("--delta <probability>", "that a claim is wrong (default 0.05)")
-	.option("--epsilon <share>", "of unsafe prompts to certify; needed for a ladder (default: the bound that the data give)")
+	.description("certify a configuration, or the cheapest of a ladder that passes, by an evaluation on prompts like those of use")
+	.requiredOption("--config <file>", "the evaluation for the certificate; its methods are the ladder, safest first")
+	.requiredOption("-o, --out <file>", "the certificate")
+	.option("--evaluation <folder>", "folder of the evaluation (default: <file>.evaluation)")
+	.option("--delta <probability>", "δ, that a claim is wrong (default 0.05)")
+	.option("--epsilon <share>", "ε, of unsafe prompts to certify; needed for a ladder (default: the bound from the data)")
 	.option("--now <date>", nowHelp)
 	.option("--json", "print the certificate as one JSON line")
 	.action(calibrateCommand);
@@ -284,7 +286,7 @@ program
 	.description("recompute a certificate from its journal; exit code 0 it follows, 1 it does not, 2 wrong usage")
 	.argument("<certificate>", "file that `inferenceguard calibrate` wrote")
 	.requiredOption("--journal <file>", "journal.jsonl of its evaluation")
-	.option("--json", "print what was found as one JSON line")
+	.option("--json", "print the result as one JSON line")
 	.action(async (certificate, options) => {
 		process.exitCode = (await verifyCommand(certificate, options)) ? exitCodes.answered : exitCodes.failure;
 	});
@@ -293,12 +295,12 @@ program.command("devices").description("list the devices a model can run on").op
 
 program
 	.command("inspect")
-	.description("show what a GGUF file holds, without loading it")
+	.description("show the contents of a GGUF file, without loading it")
 	.argument("<file>", "GGUF file")
 	.option("--json", "as JSON")
 	.action(inspect);
 
-/** Runs a command line, without the names of node and of the program. Errors are told on standard error, and by the exit code. */
+/** Runs a command line, without the names of node and of the program. Errors go to standard error and set the exit code. */
 export async function run(args: string[]): Promise<void> {
 	try {
 		await program.parseAsync(args, { from: "user" });

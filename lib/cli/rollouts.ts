@@ -27,7 +27,7 @@ interface RolloutFlags extends ConstraintFlags {
 
 const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
-/** A bar with the rates of the run; on no terminal, only the size and the end are told. */
+/** A bar with the rates of the run; without a terminal, it prints only the size and the end. */
 class RolloutBar {
 	readonly #bar = new SingleBar({
 		format: "{prompts}/{totalPrompts} prompts [{bar}] {rate} tokens/s, {unsafe} over budget, {eta_formatted} left",

@@ -27,7 +27,7 @@ function wrap<Word extends { text: string }>(words: Word[], width: number): Word
 	return lines;
 }
 
-/** Prints two texts beside each other, or one below the other on a narrow terminal. @param shown A line as it is printed. */
+/** Prints two texts side by side, or one below the other on a narrow terminal. @param shown A line as printed. */
 export function sideBySide<Word extends { text: string }>(left: Column<Word>, right: Column<Word>, shown: (line: Word[]) => string): void {
 	const cleaned = (word: Word) => ({ ...word, text: printable(word.text) });
 	const lines = ({ paragraphs }: Column<Word>, width: number) => paragraphs.flatMap((words) => wrap(words.map(cleaned), width)).map(shown);

@@ -15,7 +15,7 @@ process.stderr.on("error", () => {});
 /** Whether anybody can still read what is printed. */
 export const hasReader = (): boolean => !isClosed;
 
-/** Node's own stream for files passes over what a full disk did not take. */
+/** Node's own stream for files ignores bytes that a full disk did not take. */
 function writeWhole(bytes: Buffer): void {
 	try {
 		for (let at = 0; at < bytes.length; ) at += writeSync(process.stdout.fd, bytes, at);
@@ -31,7 +31,7 @@ export function print(text: string): void {
 	else writeWhole(Buffer.from(text));
 }
 
-/** Prints what a model said. Errors: WRITE_FAILED. */
+/** Prints a model's text. Errors: WRITE_FAILED. */
 export const printAnswer = (text: string): void => print(process.stdout.isTTY ? printable(text) : text);
 
 /** Prints a line. Errors: WRITE_FAILED. */

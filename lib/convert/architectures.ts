@@ -91,7 +91,7 @@ const layerNames = {
 	"attention.output.dense": "attn_output",
 };
 
-/** BERT and the two that share its body; RoBERTa's positions begin behind that of padding. */
+/** BERT and the two that share its body; RoBERTa's positions begin after that of padding. */
 export function bertBody(prefix: string, config: z.output<typeof bertConfig>, skips: number) {
 	const { hidden_size: width, intermediate_size: inner, vocab_size, type_vocab_size } = config;
 	const at = (name: string) => `${prefix}.embeddings.${name}`;

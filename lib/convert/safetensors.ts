@@ -94,7 +94,7 @@ function tensorsOf(path: string): Map<string, StoredTensor> {
 	return new Map(entries.map(([name, value]) => [name, tensorOf(path, begin, name, value)]));
 }
 
-/** The files that an index joins; each has to lie beside it. */
+/** The files that an index joins; each has to be in the same folder. */
 function shardsOf(path: string): string[] {
 	const parsed = index.safeParse(parseJson(path));
 	if (!parsed.success)

@@ -15,7 +15,7 @@ const tensorTypes = {
 type ValueType = keyof typeof valueTypes;
 export type GgufTensorType = keyof typeof tensorTypes;
 
-/** A type with `[]` behind it is an array. */
+/** A type that ends with `[]` is an array. */
 export type GgufEntry = [key: string, type: ValueType | `${ValueType}[]` | (string & {}), value: unknown];
 
 export interface GgufTensor {

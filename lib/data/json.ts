@@ -5,7 +5,7 @@ const deepest = 500;
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 
-/** Errors: one for what is nested too deep, or holds itself. */
+/** Errors: one for a value that is nested too deep, or contains itself. */
 export function expectShallow(value: unknown): void {
 	let level = new Set([value].filter(isObject));
 	for (let depth = 0; level.size > 0; depth++) {

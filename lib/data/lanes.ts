@@ -1,8 +1,8 @@
 // Working on many jobs, several at once.
 
 /**
- * Begins jobs in their order, at most `lanes` at a time. After a failure none is begun, those that run are told to stop, and what failed first is
- * thrown.
+ * Begins jobs in order, at most `lanes` at a time. After a failure it begins none, tells running ones to stop, and throws the first
+ * failure.
  */
 export async function inLanes<T>(
 	lanes: number,

@@ -18,7 +18,7 @@ export function writeFailure(path: string, cause: unknown): InferenceGuardError 
 	return new WriteError(`expected to write ${path}, got: ${(cause as Error).message}; check the folder and the free space`, { cause });
 }
 
-/** Where a file goes: behind a link to one, so that the link stays. Errors: WRITE_FAILED for what is there and no file. */
+/** The path to write: the target of a link, so that the link stays. Errors: WRITE_FAILED if something else than a file is there. */
 async function placeOf(path: string): Promise<string> {
 	const found = await stat(path).catch(() => undefined);
 	if (found === undefined) return path;
@@ -38,7 +38,7 @@ export async function expectWritable(path: string): Promise<void> {
 	}
 }
 
-/** Errors: one that says what the disk has instead of all bytes. */
+/** Errors: one that says how many of the bytes are on the disk. */
 async function expectWhole(path: string, bytes: number): Promise<void> {
 	const file = await open(path, "r+");
 	try {
@@ -51,8 +51,8 @@ async function expectWhole(path: string, bytes: number): Promise<void> {
 }
 
 /**
- * Writes files that belong together: each into a temporary one beside its place, and once all of them are whole and on the disk, into
- * place, each in one step. Errors: WRITE_FAILED, and those of `write`; then what was there stays, and nothing else.
+ * Writes files that belong together: each into a temporary file in the same folder and, once all of them are whole and on the disk, into
+ * place, each in one step. Errors: WRITE_FAILED, and those of `write`; then the old files stay, and nothing else is left.
  */
 export async function replaceFiles(...files: NewFile[]): Promise<void> {
 	const moves: { path: string; from: string; to: string }[] = [];
@@ -78,7 +78,7 @@ export async function replaceFiles(...files: NewFile[]): Promise<void> {
 	}
 }
 
-/** A new folder for what is temporary. Errors: WRITE_FAILED. */
+/** A new temporary folder. Errors: WRITE_FAILED. */
 export async function makeTemporaryFolder(): Promise<string> {
 	try {
 		return await mkdtemp(join(tmpdir(), "inferenceguard-"));

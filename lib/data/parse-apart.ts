@@ -4,10 +4,10 @@ import { Worker } from "node:worker_threads";
 /** What is parsed; see parse-worker.js. */
 export type ParseTask = { kind: "parquet"; path: string } | { kind: "yaml"; text: string };
 
-/** Many times what a sound file of this size takes. */
+/** Many times the need of a sound file of this size. */
 const limitsFor = (bytes: number) => ({ seconds: 8 + bytes / 20_000, heapMegabytes: Math.ceil(256 + (64 * bytes) / 1e6) });
 
-/** Parses a file, or a text, of so many bytes. Errors: one that says what came instead, or that it took too much time or memory. */
+/** Parses a file, or a text, of so many bytes. Errors: one that names the fault, or says that it took too much time or memory. */
 export async function parseApart(task: ParseTask, bytes: number): Promise<unknown> {
 	const { seconds, heapMegabytes } = limitsFor(bytes);
 	const worker = new Worker(new URL("./parse-worker.js", import.meta.url), {

@@ -1,5 +1,5 @@
 // @ts-check
-// The thread that parse-apart.ts starts. JavaScript, since a thread is started from a file that Node can run as it stands.
+// The thread that parse-apart.ts starts. JavaScript, since a thread is started from a file that Node can run directly.
 import { isUtf8 } from "node:buffer";
 import { parentPort, workerData } from "node:worker_threads";
 

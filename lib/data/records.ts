@@ -48,7 +48,7 @@ function numberedLines(text: string): { line: string; number: number }[] {
 
 const jsonLines = (text: string, path: string) => numberedLines(text).map(({ line, number }) => jsonOf(line, `line ${number} of ${path}`));
 
-/** Comma-separated values are quoted where they must be; tab-separated ones are as they stand, quotes included. */
+/** Comma-separated values are quoted where necessary; tab-separated ones are literal, quotes included. */
 function separatedRows(
 	text: string,
 	path: string,

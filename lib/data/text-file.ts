@@ -63,7 +63,7 @@ export function decodeText(bytes: Buffer): string {
 	throw new Error(`NUL characters in ${where}, as binary files and UTF-16 without a byte order mark have; save it as UTF-8`);
 }
 
-/** Bytes of a file. Devices and pipes are none: they may have no end. Errors: one that says what came instead. */
+/** Bytes of a file. Devices and pipes are not files: they may have no end. Errors: one that names the fault. */
 export function fileSize(path: string): number {
 	const found = statSync(path);
 	if (found.isDirectory()) throw new Error("a folder");

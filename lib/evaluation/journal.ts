@@ -15,7 +15,7 @@ export interface PlannedClaim {
 	epsilon?: number | undefined;
 }
 
-/** What a journal belongs to. A run goes on only where all of it is the same. */
+/** The experiment of a journal. A run resumes only if all of it is the same. */
 export interface JournalHeader {
 	kind: "evaluation";
 	version: 1;
@@ -153,7 +153,7 @@ export async function readJournal(path: string): Promise<JournalContent> {
 	return { ...parseJournal(lines, path), hash: createHash("sha256").update(file).digest("hex") };
 }
 
-/** The hash of the configuration comes last: whatever it covers says more. Who claims nothing may go on with any claim. */
+/** The hash of the configuration comes last: the fields that it covers say more. A run without a claim may resume any. */
 function expectSame(found: JournalHeader, wanted: JournalHeader, path: string): void {
 	const differences = differencesOf(found, { ...wanted, claim: wanted.claim ?? found.claim });
 	const first = differences.find((one) => one.path !== "configHash") ?? differences[0];

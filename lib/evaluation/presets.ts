@@ -19,13 +19,13 @@ export interface Preset {
 	prompt: readonly string[];
 	/** Columns of the id; without one the row's number. */
 	id?: readonly string[];
-	/** Columns of the category, or what it is in the file of this path. */
+	/** Columns of the category, or its value for the file of this path. */
 	category?: readonly string[] | ((file: string) => string);
 	/** What all prompts are, or the column that says it and its values for benign prompts. Left out: the set labels no prompts. */
 	label?: PromptLabel | { column: string; benign: readonly string[] };
-	/** A row is a response, so that prompts repeat: each counts once, where it first stands. */
+	/** A row is a response, so prompts repeat: each counts once, at its first place. */
 	repeats?: boolean;
-	/** Texts that stand where a prompt was held back: such rows are passed over. */
+	/** Texts in place of withheld prompts: such rows are skipped. */
 	heldBack?: readonly string[];
 	/** What the files do not say themselves. */
 	table?: TableLayout;
@@ -85,13 +85,13 @@ function withContext(behavior: string, { ContextString: context }: DataRecord): 
  * - `hh-rlhf` (Bai et al. 2022): the pairs with `chosen` and `rejected`; the prompt is `chosen` up to its last response.
  * - `salad-bench` (Li et al. 2024): the base set, `question` with `qid` and `1-category`.
  * - `salad-bench-attack`: the attack-enhanced set, `augq` with `aid` and `1-category`.
- * - `sode`: a set of plain, safe questions that is known by name only; no public source of its columns was at hand, so that
- *   `prompt`, `question` or `text` is read. All prompts are benign.
+ * - `sode`: a set of plain, safe questions that is known by name only; no public source of its columns was found, so `prompt`,
+ *   `question` or `text` is read. All prompts are benign.
  * - `xstest` (Röttger et al. 2024): xstest_prompts.csv, `prompt` with `id`, `type` and `label` (safe, unsafe).
  * - `or-bench` (Cui et al. 2024): or-bench-80k.csv and or-bench-hard-1k.csv, `prompt` with `category`; all benign.
  * - `or-bench-toxic`: or-bench-toxic.csv, likewise; all harmful.
  * - `harmbench` (Mazeika et al. 2024): harmbench_behaviors_text_all.csv and its splits, `Behavior` with `BehaviorID` and
- *   `SemanticCategory`; a `ContextString` stands before the behavior as in HarmBench's own direct requests.
+ *   `SemanticCategory`; a `ContextString` comes before the behavior, as in HarmBench's own direct requests.
  * - `advbench` (Zou et al. 2023): harmful_behaviors.csv, `goal`; in HarmBench's layout, `Behavior` with `BehaviorID`.
  * - `strongreject` (Souly et al. 2024): strongreject_dataset.csv and its small version, `forbidden_prompt` with `category`.
  * - `ailuminate` (MLCommons, v1.0): the released prompt sets, `prompt_text` with `release_prompt_id` and `hazard`.

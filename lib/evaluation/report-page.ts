@@ -82,7 +82,7 @@ export interface ReportOptions {
 }
 
 /**
- * The report of an evaluation: one HTML page that works offline and shows all text as text, whatever stands in it. The same input gives the
+ * The report of an evaluation: one HTML page that works offline and shows all text literally. The same input gives the
  * same page. `#response=<n>` in its address opens the n-th of the responses that it holds, from 1; it says how many it does not hold.
  */
 export async function evaluationReportPage(

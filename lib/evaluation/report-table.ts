@@ -1,4 +1,4 @@
-// The table of methods, in the layout of the paper's tables (arXiv 2502.01208): Method, Reward, Cost, Safety, Time, and more behind them.
+// The table of methods, in the layout of the paper's tables (arXiv 2502.01208): Method, Reward, Cost, Safety, Time, and more after them.
 import { escapeHtml, percent } from "../report/page.js";
 import type { CategorySummary, Estimate, EvaluationSummary, MethodSummary } from "./types.js";
 

@@ -6,7 +6,7 @@ import type { NativeLexiconTerm } from "../native/protocol.js";
 /** A lexicon entry: a word or phrase, with `*` at either end for any continuation; alone (weight 1) or with its weight. */
 export type LexiconTerm = string | { term: string; weight?: number };
 
-/** What is taken for a term, and where it stands. */
+/** A term to read, and its place. */
 interface Entry {
 	place: string;
 	given: unknown;
@@ -69,7 +69,7 @@ const misreadLines: Misreading[] = [
 
 const columns = [new RegExp(`^${number}\\s+\\S`), new RegExp(`\\S\\s+${number}$`)];
 
-/** Numbers beside all terms are their weights; beside one they may belong to it. */
+/** Numbers next to all terms are their weights; next to one they may belong to it. */
 function misreadColumn(lines: readonly string[]): Misreading[] {
 	const isWeight = (pattern: RegExp) => lines.length > 1 && lines.every((line) => line.length <= longest && pattern.test(line));
 	return columns.filter(isWeight).map((pattern) => ({ pattern, what: weights }));
@@ -126,7 +126,7 @@ function termsOf(entries: readonly Entry[], misread: readonly Misreading[], wher
 
 const pair = new RegExp(`("(?:[^"\\\\]|\\\\.)*")\\s*:\\s*(${number}(?:[eE][-+]?\\d+)?)`, "g");
 
-/** Terms and weights as they stand in a JSON object, repeated terms too, of which JSON.parse keeps the last. */
+/** Terms and weights of a JSON object, repeated terms included, of which JSON.parse keeps only the last. */
 function weighted(parsed: object, json: string): unknown[] {
 	const isFlat = Object.values(parsed).every((weight) => typeof weight === "number");
 	if (!isFlat) return Object.entries(parsed).map(([term, weight]) => ({ term, weight }));
@@ -167,7 +167,7 @@ function termsOfFile(path: string): NativeLexiconTerm[] {
  * Reads a lexicon: an array of terms, or the path of a file with one term per line (`#` begins a comment line), a JSON array of terms or
  * `{ term, weight }`, or a JSON object of weights by term; text in UTF-8, or in UTF-16 with a byte order mark.
  *
- * Errors: INVALID_LEXICON where the file is none of these, or a term is no word or phrase and would match nothing.
+ * Errors: INVALID_LEXICON if the file is none of these, or a term is not a word or phrase and would match nothing.
  */
 export function readLexicon(source: string | readonly LexiconTerm[]): NativeLexiconTerm[] {
 	return typeof source === "string" ? termsOfFile(source) : termsOf(asEntries(source), misreadings, "a lexicon");

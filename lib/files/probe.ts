@@ -10,7 +10,7 @@ interface ProbeHeader {
 	modelHash: string;
 	/** Recommended: texts of a higher probability are unsafe. */
 	threshold: number;
-	/** Recommended where it judges beside an encoder; undefined: what the encoder's file says. */
+	/** Recommended threshold with an encoder; undefined: that of the encoder's file. */
 	jointThreshold?: number;
 	/** What stood in front of the responses whose means it learned from; undefined: it reads the state at the last token. */
 	means?: "nothing" | "prompt" | "chat";
@@ -32,7 +32,7 @@ export function readProbe(path: string): ProbeHeader {
 	});
 }
 
-/** The probe that a cost model is, or that judges beside its encoder. */
+/** The probe of a cost model: itself, or the one next to its encoder. */
 function probeOf(cost: NativeCostModel): string | undefined {
 	if (cost.kind !== "scorer") return undefined;
 	return cost.scorer.kind === "probe" ? cost.scorer.path : cost.scorer.probe;
@@ -56,7 +56,7 @@ export async function promptOfMeans(
 	return { text: means === "prompt" ? prompt : "", special: false };
 }
 
-/** Whether a cost model is a probe, or has one beside it. */
+/** Whether a cost model is a probe, or has one next to it. */
 export const readsProbe = ({ constraints }: Pick<NativeSpec, "constraints">) => constraints.some((cost) => probeOf(cost) !== undefined);
 
 /** Checks that every probe belongs to the model with this fingerprint. Errors: COST_MODEL_MISMATCH, INVALID_OPTION. */

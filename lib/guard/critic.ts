@@ -1,4 +1,4 @@
-// Whether a critic belongs to the model, the cost models and the budgets that it is loaded beside.
+// Whether a critic belongs to the model, the cost models and the budgets of its guard.
 
 import { z } from "zod";
 import { warn } from "../base/warn.js";
@@ -31,7 +31,7 @@ function parseConstraints(path: string, text: string): ConstraintIdentity[] {
 	}
 }
 
-/** Reads what a critic was trained for. Errors: INVALID_CRITIC. */
+/** Reads the guard and settings that a critic was trained for. Errors: INVALID_CRITIC. */
 export function readCriticIdentity(path: string): CriticIdentity {
 	const { texts, numbers } = callAddon((native) =>
 		native.readTensors(

@@ -8,7 +8,7 @@ import { modelHash, partsByName, specHash } from "../files/fingerprint.js";
 import { addonPath, callAddon } from "../native/addon.js";
 import type { NativeSpec } from "../native/protocol.js";
 
-/** Fingerprints of everything that decides what a guard answers, beside the options of a generation. */
+/** Fingerprints of everything that decides a guard's answers, except the options of a generation. */
 export interface GuardIdentity {
 	model: string;
 	/** One per constraint, without its budget. */
@@ -18,7 +18,7 @@ export interface GuardIdentity {
 	critic: string;
 	/** Empty: none. */
 	controlVector: string;
-	/** The context that was asked for, in tokens; 0: the model's own. A smaller one cuts responses short. */
+	/** The requested context, in tokens; 0: the model's own. A smaller one cuts responses short. */
 	contextSize: number;
 	/** Versions of this package and of llama.cpp, and the SHA-256 of the native binary. */
 	build: string;
@@ -28,7 +28,7 @@ const { version } = createRequire(import.meta.url)("../../package.json") as { ve
 
 let build: Promise<string> | undefined;
 
-/** What this process computes with. */
+/** The build of this process. */
 function buildName(): Promise<string> {
 	const describe = async () => {
 		const llamaCpp = callAddon((native) => native.llamaCppVersion);
@@ -39,7 +39,7 @@ function buildName(): Promise<string> {
 	return build;
 }
 
-/** The identity of a guard that is loaded with a spec; `model` where its fingerprint is known already. */
+/** The identity of a guard that is loaded with a spec; `model` if its fingerprint is known already. */
 export async function guardIdentity(spec: NativeSpec, model?: string): Promise<GuardIdentity> {
 	const steering = "path" in spec ? spec.steering : undefined;
 	return {
@@ -61,8 +61,8 @@ export function filesOf(spec: NativeSpec): string[] {
 }
 
 /**
- * The fingerprints of what was loaded: computed when they are first asked for, since every file has to be read for them, and only as long as
- * the files are those that were loaded.
+ * The fingerprints of the loaded files. They are computed on the first request, since every file has to be read for them, and only if the
+ * files are still those that were loaded.
  */
 export class Fingerprints {
 	readonly #spec: NativeSpec;
@@ -80,7 +80,7 @@ export class Fingerprints {
 		return new Fingerprints(spec, await FileStates.of(filesOf(spec)));
 	}
 
-	/** That of the model, as far as it was asked for; that of a table is always known. */
+	/** The model's fingerprint, if it was computed; that of a table is always known. */
 	get known(): string | null {
 		return this.#model ?? null;
 	}

@@ -1,6 +1,6 @@
 // @ts-check
-// Loads what it is told in a process of its own and takes a first step: what ends a process ends this one. JavaScript without imports of
-// this package, so that it runs as it stands wherever the package does.
+// Loads the given files in a process of its own and takes a first step: a crash ends this process. JavaScript without imports of this
+// package, so that Node can run it unchanged wherever the package runs.
 import { createRequire } from "node:module";
 
 const [opening, stepping] = [1, 2];

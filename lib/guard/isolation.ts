@@ -34,7 +34,7 @@ const firstScore = ({ constraints }: NativeSpec): NativeScoreRequest => ({
 	asked: constraints.map(() => null),
 });
 
-/** Two candidates of two tokens, behind a token that every vocabulary has: prompt, step and judgement of each. */
+/** Two candidates of two tokens, after a token that every vocabulary has: prompt, step and judgement of each. */
 function firstStep({ constraints }: NativeSpec): NativeRequest {
 	const prompt = Int32Array.of(0);
 	const strategy = constraints.length > 0 ? "guard" : "sample";

@@ -33,7 +33,7 @@ export function baseSpec(path: string, options: Parameters<typeof nativeDevice>[
 	return { ...nativeDevice(options), constraints: [], critic: "", reward: "logLikelihood", path, ...unlimited };
 }
 
-/** Reads what the checked options name (lexicons) and brings everything into the form the addon takes. */
+/** Reads the files that checked options name (lexicons), and brings everything into the form that the addon takes. */
 export async function nativeSpec(options: CheckedLoadOptions): Promise<NativeSpec> {
 	const { model } = options;
 	const file = typeof model === "string" ? model : undefined;

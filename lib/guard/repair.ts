@@ -1,15 +1,15 @@
-// One attempt before a refusal: what the model is told for it, and what comes of it.
+// One attempt before a refusal: the note for the model, and the result.
 
 import type { NativeResult } from "../native/protocol.js";
 import type { ChatMessage } from "../prompt/chat.js";
 
-/** What the model is told for the attempt. `harm`: a category of a cost model. */
+/** The note for the attempt. `harm`: a category of a cost model. */
 export const repairNote = (harm: string | undefined) =>
 	`This request may lead to harm${harm === undefined ? "" : ` (${harm})`}. Say that you cannot help with it, or answer it safely.`;
 
 /**
- * A conversation with a note behind what the user said last, or behind the last message where nobody is called so. Small models hardly
- * follow a note that stands further away, such as in the system message.
+ * A conversation with a note after the user's last message, or after the last message if there is no user. Small models hardly follow a
+ * note that is further away, such as in the system message.
  */
 export function withNote(messages: readonly ChatMessage[], note: string): ChatMessage[] {
 	const asked = messages.findLastIndex(({ role }) => role === "user");

@@ -43,7 +43,7 @@ export const labelPath = (answers: string, reader: string | undefined) =>
 /** Who gave the labels of a file: what its name says, or the name. */
 export const readerOf = (path: string) => /\.labels\.([\w-]+)\.jsonl$/.exec(path)?.[1] ?? basename(path);
 
-/** Every file of labels that lies beside the answers. */
+/** Every file of labels in the folder of the answers. */
 export async function labelPaths(answers: string): Promise<string[]> {
 	const folder = dirname(answers);
 	const begin = `${basename(stem(answers))}.labels.`;

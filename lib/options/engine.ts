@@ -1,4 +1,4 @@
-// The table of what runs a model: the options of loading that are one plain value each.
+// The table of the engine: the options of loading that are one plain value each.
 import { z } from "zod";
 import { choice, expected, flag, integer, type OptionRow, text } from "../base/check.js";
 import { cappedThreads, defaultThreads } from "../base/threads.js";
@@ -22,12 +22,12 @@ const devices = {
 
 const sizes = {
 	contextSize: { check: integer(2, 2 ** 31 - 1), help: "longest prompt and response together, in tokens" },
-	kvCells: { check: integer(1, 2 ** 31 - 1), help: "most KV cells, in tokens (default: what fits into free memory)" },
-	outputs: { check: choice(["auto", "device", "host"]), default: "auto", help: "where outputs are cut down and the critic runs" },
+	kvCells: { check: integer(1, 2 ** 31 - 1), help: "most KV cells, in tokens (default: as many as fit into free memory)" },
+	outputs: { check: choice(["auto", "device", "host"]), default: "auto", help: "where logits are reduced and the critic runs" },
 	isolate: {
 		check: flag,
 		default: false,
-		help: "load in a child process first, for files from strangers: one that crashes is refused",
+		help: "load in a child process first, for files from strangers: a file that crashes it is refused",
 	},
 } satisfies Record<string, OptionRow>;
 
@@ -50,5 +50,5 @@ const checked = <T extends Record<string, OptionRow>>(rows: T) =>
 /** Of everything that runs a model. */
 export const deviceFields = { ...checked(devices), threads: threadsField };
 
-/** Of a guard, beside {@link deviceFields}. */
+/** Of a guard, in addition to {@link deviceFields}. */
 export const sizeFields = checked(sizes);

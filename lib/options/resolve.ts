@@ -13,7 +13,7 @@ export interface KnownCritic {
 	satisfiedPSafe?: number;
 }
 
-/** The settings of a generation: the strategy's row under what is given. Errors: INVALID_OPTION. */
+/** The settings of a generation: the strategy's row, overridden by the given options. Errors: INVALID_OPTION. */
 export function resolveSearch(options: CheckedGenerateOptions, critic: KnownCritic | undefined): NativeSearch {
 	const hasCritic = critic !== undefined;
 	const { prompt, messages, strategy, onRefusal, signal, trace, seed, cachePrompt, now, scoreRange, ...given } = options;

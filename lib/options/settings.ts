@@ -1,4 +1,4 @@
-// The table of settings: whatever a search can be told is one row here, and one line of the interface that says what it means.
+// The table of settings: every setting of a search is one row here, and one line of the interface that documents it.
 import { z } from "zod";
 import { choice, expected, flag, integer, type OptionRow, range, real } from "../base/check.js";
 import type { SearchSettings } from "../search-settings.js";
@@ -13,7 +13,7 @@ interface Setting<T> extends OptionRow {
 	default?: T;
 	/** In the literature; reports use it. */
 	symbol?: string;
-	/** Whether it belongs to what a strategy's row is, so that reports name it though nobody gave it. */
+	/** Whether it is essential to a strategy's row, so that reports name it even by default. */
 	isEssential?: (row: Row) => boolean;
 }
 
@@ -24,17 +24,17 @@ export const settings = {
 	maxTokens: { check: integer(1, 1_048_576), default: 128, symbol: "T", shortFlag: "t", help: "longest response in tokens (T)" },
 	blockLength: { check: integer(1, 1_048_576), default: 32, symbol: "d", shortFlag: "d", help: "tokens per block (d)" },
 	candidates: { check: integer(1, 1024), default: 16, symbol: "N", shortFlag: "n", help: "candidates per round (N)" },
-	startCandidates: { check: integer(1, 1024), help: "candidates that a block starts with" },
-	candidateGrowth: { check: integer(2, 1024), default: 2, help: "how many times as many a block has after it widened" },
-	satisfiedPSafe: { check: real(0, 1), help: "with a critic: pSafe from which a candidate needs no others beside it" },
+	startCandidates: { check: integer(1, 1024), help: "candidates at the start of a block" },
+	candidateGrowth: { check: integer(2, 1024), default: 2, help: "factor by which a block widens" },
+	satisfiedPSafe: { check: real(0, 1), help: "with a critic: pSafe from which a candidate satisfies" },
 	beams: { check: integer(1, 1024), symbol: "K", shortFlag: "k", help: "beams kept per block (K)" },
 	retries: { check: integer(0, 100), default: 0, symbol: "M", help: "extra rounds for a block that is over budget (M)" },
 	expansion: { check: choice(["sample", "token"]), default: "sample", help: "blocks of sampled tokens, or the most probable next tokens" },
-	estimator: { check: choice(["models", "critic", "both", "logLikelihood"]), help: "what judges unfinished candidates" },
+	estimator: { check: choice(["models", "critic", "both", "logLikelihood"]), help: "judge of unfinished candidates" },
 	objective: {
 		check: choice(["augmented", "reward", "lagrangian", "cost"]),
 		default: "reward",
-		help: "what candidates are ranked by; only augmented enforces the budget",
+		help: "ranking of candidates; only augmented enforces the budget",
 	},
 	selection: { check: choice(["top", "soft"]), default: "top", help: "the K best, or K drawn" },
 	softness: {
@@ -44,12 +44,12 @@ export const settings = {
 		isEssential: ({ selection }: Row) => selection === "soft",
 		help: "of soft selection (b)",
 	},
-	scoreRange: { check: range(-Number.MAX_VALUE), takes: "low:high", help: "range that soft selection clips scores to" },
+	scoreRange: { check: range(-Number.MAX_VALUE), takes: "low:high", help: "range to which soft selection clips scores" },
 	rewardWeight: {
 		check: real(0, 1e9),
 		symbol: "ω",
 		isEssential: ({ rewardWeight }: Row) => rewardWeight !== undefined,
-		help: "of the objective beside the log-probability of the last token (ω)",
+		help: "of the objective, added to the log-probability of the last token (ω)",
 	},
 	latentSteps: {
 		check: integer(0, 10_000),
@@ -57,7 +57,7 @@ export const settings = {
 		isEssential: editsStates,
 		help: "gradient steps on the hidden state before every token",
 	},
-	latentStepSize: { check: real(0, 1e6), default: 0.5, isEssential: editsStates, help: "size of such a step" },
+	latentStepSize: { check: real(0, 1e6), default: 0.5, isEssential: editsStates, help: "size of a gradient step" },
 	temperature: {
 		check: z.union([z.literal(0), real(0.01, 100)], expected("0 or a number from 0.01 to 100")),
 		default: 1,
@@ -69,7 +69,7 @@ export const settings = {
 	minP: { check: real(0, 1), default: 0, help: "keep tokens of at least this share of the most probable one's probability" },
 	diversityPenalty: { check: real(0, 1e6), default: 0.5, symbol: "β", help: "on tokens of failed candidates in retries (β)" },
 	lambda: { check: real(0, 1e9), default: 5, symbol: "λ", isEssential: isLagrangian, help: "weight of the cost in the Lagrangian (λ)" },
-	pSafeThreshold: { check: real(0, 1), symbol: "η", help: "with a critic: candidates with a pSafe above it go on first (η)" },
+	pSafeThreshold: { check: real(0, 1), symbol: "η", help: "with a critic: candidates with a pSafe above it continue first (η)" },
 	ranksByValue: {
 		check: flag,
 		default: true,
@@ -83,7 +83,7 @@ export const settings = {
 		check: flag,
 		default: false,
 		turnsOff: true,
-		help: "refuse at once, without an attempt with a note beside the prompt (with --chat)",
+		help: "refuse at once, without an attempt at repair (with --chat)",
 	},
 } as const satisfies { [K in keyof SearchSettings]-?: Setting<NonNullable<SearchSettings[K]>> };
 
@@ -94,7 +94,7 @@ export type DefaultedSetting = { [K in keyof Settings]: Settings[K] extends { de
 
 const settingNames = Object.keys(settings) as (keyof Settings)[];
 
-/** What strategies do not say otherwise. */
+/** Defaults of settings that a strategy does not set. */
 export const defaultSettings = Object.fromEntries(
 	Object.entries(settings).flatMap(([name, row]) => ("default" in row ? [[name, row.default]] : [])),
 ) as Required<Pick<SearchSettings, DefaultedSetting>>;
@@ -106,6 +106,6 @@ export const optionalSettings = Object.fromEntries(Object.entries(settings).map(
 
 export const symbolOf = (name: string): string => (settings as Record<string, Setting<unknown>>)[name]?.symbol ?? name;
 
-/** The settings that make a strategy's row what it is. */
+/** The settings that are essential to a strategy's row. */
 export const essentialSettings = (row: Row): string[] =>
 	settingNames.filter((name) => (settings as Record<string, Setting<unknown>>)[name]?.isEssential?.(row));

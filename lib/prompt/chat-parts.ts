@@ -5,7 +5,7 @@ import type { ChatMessage } from "./chat.js";
 /** Stand for any character of a content, at its length in UTF-16. */
 const [veil, wideVeil] = ["\u{e000}", "\u{10fffd}"];
 
-/** What templates trim, split at and escape is not veiled; none of it is markup by itself. */
+/** Characters that templates trim, split at and escape are not veiled; none of them is markup by itself. */
 const bare = String.raw`\s\p{Cc}"\\`;
 const bareCharacter = new RegExp(`[${bare}]`, "u");
 /** From a veil to the last one that only bare characters part from it. */

@@ -1,4 +1,4 @@
-// Renders chat templates on a thread of its own. They are programs of strangers: what they compute is limited here, and templates.ts ends
+// Renders chat templates on a thread of its own. They are programs of strangers: their computation is limited here, and templates.ts ends
 // the thread where that is not enough.
 import { parentPort } from "node:worker_threads";
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
@@ -6,7 +6,7 @@ import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 /** What is evaluated, and what lists and texts take beyond: one step per item, or per 16 characters. */
 const mostSteps = 2_000_000;
 const charactersPerStep = 16;
-/** Characters of any text on the way, and items of any list, beyond twice what the messages have. */
+/** Limit of the characters of any intermediate text, and of the items of any list, in addition to twice those of the messages. */
 const longest = 2 ** 20;
 /** Of the numbers that functions and filters get: indent(n) writes n spaces in front of every line. */
 const largestArgument = 10_000;

@@ -37,7 +37,7 @@ export interface RenderingTime {
 }
 
 export const renderingTime = (): RenderingTime => ({ milliseconds: longestRendering });
-/** Megabytes; what a rendering can use up is limited to a fraction of it. */
+/** Megabytes; a rendering is limited to a fraction of it. */
 const memory = { maxOldGenerationSizeMb: 1024, maxYoungGenerationSizeMb: 32 };
 
 const reasonOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause));

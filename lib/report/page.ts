@@ -10,7 +10,7 @@ export const digits = (value: number | null | undefined, places = 3) =>
 	value === null || value === undefined ? "–" : value.toFixed(places);
 export const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
-/** Text as it may stand in an element or in an attribute. */
+/** Text escaped for an element or an attribute. */
 export const escapeHtml = (text: string) => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
 /** JSON that no HTML or JavaScript parser takes for the end of the element or of a line. */

@@ -1,4 +1,4 @@
-// Brings the page to life with the data that stands in it.
+// Brings the page to life with the data in it.
 import { byId } from "./elements.js";
 import { makeSortable } from "./method-table.js";
 import { showPlots } from "./plots.js";

@@ -38,7 +38,7 @@ export class Queue {
 		this.#past.push(answer);
 	}
 
-	/** The current answer comes again behind all others. */
+	/** The current answer comes again after all others. */
 	skip() {
 		const answer = this.#open.shift();
 		if (answer === undefined) return;
