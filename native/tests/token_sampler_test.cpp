@@ -198,6 +198,18 @@ TEST_CASE("the most probable tokens come in order, the lower id first where two 
     }
 }
 
+// The code of the error that reading a row ends with, or "".
+std::string code_of_reading(test_row & row, const sampling_options & options) {
+    token_sampler    sampler(options);
+    const row_source source = row.whole();
+    try {
+        sampler.read(source, nullptr, 0);
+    } catch (const error & e) {
+        return e.code;
+    }
+    return "";
+}
+
 TEST_CASE("logits that are no numbers are an error, not a token") {
     const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
     for (float bad : { nan, inf }) {
@@ -205,15 +217,17 @@ TEST_CASE("logits that are no numbers are an error, not a token") {
             random_stream random(at, 0, 3);
             test_row      row(random, 2000, 4);
             row.logits[at] = bad;
-            token_sampler    sampler({});
-            const row_source source = row.whole();
-            std::string      code;
-            try {
-                sampler.read(source, nullptr, 0);
-            } catch (const error & e) {
-                code = e.code;
-            }
-            CHECK(code == "DECODE_FAILED");
+            CHECK(code_of_reading(row, {}) == "DECODE_FAILED");
         }
     }
+}
+
+TEST_CASE("logits that a temperature makes infinite are an error, not a token") {
+    random_stream random(1, 0, 3);
+    test_row      row(random, 2000, 4);
+    row.logits[7] = 3e38f;
+    sampling_options cold;
+    cold.temperature = 0.5;
+    CHECK(code_of_reading(row, cold) == "DECODE_FAILED");
+    CHECK(code_of_reading(row, {}) == "");
 }

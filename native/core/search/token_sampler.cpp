@@ -24,6 +24,14 @@ double tail_bound(double mass, size_t n_tail, double largest, double power) {
     return power >= 1 ? mass * std::pow(largest, power - 1) : double(n_tail) * std::pow(mass / double(n_tail), power);
 }
 
+void expect_finite(double log_mass) {
+    if (!std::isfinite(log_mass)) {
+        throw error(
+            "DECODE_FAILED",
+            "the logits that a token is drawn from are no numbers; the model or a critic's steps have overflowed");
+    }
+}
+
 }  // namespace
 
 void token_sampler::read(const row_source & given, const token_counts * tried, double penalty) {
@@ -32,10 +40,7 @@ void token_sampler::read(const row_source & given, const token_counts * tried, d
     list_nothing();
     if (given.head.n > 0) {
         log_total = given.head.log_sum_exp;
-        if (!std::isfinite(log_total)) {
-            throw error("DECODE_FAILED",
-                        "the logits that a token is drawn from are no numbers; the model has overflowed");
-        }
+        expect_finite(log_total);
         if (tried == nullptr && list_from_head()) {
             return;
         }
@@ -59,11 +64,7 @@ void token_sampler::fetch_row() {
         weigh(row, source->n_vocab, mass);
         log_total = mass.peak + std::log(mass.sum);
     }
-    if (!std::isfinite(log_total)) {
-        throw error(
-            "DECODE_FAILED",
-            "the logits that a token is drawn from are no numbers; the model or a critic's steps have overflowed");
-    }
+    expect_finite(log_total);
 }
 
 const float * token_sampler::scale(const token_counts * tried, double penalty) {
@@ -85,6 +86,11 @@ const float * token_sampler::scale(const token_counts * tried, double penalty) {
     return scaled.data();
 }
 
+void token_sampler::weigh_scaled() {
+    weigh(scaled_row, source->n_vocab, mass);
+    expect_finite(mass.peak + std::log(mass.sum));
+}
+
 void token_sampler::read_whole(const token_counts * tried, double penalty) {
     const size_t n = source->n_vocab;
     scaled_row     = scale(tried, penalty);
@@ -96,7 +102,7 @@ void token_sampler::read_whole(const token_counts * tried, double penalty) {
     }
     const bool is_weighed = scaled_row == row && source->head.n == 0;  // by fetch_row
     if (!is_weighed) {
-        weigh(scaled_row, n, mass);
+        weigh_scaled();
     }
     const double all       = mass.sum;
     const bool   has_top_k = options.top_k > 0 && size_t(options.top_k) < n;
@@ -194,7 +200,7 @@ void token_sampler::know_rest() {
     if (scaled_row == nullptr) {
         fetch_row();
         scaled_row = scale(nullptr, 0);
-        weigh(scaled_row, source->n_vocab, mass);
+        weigh_scaled();
     }
     rest_chunks = mass.chunks;
     float chunk_weights[mass_chunk];
@@ -255,7 +261,7 @@ sampled_token token_sampler::draw(random_stream & random) {
     if (part * (list_mass + rest_mass) >= list_mass && !rest_known) {
         know_rest();
     }
-    const bool     of_list = !(part * (list_mass + rest_mass) >= list_mass);  // also where the masses are no numbers
+    const bool     of_list = part * (list_mass + rest_mass) < list_mass;
     const token_id token   = of_list ? tokens[ig::draw(weights.data(), weights.size(), list_mass, random.uniform())] :
                                        draw_rest(random.uniform());
     return { token, log_likelihood(token) };

@@ -67,6 +67,7 @@ class token_sampler {
     token_id      draw_rest(double part) const;
     void          fetch_row();
     const float * scale(const token_counts * tried, double penalty);
+    void          weigh_scaled();
 };
 
 }  // namespace ig
