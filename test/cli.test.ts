@@ -129,6 +129,12 @@ describe("wrong usage exits with 2 and says what was expected", () => {
 	});
 });
 
+test("generate checks what a search is asked for before it loads the model", async () => {
+	const { status, stderr } = await cli("generate", "--model", join(folder, "none.gguf"), "--prompt", "x", "--candidates", "0");
+	expect(status).toBe(2);
+	expect(stderr).toContain("--candidates: expected");
+});
+
 test("a failure exits with 1, one line and a code", async () => {
 	const { status, stderr } = await cli("generate", "--model", join(folder, "none.gguf"), "--prompt", "x", "--cost", lexicon);
 	expect(status).toBe(1);

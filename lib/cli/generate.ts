@@ -1,6 +1,8 @@
 import { InvalidOptionError } from "../errors.js";
 import type { Reply } from "../guard/reply.js";
 import { engineRows } from "../options/engine.js";
+import { checkGenerateOptions } from "../options/generate.js";
+import { resolveSearch } from "../options/resolve.js";
 import { settings } from "../options/settings.js";
 import type { StrategyName } from "../options/strategies.js";
 import type { GenerateOptions, LoadOptions, SteeringOptions } from "../options/types.js";
@@ -52,15 +54,6 @@ function certificateOf({ certificate, onMismatch }: GenerateFlags): LoadOptions[
 
 /** Returns how it ended, or undefined where whoever read the answer went away before its end. */
 export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] | undefined> {
-	await using guard = await loadWithProgress({
-		model: flags.model,
-		...constraintsOf(flags),
-		reward: rewardOf(flags.reward),
-		critic: flags.critic,
-		steering: steeringOf(flags),
-		certificate: certificateOf(flags),
-		...optionsFrom(flags, engineRows),
-	});
 	if (flags.trace && !flags.json) throw new InvalidOptionError("trace: expected --json, which prints it, with --trace");
 	const options: GenerateOptions = {
 		...(flags.chat ? { messages: [{ role: "user", content: flags.prompt }] } : { prompt: flags.prompt }),
@@ -71,6 +64,16 @@ export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] |
 		seed: numeric(flags.seed),
 		now: flags.now,
 	};
+	resolveSearch(checkGenerateOptions(options), flags.critic === undefined ? undefined : {});
+	await using guard = await loadWithProgress({
+		model: flags.model,
+		...constraintsOf(flags),
+		reward: rewardOf(flags.reward),
+		critic: flags.critic,
+		steering: steeringOf(flags),
+		certificate: certificateOf(flags),
+		...optionsFrom(flags, engineRows),
+	});
 	if (flags.json) {
 		const reply = await guard.generate(options);
 		say(JSON.stringify(reply));
