@@ -561,7 +561,7 @@ describe("any text survives", () => {
 					const found = await readPrompts({ file: written(`any.${format}`, write(rows)), idField: "id" });
 					expect(found.map(({ id, text }) => ({ id, prompt: text }))).toEqual(rows);
 				}),
-				{ numRuns: 150 },
+				{ numRuns: format === "parquet" ? 30 : 150 }, // which is read in a thread of its own
 			);
 		});
 	}

@@ -248,7 +248,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 				expect(await texts(page, ".on-path > .passage")).toEqual(path);
 				await page.close();
 			}),
-			{ numRuns: 12 },
+			{ numRuns: 6 },
 		);
 	});
 
@@ -333,6 +333,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 		// what is written as HTML, not as JSON, cannot carry these two
 		const written = hostile.map((text) => text.replace("\u0000", "").replace("\ud800", ""));
 		const asHtml = fc.constantFrom(...written);
+		const partsOf = (texts: string[]) => [texts.slice(0, 4), texts.slice(4, 8), texts.slice(8)].map((some) => some.join(""));
 		await fc.assert(
 			fc.asyncProperty(anyText, anyText, anyText, asHtml, asHtml, async (promptText, text, block, name, judge) => {
 				const methods = summary.methods.map((method) => ({
@@ -356,7 +357,7 @@ describe.skipIf(chromium === undefined)("in a browser", () => {
 				expect(await count(page, "img, iframe, link, svg, b > *")).toBe(0);
 				await page.close();
 			}),
-			{ numRuns: 14, examples: hostile.map((text, i) => [text, text, text, written[i]!, written[i]!]) },
+			{ numRuns: 6, examples: partsOf(hostile).map((text, i) => [text, text, text, partsOf(written)[i]!, partsOf(written)[i]!]) },
 		);
 	});
 

@@ -21,7 +21,7 @@ const prompt = [0];
 
 describe("sampling", () => {
 	const model = letters({ a: { a: 0.5, b: 0.3, c: 0.15, d: 0.05 }, b: {}, c: {}, d: {} });
-	const draws = 4000;
+	const draws = 2000;
 
 	/** Pearson's chi-square statistic of the first token against expected probabilities. */
 	async function chiSquare(options: Partial<GenerateOptions>, expected: number[]) {
