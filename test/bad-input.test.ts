@@ -289,6 +289,17 @@ describe("options", () => {
 		}
 	});
 
+	test("lists of a million wrong things are refused with the first of them", async () => {
+		const wrong = Array(1e6).fill(null);
+		for (const options of [{ cost: { lexicon: wrong } }, { cost: { tokenCosts: wrong } }, { model: { ...small.model, ends: wrong } }]) {
+			const failure = await InferenceGuard.load({ ...small, ...options } as LoadOptions).catch((error) => error);
+			expect(failure.code).toBe("INVALID_OPTION");
+			expect(failure.message.length).toBeLessThan(1000);
+		}
+		await using guard = await InferenceGuard.load(small);
+		await expect(guard.generate({ prompt: wrong as number[] })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+	});
+
 	test("a progress function that throws ends the load", async () => {
 		const onLoadProgress = () => {
 			throw new Error("no display");

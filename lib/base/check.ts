@@ -117,11 +117,30 @@ function whatCanBeRead<T>(read: () => T): T {
 /** Of a message. */
 const mostProblems = 100;
 
-/** Errors: INVALID_OPTION with a line per problem, which begins with the option. */
+const mostParts = 10_000;
+
+const untilFirstProblem: z.core.ParseContextInternal<z.core.$ZodIssue> = { abortEarly: true };
+
+/** Whether a value has so many parts that a problem of each of them would take long to tell. */
+function isVast(value: unknown): boolean {
+	const parts = [value];
+	for (const part of parts) {
+		if (typeof part !== "object" || part === null) continue;
+		if (Array.isArray(part) && part.length > mostParts) return true;
+		const isPlain = Array.isArray(part) || Object.getPrototypeOf(part) === Object.prototype;
+		if (isPlain) for (const inner of Object.values(part)) parts.push(inner);
+		if (parts.length > mostParts) return true;
+	}
+	return false;
+}
+
+/** Errors: INVALID_OPTION with a line per problem, which begins with the option; of vast options with the first one. */
 export function check<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
-	const result = whatCanBeRead(() => schema.safeParse(given));
+	const result = whatCanBeRead(() => schema.safeParse(given, untilFirstProblem));
 	if (result.success) return withoutUndefined(result.data as object) as z.output<S>;
-	const problems = result.error.issues.flatMap((issue) => {
+	const whole = whatCanBeRead(() => (isVast(given) ? result : schema.safeParse(given)));
+	const { issues } = whole.error ?? result.error; // what is read again may be another value
+	const problems = issues.flatMap((issue) => {
 		if (issue.code !== "unrecognized_keys") return `${issue.path.join(".") || rootOption}: ${issue.message}`;
 		return issue.keys.map((key) => `${[...issue.path, key].join(".")}: there is no such option; check the spelling`);
 	});
