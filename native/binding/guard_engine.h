@@ -7,7 +7,6 @@
 #include "engine/control_vector.h"
 #include "engine/layer_reader.h"
 #include "engine/llama_decoder.h"
-#include "engine/shared_decoder.h"
 #include "engine/text_tokenizer.h"
 #include "safety/function_model.h"
 #include "safety/lexicon.h"
@@ -17,6 +16,7 @@
 #include "search/repair.h"
 #include "search/rollouts.h"
 #include "search/search.h"
+#include "serving/shared_decoder.h"
 
 #include <memory>
 

@@ -2,7 +2,7 @@
 // decoder.
 #pragma once
 
-#include "engine/shared_decoder.h"
+#include "serving/shared_decoder.h"
 
 #include <thread>
 

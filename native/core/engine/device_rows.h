@@ -3,9 +3,9 @@
 // when it is asked for. It hangs in the graph as backend samplers, one per sequence, that sample nothing.
 #pragma once
 
-#include "engine/decoder.h"
 #include "engine/graph_critic.h"
 #include "llama-cpp.h"
+#include "serving/decoder.h"
 
 #include <mutex>
 

@@ -2,11 +2,11 @@
 // decoder made on it.
 #pragma once
 
-#include "engine/decoder.h"
 #include "engine/mapped_files.h"
 #include "engine/markup.h"
 #include "engine/model_file.h"
 #include "llama-cpp.h"
+#include "serving/decoder.h"
 #include "support/file_state.h"
 
 #include <functional>

@@ -3,8 +3,8 @@
 // nothing is read: there llama.cpp computes outputs only.
 #pragma once
 
-#include "engine/decoder.h"
 #include "llama-cpp.h"
+#include "serving/decoder.h"
 
 namespace ig {
 

@@ -2,8 +2,8 @@
 // generated the tokens itself. Many are read beside one another, each as a sequence of its own.
 #pragma once
 
-#include "engine/decoder.h"
 #include "engine/residual_sum.h"
+#include "serving/decoder.h"
 
 #include <memory>
 

@@ -3,7 +3,7 @@
 // as a real cache does (forked sequences share theirs) and treats misuse of the interface as an error.
 #pragma once
 
-#include "engine/decoder.h"
+#include "serving/decoder.h"
 
 #include <memory>
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "critic/critic.h"
-#include "engine/decoder.h"
 #include "search/trace.h"
+#include "serving/decoder.h"
 
 #include <functional>
 #include <optional>

@@ -3,8 +3,8 @@
 // drawn as from the whole row: a draw that may fall into the rest fetches it.
 #pragma once
 
-#include "engine/decoder.h"
 #include "search/search.h"
+#include "serving/decoder.h"
 #include "support/numeric.h"
 #include "support/random.h"
 

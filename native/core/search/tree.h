@@ -3,9 +3,9 @@
 // to decode it again.
 #pragma once
 
-#include "engine/decoder.h"
 #include "safety/ledger.h"
 #include "search/verdict.h"
+#include "serving/decoder.h"
 #include "support/random.h"
 #include "support/utf8.h"
 

@@ -2,7 +2,7 @@
 // not be read again. It holds no cells itself: whoever removes a sequence here drops it in the decoder. The longest unused goes first.
 #pragma once
 
-#include "engine/decoder.h"
+#include "serving/decoder.h"
 
 #include <optional>
 

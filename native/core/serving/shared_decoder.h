@@ -4,8 +4,8 @@
 // long as there is room, so that a prompt that begins with it need not be read again.
 #pragma once
 
-#include "engine/kv_ledger.h"
-#include "engine/prefix_cache.h"
+#include "serving/kv_ledger.h"
+#include "serving/prefix_cache.h"
 #include "support/rendezvous.h"
 
 #include <deque>

@@ -2,7 +2,7 @@
 // cell is counted once, for as long as a sequence holds it. Sequence 0 outlives what was forked from it.
 #pragma once
 
-#include "engine/decoder.h"
+#include "serving/decoder.h"
 
 namespace ig {
 

@@ -1,4 +1,4 @@
-#include "engine/prefix_cache.h"
+#include "serving/prefix_cache.h"
 
 namespace ig {
 

@@ -1,4 +1,4 @@
-#include "engine/shared_decoder.h"
+#include "serving/shared_decoder.h"
 
 #include <algorithm>
 

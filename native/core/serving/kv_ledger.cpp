@@ -1,4 +1,4 @@
-#include "engine/kv_ledger.h"
+#include "serving/kv_ledger.h"
 
 namespace ig {
 
