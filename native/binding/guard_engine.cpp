@@ -68,7 +68,7 @@ guard_engine::guard_engine(guard_spec                         given,
     load_judge();
     read_residual();
     if (steps) {
-        shared = std::make_unique<shared_decoder>(*steps, news, computing);
+        shared = std::make_unique<scheduler>(*steps, news, computing);
     }
     if (!spec.steering.path.empty()) {
         load_steering();

@@ -16,7 +16,7 @@
 #include "search/repair.h"
 #include "search/rollouts.h"
 #include "search/search.h"
-#include "serving/shared_decoder.h"
+#include "serving/scheduler.h"
 
 #include <memory>
 
@@ -159,8 +159,8 @@ class guard_engine {
     // Whether several generations may run at once: nothing that they use is set for one prompt at a time.
     bool shares() const;
 
-    // Of a guard with a model; see shared_decoder.
-    shared_decoder & lanes() { return *shared; }
+    // Of a guard with a model; see scheduler.
+    scheduler & lanes() { return *shared; }
 
     guard_info info() const;
 
@@ -206,7 +206,7 @@ class guard_engine {
     std::shared_ptr<loaded_model>   model;
     std::unique_ptr<text_tokenizer> tokenizer;        // null without a model file
     std::unique_ptr<real_decoder>   steps;
-    std::unique_ptr<shared_decoder> shared;           // null without a model
+    std::unique_ptr<scheduler>      shared;           // null without a model
     llama_decoder *                 llama = nullptr;  // the same, unless the model is tabular
     std::vector<constraint>         constraints;
     std::unique_ptr<reward_model>   reward;

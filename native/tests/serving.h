@@ -2,7 +2,7 @@
 // decoder.
 #pragma once
 
-#include "serving/shared_decoder.h"
+#include "serving/scheduler.h"
 
 #include <thread>
 
@@ -56,9 +56,9 @@ class serving {
         news.changed.notify_all();
     }
 
-    rendezvous     news;
-    std::mutex     computing;
-    shared_decoder shared;
+    rendezvous news;
+    std::mutex computing;
+    scheduler  shared;
 
   private:
     void close_finished() {

@@ -1,4 +1,4 @@
-#include "serving/shared_decoder.h"
+#include "serving/scheduler.h"
 
 #include <algorithm>
 
@@ -13,12 +13,12 @@ const cancel_flag never;
 
 }  // namespace
 
-std::unique_ptr<lane> shared_decoder::open() {
+std::unique_ptr<lane> scheduler::open() {
     const std::lock_guard<std::mutex> guard(news.lock);
     return open_ahead();
 }
 
-std::unique_ptr<lane> shared_decoder::open_ahead() {
+std::unique_ptr<lane> scheduler::open_ahead() {
     auto data = std::make_shared<lane_data>();
     lanes.push_back(data);
     for (std::vector<std::shared_ptr<lane_data>> * list : { &ready, &served }) {
@@ -30,7 +30,7 @@ std::unique_ptr<lane> shared_decoder::open_ahead() {
     return std::make_unique<lane>(*this, data);
 }
 
-void shared_decoder::request(const std::shared_ptr<lane_data> & l, lane_state state) {
+void scheduler::request(const std::shared_ptr<lane_data> & l, lane_state state) {
     std::unique_lock<std::mutex> guard(news.lock);
     const auto                   is_served = [&] {
         return l->state == LANE_COMPUTING;
@@ -55,7 +55,7 @@ void shared_decoder::request(const std::shared_ptr<lane_data> & l, lane_state st
     }
 }
 
-void shared_decoder::serve(const std::function<bool()> & done) {
+void scheduler::serve(const std::function<bool()> & done) {
     std::unique_lock<std::mutex> guard(news.lock);
     for (;;) {
         close_finished(guard);
@@ -74,7 +74,7 @@ void shared_decoder::serve(const std::function<bool()> & done) {
 }
 
 // Steps are gathered: nothing is served while a lane may still come with another one.
-bool shared_decoder::is_ready() const {
+bool scheduler::is_ready() const {
     bool any = room_may_have_come && !waiting_for_room.empty();
     for (const auto & l : lanes) {
         if (l->state == LANE_COMPUTING) {
@@ -85,7 +85,7 @@ bool shared_decoder::is_ready() const {
     return any;
 }
 
-template <typename F> void shared_decoder::attempt(lane_data & l, F work) {
+template <typename F> void scheduler::attempt(lane_data & l, F work) {
     if (l.failure) {
         return;
     }
@@ -102,7 +102,7 @@ template <typename F> void shared_decoder::attempt(lane_data & l, F work) {
     }
 }
 
-void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
+void scheduler::serve_ready(std::unique_lock<std::mutex> & guard) {
     ready.clear();
     served.clear();
     for (const auto & l : lanes) {
@@ -163,7 +163,7 @@ void shared_decoder::serve_ready(std::unique_lock<std::mutex> & guard) {
     served.clear();
 }
 
-void shared_decoder::take_part(lane_data & l) {
+void scheduler::take_part(lane_data & l) {
     switch (l.kind) {
         case REQUEST_WIDEN:
             break;
@@ -184,7 +184,7 @@ void shared_decoder::take_part(lane_data & l) {
 }
 
 // First come, first served; the aborted ones leave the queue.
-void shared_decoder::give_room(std::unique_lock<std::mutex> & guard) {
+void scheduler::give_room(std::unique_lock<std::mutex> & guard) {
     for (auto at = waiting_for_room.begin(); at != waiting_for_room.end();) {
         if ((*at)->cancel->requested) {
             attempt(**at, [&] { (*at)->cancel->check(); });
@@ -212,7 +212,7 @@ void shared_decoder::give_room(std::unique_lock<std::mutex> & guard) {
     }
 }
 
-shared_decoder::room shared_decoder::granted_to_lanes() const {
+scheduler::room scheduler::granted_to_lanes() const {
     room all;
     for (const auto & l : lanes) {
         all = all + l->granted;
@@ -222,7 +222,7 @@ shared_decoder::room shared_decoder::granted_to_lanes() const {
 
 // False where the lanes at work leave too little; throws KV_CAPACITY where nobody else holds anything. The decoder becomes large
 // enough for the lane at its widest, so that one that is alone never lacks anything later.
-bool shared_decoder::start(lane_data & l, const room & others) {
+bool scheduler::start(lane_data & l, const room & others) {
     const bool alone = others.n_sequences == 0;
     if (alone) {
         refused.reset();
@@ -255,7 +255,7 @@ bool shared_decoder::start(lane_data & l, const room & others) {
     return true;
 }
 
-void shared_decoder::widen(lane_data & l) {
+void scheduler::widen(lane_data & l) {
     room others;
     {
         const std::lock_guard<std::mutex> guard(news.lock);
@@ -284,7 +284,7 @@ void shared_decoder::widen(lane_data & l) {
 
 // Whether the decoder can be made as large as is needed; what is kept gives way, and then less is needed. False where there are too
 // few sequences or as much was refused before, KV_CAPACITY where it is refused now.
-bool shared_decoder::provide(const std::function<room()> & needed) {
+bool scheduler::provide(const std::function<room()> & needed) {
     for (;;) {
         const room need = needed();
         if (need.n_sequences <= size.n_sequences && need.n_cells <= size.n_cells) {
@@ -313,7 +313,7 @@ bool shared_decoder::provide(const std::function<room()> & needed) {
 }
 
 // By half at least, so that a chat that grows does not move its cache with every turn, nor every further generation.
-void shared_decoder::grow_to(const room & needed) {
+void scheduler::grow_to(const room & needed) {
     const int32_t most_sequences = real.max_sequences();
     const auto    try_size       = [&](const room & larger) {
         try {
@@ -345,7 +345,7 @@ void shared_decoder::grow_to(const room & needed) {
     }
 }
 
-void shared_decoder::lose_everything() {
+void scheduler::lose_everything() {
     size = {};
     kept.clear();
     taken.clear();
@@ -357,7 +357,7 @@ void shared_decoder::lose_everything() {
     }
 }
 
-bool shared_decoder::drop_oldest_kept() {
+bool scheduler::drop_oldest_kept() {
     const std::optional<seq_id> id = kept.remove_oldest();
     if (id) {
         free_id(*id);
@@ -365,17 +365,17 @@ bool shared_decoder::drop_oldest_kept() {
     return id.has_value();
 }
 
-void shared_decoder::free_id(seq_id id) {
+void scheduler::free_id(seq_id id) {
     real.drop(id);
     taken[id] = false;
 }
 
 // What is kept takes beside the lanes, and beside one that begins so: tokens that both hold are counted once.
-shared_decoder::room shared_decoder::kept_beside(const prefix_cache::match & begun) const {
+scheduler::room scheduler::kept_beside(const prefix_cache::match & begun) const {
     return { int32_t(kept.size()), kept.n_own_cells(begun) };
 }
 
-void shared_decoder::forget() {
+void scheduler::forget() {
     {
         std::unique_lock<std::mutex> guard(news.lock);
         close_finished(guard);
@@ -384,7 +384,7 @@ void shared_decoder::forget() {
     }
 }
 
-void shared_decoder::borrow(lane_data & l, const prefix_cache::match & begun) {
+void scheduler::borrow(lane_data & l, const prefix_cache::match & begun) {
     l.n_reused = begun.n_tokens;
     if (begun.n_tokens == 0) {
         return;
@@ -397,7 +397,7 @@ void shared_decoder::borrow(lane_data & l, const prefix_cache::match & begun) {
 }
 
 // A sequence takes an id with its first token.
-seq_id shared_decoder::id_of(lane_data & l, seq_id seq) {
+seq_id scheduler::id_of(lane_data & l, seq_id seq) {
     if (l.ids[seq] < 0) {
         const auto n_used = std::count_if(l.ids.begin(), l.ids.end(), [](seq_id id) { return id >= 0; });
         if (n_used >= l.granted.n_sequences) {
@@ -411,14 +411,14 @@ seq_id shared_decoder::id_of(lane_data & l, seq_id seq) {
     return l.ids[seq];
 }
 
-void shared_decoder::give_back(lane_data & l, seq_id seq) {
+void scheduler::give_back(lane_data & l, seq_id seq) {
     if (l.ids[seq] >= 0) {
         free_id(l.ids[seq]);
         l.ids[seq] = -1;
     }
 }
 
-void shared_decoder::close_finished(std::unique_lock<std::mutex> & guard) {
+void scheduler::close_finished(std::unique_lock<std::mutex> & guard) {
     std::vector<std::shared_ptr<lane_data>> closed;
     for (auto at = lanes.begin(); at != lanes.end();) {
         if ((*at)->state == LANE_CLOSED) {
@@ -450,7 +450,7 @@ void shared_decoder::close_finished(std::unique_lock<std::mutex> & guard) {
     room_may_have_come = true;
 }
 
-void shared_decoder::apply_changes(lane_data & l) {
+void scheduler::apply_changes(lane_data & l) {
     applied.clear();
     applied.swap(l.changes);
     for (const change & c : applied) {
@@ -481,14 +481,14 @@ template <typename L> const cancel_flag & cancel_of(const std::vector<L *> & som
 
 }  // namespace
 
-void shared_decoder::add_to_batch(lane_data & l, size_t index) {
+void scheduler::add_to_batch(lane_data & l, size_t index) {
     decode_item item = (*l.items)[index];
     item.seq         = id_of(l, item.seq);
     batch.push_back(item);
     places.push_back({ &l, index });
 }
 
-void shared_decoder::extend_some() {
+void scheduler::extend_some() {
     if (extending.empty()) {
         return;
     }
@@ -514,7 +514,7 @@ void shared_decoder::extend_some() {
     }
 }
 
-void shared_decoder::step_all() {
+void scheduler::step_all() {
     if (stepping.empty()) {
         return;
     }
@@ -545,7 +545,7 @@ void shared_decoder::step_all() {
     }
 }
 
-void shared_decoder::gather() {
+void scheduler::gather() {
     size_t n_beside = 0;  // values per item
     for (lane_data * l : stepping) {
         for (size_t i = 0; i < l->items->size(); ++i) {
@@ -564,7 +564,7 @@ void shared_decoder::gather() {
 
 lane::~lane() {
     const std::lock_guard<std::mutex> guard(shared.news.lock);
-    data->state = shared_decoder::LANE_CLOSED;
+    data->state = scheduler::LANE_CLOSED;
     shared.news.changed.notify_all();
 }
 
@@ -572,7 +572,7 @@ int32_t lane::reserve(const room_plan & plan, const std::vector<token_id> & prom
     data->plan   = plan;
     data->prompt = &prompt;
     data->cancel = &cancel;
-    shared.request(data, shared_decoder::LANE_WAITS_FOR_ROOM);
+    shared.request(data, scheduler::LANE_WAITS_FOR_ROOM);
     n_wider = 0;
     ledger.start(size_t(plan.n_sequences + plan.n_more), data->n_reused);
     return data->n_reused;
@@ -581,30 +581,30 @@ int32_t lane::reserve(const room_plan & plan, const std::vector<token_id> & prom
 int32_t lane::widen(int32_t n, const cancel_flag & cancel) {
     cancel.check();
     if (n < n_wider) {
-        data->changes.push_back({ shared_decoder::CHANGE_NARROW, 0, 0, n });
+        data->changes.push_back({ scheduler::CHANGE_NARROW, 0, 0, n });
         n_wider = n;
     } else if (n > n_wider) {
-        data->kind     = shared_decoder::REQUEST_WIDEN;
+        data->kind     = scheduler::REQUEST_WIDEN;
         data->n_wished = n;
         data->cancel   = &cancel;
-        shared.request(data, shared_decoder::LANE_READY);
+        shared.request(data, scheduler::LANE_READY);
         n_wider = data->n_wished;
     }
     return n_wider;
 }
 
 void lane::fork(seq_id from, seq_id to) {
-    data->changes.push_back({ shared_decoder::CHANGE_FORK, from, to, 0 });
+    data->changes.push_back({ scheduler::CHANGE_FORK, from, to, 0 });
     ledger.fork(from, to);
 }
 
 void lane::drop(seq_id seq) {
-    data->changes.push_back({ shared_decoder::CHANGE_DROP, seq, 0, 0 });
+    data->changes.push_back({ scheduler::CHANGE_DROP, seq, 0, 0 });
     ledger.cut(seq, 0);
 }
 
 void lane::cut(seq_id seq, int32_t length) {
-    data->changes.push_back({ shared_decoder::CHANGE_CUT, seq, 0, length });
+    data->changes.push_back({ scheduler::CHANGE_CUT, seq, 0, length });
     ledger.cut(seq, length);
 }
 
@@ -628,12 +628,12 @@ void lane::extend(const std::vector<decode_item> & items, const residual_visitor
     if (items.empty()) {
         return;
     }
-    data->kind           = shared_decoder::REQUEST_EXTEND;
+    data->kind           = scheduler::REQUEST_EXTEND;
     data->items          = &items;
     data->n_extended     = 0;
     data->visit_residual = &visit;
     data->cancel         = &cancel;
-    shared.request(data, shared_decoder::LANE_READY);
+    shared.request(data, scheduler::LANE_READY);
     appended(items);
 }
 
@@ -642,12 +642,12 @@ void lane::step(const std::vector<decode_item> & items,
                 const row_visitor &              visit,
                 const cancel_flag &              cancel) {
     cancel.check();
-    data->kind   = shared_decoder::REQUEST_STEP;
+    data->kind   = scheduler::REQUEST_STEP;
     data->items  = &items;
     data->wishes = &wishes;
     data->visit  = &visit;
     data->cancel = &cancel;
-    shared.request(data, shared_decoder::LANE_READY);
+    shared.request(data, scheduler::LANE_READY);
     appended(items);
 }
 
@@ -658,21 +658,21 @@ std::vector<float> lane::project(const std::vector<float> & hidden,
     const std::function<void()> call = [&] {
         result = shared.real.project(hidden, known_hidden, known_logits);
     };
-    data->kind = shared_decoder::REQUEST_CALL;
+    data->kind = scheduler::REQUEST_CALL;
     data->call = &call;
-    shared.request(data, shared_decoder::LANE_READY);
+    shared.request(data, scheduler::LANE_READY);
     return result;
 }
 
 void lane::leave() {
     const std::lock_guard<std::mutex> guard(shared.news.lock);
-    data->state = shared_decoder::LANE_AWAY;
+    data->state = scheduler::LANE_AWAY;
     shared.news.changed.notify_all();
 }
 
 void lane::come_back() {
     const std::lock_guard<std::mutex> guard(shared.news.lock);
-    data->state = shared_decoder::LANE_COMPUTING;
+    data->state = scheduler::LANE_COMPUTING;
 }
 
 }  // namespace ig

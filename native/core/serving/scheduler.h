@@ -1,4 +1,4 @@
-// shared_decoder.h owns one decoder for several searches at once. Each works on a lane, which is a whole decoder to it. The
+// scheduler.h owns one decoder for several searches at once. Each works on a lane, which is a whole decoder to it. The
 // thread that owns the model serves them: the steps of all lanes that are ready go into one decode, long prompts in pieces
 // between them. A lane of the owner's own thread serves the others while it waits. What a finished search leaves behind is kept as
 // long as there is room, so that a prompt that begins with it need not be read again.
@@ -17,10 +17,10 @@ namespace ig {
 
 class lane;
 
-class shared_decoder {
+class scheduler {
   public:
     // Made on the owner's thread; `news` and `computing`, which is held while the decoder is used, outlive it.
-    shared_decoder(real_decoder & real, rendezvous & news, std::mutex & computing) :
+    scheduler(real_decoder & real, rendezvous & news, std::mutex & computing) :
         real(real),
         news(news),
         computing(computing),
@@ -165,9 +165,7 @@ class shared_decoder {
 // One search's view of the decoder. It may be used from one thread, which may be any.
 class lane : public decoder {
   public:
-    lane(shared_decoder & shared, std::shared_ptr<shared_decoder::lane_data> data) :
-        shared(shared),
-        data(std::move(data)) {}
+    lane(scheduler & shared, std::shared_ptr<scheduler::lane_data> data) : shared(shared), data(std::move(data)) {}
 
     ~lane() override;
 
@@ -216,10 +214,10 @@ class lane : public decoder {
     void come_back();
 
   private:
-    shared_decoder &                           shared;
-    std::shared_ptr<shared_decoder::lane_data> data;
-    int32_t                                    n_wider = 0;  // sequences beside those that were reserved
-    kv_ledger                                  ledger;
+    scheduler &                           shared;
+    std::shared_ptr<scheduler::lane_data> data;
+    int32_t                               n_wider = 0;  // sequences beside those that were reserved
+    kv_ledger                             ledger;
 
     void appended(const std::vector<decode_item> & items);
 };
