@@ -346,7 +346,7 @@ std::string guard_engine::last_text_of(const std::vector<token_id> & tokens) con
 }
 
 generation_result guard_engine::generate(const generation_request & request,
-                                         std::unique_ptr<lane>      ahead,
+                                         std::unique_ptr<slot>      ahead,
                                          const ask_function &       ask,
                                          const cancel_flag &        cancel,
                                          const commit_function &    commit) {
@@ -373,7 +373,7 @@ generation_result guard_engine::generate(const generation_request & request,
         strength = steer(prompt, request.available_bytes, cancel);
         shared->forget();  // it was read with another strength
     }
-    const std::unique_ptr<lane> own      = ahead ? std::move(ahead) : shared->open();
+    const std::unique_ptr<slot> own      = ahead ? std::move(ahead) : shared->open();
     const ask_function          ask_away = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
         own->leave();
         std::vector<double> answer = ask(kind, index, texts);
@@ -499,7 +499,7 @@ rollout_result guard_engine::rollouts(const rollout_request & request,
         prompt.starts            = states_behind(constraints, prompt.is_raw ? before : "");
         prompt.question          = prompt.question ? prompt.question : text_of(prompt.tokens);
     }
-    const std::unique_ptr<lane> own     = shared->open();
+    const std::unique_ptr<slot> own     = shared->open();
     const search_models         models  = { *own, constraints, *reward, nullptr, nullptr, nullptr };
     rollout_options             options = request.options;
     options.mean_places                 = mean_places;

@@ -160,14 +160,14 @@ class guard_engine {
     bool shares() const;
 
     // Of a guard with a model; see scheduler.
-    scheduler & lanes() { return *shared; }
+    scheduler & slots() { return *shared; }
 
     guard_info info() const;
 
-    // From any thread where the guard shares; otherwise, as everything else, from the thread that made it. `ahead`: a lane that was
+    // From any thread where the guard shares; otherwise, as everything else, from the thread that made it. `ahead`: a slot that was
     // opened for it, or null.
     generation_result generate(const generation_request & request,
-                               std::unique_ptr<lane>      ahead,
+                               std::unique_ptr<slot>      ahead,
                                const ask_function &       ask,
                                const cancel_flag &        cancel,
                                const commit_function &    commit);

@@ -86,7 +86,7 @@ std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & 
     if (llama != nullptr) {
         llama->steer({});  // likelihoods are the base model's
     }
-    const std::unique_ptr<lane> own = shared->open();
+    const std::unique_ptr<slot> own = shared->open();
     const std::vector<token_id> nothing_known;
     own->reserve({ 1, int64_t(prompt.size() + tokens.size()) }, nothing_known, cancel);
     const size_t          n_vocab = size_t(steps->n_vocab());
@@ -120,7 +120,7 @@ std::vector<float> guard_engine::layer_states(const std::vector<prompt_source> &
 }
 
 double guard_engine::bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t n_tokens, const cancel_flag & cancel) {
-    const std::unique_ptr<lane> own = shared->open();
+    const std::unique_ptr<slot> own = shared->open();
     const std::vector<token_id> nothing_known;
     own->reserve({ n_sequences + 1, n_prompt + int64_t(n_sequences) * n_tokens }, nothing_known, cancel);
     std::vector<decode_item> prompt;

@@ -163,7 +163,7 @@ bool worker::may_start_next() const {
     return helpers.empty() || (queue.front()->is_generation && engine->shares());
 }
 
-// Under the lock, while lanes are served: runs further generations beside the one of this thread.
+// Under the lock, while slots are served: runs further generations beside the one of this thread.
 void worker::start_helpers() {
     join_finished_helpers();
     while (runs_generation && !stopping && !queue.empty() && queue.front()->is_generation && engine->shares() &&
@@ -176,7 +176,7 @@ void worker::start_helpers() {
                     const std::lock_guard<std::mutex> until_its_lane_is_open(news.lock);
                 }
                 run_job(*j);
-                j->lane_ahead.reset();
+                j->slot_ahead.reset();
                 const std::lock_guard<std::mutex> guard(news.lock);
                 finished_helpers.push_back(std::this_thread::get_id());
                 news.changed.notify_all();
@@ -185,7 +185,7 @@ void worker::start_helpers() {
             return;  // no thread to be had: it waits for its turn
         }
         queue.pop_front();
-        j->lane_ahead = engine->lanes().open_ahead();
+        j->slot_ahead = engine->slots().open_ahead();
     }
 }
 
@@ -210,12 +210,12 @@ void worker::run() {
         };
         const bool serves = engine && engine->shares();
         if (serves) {
-            engine->lanes().serve(ready);
+            engine->slots().serve(ready);
         }
         {
             std::unique_lock<std::mutex> guard(news.lock);
             if (serves && !ready()) {
-                continue;  // the job was cancelled in between, and the lanes are still to be served
+                continue;  // the job was cancelled in between, and the slots are still to be served
             }
             news.changed.wait(guard, ready);
             if (stopping) {
@@ -270,7 +270,7 @@ void worker::open(uint32_t id, guard_spec spec) {
         });
         end_threads_at_exit();
         if (engine->shares()) {
-            engine->lanes().take_up_work = [this] {
+            engine->slots().take_up_work = [this] {
                 start_helpers();
             };
         }
@@ -291,7 +291,7 @@ void worker::generate(uint32_t id, generation_request request) {
                 return ask(j, kind, index, texts);
             };
             auto result = std::make_shared<generation_result>(
-                engine->generate(*shared, std::move(j.lane_ahead), on_ask, j.cancel, on_commit));
+                engine->generate(*shared, std::move(j.slot_ahead), on_ask, j.cancel, on_commit));
             send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
         },
         /*is_generation =*/true);
@@ -433,7 +433,7 @@ std::vector<double> worker::ask(job & j, const char * kind, size_t index, const 
         return j.has_answer || j.cancel.requested;
     };
     if (std::this_thread::get_id() == thread.get_id() && engine->shares()) {
-        engine->lanes().serve(is_over);  // the other generations go on
+        engine->slots().serve(is_over);  // the other generations go on
     }
     std::unique_lock<std::mutex> guard(news.lock);
     j.answered.wait(guard, is_over);

@@ -35,7 +35,7 @@ struct job {
     bool                       is_generation = false;
     cancel_flag                cancel;
     std::function<void(job &)> work;
-    std::unique_ptr<lane>      lane_ahead;     // of a generation that begins beside others
+    std::unique_ptr<slot>      slot_ahead;     // of a generation that begins beside others
     std::unique_ptr<delivery>  out_of_memory;  // made ahead: there may be no memory left to say so
 
     // the answer to a question to a JavaScript function; under the worker's lock

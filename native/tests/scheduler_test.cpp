@@ -20,7 +20,7 @@ tabular_model some_model(int32_t max_sequences = 64) {
 }
 
 // A prompt in sequence 0, without its last token.
-void read_prompt(lane &                        l,
+void read_prompt(slot &                        l,
                  const std::vector<token_id> & prompt,
                  const room_plan &             plan,
                  const cancel_flag &           cancel = not_cancelled) {
@@ -32,7 +32,7 @@ void read_prompt(lane &                        l,
 }
 
 // One token more for one sequence; returns the row of logits that comes home.
-std::vector<float> step_one(lane & l, const decode_item & item, const cancel_flag & cancel = not_cancelled) {
+std::vector<float> step_one(slot & l, const decode_item & item, const cancel_flag & cancel = not_cancelled) {
     std::vector<float> row;
     const step_wishes  wishes;
     l.step(
@@ -45,7 +45,7 @@ std::vector<float> step_one(lane & l, const decode_item & item, const cancel_fla
     return row;
 }
 
-void step_times(lane & l, int32_t first_position, int32_t n, const cancel_flag & cancel = not_cancelled) {
+void step_times(slot & l, int32_t first_position, int32_t n, const cancel_flag & cancel = not_cancelled) {
     for (int32_t i = 0; i < n; ++i) {
         step_one(l, { 0, first_position + i, 0 }, cancel);
     }
@@ -53,13 +53,13 @@ void step_times(lane & l, int32_t first_position, int32_t n, const cancel_flag &
 
 }  // namespace
 
-TEST_CASE("the steps of all lanes go into one decode") {
+TEST_CASE("the steps of all slots go into one decode") {
     const tabular_model   model = some_model();
     test_decoder          decoder(model, 2);
     serving               server(decoder);
-    std::vector<lane_job> jobs;
+    std::vector<slot_job> jobs;
     for (int i = 0; i < 6; ++i) {
-        jobs.push_back([](lane & l) {
+        jobs.push_back([](slot & l) {
             read_prompt(l, { 1 }, { 1, 20 });
             step_times(l, 0, 20);
         });
@@ -81,8 +81,8 @@ TEST_CASE("a long prompt is read in pieces, and the others go on between them") 
     random_stream       random(1, 0, 0);
     const auto          prompt = random_tokens(random, 5000, 5);
     const auto          codes  = server.run({
-        [&](lane & l) { read_prompt(l, prompt, { 1, 5000 }); },
-        [&](lane & l) {
+        [&](slot & l) { read_prompt(l, prompt, { 1, 5000 }); },
+        [&](slot & l) {
             read_prompt(l, { 1 }, { 1, 50 });
             step_times(l, 0, 50);
         },
@@ -105,7 +105,7 @@ TEST_CASE("a long prompt is read in pieces, and the others go on between them") 
 }
 
 TEST_CASE(
-    "what each lane gets does not depend on the others, on how many threads it is visited by, or on how little room "
+    "what each slot gets does not depend on the others, on how many threads it is visited by, or on how little room "
     "there is") {
     for (uint64_t seed = 0; seed < 60; ++seed) {
         CAPTURE(seed);
@@ -114,13 +114,13 @@ TEST_CASE(
         test_decoder        decoder(model, draw_int(random, 1, 3));
         serving             server(decoder);
         decoder.limit        = draw_int(random, 60, 200);
-        const size_t n_lanes = size_t(draw_int(random, 2, 7));
+        const size_t n_slots = size_t(draw_int(random, 2, 7));
 
-        // Each lane forks, drops and steps; what comes home is the row of the token that it gave.
-        std::vector<size_t>   n_wrong(n_lanes, 0);
-        std::vector<lane_job> jobs;
-        for (size_t i = 0; i < n_lanes; ++i) {
-            jobs.push_back([&, i](lane & l) {
+        // Each slot forks, drops and steps; what comes home is the row of the token that it gave.
+        std::vector<size_t>   n_wrong(n_slots, 0);
+        std::vector<slot_job> jobs;
+        for (size_t i = 0; i < n_slots; ++i) {
+            jobs.push_back([&, i](slot & l) {
                 random_stream own(seed, 1, i);
                 const int32_t n_forks = draw_int(own, 1, 3), n_steps = draw_int(own, 1, 8);
                 const auto    prompt = random_tokens(own, draw_int(own, 1, 20), 2);  // some begin alike
@@ -154,7 +154,7 @@ TEST_CASE(
             });
         }
         const auto codes = server.run(jobs);
-        for (size_t i = 0; i < n_lanes; ++i) {
+        for (size_t i = 0; i < n_slots; ++i) {
             CHECK(codes[i] == "");
             CHECK(n_wrong[i] == 0);
         }
@@ -163,15 +163,15 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("lanes that lack room wait for it, first come first served, and never hold more than there is") {
+TEST_CASE("slots that lack room wait for it, first come first served, and never hold more than there is") {
     const tabular_model model = some_model();
     test_decoder        decoder(model);
     serving             server(decoder);
     decoder.limit = 100;
     std::atomic<int>      n_at_work{ 0 }, most_at_work{ 0 };
-    std::vector<lane_job> jobs;
+    std::vector<slot_job> jobs;
     for (int i = 0; i < 9; ++i) {
-        jobs.push_back([&](lane & l) {
+        jobs.push_back([&](slot & l) {
             read_prompt(l, { 1 }, { 1, 40 });
             const int n = ++n_at_work;
             for (int most = most_at_work; most < n && !most_at_work.compare_exchange_weak(most, n);) {
@@ -191,11 +191,11 @@ TEST_CASE("a search that cannot have its room even alone is told so, and the oth
     test_decoder        decoder(model);
     serving             server(decoder);
     decoder.limit       = 100;
-    const lane_job fits = [](lane & l) {
+    const slot_job fits = [](slot & l) {
         read_prompt(l, { 1 }, { 1, 30 });
         step_times(l, 0, 30);
     };
-    const lane_job too_large = [](lane & l) {
+    const slot_job too_large = [](slot & l) {
         read_prompt(l, { 1 }, { 1, 101 });
     };
     CHECK(server.run({ fits, too_large, fits, too_large, fits }) ==
@@ -209,13 +209,13 @@ TEST_CASE("widening gives what others leave, and does not wait") {
     test_decoder        decoder(model);
     serving             server(decoder);
     int32_t             n_alone = 0, n_beside = 0, n_after = 0;
-    CHECK(server.run([&](lane & l) {
+    CHECK(server.run([&](slot & l) {
         read_prompt(l, { 1 }, { 2, 10, 8, 5 });
         n_alone = l.widen(8, not_cancelled);
         CHECK(l.widen(0, not_cancelled) == 0);
         step_one(l, { 0, 0, 1 });  // with its next step it needs less
         l.leave();
-        const std::unique_ptr<lane> other = server.shared.open();
+        const std::unique_ptr<slot> other = server.shared.open();
         read_prompt(*other, { 1 }, { 3, 10 });
         other->leave();
         l.come_back();
@@ -223,7 +223,7 @@ TEST_CASE("widening gives what others leave, and does not wait") {
     }) == "");
     CHECK(n_alone == 8);
     CHECK(n_beside == 5);
-    CHECK(server.run([&](lane & l) {
+    CHECK(server.run([&](slot & l) {
         read_prompt(l, { 1 }, { 2, 10, 8, 5 });
         n_after = l.widen(8, not_cancelled);
     }) == "");
@@ -234,18 +234,18 @@ TEST_CASE("a search that holds more than it planned fails alone") {
     const tabular_model model = some_model();
     test_decoder        decoder(model);
     serving             server(decoder);
-    const lane_job      too_long = [](lane & l) {
+    const slot_job      too_long = [](slot & l) {
         read_prompt(l, { 1 }, { 1, 10 });
         step_times(l, 0, 30);
     };
-    const lane_job too_wide = [](lane & l) {
+    const slot_job too_wide = [](slot & l) {
         read_prompt(l, { 1, 2 }, { 2, 10, 3, 1 });
         for (seq_id seq = 1; seq < 4; ++seq) {
             l.fork(0, seq);
         }
         step_one(l, { 0, 1, 2 });
     };
-    const lane_job modest = [](lane & l) {
+    const slot_job modest = [](slot & l) {
         read_prompt(l, { 1 }, { 1, 50 });
         step_times(l, 0, 50);
     };
@@ -259,7 +259,7 @@ TEST_CASE("what a visitor throws ends its own search only") {
     for (int32_t n_threads : { 1, 3 }) {
         test_decoder   decoder(model, n_threads);
         serving        server(decoder);
-        const lane_job failing = [](lane & l) {
+        const slot_job failing = [](slot & l) {
             read_prompt(l, { 1 }, { 9, 50 });
             step_times(l, 0, 5);
             std::vector<decode_item> items;
@@ -269,7 +269,7 @@ TEST_CASE("what a visitor throws ends its own search only") {
             }
             l.step(items, {}, [](const output_row &) { throw error("CALLBACK_FAILED", "as asked"); }, not_cancelled);
         };
-        const lane_job going_on = [](lane & l) {
+        const slot_job going_on = [](slot & l) {
             read_prompt(l, { 1 }, { 1, 50 });
             step_times(l, 0, 50);
         };
@@ -285,11 +285,11 @@ TEST_CASE("a cache that is lost while it grows ends the searches that had someth
     const tabular_model model = some_model();
     test_decoder        decoder(model);
     serving             server(decoder);
-    CHECK(server.run([&](lane & l) {
+    CHECK(server.run([&](slot & l) {
         read_prompt(l, { 1, 2, 3 }, { 1, 20 });
         step_one(l, { 0, 2, 3 });
         l.leave();
-        const std::unique_ptr<lane> other = server.shared.open();
+        const std::unique_ptr<slot> other = server.shared.open();
         decoder.loses_all                 = true;
         std::string code;
         try {
@@ -302,7 +302,7 @@ TEST_CASE("a cache that is lost while it grows ends the searches that had someth
         l.come_back();
         step_one(l, { 0, 3, 3 });
     }) == "OUT_OF_MEMORY");
-    CHECK(server.run([](lane & l) {
+    CHECK(server.run([](slot & l) {
         read_prompt(l, { 1, 2, 3 }, { 1, 20 });
         step_times(l, 2, 10);
     }) == "");
@@ -316,7 +316,7 @@ TEST_CASE("a prompt that begins as an earlier one is not read again, and what is
     decoder.limit                             = 100;
     const std::vector<token_id> prompt        = { 1, 2, 3, 4, 1, 2, 3 };
     const auto                  read_and_keep = [&](std::vector<token_id> tokens, int32_t expected) {
-        CHECK(server.run([&](lane & l) {
+        CHECK(server.run([&](slot & l) {
             CHECK(l.reserve({ 1, 60 }, tokens, not_cancelled) == expected);
             std::vector<decode_item> items;
             for (int32_t i = expected; i < int32_t(tokens.size()); ++i) {
@@ -331,7 +331,7 @@ TEST_CASE("a prompt that begins as an earlier one is not read again, and what is
     read_and_keep({ 1, 2, 3, 0, 0 }, 3);
     read_and_keep(prompt, 6);
     CHECK(decoder.n_held() == 12);
-    CHECK(server.run([&](lane & l) { read_prompt(l, { 4 }, { 1, 100 }); }) == "");
+    CHECK(server.run([&](slot & l) { read_prompt(l, { 4 }, { 1, 100 }); }) == "");
     CHECK(decoder.n_held() == 0);
     read_and_keep(prompt, 0);
     server.shared.forget();
@@ -345,13 +345,13 @@ TEST_CASE("what is kept counts in full again once a search that began with it is
     decoder.limit = 100;
     random_stream random(1, 0, 0);
     const auto    prompt = random_tokens(random, 50, 5);
-    CHECK(server.run([&](lane & l) {
+    CHECK(server.run([&](slot & l) {
         read_prompt(l, prompt, { 1, 100 });
         l.keep(0, std::vector<token_id>(prompt.begin(), prompt.end() - 1));
     }) == "");
-    CHECK(server.run([&](lane & l) { CHECK(l.reserve({ 1, 51 }, prompt, not_cancelled) == 49); }) == "");
+    CHECK(server.run([&](slot & l) { CHECK(l.reserve({ 1, 51 }, prompt, not_cancelled) == 49); }) == "");
     CHECK(decoder.n_held() == 49);
-    CHECK(server.run([&](lane & l) {
+    CHECK(server.run([&](slot & l) {
         read_prompt(l, { 1 }, { 1, 60 });
         step_times(l, 0, 60);
     }) == "");
@@ -364,7 +364,7 @@ TEST_CASE("work that comes while others are served runs beside them") {
     serving                  server(decoder);
     int                      n_waiting = 5, n_running = 0;  // under the lock
     std::vector<std::thread> helpers;
-    const auto               work = [](lane & l) {
+    const auto               work = [](slot & l) {
         read_prompt(l, { 1, 2 }, { 1, 50 });
         step_times(l, 1, 40);
     };
@@ -372,7 +372,7 @@ TEST_CASE("work that comes while others are served runs beside them") {
         while (n_waiting > 0 && n_running < 2) {
             --n_waiting;
             ++n_running;
-            helpers.emplace_back([&, own = std::shared_ptr<lane>(server.shared.open_ahead())]() mutable {
+            helpers.emplace_back([&, own = std::shared_ptr<slot>(server.shared.open_ahead())]() mutable {
                 {
                     const std::lock_guard<std::mutex> until_its_lane_is_open(server.news.lock);
                 }
@@ -394,13 +394,13 @@ TEST_CASE("work that comes while others are served runs beside them") {
     CHECK(decoder.n_held() == 0);
 }
 
-TEST_CASE("a lane that waits for something else does not hold up the others") {
+TEST_CASE("a slot that waits for something else does not hold up the others") {
     const tabular_model model = some_model();
     test_decoder        decoder(model);
     serving             server(decoder);
     std::atomic<bool>   others_are_done{ false };
     const auto          codes = server.run({
-        [&](lane & l) {
+        [&](slot & l) {
             read_prompt(l, { 1 }, { 1, 10 });
             l.leave();
             while (!others_are_done) {
@@ -409,7 +409,7 @@ TEST_CASE("a lane that waits for something else does not hold up the others") {
             l.come_back();
             step_times(l, 0, 10);
         },
-        [&](lane & l) {
+        [&](slot & l) {
             read_prompt(l, { 1 }, { 1, 50 });
             step_times(l, 0, 50);
             others_are_done = true;
@@ -426,7 +426,7 @@ TEST_CASE("a search that waits for room can be stopped") {
     cancel_flag       cancel;
     std::atomic<bool> has_room{ false }, is_stopped{ false };
     const auto        codes = server.run({
-        [&](lane & l) {
+        [&](slot & l) {
             read_prompt(l, { 1 }, { 1, 50 });
             has_room = true;
             server.request(cancel);
@@ -435,7 +435,7 @@ TEST_CASE("a search that waits for room can be stopped") {
                 step_one(l, { 0, 0, 0 });
             }
         },
-        [&](lane & l) {
+        [&](slot & l) {
             l.leave();
             while (!has_room) {
                 std::this_thread::yield();
@@ -462,9 +462,9 @@ TEST_CASE("stopping one search at any step leaves the others as they are, and no
         std::vector<cancel_flag> cancels(4);
         std::atomic<int32_t>     n_steps{ 0 };
         const int32_t            stops_at = draw_int(random, 0, 60);
-        std::vector<lane_job>    jobs;
+        std::vector<slot_job>    jobs;
         for (size_t i = 0; i < cancels.size(); ++i) {
-            jobs.push_back([&, i](lane & l) {
+            jobs.push_back([&, i](slot & l) {
                 read_prompt(l, { 1, 2, 3 }, { 1, 1000 }, cancels[i]);
                 for (int32_t t = 0; i % 2 == 0 || t < 30; ++t) {  // those that are to be stopped would never end
                     l.cut(0, 2);

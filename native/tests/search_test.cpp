@@ -178,16 +178,16 @@ TEST_CASE("searches side by side on several threads find what each finds alone, 
         for (size_t i = 0; i < cases.size(); ++i) {
             test_decoder decoder(model);
             serving      server(decoder);
-            REQUIRE(server.run([&](lane & l) { alone[i] = run(l, shared, cases[i], not_cancelled); }) == "");
+            REQUIRE(server.run([&](slot & l) { alone[i] = run(l, shared, cases[i], not_cancelled); }) == "");
         }
 
         model.max_sequences = draw_int(random, 20, 64);
         test_decoder decoder(model, draw_int(random, 1, 3));
         decoder.limit = draw_int(random, 300, 600);
         serving               server(decoder);
-        std::vector<lane_job> jobs;
+        std::vector<slot_job> jobs;
         for (size_t i = 0; i < cases.size(); ++i) {
-            jobs.push_back([&, i](lane & l) { together[i] = run(l, shared, cases[i], not_cancelled); });
+            jobs.push_back([&, i](slot & l) { together[i] = run(l, shared, cases[i], not_cancelled); });
         }
         for (int round = 0; round < 2; ++round) {
             for (const std::string & code : server.run(jobs)) {
@@ -224,16 +224,16 @@ TEST_CASE("a search that is stopped ends at once, the others find what they woul
         {
             test_decoder decoder(model);
             serving      server(decoder);
-            REQUIRE(server.run([&](lane & l) { alone = run(l, shared, c, not_cancelled); }) == "");
+            REQUIRE(server.run([&](slot & l) { alone = run(l, shared, c, not_cancelled); }) == "");
             n_calls = decoder.calls.size();
         }
         test_decoder             decoder(model, draw_int(random, 1, 2));
         serving                  server(decoder);
         std::vector<cancel_flag> cancels(6);
         std::vector<answer>      answers(cancels.size());
-        std::vector<lane_job>    jobs;
+        std::vector<slot_job>    jobs;
         for (size_t i = 0; i < cancels.size(); ++i) {
-            jobs.push_back([&, i](lane & l) { answers[i] = run(l, shared, c, cancels[i]); });
+            jobs.push_back([&, i](slot & l) { answers[i] = run(l, shared, c, cancels[i]); });
         }
         const size_t stops_before = size_t(draw_int(random, 0, int32_t(n_calls) - 1));
         decoder.before_call       = [&] {

@@ -1,4 +1,4 @@
-// serving.h owns searches side by side, as a guard runs them: each on a thread and a lane of its own, served by the thread that owns the
+// serving.h owns searches side by side, as a guard runs them: each on a thread and a slot of its own, served by the thread that owns the
 // decoder.
 #pragma once
 
@@ -8,25 +8,25 @@
 
 namespace ig {
 
-using lane_job = std::function<void(lane &)>;
+using slot_job = std::function<void(slot &)>;
 
 class serving {
   public:
     explicit serving(real_decoder & real) : shared(real, news, computing) {}
 
     // Runs the jobs to their ends; returns the code of the error that each ended with, which is empty where there was none.
-    std::vector<std::string> run(const std::vector<lane_job> & jobs) {
+    std::vector<std::string> run(const std::vector<slot_job> & jobs) {
         std::vector<std::string>           codes(jobs.size());
-        std::vector<std::unique_ptr<lane>> lanes;  // all are open before the first is served
+        std::vector<std::unique_ptr<slot>> slots;  // all are open before the first is served
         for (size_t i = 0; i < jobs.size(); ++i) {
-            lanes.push_back(shared.open());
+            slots.push_back(shared.open());
         }
         size_t                   n_running = jobs.size();
         std::vector<std::thread> threads;
         for (size_t i = 0; i < jobs.size(); ++i) {
             threads.emplace_back([&, i] {
-                codes[i] = code_of([&] { jobs[i](*lanes[i]); });
-                lanes[i].reset();
+                codes[i] = code_of([&] { jobs[i](*slots[i]); });
+                slots[i].reset();
                 const std::lock_guard<std::mutex> guard(news.lock);
                 --n_running;
                 news.changed.notify_all();
@@ -41,8 +41,8 @@ class serving {
     }
 
     // Runs one on the owner's own thread.
-    std::string run(const lane_job & job) {
-        std::unique_ptr<lane> own  = shared.open();
+    std::string run(const slot_job & job) {
+        std::unique_ptr<slot> own  = shared.open();
         const std::string     code = code_of([&] { job(*own); });
         own.reset();
         close_finished();

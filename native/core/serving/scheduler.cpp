@@ -13,31 +13,31 @@ const cancel_flag never;
 
 }  // namespace
 
-std::unique_ptr<lane> scheduler::open() {
+std::unique_ptr<slot> scheduler::open() {
     const std::lock_guard<std::mutex> guard(news.lock);
     return open_ahead();
 }
 
-std::unique_ptr<lane> scheduler::open_ahead() {
-    auto data = std::make_shared<lane_data>();
-    lanes.push_back(data);
-    for (std::vector<std::shared_ptr<lane_data>> * list : { &ready, &served }) {
-        list->reserve(lanes.size());  // to serve them takes no memory then
+std::unique_ptr<slot> scheduler::open_ahead() {
+    auto data = std::make_shared<slot_data>();
+    slots.push_back(data);
+    for (std::vector<std::shared_ptr<slot_data>> * list : { &ready, &served }) {
+        list->reserve(slots.size());  // to serve them takes no memory then
     }
-    for (std::vector<lane_data *> * list : { &extending, &stepping }) {
-        list->reserve(lanes.size());
+    for (std::vector<slot_data *> * list : { &extending, &stepping }) {
+        list->reserve(slots.size());
     }
-    return std::make_unique<lane>(*this, data);
+    return std::make_unique<slot>(*this, data);
 }
 
-void scheduler::request(const std::shared_ptr<lane_data> & l, lane_state state) {
+void scheduler::request(const std::shared_ptr<slot_data> & l, slot_state state) {
     std::unique_lock<std::mutex> guard(news.lock);
     const auto                   is_served = [&] {
-        return l->state == LANE_COMPUTING;
+        return l->state == SLOT_COMPUTING;
     };
     l->state   = state;
     l->failure = nullptr;
-    if (state == LANE_WAITS_FOR_ROOM) {
+    if (state == SLOT_WAITS_FOR_ROOM) {
         waiting_for_room.push_back(l);
         room_may_have_come = true;
     }
@@ -73,19 +73,19 @@ void scheduler::serve(const std::function<bool()> & done) {
     }
 }
 
-// Steps are gathered: nothing is served while a lane may still come with another one.
+// Steps are gathered: nothing is served while a slot may still come with another one.
 bool scheduler::is_ready() const {
     bool any = room_may_have_come && !waiting_for_room.empty();
-    for (const auto & l : lanes) {
-        if (l->state == LANE_COMPUTING) {
+    for (const auto & l : slots) {
+        if (l->state == SLOT_COMPUTING) {
             return false;
         }
-        any = any || l->state == LANE_READY || (l->state == LANE_WAITS_FOR_ROOM && l->cancel->requested);
+        any = any || l->state == SLOT_READY || (l->state == SLOT_WAITS_FOR_ROOM && l->cancel->requested);
     }
     return any;
 }
 
-template <typename F> void scheduler::attempt(lane_data & l, F work) {
+template <typename F> void scheduler::attempt(slot_data & l, F work) {
     if (l.failure) {
         return;
     }
@@ -105,8 +105,8 @@ template <typename F> void scheduler::attempt(lane_data & l, F work) {
 void scheduler::serve_ready(std::unique_lock<std::mutex> & guard) {
     ready.clear();
     served.clear();
-    for (const auto & l : lanes) {
-        if (l->state == LANE_READY) {
+    for (const auto & l : slots) {
+        if (l->state == SLOT_READY) {
             ready.push_back(l);
         }
     }
@@ -131,7 +131,7 @@ void scheduler::serve_ready(std::unique_lock<std::mutex> & guard) {
     }
     extend_some();
     // what a prompt was read for is a step of its own: those of the others wait for it, though not twice in a row
-    const auto was_read = [](const lane_data * l) {
+    const auto was_read = [](const slot_data * l) {
         return !l->failure && l->n_extended == l->items->size();
     };
     steps_wait = !steps_wait && !stepping.empty() && std::any_of(extending.begin(), extending.end(), was_read);
@@ -150,7 +150,7 @@ void scheduler::serve_ready(std::unique_lock<std::mutex> & guard) {
         }
     }
     for (const auto & l : served) {
-        l->state    = LANE_COMPUTING;
+        l->state    = SLOT_COMPUTING;
         l->n_judged = real.n_judged();
         l->n_cells  = size.n_cells;
     }
@@ -163,7 +163,7 @@ void scheduler::serve_ready(std::unique_lock<std::mutex> & guard) {
     served.clear();
 }
 
-void scheduler::take_part(lane_data & l) {
+void scheduler::take_part(slot_data & l) {
     switch (l.kind) {
         case REQUEST_WIDEN:
             break;
@@ -195,8 +195,8 @@ void scheduler::give_room(std::unique_lock<std::mutex> & guard) {
         }
     }
     while (room_may_have_come && !waiting_for_room.empty()) {
-        const std::shared_ptr<lane_data> l      = waiting_for_room.front();
-        const room                       others = granted_to_lanes();
+        const std::shared_ptr<slot_data> l      = waiting_for_room.front();
+        const room                       others = granted_to_slots();
         guard.unlock();
         bool has_room = true;
         attempt(*l, [&] {
@@ -212,17 +212,17 @@ void scheduler::give_room(std::unique_lock<std::mutex> & guard) {
     }
 }
 
-scheduler::room scheduler::granted_to_lanes() const {
+scheduler::room scheduler::granted_to_slots() const {
     room all;
-    for (const auto & l : lanes) {
+    for (const auto & l : slots) {
         all = all + l->granted;
     }
     return all;
 }
 
-// False where the lanes at work leave too little; throws KV_CAPACITY where nobody else holds anything. The decoder becomes large
-// enough for the lane at its widest, so that one that is alone never lacks anything later.
-bool scheduler::start(lane_data & l, const room & others) {
+// False where the slots at work leave too little; throws KV_CAPACITY where nobody else holds anything. The decoder becomes large
+// enough for the slot at its widest, so that one that is alone never lacks anything later.
+bool scheduler::start(slot_data & l, const room & others) {
     const bool alone = others.n_sequences == 0;
     if (alone) {
         refused.reset();
@@ -255,11 +255,11 @@ bool scheduler::start(lane_data & l, const room & others) {
     return true;
 }
 
-void scheduler::widen(lane_data & l) {
+void scheduler::widen(slot_data & l) {
     room others;
     {
         const std::lock_guard<std::mutex> guard(news.lock);
-        others = granted_to_lanes();
+        others = granted_to_slots();
     }
     others            = { others.n_sequences - l.granted.n_sequences, others.n_cells - l.granted.n_cells };
     l.n_wished        = std::min(l.n_wished, real.max_sequences() - others.n_sequences - l.plan.n_sequences);
@@ -350,7 +350,7 @@ void scheduler::lose_everything() {
     kept.clear();
     taken.clear();
     const std::lock_guard<std::mutex> guard(news.lock);
-    for (const auto & l : lanes) {
+    for (const auto & l : slots) {
         l->lost = l->lost || !l->ids.empty();
         l->ids.clear();
         l->granted = {};
@@ -370,7 +370,7 @@ void scheduler::free_id(seq_id id) {
     taken[id] = false;
 }
 
-// What is kept takes beside the lanes, and beside one that begins so: tokens that both hold are counted once.
+// What is kept takes beside the slots, and beside one that begins so: tokens that both hold are counted once.
 scheduler::room scheduler::kept_beside(const prefix_cache::match & begun) const {
     return { int32_t(kept.size()), kept.n_own_cells(begun) };
 }
@@ -384,7 +384,7 @@ void scheduler::forget() {
     }
 }
 
-void scheduler::borrow(lane_data & l, const prefix_cache::match & begun) {
+void scheduler::borrow(slot_data & l, const prefix_cache::match & begun) {
     l.n_reused = begun.n_tokens;
     if (begun.n_tokens == 0) {
         return;
@@ -397,7 +397,7 @@ void scheduler::borrow(lane_data & l, const prefix_cache::match & begun) {
 }
 
 // A sequence takes an id with its first token.
-seq_id scheduler::id_of(lane_data & l, seq_id seq) {
+seq_id scheduler::id_of(slot_data & l, seq_id seq) {
     if (l.ids[seq] < 0) {
         const auto n_used = std::count_if(l.ids.begin(), l.ids.end(), [](seq_id id) { return id >= 0; });
         if (n_used >= l.granted.n_sequences) {
@@ -411,7 +411,7 @@ seq_id scheduler::id_of(lane_data & l, seq_id seq) {
     return l.ids[seq];
 }
 
-void scheduler::give_back(lane_data & l, seq_id seq) {
+void scheduler::give_back(slot_data & l, seq_id seq) {
     if (l.ids[seq] >= 0) {
         free_id(l.ids[seq]);
         l.ids[seq] = -1;
@@ -419,11 +419,11 @@ void scheduler::give_back(lane_data & l, seq_id seq) {
 }
 
 void scheduler::close_finished(std::unique_lock<std::mutex> & guard) {
-    std::vector<std::shared_ptr<lane_data>> closed;
-    for (auto at = lanes.begin(); at != lanes.end();) {
-        if ((*at)->state == LANE_CLOSED) {
+    std::vector<std::shared_ptr<slot_data>> closed;
+    for (auto at = slots.begin(); at != slots.end();) {
+        if ((*at)->state == SLOT_CLOSED) {
             closed.push_back(*at);
-            at = lanes.erase(at);
+            at = slots.erase(at);
         } else {
             ++at;
         }
@@ -450,7 +450,7 @@ void scheduler::close_finished(std::unique_lock<std::mutex> & guard) {
     room_may_have_come = true;
 }
 
-void scheduler::apply_changes(lane_data & l) {
+void scheduler::apply_changes(slot_data & l) {
     applied.clear();
     applied.swap(l.changes);
     for (const change & c : applied) {
@@ -474,14 +474,14 @@ void scheduler::apply_changes(lane_data & l) {
 
 namespace {
 
-// One lane may abort a decode of its own, but not that of others.
+// One slot may abort a decode of its own, but not that of others.
 template <typename L> const cancel_flag & cancel_of(const std::vector<L *> & some) {
     return some.size() == 1 ? *some[0]->cancel : never;
 }
 
 }  // namespace
 
-void scheduler::add_to_batch(lane_data & l, size_t index) {
+void scheduler::add_to_batch(slot_data & l, size_t index) {
     decode_item item = (*l.items)[index];
     item.seq         = id_of(l, item.seq);
     batch.push_back(item);
@@ -500,7 +500,7 @@ void scheduler::extend_some() {
     try {
         places.clear();
         batch.clear();
-        for (lane_data * l : extending) {
+        for (slot_data * l : extending) {
             const size_t end = std::min(l->items->size(), l->n_extended + share);
             for (; l->n_extended < end; ++l->n_extended) {
                 add_to_batch(*l, l->n_extended);
@@ -508,7 +508,7 @@ void scheduler::extend_some() {
         }
         real.extend(batch, visit, cancel_of(extending));
     } catch (...) {
-        for (lane_data * l : extending) {
+        for (slot_data * l : extending) {
             l->failure = std::current_exception();
         }
     }
@@ -539,7 +539,7 @@ void scheduler::step_all() {
         gather();
         real.step(batch, wishes, visit, cancel_of(stepping));
     } catch (...) {
-        for (lane_data * l : stepping) {
+        for (slot_data * l : stepping) {
             l->failure = std::current_exception();
         }
     }
@@ -547,7 +547,7 @@ void scheduler::step_all() {
 
 void scheduler::gather() {
     size_t n_beside = 0;  // values per item
-    for (lane_data * l : stepping) {
+    for (slot_data * l : stepping) {
         for (size_t i = 0; i < l->items->size(); ++i) {
             add_to_batch(*l, i);
         }
@@ -555,30 +555,30 @@ void scheduler::gather() {
         wishes.judged = wishes.judged || l->wishes->judged;
         n_beside      = std::max(n_beside, l->wishes->beside.size() / std::max<size_t>(1, l->items->size()));
     }
-    for (lane_data * l : stepping) {  // a lane that does not ask the critic gives it zeros
+    for (slot_data * l : stepping) {  // a slot that does not ask the critic gives it zeros
         const std::vector<float> & beside = l->wishes->beside;
         wishes.beside.insert(wishes.beside.end(), beside.begin(), beside.end());
         wishes.beside.resize(wishes.beside.size() + l->items->size() * n_beside - beside.size(), 0);
     }
 }
 
-lane::~lane() {
+slot::~slot() {
     const std::lock_guard<std::mutex> guard(shared.news.lock);
-    data->state = scheduler::LANE_CLOSED;
+    data->state = scheduler::SLOT_CLOSED;
     shared.news.changed.notify_all();
 }
 
-int32_t lane::reserve(const room_plan & plan, const std::vector<token_id> & prompt, const cancel_flag & cancel) {
+int32_t slot::reserve(const room_plan & plan, const std::vector<token_id> & prompt, const cancel_flag & cancel) {
     data->plan   = plan;
     data->prompt = &prompt;
     data->cancel = &cancel;
-    shared.request(data, scheduler::LANE_WAITS_FOR_ROOM);
+    shared.request(data, scheduler::SLOT_WAITS_FOR_ROOM);
     n_wider = 0;
     ledger.start(size_t(plan.n_sequences + plan.n_more), data->n_reused);
     return data->n_reused;
 }
 
-int32_t lane::widen(int32_t n, const cancel_flag & cancel) {
+int32_t slot::widen(int32_t n, const cancel_flag & cancel) {
     cancel.check();
     if (n < n_wider) {
         data->changes.push_back({ scheduler::CHANGE_NARROW, 0, 0, n });
@@ -587,28 +587,28 @@ int32_t lane::widen(int32_t n, const cancel_flag & cancel) {
         data->kind     = scheduler::REQUEST_WIDEN;
         data->n_wished = n;
         data->cancel   = &cancel;
-        shared.request(data, scheduler::LANE_READY);
+        shared.request(data, scheduler::SLOT_READY);
         n_wider = data->n_wished;
     }
     return n_wider;
 }
 
-void lane::fork(seq_id from, seq_id to) {
+void slot::fork(seq_id from, seq_id to) {
     data->changes.push_back({ scheduler::CHANGE_FORK, from, to, 0 });
     ledger.fork(from, to);
 }
 
-void lane::drop(seq_id seq) {
+void slot::drop(seq_id seq) {
     data->changes.push_back({ scheduler::CHANGE_DROP, seq, 0, 0 });
     ledger.cut(seq, 0);
 }
 
-void lane::cut(seq_id seq, int32_t length) {
+void slot::cut(seq_id seq, int32_t length) {
     data->changes.push_back({ scheduler::CHANGE_CUT, seq, 0, length });
     ledger.cut(seq, length);
 }
 
-void lane::appended(const std::vector<decode_item> & items) {
+void slot::appended(const std::vector<decode_item> & items) {
     for (const decode_item & item : items) {
         ledger.append(item.seq);
         if (ledger.n_held() > data->granted.n_cells) {
@@ -618,12 +618,12 @@ void lane::appended(const std::vector<decode_item> & items) {
     }
 }
 
-void lane::keep(seq_id seq, std::vector<token_id> tokens) {
+void slot::keep(seq_id seq, std::vector<token_id> tokens) {
     data->kept        = seq;
     data->kept_tokens = std::move(tokens);
 }
 
-void lane::extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) {
+void slot::extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) {
     cancel.check();
     if (items.empty()) {
         return;
@@ -633,11 +633,11 @@ void lane::extend(const std::vector<decode_item> & items, const residual_visitor
     data->n_extended     = 0;
     data->visit_residual = &visit;
     data->cancel         = &cancel;
-    shared.request(data, scheduler::LANE_READY);
+    shared.request(data, scheduler::SLOT_READY);
     appended(items);
 }
 
-void lane::step(const std::vector<decode_item> & items,
+void slot::step(const std::vector<decode_item> & items,
                 const step_wishes &              wishes,
                 const row_visitor &              visit,
                 const cancel_flag &              cancel) {
@@ -647,11 +647,11 @@ void lane::step(const std::vector<decode_item> & items,
     data->wishes = &wishes;
     data->visit  = &visit;
     data->cancel = &cancel;
-    shared.request(data, scheduler::LANE_READY);
+    shared.request(data, scheduler::SLOT_READY);
     appended(items);
 }
 
-std::vector<float> lane::project(const std::vector<float> & hidden,
+std::vector<float> slot::project(const std::vector<float> & hidden,
                                  const std::vector<float> & known_hidden,
                                  const std::vector<float> & known_logits) {
     std::vector<float>          result;
@@ -660,19 +660,19 @@ std::vector<float> lane::project(const std::vector<float> & hidden,
     };
     data->kind = scheduler::REQUEST_CALL;
     data->call = &call;
-    shared.request(data, scheduler::LANE_READY);
+    shared.request(data, scheduler::SLOT_READY);
     return result;
 }
 
-void lane::leave() {
+void slot::leave() {
     const std::lock_guard<std::mutex> guard(shared.news.lock);
-    data->state = scheduler::LANE_AWAY;
+    data->state = scheduler::SLOT_AWAY;
     shared.news.changed.notify_all();
 }
 
-void lane::come_back() {
+void slot::come_back() {
     const std::lock_guard<std::mutex> guard(shared.news.lock);
-    data->state = scheduler::LANE_COMPUTING;
+    data->state = scheduler::SLOT_COMPUTING;
 }
 
 }  // namespace ig

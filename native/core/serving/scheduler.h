@@ -1,6 +1,6 @@
-// scheduler.h owns one decoder for several searches at once. Each works on a lane, which is a whole decoder to it. The
-// thread that owns the model serves them: the steps of all lanes that are ready go into one decode, long prompts in pieces
-// between them. A lane of the owner's own thread serves the others while it waits. What a finished search leaves behind is kept as
+// scheduler.h owns one decoder for several searches at once. Each works on a slot, which is a whole decoder to it. The
+// thread that owns the model serves them: the steps of all slots that are ready go into one decode, long prompts in pieces
+// between them. A slot of the owner's own thread serves the others while it waits. What a finished search leaves behind is kept as
 // long as there is room, so that a prompt that begins with it need not be read again.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace ig {
 
-class lane;
+class slot;
 
 class scheduler {
   public:
@@ -26,31 +26,31 @@ class scheduler {
         computing(computing),
         owner(std::this_thread::get_id()) {}
 
-    std::unique_ptr<lane> open();
+    std::unique_ptr<slot> open();
 
     // Under the lock: for work that is about to begin, which the others wait for.
-    std::unique_ptr<lane> open_ahead();
+    std::unique_ptr<slot> open_ahead();
 
     bool on_owner() const { return std::this_thread::get_id() == owner; }
 
-    // Owner's thread: serves the lanes until `done`, which is asked under the lock.
+    // Owner's thread: serves the slots until `done`, which is asked under the lock.
     void serve(const std::function<bool()> & done);
 
-    // Called under the lock while lanes are served: starts work that is waiting, on lanes of its own.
+    // Called under the lock while slots are served: starts work that is waiting, on slots of its own.
     std::function<void()> take_up_work;
 
     // Owner's thread: forgets what finished searches left behind.
     void forget();
 
   private:
-    friend class lane;
+    friend class slot;
 
-    enum lane_state {
-        LANE_COMPUTING,
-        LANE_WAITS_FOR_ROOM,
-        LANE_READY,  // to be served
-        LANE_AWAY,   // waits for something else, such as a function of the caller
-        LANE_CLOSED,
+    enum slot_state {
+        SLOT_COMPUTING,
+        SLOT_WAITS_FOR_ROOM,
+        SLOT_READY,  // to be served
+        SLOT_AWAY,   // waits for something else, such as a function of the caller
+        SLOT_CLOSED,
     };
 
     enum request_kind { REQUEST_EXTEND, REQUEST_STEP, REQUEST_WIDEN, REQUEST_CALL };
@@ -62,7 +62,7 @@ class scheduler {
         change_kind kind;
         seq_id      seq;
         seq_id      to;  // of a fork
-        int32_t     n;   // tokens that a cut leaves; sequences that narrowing leaves beside the lane's own
+        int32_t     n;   // tokens that a cut leaves; sequences that narrowing leaves beside the slot's own
     };
 
     struct room {
@@ -74,17 +74,17 @@ class scheduler {
         }
     };
 
-    struct lane_data {
-        lane_state              state = LANE_COMPUTING;
+    struct slot_data {
+        slot_state              state = SLOT_COMPUTING;
         std::condition_variable served;
         std::exception_ptr      failure;
         bool                    lost = false;  // the decoder no longer holds its sequences
 
         room_plan           plan;
         room                granted;       // nothing before it starts
-        size_t              n_judged = 0;  // of the decoder, when the lane was served
+        size_t              n_judged = 0;  // of the decoder, when the slot was served
         int64_t             n_cells  = 0;
-        std::vector<seq_id> ids;           // of the lane's sequences in the decoder; -1: not in use
+        std::vector<seq_id> ids;           // of the slot's sequences in the decoder; -1: not in use
         std::vector<change> changes;
 
         request_kind                     kind;
@@ -96,12 +96,12 @@ class scheduler {
         const cancel_flag *              cancel;
         const std::function<void()> *    call;
         const std::vector<token_id> *    prompt;
-        int32_t                          n_wished;  // sequences beside the lane's own; what there is, once served
+        int32_t                          n_wished;  // sequences beside the slot's own; what there is, once served
         int32_t                          n_reused;
 
         room with_wider(int32_t n) const { return { plan.n_sequences + n, plan.n_cells + n * plan.cells_each }; }
 
-        seq_id                kept = -1;  // of the lane's sequences, to be left behind
+        seq_id                kept = -1;  // of the slot's sequences, to be left behind
         std::vector<token_id> kept_tokens;
     };
 
@@ -109,13 +109,13 @@ class scheduler {
     rendezvous &                            news;
     std::mutex &                            computing;
     const std::thread::id                   owner;
-    std::vector<std::shared_ptr<lane_data>> lanes;                       // under the lock
-    std::deque<std::shared_ptr<lane_data>>  waiting_for_room;            // under the lock, first come first served
+    std::vector<std::shared_ptr<slot_data>> slots;                       // under the lock
+    std::deque<std::shared_ptr<slot_data>>  waiting_for_room;            // under the lock, first come first served
     bool                                    room_may_have_come = false;  // since the last try
 
     // an item of a batch
     struct place {
-        lane_data * owner;
+        slot_data * owner;
         size_t      index;  // among the owner's items
     };
 
@@ -123,51 +123,51 @@ class scheduler {
     std::vector<bool>   taken;    // ids
     prefix_cache        kept;
     room                size;     // of the decoder
-    std::optional<room> refused;  // size that the decoder could not have, since a lane closed
+    std::optional<room> refused;  // size that the decoder could not have, since a slot closed
     std::vector<change> applied;  // changes
 
     // the owner's, of the requests that are being served
-    std::vector<std::shared_ptr<lane_data>> ready, served;
-    std::vector<lane_data *>                extending, stepping;
+    std::vector<std::shared_ptr<slot_data>> ready, served;
+    std::vector<slot_data *>                extending, stepping;
     std::vector<decode_item>                batch;
     std::vector<place>                      places;              // of the batch
     step_wishes                             wishes;              // of all in the batch
     bool                                    steps_wait = false;  // for those that follow the prompts just read
-    bool                                    narrowed   = false;  // a lane needs less
-    std::mutex                              failing;             // of a lane, in a visit
+    bool                                    narrowed   = false;  // a slot needs less
+    std::mutex                              failing;             // of a slot, in a visit
 
-    void                              request(const std::shared_ptr<lane_data> & l, lane_state state);
+    void                              request(const std::shared_ptr<slot_data> & l, slot_state state);
     bool                              is_ready() const;
     void                              serve_ready(std::unique_lock<std::mutex> & guard);
     void                              close_finished(std::unique_lock<std::mutex> & guard);
     void                              give_room(std::unique_lock<std::mutex> & guard);
-    void                              take_part(lane_data & l);
-    room                              granted_to_lanes() const;
-    bool                              start(lane_data & l, const room & others);
-    void                              widen(lane_data & l);
+    void                              take_part(slot_data & l);
+    room                              granted_to_slots() const;
+    bool                              start(slot_data & l, const room & others);
+    void                              widen(slot_data & l);
     bool                              provide(const std::function<room()> & needed);
-    template <typename F> static void attempt(lane_data & l, F work);
+    template <typename F> static void attempt(slot_data & l, F work);
     void                              grow_to(const room & needed);
     void                              lose_everything();
     room                              kept_beside(const prefix_cache::match & begun) const;
-    seq_id                            id_of(lane_data & l, seq_id seq);
-    void                              give_back(lane_data & l, seq_id seq);
-    void                              borrow(lane_data & l, const prefix_cache::match & begun);
+    seq_id                            id_of(slot_data & l, seq_id seq);
+    void                              give_back(slot_data & l, seq_id seq);
+    void                              borrow(slot_data & l, const prefix_cache::match & begun);
     bool                              drop_oldest_kept();
     void                              free_id(seq_id id);
-    void                              apply_changes(lane_data & l);
-    void                              add_to_batch(lane_data & l, size_t index);
+    void                              apply_changes(slot_data & l);
+    void                              add_to_batch(slot_data & l, size_t index);
     void                              extend_some();
     void                              step_all();
     void                              gather();
 };
 
 // One search's view of the decoder. It may be used from one thread, which may be any.
-class lane : public decoder {
+class slot : public decoder {
   public:
-    lane(scheduler & shared, std::shared_ptr<scheduler::lane_data> data) : shared(shared), data(std::move(data)) {}
+    slot(scheduler & shared, std::shared_ptr<scheduler::slot_data> data) : shared(shared), data(std::move(data)) {}
 
-    ~lane() override;
+    ~slot() override;
 
     int32_t n_vocab() const override { return shared.real.n_vocab(); }
 
@@ -215,7 +215,7 @@ class lane : public decoder {
 
   private:
     scheduler &                           shared;
-    std::shared_ptr<scheduler::lane_data> data;
+    std::shared_ptr<scheduler::slot_data> data;
     int32_t                               n_wider = 0;  // sequences beside those that were reserved
     kv_ledger                             ledger;
 
