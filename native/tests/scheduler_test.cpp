@@ -22,7 +22,7 @@ tabular_model some_model(int32_t max_sequences = 64) {
 // A prompt in sequence 0, without its last token.
 void read_prompt(slot &                        l,
                  const std::vector<token_id> & prompt,
-                 const room_plan &             plan,
+                 const kv_plan &               plan,
                  const cancel_flag &           cancel = not_cancelled) {
     std::vector<decode_item> items;
     for (int32_t i = l.reserve(plan, prompt, cancel); i + 1 < int32_t(prompt.size()); ++i) {

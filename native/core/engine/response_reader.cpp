@@ -107,7 +107,7 @@ class wave_reader {
     void read_shared() {
         const std::vector<token_id> & prompt = *response(0).prompt;
         std::vector<token_id>         shared(prompt.begin(), prompt.begin() + std::ptrdiff_t(own.n_shared));
-        const room_plan               plan = { int32_t(own.members.size()) + 1, int64_t(own.cells()) };
+        const kv_plan                 plan = { int32_t(own.members.size()) + 1, int64_t(own.cells()) };
         for (size_t i = size_t(model.reserve(plan, shared, cancel)); i < shared.size(); ++i) {
             items.push_back({ 0, int32_t(i), shared[i] });
         }

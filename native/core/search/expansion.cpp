@@ -49,7 +49,7 @@ path expander::start(const std::vector<token_id> & given) {
     const int64_t live_beams      = std::min(options.n_beams, n_own - 1);
     const int64_t live_candidates = std::min({ options.n_start, options.n_candidates, n_own - 1 });
     const int64_t block           = std::min(options.block_length, options.max_tokens);
-    room_plan     plan;
+    kv_plan       plan;
     plan.n_sequences           = n_own;
     // Each round may decode the end of a path, or of the prompt, again, so that its children begin otherwise; those that are there
     // keep the old cell.

@@ -7,6 +7,7 @@
 
 #include "search/search.h"
 #include "search/token_sampler.h"
+#include "serving/sequence_pool.h"
 
 namespace ig {
 
@@ -93,7 +94,7 @@ class expander {
     int32_t                    n_more = 0;      // that may be asked for beside those
     bool                       keeps_finished;  // they suffice for finished beams to keep theirs
     size_t                     n_firsts;        // first tokens that are drawn when an end is read
-    sequence_pool              pool;
+    sequence_pool              pool{ 1 };       // 0 stays with the prompt
     std::vector<token_sampler> samplers;        // per visiting thread
     std::vector<token_id>      prompt;
     std::vector<decode_item>   items;

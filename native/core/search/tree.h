@@ -115,31 +115,4 @@ struct path : response {
     path(const response & r, const random_stream & random) : response(r), random(random) {}
 };
 
-// hands out sequence ids, the lowest first, as many at a time as may be held; 0 stays with the prompt
-class sequence_pool {
-  public:
-    void allow(int32_t n) { n_allowed = size_t(n); }
-
-    seq_id take() {
-        if (n_free() == 0) {
-            throw error("INTERNAL", "the search needs more sequences than it planned");
-        }
-        const size_t seq = size_t(std::find(taken.begin(), taken.end(), false) - taken.begin());
-        taken.resize(std::max(taken.size(), seq + 1));
-        taken[seq] = true;
-        return seq_id(seq);
-    }
-
-    void give_back(seq_id seq) { taken[seq] = false; }
-
-    size_t n_free() const {
-        const size_t n_taken = size_t(std::count(taken.begin(), taken.end(), true));
-        return n_allowed > n_taken ? n_allowed - n_taken : 0;
-    }
-
-  private:
-    std::vector<bool> taken     = { true };
-    size_t            n_allowed = 1;
-};
-
 }  // namespace ig

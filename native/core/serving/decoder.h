@@ -3,6 +3,7 @@
 // threads at once, before the step returns. All calls come from one thread, but those that say otherwise and those of visitors.
 #pragma once
 
+#include "serving/kv_plan.h"
 #include "support/cancel.h"
 #include "support/token.h"
 
@@ -122,22 +123,12 @@ class real_decoder : public sequence_decoder {
     virtual int64_t make_room(int32_t n_sequences, int64_t n_cells) = 0;
 };
 
-// what a search plans to hold
-struct room_plan {
-    int32_t n_sequences;     // that are its own from beginning to end
-    int64_t n_cells;         // for them
-    int32_t n_more     = 0;  // sequences that it may ask for beside those
-    int64_t cells_each = 0;  // for each of these
-};
-
 // what one search works on
 class decoder : public sequence_decoder {
   public:
     // Makes room for a search, which begins with nothing but the first tokens of the prompt in sequence 0: returns how many were at
     // hand. Waits for other searches where they leave too little. Throws KV_CAPACITY, also where `n_more` would not fit alone.
-    virtual int32_t reserve(const room_plan &             plan,
-                            const std::vector<token_id> & prompt,
-                            const cancel_flag &           cancel) = 0;
+    virtual int32_t reserve(const kv_plan & plan, const std::vector<token_id> & prompt, const cancel_flag & cancel) = 0;
 
     // From now on the search may hold n sequences beside its own, in place of those that it asked for before; returns n, or what there
     // is where other searches hold the rest. Does not wait for them.

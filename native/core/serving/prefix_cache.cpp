@@ -2,35 +2,41 @@
 
 namespace ig {
 
-prefix_cache::match prefix_cache::find(const std::vector<token_id> & prompt, bool can_cut) {
+std::vector<prefix_cache::entry>::iterator prefix_cache::entry_of(seq_id seq) {
+    return std::find_if(entries.begin(), entries.end(), [&](const entry & e) { return e.seq == seq; });
+}
+
+prefix_cache::match prefix_cache::find(const std::vector<token_id> & text, size_t most, bool can_cut) {
     match best;
     for (const entry & e : entries) {
-        const size_t n     = prompt.empty() ? 0 : std::min(shared_tokens(e.tokens, prompt), prompt.size() - 1);
+        const size_t n     = std::min(shared_tokens(e.tokens, text), most);
         const bool   whole = n == e.tokens.size();
         if (int32_t(n) > best.n_tokens && (whole || can_cut)) {
             best = { e.seq, int32_t(n), whole };
         }
     }
-    const auto source =
-        std::find_if(entries.begin(), entries.end(), [&](const entry & e) { return e.seq == best.source; });
+    const auto source = entry_of(best.source);
     if (source != entries.end()) {
         std::rotate(source, source + 1, entries.end());
     }
     return best;
 }
 
-void prefix_cache::lend(const match & found, const void * borrower) {
-    const auto source =
-        std::find_if(entries.begin(), entries.end(), [&](const entry & e) { return e.seq == found.source; });
-    source->loans.push_back({ borrower, found.n_tokens });
+bool prefix_cache::covers(const std::vector<token_id> & tokens) const {
+    return std::any_of(entries.begin(), entries.end(),
+                       [&](const entry & e) { return shared_tokens(e.tokens, tokens) == tokens.size(); });
 }
 
-void prefix_cache::give_back(const void * borrower) {
+void prefix_cache::lease(const match & found, const void * holder) {
+    entry_of(found.source)->leases.push_back({ holder, found.n_tokens });
+}
+
+void prefix_cache::end_leases(const void * holder) {
     for (entry & e : entries) {
-        const auto is_theirs = [&](const loan & l) {
-            return l.borrower == borrower;
+        const auto is_theirs = [&](const lease_of_tokens & l) {
+            return l.holder == holder;
         };
-        e.loans.erase(std::remove_if(e.loans.begin(), e.loans.end(), is_theirs), e.loans.end());
+        e.leases.erase(std::remove_if(e.leases.begin(), e.leases.end(), is_theirs), e.leases.end());
     }
 }
 
@@ -58,11 +64,11 @@ std::optional<seq_id> prefix_cache::remove_oldest() {
     return seq;
 }
 
-int64_t prefix_cache::n_own_cells(const match & lent) const {
+int64_t prefix_cache::n_own_cells(const match & leased) const {
     int64_t n = 0;
     for (const entry & e : entries) {
-        int32_t n_shared = e.seq == lent.source ? lent.n_tokens : 0;
-        for (const loan & l : e.loans) {
+        int32_t n_shared = e.seq == leased.source ? leased.n_tokens : 0;
+        for (const lease_of_tokens & l : e.leases) {
             n_shared = std::max(n_shared, l.n_tokens);
         }
         n += int64_t(e.tokens.size()) - n_shared;
