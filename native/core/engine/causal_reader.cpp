@@ -26,7 +26,8 @@ causal_reader::causal_reader(std::shared_ptr<loaded_model>    given,
                              std::shared_ptr<ggml_threadpool> threads,
                              int32_t                          n_threads,
                              text_output                      output) :
-    reader_context(std::move(given), std::move(threads), n_threads, output) {
+    reader_context(std::move(given), std::move(threads), n_threads, output),
+    prefixes(0) {
     if (llama_model_is_recurrent(model->get()) || llama_model_is_hybrid(model->get())) {
         throw error("UNSUPPORTED_MODEL",
                     "expected a model with attention alone to judge texts, got a recurrent or hybrid one, whose "
@@ -60,17 +61,11 @@ void causal_reader::read_wave(std::vector<reading> wave, const row_function & ro
             longest = std::max(longest, int64_t(r.sequence->tokens.size()));
         }
         const int64_t cells = std::max(shape.n_cells, 2 * longest + int64_t(wave.size()) * room_to_grow);
-        forget();
-        make_context({ model->context_cells(cells, tokens_per_decode), tokens_per_decode, n_sequences, n_sequences });
-        slots.assign(size_t(n_sequences), {});
+        open(cells, n_sequences);
     }
     try {
         while (!try_wave(wave, row)) {
-            const batch_shape larger = { model->context_cells(2 * shape.n_cells, tokens_per_decode), tokens_per_decode,
-                                         shape.n_sequences, shape.n_outputs };
-            forget();
-            make_context(larger);
-            slots.assign(size_t(larger.n_sequences), {});
+            open(2 * shape.n_cells, shape.n_sequences);
         }
     } catch (...) {
         forget();
@@ -78,9 +73,15 @@ void causal_reader::read_wave(std::vector<reading> wave, const row_function & ro
     }
 }
 
+void causal_reader::open(int64_t n_cells, int32_t n_sequences) {
+    forget();
+    make_context({ model->context_cells(n_cells, tokens_per_decode), tokens_per_decode, n_sequences, n_sequences });
+    prefixes = prefix_cache(size_t(n_sequences));
+    pool.allow(n_sequences);
+}
+
 // False where the KV cache is too small for the wave even alone.
 bool causal_reader::try_wave(std::vector<reading> & wave, const row_function & row) {
-    ++clock;
     find_beginnings(wave);
     place(wave);
     bool done;
@@ -99,18 +100,9 @@ bool causal_reader::try_wave(std::vector<reading> & wave, const row_function & r
     return done;
 }
 
-void causal_reader::find_beginnings(std::vector<reading> & wave) const {
+void causal_reader::find_beginnings(std::vector<reading> & wave) {
     for (reading & r : wave) {
-        r.n_held = 0;
-        r.source = -1;
-        for (size_t s = 0; s < slots.size(); ++s) {
-            const size_t n =
-                std::min(shared_tokens(slots[s].tokens, r.sequence->tokens), n_before_outputs(*r.sequence));
-            if (n > r.n_held) {
-                r.n_held = n;
-                r.source = seq_id(s);
-            }
-        }
+        r.beginning = prefixes.find(r.sequence->tokens, n_before_outputs(*r.sequence), /*can_cut =*/true);
     }
     // Texts that share more tokens than one of them holds hold equally many, as llama.cpp wants of sequences that share tokens of
     // a batch: what one holds of the shared part, the other would find as well.
@@ -122,37 +114,18 @@ void causal_reader::find_beginnings(std::vector<reading> & wave) const {
     }
 }
 
-// Gives every text of the wave a sequence that holds its beginning.
+// Gives every text of the wave a sequence that holds its beginning. There are twice as many sequences as texts, so that what the wave has
+// found, which was used last, stays while older entries give way.
 void causal_reader::place(std::vector<reading> & wave) {
-    for (const reading & r : wave) {
-        if (r.source >= 0) {
-            slots[r.source].last_use = clock;
-        }
-    }
     llama_memory_t memory = llama_get_memory(context.get());
     for (reading & r : wave) {
-        seq_id chosen = -1;
-        for (size_t s = 0; s < slots.size(); ++s) {
-            const slot & candidate = slots[s];
-            if (candidate.in_use || (candidate.last_use == clock && !candidate.tokens.empty())) {
-                continue;
-            }
-            const auto age = [](const slot & x) {
-                return x.tokens.empty() ? 0 : x.last_use;
-            };
-            if (chosen < 0 || age(candidate) < age(slots[chosen])) {
-                chosen = seq_id(s);
-            }
+        if (pool.n_free() == 0) {
+            drop_oldest();
         }
-        if (chosen < 0) {
-            throw error("INTERNAL", "more texts were to be judged at once than there are sequences");
+        r.seq = pool.take();
+        if (r.beginning.source >= 0) {
+            llama_memory_seq_cp(memory, r.beginning.source, r.seq, 0, r.beginning.n_tokens);
         }
-        drop(chosen);
-        if (r.source >= 0) {
-            llama_memory_seq_cp(memory, r.source, chosen, 0, int32_t(r.n_held));
-        }
-        slots[chosen].in_use = true;
-        r.seq                = chosen;
     }
 }
 
@@ -165,7 +138,7 @@ bool causal_reader::decode(const std::vector<reading> & wave,
     pending.clear();
     for (size_t k = 0; k < wave.size(); ++k) {
         const token_sequence & s = *wave[k].sequence;
-        for (size_t p = std::max(wave[k].n_held, wave[k].n_shared); p < s.tokens.size(); ++p) {
+        for (size_t p = std::max(size_t(wave[k].beginning.n_tokens), wave[k].n_shared); p < s.tokens.size(); ++p) {
             const bool has_output = p >= n_before_outputs(s);
             if (!(has_output ? outputs : without_outputs)) {
                 continue;
@@ -218,54 +191,52 @@ bool causal_reader::flush(const row_function & row) {
     return true;
 }
 
-// Drops the half of the idle sequences that was not used for longest; false where there is none.
+// Drops the half of the prefix cache that was not used for longest; false where it is empty.
 bool causal_reader::make_room() {
-    std::vector<seq_id> idle;
-    for (size_t s = 0; s < slots.size(); ++s) {
-        if (!slots[s].in_use && !slots[s].tokens.empty()) {
-            idle.push_back(seq_id(s));
-        }
+    const size_t n = (prefixes.size() + 1) / 2;
+    for (size_t i = 0; i < n; ++i) {
+        drop_oldest();
     }
-    std::sort(idle.begin(), idle.end(), [&](seq_id a, seq_id b) { return slots[a].last_use < slots[b].last_use; });
-    for (size_t i = 0; i < (idle.size() + 1) / 2; ++i) {
-        drop(idle[i]);
-    }
-    return !idle.empty();
+    return n > 0;
 }
 
 void causal_reader::keep(const std::vector<reading> & wave) {
     llama_memory_t memory = llama_get_memory(context.get());
     const size_t   window = size_t(llama_model_n_swa(model->get()));  // 0: none slides
     for (const reading & r : wave) {
-        slot & own     = slots[r.seq];
-        own.in_use     = false;
-        own.last_use   = clock;
-        const size_t n = r.sequence->n_kept;
-        const bool   known =
-            n <= r.n_held || std::any_of(slots.begin(), slots.end(), [&](const slot & other) {
-                return other.tokens.size() >= n &&
-                       std::equal(other.tokens.begin(), other.tokens.begin() + n, r.sequence->tokens.begin());
-            });
-        const bool beginning_is_gone = window > 0 && r.sequence->tokens.size() > window;
-        if (known || beginning_is_gone) {
+        const std::vector<token_id> & tokens            = r.sequence->tokens;
+        const size_t                  n                 = r.sequence->n_kept;
+        const bool                    beginning_is_gone = window > 0 && tokens.size() > window;
+        std::vector<token_id>         kept(tokens.begin(), tokens.begin() + std::ptrdiff_t(n));
+        if (n == 0 || beginning_is_gone || prefixes.covers(kept)) {
             drop(r.seq);
             continue;
         }
         llama_memory_seq_rm(memory, r.seq, int32_t(n), -1);
-        own.tokens.assign(r.sequence->tokens.begin(), r.sequence->tokens.begin() + n);
+        for (seq_id given_up : prefixes.keep(r.seq, std::move(kept))) {
+            drop(given_up);
+        }
+    }
+}
+
+void causal_reader::drop_oldest() {
+    if (const std::optional<seq_id> seq = prefixes.remove_oldest()) {
+        drop(*seq);
     }
 }
 
 void causal_reader::drop(seq_id seq) {
     llama_memory_seq_rm(llama_get_memory(context.get()), seq, -1, -1);
-    slots[seq] = {};
+    pool.give_back(seq);
 }
 
 void causal_reader::forget() {
     if (context) {
         llama_memory_clear(llama_get_memory(context.get()), false);
     }
-    slots.assign(slots.size(), {});
+    prefixes.clear();
+    pool = sequence_pool();
+    pool.allow(shape.n_sequences);
     pending.clear();
 }
 

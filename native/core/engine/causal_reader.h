@@ -1,10 +1,12 @@
-// causal_reader.h owns the reading of texts by a model that reads left to right. Sequences stay in the KV cache between calls,
-// as prefixes of texts to come: a text is forked from the sequence that it shares the most tokens with, and only the rest is
-// decoded, tokens that several texts share once. Those not used for longest make room. More texts than sequences are read in
-// waves; a cache that is too small is made anew, larger.
+// causal_reader.h owns the reading of texts by a model that reads left to right. A prefix cache keeps what texts began with between
+// calls: a text is forked from the entry that it shares the most tokens with, and only the rest is decoded, tokens that several texts
+// share once. The longest unused entries make room. More texts than sequences are read in waves; a KV cache that is too small is made
+// anew, larger.
 #pragma once
 
 #include "engine/reader_context.h"
+#include "serving/prefix_cache.h"
+#include "serving/sequence_pool.h"
 
 namespace ig {
 
@@ -18,20 +20,12 @@ class causal_reader : public reader_context {
     void read(const std::vector<token_sequence> & sequences, const row_function & row) override;
 
   private:
-    // a sequence of the KV cache
-    struct slot {
-        std::vector<token_id> tokens;            // empty: free
-        uint64_t              last_use = 0;
-        bool                  in_use   = false;  // by the current wave
-    };
-
     // a text of the current wave
     struct reading {
         size_t                 index;  // in the call
         const token_sequence * sequence;
-        seq_id                 seq    = -1;
-        seq_id                 source = -1;  // the sequence that holds its beginning
-        size_t                 n_held = 0;   // tokens of the beginning
+        seq_id                 seq = -1;
+        prefix_cache::match    beginning;
         size_t n_shared = 0;  // tokens of the text before it in the wave that it shares, where they are decoded
     };
 
@@ -41,20 +35,22 @@ class causal_reader : public reader_context {
         seq_id seq;
     };
 
-    std::vector<slot>        slots;
+    prefix_cache             prefixes;
+    sequence_pool            pool;
     std::vector<pending_row> pending;  // outputs of the batch
-    uint64_t                 clock = 0;
     std::vector<float>       class_row;
 
     void read_wave(std::vector<reading> wave, const row_function & row);
     bool try_wave(std::vector<reading> & wave, const row_function & row);
-    void find_beginnings(std::vector<reading> & wave) const;
+    void open(int64_t n_cells, int32_t n_sequences);
+    void find_beginnings(std::vector<reading> & wave);
     void place(std::vector<reading> & wave);
     bool decode(const std::vector<reading> & wave, const row_function & row, bool without_outputs, bool outputs);
     bool flush(const row_function & row);
     const float * classes_of(seq_id sequence);
     bool          make_room();
     void          keep(const std::vector<reading> & wave);
+    void          drop_oldest();
     void          drop(seq_id seq);
     void          forget();
 };
