@@ -171,7 +171,7 @@ class search_run {
         const int64_t     generated_before = expand.n_generated();
         const int64_t     beside_before    = expand.n_beside_plain();
         const token_limit limit      = { options.restart_limit() - n_restarted(), options.search_limit() - searched };
-        const expansion   wanted     = { b.parents, n, options.block_length, b.tried, n_blocks++ };
+        const block_spec  wanted     = { b.parents, n, options.block_length, b.tried, n_blocks++ };
         std::vector<path> candidates = expand.expand(wanted, limit);
         if (expand.was_cut() && expand.n_generated() == generated_before && options.may_restart() && !in_trouble) {
             be_in_trouble();

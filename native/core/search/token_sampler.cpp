@@ -11,6 +11,14 @@ const size_t nucleus_guess = 512;  // a nucleus of top-p rarely holds more token
 const double least_left = 1e-3;  // of a chunk's mass: a smaller difference is weighed, not what rounding has left of it
 const double mass_error = 1e-5;  // at most, relative, of what a device's floats say of the mass of a whole row
 
+void expect_numbers(double log_mass) {
+    if (!std::isfinite(log_mass)) {
+        throw error(
+            "DECODE_FAILED",
+            "the logits that a token is drawn from are no numbers; the model or a critic's steps have overflowed");
+    }
+}
+
 bool truncates(const sampling_options & options) {
     return options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
 }
@@ -24,14 +32,6 @@ double tail_bound(double mass, size_t n_tail, double largest, double power) {
     return power >= 1 ? mass * std::pow(largest, power - 1) : double(n_tail) * std::pow(mass / double(n_tail), power);
 }
 
-void expect_finite(double log_mass) {
-    if (!std::isfinite(log_mass)) {
-        throw error(
-            "DECODE_FAILED",
-            "the logits that a token is drawn from are no numbers; the model or a critic's steps have overflowed");
-    }
-}
-
 }  // namespace
 
 void token_sampler::read(const row_source & given, const token_counts * tried, double penalty) {
@@ -40,7 +40,7 @@ void token_sampler::read(const row_source & given, const token_counts * tried, d
     list_nothing();
     if (given.head.n > 0) {
         log_total = given.head.log_sum_exp;
-        expect_finite(log_total);
+        expect_numbers(log_total);
         if (tried == nullptr && list_from_head()) {
             return;
         }
@@ -48,6 +48,16 @@ void token_sampler::read(const row_source & given, const token_counts * tried, d
     list_nothing();
     fetch_row();
     read_whole(tried, penalty);
+    if (given.base != nullptr) {
+        read_base();
+    }
+}
+
+void token_sampler::read_base() {
+    row_mass base;
+    weigh(source->base, source->n_vocab, base);
+    base_total = base.peak + std::log(base.sum);
+    expect_numbers(base_total);
 }
 
 void token_sampler::list_nothing() {
@@ -64,7 +74,7 @@ void token_sampler::fetch_row() {
         weigh(row, source->n_vocab, mass);
         log_total = mass.peak + std::log(mass.sum);
     }
-    expect_finite(log_total);
+    expect_numbers(log_total);
 }
 
 const float * token_sampler::scale(const token_counts * tried, double penalty) {
@@ -88,7 +98,7 @@ const float * token_sampler::scale(const token_counts * tried, double penalty) {
 
 void token_sampler::weigh_scaled() {
     weigh(scaled_row, source->n_vocab, mass);
-    expect_finite(mass.peak + std::log(mass.sum));
+    expect_numbers(mass.peak + std::log(mass.sum));
 }
 
 void token_sampler::read_whole(const token_counts * tried, double penalty) {
@@ -288,6 +298,9 @@ std::vector<sampled_token> token_sampler::best(size_t k) {
 }
 
 double token_sampler::log_likelihood(token_id token) const {
+    if (source->base != nullptr) {
+        return source->base[token] - base_total;
+    }
     if (row != nullptr) {
         return row[token] - log_total;
     }

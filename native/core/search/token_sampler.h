@@ -19,7 +19,10 @@ using token_counts = std::map<token_id, int32_t>;
 struct row_source {
     size_t                         n_vocab;
     row_head                       head;
-    std::function<const float *()> whole;  // [n_vocab]
+    std::function<const float *()> whole;           // [n_vocab]
+    const float *                  base = nullptr;  // [n_vocab] whose likelihoods are meant; null: the same
+
+    const float * base_row() const { return base != nullptr ? base : whole(); }
 };
 
 // Draws from softmax(logits / temperature - penalty * max(1, 1 / temperature) * tried), truncated by top-k, then top-p, then
@@ -44,6 +47,7 @@ class token_sampler {
     const float *      row        = nullptr;  // the whole row; null while its head is enough
     const float *      scaled_row = nullptr;  // behind temperature and penalty
     double             log_total  = 0;        // of the row as it is
+    double             base_total = 0;        // of the source's base row
     row_mass           mass;                  // of the row that draws come from, once it is whole
 
     // what draws come from: a list of tokens, the most probable first, then everything else
@@ -66,6 +70,7 @@ class token_sampler {
     double        weigh_rest(size_t chunk, float * weights) const;
     token_id      draw_rest(double part) const;
     void          fetch_row();
+    void          read_base();
     const float * scale(const token_counts * tried, double penalty);
     void          weigh_scaled();
 };

@@ -48,6 +48,13 @@ struct response_residual {
     std::vector<std::shared_ptr<const residual_sum>>
         at_ends;  // what it was before ends of blocks were decoded, where text is streamed
 
+    // Of a token that was decoded; null: it was not read.
+    void add(const float * row, size_t n_values) {
+        if (row != nullptr) {
+            sum.add(row, n_values);
+        }
+    }
+
     // over the first n tokens but the last of them, of a response of n_tokens; null: not known
     const residual_sum * before(size_t n, size_t n_tokens) const {
         const auto is_it = [&](const residual_sum & s) {
