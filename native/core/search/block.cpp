@@ -29,9 +29,9 @@ void block::make_children(const block_spec & spec, size_t n_vocab) {
             share = std::min(share, n_untried);
         } else if (parent.distinct && n_untried < share) {
             parent.distinct = false;
-            parent.firsts.clear();
+            parent.next_tokens.clear();
         }
-        refresh_firsts(parent, share, !spec.tried.empty());
+        refresh_next_tokens(parent, share, !spec.tried.empty());
         for (size_t rank = 0; rank < share; ++rank) {
             path child(parent, random_stream(options.seed, spec.stream, spec.first + candidates.size()));
             child.plain           = parent.plain && parent.begun.empty() && rank == 0;
@@ -48,7 +48,7 @@ void block::make_children(const block_spec & spec, size_t n_vocab) {
 
 // The first tokens of a path's children come from a list of N that is sampled at the path's end; what is used up, or was sampled with
 // other penalties than this round's, is sampled anew.
-void block::refresh_firsts(path & parent, size_t share, bool penalised) const {
+void block::refresh_next_tokens(path & parent, size_t share, bool penalised) const {
     const bool used_up = parent.n_used + share > size_t(options.n_candidates);
     if (!used_up && !penalised && !parent.penalised) {
         return;
@@ -56,7 +56,7 @@ void block::refresh_firsts(path & parent, size_t share, bool penalised) const {
     parent.page += parent.n_used > 0 ? 1 : 0;
     parent.n_used    = 0;
     parent.penalised = penalised;
-    parent.firsts.clear();
+    parent.next_tokens.clear();
 }
 
 int32_t block::affordable_length(const token_limit & limit) const {
@@ -76,7 +76,7 @@ sampled_token block::take_first(candidate & c) const {
     if (parent.begun.empty()) {
         c.text.random = parent.random;  // as if the parent went on alone
     }
-    const sampled_token first = parent.firsts.at(parent.n_used++);
+    const sampled_token first = parent.next_tokens.at(parent.n_used++);
     parent.begun.insert(first.token);
     return first;
 }

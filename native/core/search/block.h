@@ -56,7 +56,7 @@ class block {
     int32_t                wanted;
 
     void make_children(const block_spec & spec, size_t n_vocab);
-    void refresh_firsts(path & parent, size_t share, bool penalised) const;
+    void refresh_next_tokens(path & parent, size_t share, bool penalised) const;
 };
 
 }  // namespace ig

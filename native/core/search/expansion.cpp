@@ -78,7 +78,7 @@ void expander::release(path & p) {
         return;  // the prompt stays
     }
     free_sequence(p);
-    p.firsts.clear();
+    p.next_tokens.clear();
 }
 
 // The longest sequence at hand that holds a beginning of the answer is kept for prompts to come.
@@ -157,15 +157,15 @@ void expander::read_end(path &               p,
                         bool                 for_critic) {
     token_sampler & sampler = samplers[row.thread];
     sampler.read(source, tried, options.diversity_penalty);
-    p.firsts.clear();
+    p.next_tokens.clear();
     if (begins_with_best(p)) {
-        p.firsts = most_probable(p, sampler);
+        p.next_tokens = most_probable(p, sampler);
         p.n_used = 0;
     } else {
         random_stream own    = p.random.branch(p.tokens.size());
         random_stream others = own.branch(1 + p.page);
         for (int32_t i = 0; i < options.n_candidates; ++i) {
-            p.firsts.push_back(sampler.draw(i == 0 && p.page == 0 ? own : others));
+            p.next_tokens.push_back(sampler.draw(i == 0 && p.page == 0 ? own : others));
         }
     }
     if (!for_critic) {
@@ -305,7 +305,7 @@ void expander::grow_wave(block & b, const wave & part, const tried_tokens & trie
     std::vector<path *> unread;
     for (const candidate * c : part) {
         path * parent = c->parent;
-        if ((parent->seq < 0 || parent->firsts.empty()) && (unread.empty() || unread.back() != parent)) {
+        if ((parent->seq < 0 || parent->next_tokens.empty()) && (unread.empty() || unread.back() != parent)) {
             unread.push_back(parent);
         }
     }

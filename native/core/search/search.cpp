@@ -244,7 +244,7 @@ class search_run {
         for (path * parent : block->parents) {
             if (!parent->distinct) {
                 parent->distinct = true;
-                parent->firsts.clear();
+                parent->next_tokens.clear();
             }
         }
     }
@@ -364,7 +364,7 @@ class search_run {
             path again   = parent;
             again.seq    = -1;
             again.n_held = 0;
-            again.firsts.clear();
+            again.next_tokens.clear();
             again.promising = false;
             again.score     = -std::numeric_limits<double>::infinity();
             part_from_plain(again);
@@ -495,7 +495,7 @@ class search_run {
         if (p.plain) {
             p.plain  = false;
             p.random = random_stream(options.seed, prefix_stream, n_prefixes++);
-            p.firsts.clear();
+            p.next_tokens.clear();
         }
     }
 

@@ -111,8 +111,8 @@ struct path : response {
     // what its children begin with
     std::set<token_id> begun;           // tokens that some began with
     bool distinct = false;              // children to come begin with the most probable tokens that none has begun with
-    std::vector<sampled_token> firsts;  // N at a time, read off the output at the last token; empty: still to be read
-    size_t                     n_used    = 0;      // of the firsts
+    std::vector<sampled_token> next_tokens;  // N at a time, read off the output at the last token; empty: still to be read
+    size_t                     n_used    = 0;      // of the next_tokens
     uint64_t                   page      = 0;      // which N these are, where they are drawn
     bool                       penalised = false;  // they avoid tokens
 
