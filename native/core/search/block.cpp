@@ -31,7 +31,7 @@ void block::make_children(const block_spec & spec, size_t n_vocab) {
             parent.distinct = false;
             parent.next_tokens.clear();
         }
-        refresh_next_tokens(parent, share, !spec.tried.empty());
+        refresh_next_tokens(parent, share, !spec.rejected.empty());
         for (size_t rank = 0; rank < share; ++rank) {
             path child(parent, random_stream(options.seed, spec.stream, spec.first + candidates.size()));
             child.plain           = parent.plain && parent.begun.empty() && rank == 0;

@@ -153,10 +153,10 @@ std::vector<sampled_token> expander::most_probable(const path & parent, token_sa
 void expander::read_end(path &               p,
                         const row_source &   source,
                         const output_row &   row,
-                        const token_counts * tried,
+                        const token_counts * rejected,
                         bool                 for_critic) {
     token_sampler & sampler = samplers[row.thread];
-    sampler.read(source, tried, options.diversity_penalty);
+    sampler.read(source, rejected, options.diversity_penalty);
     p.next_tokens.clear();
     if (begins_with_best(p)) {
         p.next_tokens = most_probable(p, sampler);
@@ -202,7 +202,7 @@ void expander::rewind(path & p) {
 }
 
 // Decodes the last token of each path and reads the output for what comes next.
-void expander::read_ends(const std::vector<path *> & paths, const token_counts * tried, bool for_critic) {
+void expander::read_ends(const std::vector<path *> & paths, const token_counts * rejected, bool for_critic) {
     if (paths.empty()) {
         return;
     }
@@ -229,7 +229,7 @@ void expander::read_ends(const std::vector<path *> & paths, const token_counts *
         }
     }
     step(paths, for_critic, [&](size_t i, const row_source & source, const output_row & row) {
-        read_end(*paths[i], source, row, tried, for_critic);
+        read_end(*paths[i], source, row, rejected, for_critic);
     });
     for (path * p : paths) {
         ++p->n_held;
@@ -276,7 +276,7 @@ std::vector<path> expander::expand(const block_spec & spec, const token_limit & 
     }
     const std::vector<wave> parts = waves_of(b);
     for (size_t w = 0; w < parts.size(); ++w) {
-        grow_wave(b, parts[w], spec.tried, length);
+        grow_wave(b, parts[w], spec.rejected, length);
         if (!one_wave) {
             const path * still_needed = w + 1 < parts.size() ? parts[w + 1][0]->parent : nullptr;
             for (candidate * c : parts[w]) {
@@ -301,7 +301,7 @@ std::vector<path> expander::expand(const block_spec & spec, const token_limit & 
 }
 
 // From the ends of their parents to the end of the block, which the critic reads.
-void expander::grow_wave(block & b, const wave & part, const tried_tokens & tried, int32_t length) {
+void expander::grow_wave(block & b, const wave & part, const rejected_tokens & rejected, int32_t length) {
     std::vector<path *> unread;
     for (const candidate * c : part) {
         path * parent = c->parent;
@@ -309,8 +309,8 @@ void expander::grow_wave(block & b, const wave & part, const tried_tokens & trie
             unread.push_back(parent);
         }
     }
-    read_ends(unread, tried.empty() ? nullptr : &tried[0], /*for_critic =*/false);
-    grow(b, part, tried, length);
+    read_ends(unread, rejected.empty() ? nullptr : &rejected[0], /*for_critic =*/false);
+    grow(b, part, rejected, length);
     if (options.asks_critic() && length == b.wanted_length()) {
         std::vector<path *> open;
         for (candidate * c : part) {
@@ -335,7 +335,7 @@ void expander::place(candidate & c) {
 }
 
 // The first tokens come from the parents' outputs; from then on one step serves all live candidates of the wave.
-void expander::grow(block & b, const wave & part, const tried_tokens & tried, int32_t length) {
+void expander::grow(block & b, const wave & part, const rejected_tokens & rejected, int32_t length) {
     const token_counts * avoided = nullptr;
     wave                 live    = part;
     std::vector<path *>  owners;
@@ -360,7 +360,7 @@ void expander::grow(block & b, const wave & part, const tried_tokens & tried, in
                 }
             }
         } else {
-            avoided = size_t(position) < tried.size() && options.diversity_penalty > 0 ? &tried[position] : nullptr;
+            avoided = size_t(position) < rejected.size() && options.diversity_penalty > 0 ? &rejected[position] : nullptr;
             owners.clear();
             for (candidate * c : live) {
                 owners.push_back(&c->text);

@@ -73,13 +73,13 @@ class expander {
     bool                       cut          = false;
 
     std::vector<wave> waves_of(block & b) const;
-    void              grow_wave(block & b, const wave & part, const tried_tokens & tried, int32_t length);
-    void              grow(block & b, const wave & part, const tried_tokens & tried, int32_t length);
-    void              read_ends(const std::vector<path *> & paths, const token_counts * tried, bool for_critic);
+    void              grow_wave(block & b, const wave & part, const rejected_tokens & rejected, int32_t length);
+    void              grow(block & b, const wave & part, const rejected_tokens & rejected, int32_t length);
+    void              read_ends(const std::vector<path *> & paths, const token_counts * rejected, bool for_critic);
     void              read_end(path &               p,
                                const row_source &   source,
                                const output_row &   row,
-                               const token_counts * tried,
+                               const token_counts * rejected,
                                bool                 for_critic);
     void              step(const std::vector<path *> & owners, bool for_critic, const row_reader & read);
     void              rewind(path & p);

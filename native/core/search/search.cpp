@@ -31,7 +31,7 @@ struct block_rounds {
     std::vector<path>               failed_late;           // finished candidates that a model of whole texts rejected
     bool                            failed_early = false;  // other candidates were rejected
     std::vector<path>               accepted;
-    tried_tokens                    tried, failed;         // by failed candidates, before this round and so far
+    rejected_tokens                    avoided, failed;         // by failed candidates, before this round and so far
     size_t                          n_drawn = 0;           // candidates of all rounds
     std::set<std::vector<token_id>> known;                 // that they are
 };
@@ -171,7 +171,7 @@ class search_run {
         const int64_t     generated_before = expand.n_generated();
         const int64_t     beside_before    = expand.n_beside_plain();
         const token_limit limit      = { options.restart_limit() - n_restarted(), options.search_limit() - searched };
-        const block_spec  wanted     = { b.parents, n, options.block_length, b.tried, n_blocks++ };
+        const block_spec  wanted     = { b.parents, n, options.block_length, b.avoided, n_blocks++ };
         std::vector<path> candidates = expand.expand(wanted, limit);
         if (expand.was_cut() && expand.n_generated() == generated_before && options.may_restart() && !in_trouble) {
             be_in_trouble();
@@ -195,7 +195,7 @@ class search_run {
         } else {
             ++b.round;
             b.n_sampled = 0;
-            b.tried     = b.failed;
+            b.avoided     = b.failed;
         }
     }
 
@@ -519,7 +519,7 @@ class search_run {
         make_room_for_restarts(start, n);
         ++result.n_rounds;
         ++result.n_backtracks;
-        const tried_tokens nothing;
+        const rejected_tokens nothing;
         std::vector<path>  candidates =
             expand.expand({ { &start }, n, length, nothing, restart_stream, n_restarts }, { n_left, n_left });
         n_restarts += taken ? 0 : n;

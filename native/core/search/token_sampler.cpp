@@ -34,20 +34,20 @@ double tail_bound(double mass, size_t n_tail, double largest, double power) {
 
 }  // namespace
 
-void token_sampler::read(const row_source & given, const token_counts * tried, double penalty) {
+void token_sampler::read(const row_source & given, const token_counts * rejected, double penalty) {
     source = &given;
     row = scaled_row = nullptr;
     list_nothing();
     if (given.head.n > 0) {
         log_total = given.head.log_sum_exp;
         expect_numbers(log_total);
-        if (tried == nullptr && list_from_head()) {
+        if (rejected == nullptr && list_from_head()) {
             return;
         }
     }
     list_nothing();
     fetch_row();
-    read_whole(tried, penalty);
+    read_whole(rejected, penalty);
     if (given.base != nullptr) {
         read_base();
     }
@@ -77,9 +77,9 @@ void token_sampler::fetch_row() {
     expect_numbers(log_total);
 }
 
-const float * token_sampler::scale(const token_counts * tried, double penalty) {
+const float * token_sampler::scale(const token_counts * rejected, double penalty) {
     const double temperature = options.temperature;
-    if ((temperature == 1 || temperature == 0) && tried == nullptr) {
+    if ((temperature == 1 || temperature == 0) && rejected == nullptr) {
         return row;
     }
     const float  factor   = temperature == 0 ? 1.0f : float(1 / temperature);
@@ -88,8 +88,8 @@ const float * token_sampler::scale(const token_counts * tried, double penalty) {
     for (size_t i = 0; i < scaled.size(); ++i) {
         scaled[i] = row[i] * factor;
     }
-    if (tried != nullptr) {
-        for (const auto & [token, count] : *tried) {
+    if (rejected != nullptr) {
+        for (const auto & [token, count] : *rejected) {
             scaled[token] -= float(strength * count);
         }
     }
@@ -101,9 +101,9 @@ void token_sampler::weigh_scaled() {
     expect_numbers(mass.peak + std::log(mass.sum));
 }
 
-void token_sampler::read_whole(const token_counts * tried, double penalty) {
+void token_sampler::read_whole(const token_counts * rejected, double penalty) {
     const size_t n = source->n_vocab;
-    scaled_row     = scale(tried, penalty);
+    scaled_row     = scale(rejected, penalty);
     if (options.temperature == 0) {
         tokens.push_back(token_id(argmax(scaled_row, n)));
         weights.push_back(1);

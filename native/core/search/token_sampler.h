@@ -25,14 +25,14 @@ struct row_source {
     const float * base_row() const { return base != nullptr ? base : whole(); }
 };
 
-// Draws from softmax(logits / temperature - penalty * max(1, 1 / temperature) * tried), truncated by top-k, then top-p, then
-// min-p. At temperature 0 the largest of logits - penalty * tried is drawn.
+// Draws from softmax(logits / temperature - penalty * max(1, 1 / temperature) * rejected), truncated by top-k, then top-p, then
+// min-p. At temperature 0 the largest of logits - penalty * rejected is drawn.
 class token_sampler {
   public:
     explicit token_sampler(const sampling_options & options) : options(options) {}
 
-    // `tried` may be null. The source must outlive the draws. Throws DECODE_FAILED where the logits are no numbers.
-    void read(const row_source & source, const token_counts * tried, double penalty);
+    // `rejected` may be null. The source must outlive the draws. Throws DECODE_FAILED where the logits are no numbers.
+    void read(const row_source & source, const token_counts * rejected, double penalty);
 
     sampled_token draw(random_stream & random);
 
@@ -62,7 +62,7 @@ class token_sampler {
     std::vector<double> rest_chunks;  // mass of each mass_chunk, without what is listed
 
     void          list_nothing();
-    void          read_whole(const token_counts * tried, double penalty);
+    void          read_whole(const token_counts * rejected, double penalty);
     bool          list_from_head();
     void          list_first(size_t k);
     void          truncate_list(double all);
@@ -71,7 +71,7 @@ class token_sampler {
     token_id      draw_rest(double part) const;
     void          fetch_row();
     void          read_base();
-    const float * scale(const token_counts * tried, double penalty);
+    const float * scale(const token_counts * rejected, double penalty);
     void          weigh_scaled();
 };
 
