@@ -14,10 +14,10 @@ size_t shared_by_all(const std::vector<path> & beams) {
 
 }  // namespace
 
-bool frontier::may_end(const path & p, size_t n_tokens) const {
+bool frontier::may_stop_here(const path & p, size_t n_tokens) const {
     const bool can_be_judged =
         models.model.n_residual() == 0 || p.residual.before(n_tokens, p.tokens.size()) != nullptr;
-    return !options.enforces_budget() || (can_be_judged && p.ends[n_tokens - 1].may_end);
+    return !options.enforces_budget() || (can_be_judged && p.ends[n_tokens - 1].may_stop_here);
 }
 
 // Asks the sequence cost models what they charge for the prefix if the response ended with it.
@@ -53,7 +53,7 @@ bool frontier::accepts_whole(const path & p, size_t n_tokens) {
 void frontier::advance(const std::vector<path> & beams) {
     const path & p   = beams[0];
     size_t       end = shared_by_all(beams);
-    while (end > tokens.size() && !may_end(p, end)) {
+    while (end > tokens.size() && !may_stop_here(p, end)) {
         --end;
     }
     if (end <= tokens.size() || !accepts_whole(p, end)) {

@@ -46,7 +46,7 @@ class frontier {
     residual_sum             committed_residual;
     size_t                   n_handed_out = 0;  // bytes of text
 
-    bool may_end(const path & p, size_t n_tokens) const;
+    bool may_stop_here(const path & p, size_t n_tokens) const;
     bool accepts_whole(const path & p, size_t n_tokens);
     void hand_out(const std::string & text, size_t n_text);
 };

@@ -317,7 +317,7 @@ class search_run {
     }
 
     // Whether nothing but a model of whole texts rejected a response, once it was finished.
-    bool failed_late(const path & p) const { return p.finished() && p.ends.back().may_end; }
+    bool failed_late(const path & p) const { return p.finished() && p.ends.back().may_stop_here; }
 
     // Replaces the beams by the best continuations, or by nothing where there are none.
     void end_block() {

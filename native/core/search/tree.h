@@ -27,7 +27,7 @@ enum finish_reason {
 struct token_end {
     size_t n_text;          // bytes of text
     double log_likelihood;  // of all tokens so far
-    bool   may_end;         // every token cost model accepts the text so far as a text of its own
+    bool   may_stop_here;         // every token cost model accepts the text so far as a text of its own
 };
 
 struct sampled_token {
