@@ -2,9 +2,9 @@
 export type PruneReason =
 	/** Over a budget, or over it in the judgement of a cost model. */
 	| "cost"
-	/** The critic's pSafe was not above η, but that of others was; kept as a reserve. */
+	/** The critic's pSafe was not above η, but that of others was; kept as a fallback. */
 	| "pSafe"
-	/** Others scored better, or were drawn by soft selection; kept as a reserve. */
+	/** Others scored better, or were drawn by soft selection; kept as a fallback. */
 	| "notSelected"
 	/** Its text, judged once more at the end, was not within budget. */
 	| "recheck"

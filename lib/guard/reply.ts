@@ -62,7 +62,7 @@ export interface Reply {
 		pSafe: CriticNote[];
 		/** Samplings of candidates, retries and the attempt of a repair included. */
 		rounds: number;
-		/** Returns to a reserve or to the beginning. */
+		/** Returns to a fallback or to the beginning. */
 		backtracks: number;
 	};
 	/** Reward of the finished response; null if it is not finished. */

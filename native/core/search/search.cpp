@@ -3,7 +3,7 @@
 #include "search/estimator.h"
 #include "search/expansion.h"
 #include "search/frontier.h"
-#include "search/reserves.h"
+#include "search/fallbacks.h"
 #include "search/selection.h"
 #include "support/stopwatch.h"
 
@@ -74,7 +74,7 @@ class search_run {
     expander               expand;
     estimator              judge;
     frontier               edge;
-    reserve_store          reserves;
+    fallback_store          fallbacks;
     search_trace           tree;
     random_stream          selection_random;
     path                   root;
@@ -347,8 +347,8 @@ class search_run {
         for (path & p : rest) {
             decide(p, verdict::not_selected);
         }
-        for (std::vector<path> * reserve : { &spared, &rest, &passed_over }) {
-            keep_in_reserve(std::move(*reserve));
+        for (std::vector<path> * paths : { &spared, &rest, &passed_over }) {
+            keep_as_fallbacks(std::move(*paths));
         }
         beams = std::move(accepted);
         if (beams.empty()) {
@@ -368,7 +368,7 @@ class search_run {
             again.promising = false;
             again.score     = -std::numeric_limits<double>::infinity();
             part_from_plain(again);
-            reserves.keep({ std::move(again) });
+            fallbacks.keep({ std::move(again) });
         }
     }
 
@@ -394,15 +394,15 @@ class search_run {
                                                      select_top(candidates, k);
     }
 
-    void keep_in_reserve(std::vector<path> paths) {
+    void keep_as_fallbacks(std::vector<path> paths) {
         release(paths);
         part_from_plain(paths);
-        reserves.keep(std::move(paths));
+        fallbacks.keep(std::move(paths));
     }
 
     void commit_what_is_shared() {
         edge.advance(beams);
-        reserves.keep_only(edge.committed());
+        fallbacks.keep_only(edge.committed());
         if (plain && !plain->starts_with(edge.committed())) {
             plain.reset();
         }
@@ -420,15 +420,15 @@ class search_run {
         const size_t reach       = size_t(options.block_length) << n_doublings;
         const bool   to_start    = end <= n_committed + reach;
         n_doublings              = to_start ? 0 : n_doublings + 1;
-        beams                    = reserves.take_finished();
+        beams                    = fallbacks.take_finished();
         if (beams.empty() && !to_start) {
-            beams = reserves.take(size_t(options.n_beams), end - reach, end - reach + size_t(options.block_length));
+            beams = fallbacks.take(size_t(options.n_beams), end - reach, end - reach + size_t(options.block_length));
         }
         if (beams.empty() && options.is_random()) {
             beams = prefixes(to_start ? n_committed : end - reach);
         }
         if (beams.empty()) {
-            beams = reserves.take_longest(size_t(options.n_beams));
+            beams = fallbacks.take_longest(size_t(options.n_beams));
         }
         for (path & beam : beams) {
             resume(beam);
@@ -590,7 +590,7 @@ class search_run {
         }
     }
 
-    // The search is over: finished beams and reserves are all it has left, and where no budget is enforced the beams as they are.
+    // The search is over: finished beams and fallbacks are all it has left, and where no budget is enforced the beams as they are.
     void settle_what_is_there() {
         std::vector<path> usable;
         for (path & beam : beams) {
@@ -603,7 +603,7 @@ class search_run {
         }
         beams.clear();
         do {
-            for (path & p : reserves.take_finished()) {
+            for (path & p : fallbacks.take_finished()) {
                 usable.push_back(std::move(p));
             }
             settle(usable);

@@ -1,4 +1,4 @@
-// tree.h owns the paths of a search (beams, candidates, reserves) and which decoder sequence holds which. A path stands
+// tree.h owns the paths of a search (beams, candidates, fallbacks) and which decoder sequence holds which. A path stands
 // for itself: it keeps its tokens, its text and every running sum, so that dropping its sequence loses nothing but time
 // to decode it again.
 #pragma once

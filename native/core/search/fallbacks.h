@@ -1,4 +1,4 @@
-// reserves.h owns the candidates that were good enough but not chosen, by length: what a search goes back to from a dead end. It holds
+// fallbacks.h owns the candidates that were good enough but not chosen, by length: what a search goes back to from a dead end. It holds
 // a bounded number; the shortest go first.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace ig {
 
-class reserve_store {
+class fallback_store {
   public:
     void keep(std::vector<path> paths);
 

@@ -1,4 +1,4 @@
-#include "search/reserves.h"
+#include "search/fallbacks.h"
 
 #include "search/selection.h"
 
@@ -6,17 +6,17 @@ namespace ig {
 
 namespace {
 
-const size_t max_reserves    = 1024;
+const size_t max_fallbacks    = 1024;
 const size_t finished_length = std::numeric_limits<size_t>::max();  // finished ones are kept apart from all lengths
 
 }  // namespace
 
-void reserve_store::keep(std::vector<path> paths) {
+void fallback_store::keep(std::vector<path> paths) {
     for (path & p : paths) {
         by_length[p.finished() ? finished_length : p.tokens.size()].push_back(std::move(p));
         ++n;
     }
-    while (n > max_reserves) {
+    while (n > max_fallbacks) {
         std::vector<path> & shortest = by_length.begin()->second;
         select_top(shortest, shortest.size() - 1);
         --n;
@@ -24,22 +24,22 @@ void reserve_store::keep(std::vector<path> paths) {
     }
 }
 
-std::vector<path> reserve_store::take(size_t k, size_t above, size_t up_to) {
+std::vector<path> fallback_store::take(size_t k, size_t above, size_t up_to) {
     const auto beyond = by_length.upper_bound(up_to);
     const bool found  = beyond != by_length.begin() && std::prev(beyond)->first > above;
     return found ? take_at(std::prev(beyond), k) : std::vector<path>();
 }
 
-std::vector<path> reserve_store::take_longest(size_t k) {
+std::vector<path> fallback_store::take_longest(size_t k) {
     return by_length.empty() ? std::vector<path>() : take_at(std::prev(by_length.end()), k);
 }
 
-std::vector<path> reserve_store::take_finished() {
+std::vector<path> fallback_store::take_finished() {
     const auto finished = by_length.find(finished_length);
     return finished == by_length.end() ? std::vector<path>() : take_at(finished, 1);
 }
 
-void reserve_store::keep_only(const std::vector<token_id> & prefix) {
+void fallback_store::keep_only(const std::vector<token_id> & prefix) {
     for (auto at = by_length.begin(); at != by_length.end();) {
         std::vector<path> & paths = at->second;
         const auto          other = [&](const path & p) {
@@ -52,7 +52,7 @@ void reserve_store::keep_only(const std::vector<token_id> & prefix) {
     }
 }
 
-std::vector<path> reserve_store::take_at(std::map<size_t, std::vector<path>>::iterator at, size_t k) {
+std::vector<path> fallback_store::take_at(std::map<size_t, std::vector<path>>::iterator at, size_t k) {
     std::vector<path> best = std::move(at->second);
     at->second             = select_top(best, k);
     n -= best.size();
@@ -60,7 +60,7 @@ std::vector<path> reserve_store::take_at(std::map<size_t, std::vector<path>>::it
     return best;
 }
 
-void reserve_store::drop_if_empty(std::map<size_t, std::vector<path>>::iterator at) {
+void fallback_store::drop_if_empty(std::map<size_t, std::vector<path>>::iterator at) {
     if (at->second.empty()) {
         by_length.erase(at);
     }
