@@ -183,7 +183,7 @@ class search_run {
         b.n_sampled = b.width;
         leave_repetition(candidates);
         keep_plain(candidates);
-        sort_out(std::move(candidates), b);
+        split_by_verdict(std::move(candidates), b);
 
         if (b.width == widest && b.accepted.empty()) {
             be_in_trouble();
@@ -261,7 +261,7 @@ class search_run {
         }
     }
 
-    void sort_out(std::vector<path> candidates, block_rounds & b) {
+    void split_by_verdict(std::vector<path> candidates, block_rounds & b) {
         std::vector<path> rejected = judge_and_reject(candidates, b.n_before, b.round);
         for (path & p : rejected) {
             for (size_t t = b.n_before; t < p.tokens.size(); ++t) {
