@@ -123,7 +123,7 @@ void estimator::set_rewards(std::vector<path> & candidates) {
     }
 }
 
-void estimator::judge(std::vector<path> & candidates) {
+void estimator::evaluate(std::vector<path> & candidates) {
     {
         stopwatch watch(timings.cost);
         charge_whole_texts(candidates);

@@ -22,7 +22,7 @@ class estimator {
         timings(timings) {}
 
     // Sets verdict, reward and score of every candidate.
-    void judge(std::vector<path> & candidates);
+    void evaluate(std::vector<path> & candidates);
 
     // Judges a text once more from its tokens alone.
     measurement measure_finished(const path & finished);

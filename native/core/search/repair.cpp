@@ -33,7 +33,7 @@ class repair_run {
         limit(std::min<int64_t>(options.repair_limit(), context_size - int64_t(noted.size()))),
         sampler(greedy()),
         expand(models, options, cancel, result.timings),
-        judge(models, options, result.timings),
+        estimates(models, options, result.timings),
         tree(models.constraints, options.trace),
         attempt(expand.empty_path(random_stream(options.seed, 0, 0))) {}
 
@@ -64,7 +64,7 @@ class repair_run {
     search_result                 result;
     token_sampler                 sampler;
     expander                      expand;
-    estimator                     judge;
+    estimator                     estimates;
     search_trace                  tree;
     path                          attempt;  // behind the prompt as it was asked
 
@@ -139,13 +139,13 @@ class repair_run {
     // Judged as every finished response is, and once more from its tokens alone.
     void settle() {
         std::vector<path> candidates = { std::move(attempt) };
-        judge.judge(candidates);
+        estimates.evaluate(candidates);
         tree.add(candidates, 0, /*round =*/0);
         attempt = std::move(candidates[0]);
         if (is_rejected(attempt.judgement)) {
             return;
         }
-        measurement measured = judge.measure_finished(attempt);
+        measurement measured = estimates.measure_finished(attempt);
         if (!measured.within_budget || measured.text != attempt.text) {
             attempt.judgement = verdict::failed_recheck;
             tree.note(attempt);

@@ -32,7 +32,7 @@ class rollout_run {
         cancel(cancel),
         search(plain_sampling(options)),
         expand(models, search, cancel, timings),
-        judge(models, search, timings),
+        estimates(models, search, timings),
         samplers(models.model.n_visitors(), token_sampler(search.sampling)) {
         top_k = std::min(options.top_k, models.model.n_vocab());
         for (const constraint & c : models.constraints) {
@@ -70,7 +70,7 @@ class rollout_run {
     search_options             search;
     search_timings             timings;
     expander                   expand;
-    estimator                  judge;
+    estimator                  estimates;
     std::vector<token_sampler> samplers;  // per visiting thread
     int32_t                    top_k;
     bool                       judges_partial_texts = false;
@@ -224,7 +224,7 @@ class rollout_run {
             for (growing * g : siblings) {
                 texts.push_back(std::move(g->text));
             }
-            judge.judge(texts);
+            estimates.evaluate(texts);
             for (size_t i = 0; i < siblings.size(); ++i) {
                 growing & g     = *siblings[i];
                 g.text          = std::move(texts[i]);

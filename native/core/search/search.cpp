@@ -49,7 +49,7 @@ class search_run {
         options(options),
         models(models),
         expand(models, options, cancel, result.timings),
-        judge(models, options, result.timings),
+        estimates(models, options, result.timings),
         edge(models, options, commit),
         tree(models.constraints, options.trace),
         selection_random(options.seed, selection_stream, 0),
@@ -72,7 +72,7 @@ class search_run {
     const search_models &  models;
     search_result          result;
     expander               expand;
-    estimator              judge;
+    estimator              estimates;
     frontier               edge;
     fallback_store          fallbacks;
     search_trace           tree;
@@ -262,7 +262,7 @@ class search_run {
     }
 
     void split_by_verdict(std::vector<path> candidates, block_rounds & b) {
-        std::vector<path> rejected = judge_and_reject(candidates, b.n_before, b.round);
+        std::vector<path> rejected = evaluate_and_reject(candidates, b.n_before, b.round);
         for (path & p : rejected) {
             for (size_t t = b.n_before; t < p.tokens.size(); ++t) {
                 b.failed.resize(std::max(b.failed.size(), t - b.n_before + 1));
@@ -294,8 +294,8 @@ class search_run {
     void resume(path & p) { decide(p, p.finished() ? verdict::finished : verdict::open); }
 
     // Leaves those that may be continued or are an answer, and returns the others.
-    std::vector<path> judge_and_reject(std::vector<path> & candidates, size_t n_before, int32_t round) {
-        judge.judge(candidates);
+    std::vector<path> evaluate_and_reject(std::vector<path> & candidates, size_t n_before, int32_t round) {
+        estimates.evaluate(candidates);
         tree.add(candidates, n_before, round);
         const auto is_accepted = [](const path & p) {
             return !is_rejected(p.judgement);
@@ -524,7 +524,7 @@ class search_run {
             expand.expand({ { &start }, n, length, nothing, restart_stream, n_restarts }, { n_left, n_left });
         n_restarts += taken ? 0 : n;
         expand.release(start);
-        judge_and_reject(candidates, n_before, /*round =*/0);
+        evaluate_and_reject(candidates, n_before, /*round =*/0);
         settle(candidates);
         return true;
     }
@@ -611,7 +611,7 @@ class search_run {
     }
 
     void answer_with(path & p) {
-        measurement measured = judge.measure_finished(p);
+        measurement measured = estimates.measure_finished(p);
         if (options.enforces_budget() && (!measured.within_budget || measured.text != p.text)) {
             steered = true;
             decide(p, verdict::failed_recheck);
@@ -634,7 +634,7 @@ class search_run {
     void stop_short() {
         if (options.enforces_budget() && !edge.has_text()) {
             result.outcome = OUTCOME_REFUSED;
-            report_measurement(result, judge.measure_prefix({}, {}));
+            report_measurement(result, estimates.measure_prefix({}, {}));
             return;
         }
         result.outcome  = options.enforces_budget() ? OUTCOME_TRUNCATED : OUTCOME_UNGUARDED;
@@ -644,7 +644,7 @@ class search_run {
         if (!result.tokens.empty()) {
             result.mean_log_likelihood = edge.log_likelihood(result.tokens.size() - 1) / double(result.tokens.size());
         }
-        report_measurement(result, judge.measure_prefix(result.tokens, edge.costs()));
+        report_measurement(result, estimates.measure_prefix(result.tokens, edge.costs()));
     }
 };
 
