@@ -25,7 +25,7 @@ bool estimator::is_out(const path & p) const {
 
 // The cost of a finished text is charged to its last token; that of a partial text is an estimate that only guides.
 void estimator::charge_whole_texts(std::vector<path> & candidates) {
-    std::vector<path *> asked;
+    std::vector<path *> requested;
     const bool          decides = options.enforces_budget() && options.estimator != ESTIMATOR_CRITIC;
     const bool          cost_counts =
         decides || options.objective == OBJECTIVE_LAGRANGIAN || options.objective == OBJECTIVE_COST;
@@ -33,24 +33,24 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
         p.judgement      = p.finished() ? verdict::finished : verdict::open;
         p.estimated_cost = 0;
         if ((p.finished() || cost_counts) && !is_out(p)) {
-            asked.push_back(&p);
+            requested.push_back(&p);
         }
     }
-    for (size_t c = 0; c < models.constraints.size() && !asked.empty(); ++c) {
+    for (size_t c = 0; c < models.constraints.size() && !requested.empty(); ++c) {
         const constraint & limit = models.constraints[c];
         if (!limit.whole_text) {
             continue;
         }
         std::vector<text_view> texts;
-        for (path * p : asked) {
+        for (path * p : requested) {
             texts.push_back(p->view());
             texts.back().progress = &p->progress[c];
             texts.back().prompt   = models.question;
         }
         const std::vector<double> costs = limit.whole_text->costs(texts);
         expect_count(texts.size(), costs.size(), "costs");
-        for (size_t i = 0; i < asked.size(); ++i) {
-            path & p = *asked[i];
+        for (size_t i = 0; i < requested.size(); ++i) {
+            path & p = *requested[i];
             if (p.finished()) {
                 p.paid.charge_whole(c, costs[i]);
                 continue;
@@ -103,11 +103,11 @@ bool estimator::needs_reward(const path & p) const {
 }
 
 void estimator::set_rewards(std::vector<path> & candidates) {
-    std::vector<path *>    asked;
+    std::vector<path *>    requested;
     std::vector<text_view> texts;
     for (path & p : candidates) {
         if (needs_reward(p)) {
-            asked.push_back(&p);
+            requested.push_back(&p);
             texts.push_back(p.view());
             texts.back().prompt = models.question;
         }
@@ -117,9 +117,9 @@ void estimator::set_rewards(std::vector<path> & candidates) {
     }
     const std::vector<double> rewards = models.reward.rewards(texts);
     expect_count(texts.size(), rewards.size(), "rewards");
-    for (size_t i = 0; i < asked.size(); ++i) {
-        asked[i]->reward   = rewards[i];
-        asked[i]->rewarded = true;
+    for (size_t i = 0; i < requested.size(); ++i) {
+        requested[i]->reward   = rewards[i];
+        requested[i]->rewarded = true;
     }
 }
 

@@ -408,7 +408,7 @@ class search_run {
         }
     }
 
-    // Goes back from a dead end: by one block, by two, by four and so on, to the start at last, and then by one again. Reserves
+    // Goes back from a dead end: by one block, by two, by four and so on, to the start at last, and then by one again. Fallbacks
     // of that depth go on; without any, the responses that ended get other continuations there.
     bool backtrack() {
         if (result.n_backtracks >= options.max_backtracks) {
