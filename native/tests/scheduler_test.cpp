@@ -9,7 +9,7 @@ using namespace ig;
 
 namespace {
 
-const residual_visitor no_residual;
+const residual_processor no_residual;
 const cancel_flag      not_cancelled;
 
 tabular_model some_model(int32_t max_sequences = 64) {
@@ -105,7 +105,7 @@ TEST_CASE("a long prompt is read in pieces, and the others go on between them") 
 }
 
 TEST_CASE(
-    "what each slot gets does not depend on the others, on how many threads it is visited by, or on how little room "
+    "what each slot gets does not depend on the others, on how many threads process its rows, or on how little room "
     "there is") {
     for (uint64_t seed = 0; seed < 60; ++seed) {
         CAPTURE(seed);
@@ -142,7 +142,7 @@ TEST_CASE(
                             const float * expected =
                                 &model.logits[size_t(items[out.index].token) * model.pieces.size()];
                             right[out.index] = std::equal(expected, expected + model.pieces.size(), l.logits(out)) &&
-                                               out.thread < l.n_visitors();
+                                               out.thread < l.n_row_threads();
                         },
                         not_cancelled);
                     n_wrong[i] += size_t(std::count(right.begin(), right.end(), 0));
@@ -254,7 +254,7 @@ TEST_CASE("a search that holds more than it planned fails alone") {
     CHECK(decoder.n_held() == 0);
 }
 
-TEST_CASE("what a visitor throws ends its own search only") {
+TEST_CASE("what a search throws over a row ends that search only") {
     const tabular_model model = some_model();
     for (int32_t n_threads : { 1, 3 }) {
         test_decoder   decoder(model, n_threads);

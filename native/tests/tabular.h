@@ -1,4 +1,4 @@
-// tabular.h owns the models of the tests: random transition tables, and a decoder on one that has a limit, is visited by several threads
+// tabular.h owns the models of the tests: random transition tables, and a decoder on one that has a limit, has several threads process its rows
 // and counts what it holds.
 #pragma once
 
@@ -55,7 +55,7 @@ class test_decoder : public tabular_decoder {
         return n;
     }
 
-    size_t n_visitors() const override { return size_t(team->size()); }
+    size_t n_row_threads() const override { return size_t(team->size()); }
 
     int64_t make_room(int32_t n_sequences, int64_t n_cells) override {
         if (n_cells > limit) {
@@ -88,16 +88,16 @@ class test_decoder : public tabular_decoder {
     }
 
     void extend(const std::vector<decode_item> & items,
-                const residual_visitor &         visit,
+                const residual_processor &         process,
                 const cancel_flag &              cancel) override {
         before_call();
-        tabular_decoder::extend(items, visit, cancel);
+        tabular_decoder::extend(items, process, cancel);
         count(items, false);
     }
 
     void step(const std::vector<decode_item> & items,
               const step_wishes &              wishes,
-              const row_visitor &              visit,
+              const row_processor &              process,
               const cancel_flag &              cancel) override {
         before_call();
         std::vector<output_row> rows;
@@ -109,7 +109,7 @@ class test_decoder : public tabular_decoder {
             output_row row                 = rows[i];
             row.thread                     = thread;
             row.hidden                     = hidden.data();
-            visit(row);
+            process(row);
         });
     }
 

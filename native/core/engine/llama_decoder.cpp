@@ -16,7 +16,7 @@ llama_decoder::llama_decoder(loaded_model &                   model,
     threads(std::move(threads)),
     team(this->threads, options.n_threads),
     batch(llama_batch_init(tokens_per_decode, 0, 1)),
-    fetched(n_visitors()) {}
+    fetched(n_row_threads()) {}
 
 llama_decoder::~llama_decoder() {
     llama_batch_free(batch);
@@ -269,7 +269,7 @@ void llama_decoder::cut(seq_id seq, int32_t length) {
 }
 
 void llama_decoder::extend(const std::vector<decode_item> & items,
-                           const residual_visitor &         visit,
+                           const residual_processor &         process,
                            const cancel_flag &              cancel) {
     if (items.empty()) {
         return;
@@ -280,7 +280,7 @@ void llama_decoder::extend(const std::vector<decode_item> & items,
         decode(&items[begin], n, false, cancel);
         for (size_t i = 0; i < n; ++i) {
             if (const float * residual = residual_of(i)) {
-                visit(begin + i, residual);
+                process(begin + i, residual);
             }
         }
     }
@@ -289,7 +289,7 @@ void llama_decoder::extend(const std::vector<decode_item> & items,
 // The critic's part of the graph comes and goes with the hidden states, whose setting makes llama.cpp build the graph anew.
 void llama_decoder::step(const std::vector<decode_item> & items,
                          const step_wishes &              wishes,
-                         const row_visitor &              visit,
+                         const row_processor &              process,
                          const cancel_flag &              cancel) {
     const bool asks_critic = n_judged() > 0 && wishes.judged;
     llama_set_embeddings(context.get(), with_hidden && (wishes.hidden || asks_critic));
@@ -311,7 +311,7 @@ void llama_decoder::step(const std::vector<decode_item> & items,
             row.head   = rows->head(i);
             row.judged = asks_critic ? rows->judged(i) : nullptr;
         }
-        visit(row);
+        process(row);
     };
     team.run(items.size(), std::ref(read));
 }

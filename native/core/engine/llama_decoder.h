@@ -47,7 +47,7 @@ class llama_decoder : public real_decoder {
 
     int32_t max_sequences() const override { return int32_t(llama_max_parallel_sequences()); }
 
-    size_t n_visitors() const override { return size_t(team.size()); }
+    size_t n_row_threads() const override { return size_t(team.size()); }
 
     size_t n_residual() const override { return tap ? tap->n_values() : 0; }
 
@@ -59,11 +59,11 @@ class llama_decoder : public real_decoder {
 
     void cut(seq_id seq, int32_t length) override;
     void extend(const std::vector<decode_item> & items,
-                const residual_visitor &         visit,
+                const residual_processor &         process,
                 const cancel_flag &              cancel) override;
     void step(const std::vector<decode_item> & items,
               const step_wishes &              wishes,
-              const row_visitor &              visit,
+              const row_processor &              process,
               const cancel_flag &              cancel) override;
 
     const float * logits(const output_row & row) override;
@@ -102,7 +102,7 @@ class llama_decoder : public real_decoder {
     const cancel_flag *              current_cancel = nullptr;
     const float *                    home_logits    = nullptr;  // of the last step, where outputs come home whole
     std::atomic<uint64_t>            available_bytes{ 0 };
-    std::vector<std::vector<float>>  fetched;                   // per visiting thread, a whole row from the device
+    std::vector<std::vector<float>>  fetched;                   // per thread that processes rows, a whole row from the device
     std::unique_ptr<output_head>     head;                      // once it was asked for
     std::vector<float>               steering;
     bool                             steering_is_set = true;    // in the context

@@ -44,7 +44,7 @@ void tabular_decoder::append(const std::vector<decode_item> & items) {
 }
 
 void tabular_decoder::extend(const std::vector<decode_item> & items,
-                             const residual_visitor &,
+                             const residual_processor &,
                              const cancel_flag & cancel) {
     cancel.check();
     append(items);
@@ -52,7 +52,7 @@ void tabular_decoder::extend(const std::vector<decode_item> & items,
 
 void tabular_decoder::step(const std::vector<decode_item> & items,
                            const step_wishes &              wishes,
-                           const row_visitor &              visit,
+                           const row_processor &              process,
                            const cancel_flag &              cancel) {
     cancel.check();
     append(items);
@@ -63,7 +63,7 @@ void tabular_decoder::step(const std::vector<decode_item> & items,
     std::vector<float> hidden(model.pieces.size(), 0);
     for (size_t i = 0; i < rows.size(); ++i) {
         hidden[rows[i]] = 1;
-        visit({ i, i, 0, {}, hidden.data(), nullptr, nullptr });
+        process({ i, i, 0, {}, hidden.data(), nullptr, nullptr });
         hidden[rows[i]] = 0;
     }
 }

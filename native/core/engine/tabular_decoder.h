@@ -30,7 +30,7 @@ class tabular_decoder : public real_decoder {
 
     int32_t max_sequences() const override { return model.max_sequences; }
 
-    size_t n_visitors() const override { return 1; }
+    size_t n_row_threads() const override { return 1; }
 
     int64_t make_room(int32_t n_sequences, int64_t n_cells) override;
     void    fork(seq_id from, seq_id to) override;
@@ -40,11 +40,11 @@ class tabular_decoder : public real_decoder {
 
     void cut(seq_id seq, int32_t length) override;
     void extend(const std::vector<decode_item> & items,
-                const residual_visitor &         visit,
+                const residual_processor &         process,
                 const cancel_flag &              cancel) override;
     void step(const std::vector<decode_item> & items,
               const step_wishes &              wishes,
-              const row_visitor &              visit,
+              const row_processor &              process,
               const cancel_flag &              cancel) override;
 
     const float * logits(const output_row & row) override {

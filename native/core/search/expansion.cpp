@@ -21,7 +21,7 @@ expander::expander(const search_models &  models,
     timings(timings),
     sequences(options, models.model.max_sequences()),
     ascent(models, options, cancel, timings),
-    samplers(models.model.n_visitors(), token_sampler(options.sampling)) {}
+    samplers(models.model.n_row_threads(), token_sampler(options.sampling)) {}
 
 path expander::start(const std::vector<token_id> & given) {
     stopwatch watch(timings.prefill);

@@ -61,7 +61,7 @@ class expander {
     search_timings &           timings;
     sequence_plan              sequences;
     latent_ascent              ascent;
-    std::vector<token_sampler> samplers;  // per visiting thread
+    std::vector<token_sampler> samplers;  // per thread that processes rows
     std::vector<token_id>      prompt;
     std::vector<decode_item>   items;
     std::vector<float>         critic_beside;     // what the critic reads of each item beside its output

@@ -33,7 +33,7 @@ class rollout_run {
         search(plain_sampling(options)),
         expand(models, search, cancel, timings),
         estimates(models, search, timings),
-        samplers(models.model.n_visitors(), token_sampler(search.sampling)) {
+        samplers(models.model.n_row_threads(), token_sampler(search.sampling)) {
         top_k = std::min(options.top_k, models.model.n_vocab());
         for (const constraint & c : models.constraints) {
             judges_partial_texts = judges_partial_texts || c.whole_text != nullptr;
@@ -71,7 +71,7 @@ class rollout_run {
     search_timings             timings;
     expander                   expand;
     estimator                  estimates;
-    std::vector<token_sampler> samplers;  // per visiting thread
+    std::vector<token_sampler> samplers;  // per thread that processes rows
     int32_t                    top_k;
     bool                       judges_partial_texts = false;
     std::vector<growing>       all;

@@ -38,9 +38,9 @@ void batch::extend(const std::vector<slot_data *> & slots) {
         return;
     }
     const size_t share = std::max<size_t>(1, piece_of_prompt / slots.size());
-    const auto   visit = [&](size_t index, const float * residual) {
+    const auto   process = [&](size_t index, const float * residual) {
         const place & p = places[index];
-        (*p.owner->request.visit_residual)(p.index, residual);
+        (*p.owner->request.process_residual)(p.index, residual);
     };
     try {
         clear();
@@ -51,7 +51,7 @@ void batch::extend(const std::vector<slot_data *> & slots) {
                 add(*s, r.n_extended);
             }
         }
-        real.extend(items, visit, cancel_of(slots));
+        real.extend(items, process, cancel_of(slots));
     } catch (...) {
         fail_all(slots);
     }
@@ -106,7 +106,7 @@ void batch::process_row(const output_row & row) {
     own.hidden                 = asked.wishes->hidden ? row.hidden : nullptr;
     own.judged                 = asked.wishes->judged ? row.judged : nullptr;
     try {
-        (*asked.visit)(own);
+        (*asked.process)(own);
     } catch (...) {
         failures[row.index] = std::current_exception();
     }

@@ -1,5 +1,5 @@
 // batch.h owns how the tokens of several slots become one call of the decoder, and how each row of its output finds the way back to its
-// slot. Where the call fails, all of its slots fail; what a slot's own visitor throws ends that slot's search alone.
+// slot. Where the call fails, all of its slots fail; what a slot throws over a row ends that slot's search alone.
 #pragma once
 
 #include "serving/slot.h"
@@ -27,7 +27,7 @@ class batch {
     kv_allocator &                  cache;
     std::vector<decode_item>        items;
     std::vector<place>              places;    // of the items
-    std::vector<std::exception_ptr> failures;  // of the items' visitors
+    std::vector<std::exception_ptr> failures;  // of the items' rows
     step_wishes                     wishes;    // of all slots
 
     void clear();

@@ -1,6 +1,6 @@
 // decoder.h owns what a search needs from a model: token sequences that share a prompt, grow by one token each per
-// step, fork and are dropped. Sequence 0 holds the prompt. What a step brings home is visited row by row, on several
-// threads at once, before the step returns. All calls come from one thread, but those that say otherwise and those of visitors.
+// step, fork and are dropped. Sequence 0 holds the prompt. The rows of a step are processed one by one, on several
+// threads at once, before the step returns. All calls come from one thread, but those that say otherwise and those that process rows.
 #pragma once
 
 #include "serving/kv_plan.h"
@@ -35,11 +35,11 @@ struct row_head {
     double           log_sum_exp = 0;        // over the whole row
 };
 
-// the output of one item, to be read while it is visited
+// the output of one item, to be read while it is processed
 struct output_row {
     size_t        index;     // of the item
     size_t        place;     // in the decoder's batch
-    size_t        thread;    // that visits, below n_visitors()
+    size_t        thread;    // that processes it, below n_row_threads()
     row_head      head;
     const float * hidden;    // [n_embd], null unless it was asked for
     const float * judged;    // what the critic says of it, null unless the critic runs on the device
@@ -52,8 +52,8 @@ inline size_t shared_tokens(const std::vector<token_id> & a, const std::vector<t
     return size_t(std::mismatch(a.begin(), a.begin() + std::ptrdiff_t(n), b.begin()).first - a.begin());
 }
 
-using row_visitor = std::function<void(const output_row & row)>;
-using residual_visitor =
+using row_processor = std::function<void(const output_row & row)>;
+using residual_processor =
     std::function<void(size_t index, const float * residual)>;  // of items that asked for it: [n_residual]
 
 // what a step is to bring home beside the logits
@@ -79,7 +79,7 @@ class sequence_decoder {
     virtual bool                is_end(token_id token) const = 0;
     virtual const std::string & piece(token_id token)        = 0;  // the bytes it adds to a text; from any thread
     virtual int32_t             max_sequences() const        = 0;
-    virtual size_t              n_visitors() const           = 0;  // so many threads visit at most
+    virtual size_t              n_row_threads() const           = 0;  // so many threads process at most
 
     virtual size_t n_residual() const { return 0; }  // values of the residual stream that are read per token; 0: none
 
@@ -90,18 +90,18 @@ class sequence_decoder {
     virtual bool can_cut() const                 = 0;
     virtual void cut(seq_id seq, int32_t length) = 0;
 
-    // Appends tokens without outputs; visits those whose residual stream is read, one after the other.
+    // Appends tokens without outputs; processes those whose residual stream is read, one after the other.
     virtual void extend(const std::vector<decode_item> & items,
-                        const residual_visitor &         visit,
+                        const residual_processor &         process,
                         const cancel_flag &              cancel) = 0;
 
-    // Appends one token to each of several sequences and visits what comes home.
+    // Appends one token to each of several sequences and processes the rows of output.
     virtual void step(const std::vector<decode_item> & items,
                       const step_wishes &              wishes,
-                      const row_visitor &              visit,
+                      const row_processor &              process,
                       const cancel_flag &              cancel) = 0;
 
-    // The whole row of logits, [n_vocab], of a row that is being visited.
+    // The whole row of logits, [n_vocab], of a row that is being processed.
     virtual const float * logits(const output_row & row) = 0;
 
     // How many values per row a critic on the model's device says; 0: there is none.

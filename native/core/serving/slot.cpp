@@ -96,7 +96,7 @@ void slot::keep(seq_id seq, std::vector<token_id> tokens) {
     data->kept_tokens = std::move(tokens);
 }
 
-void slot::extend(const std::vector<decode_item> & items, const residual_visitor & visit, const cancel_flag & cancel) {
+void slot::extend(const std::vector<decode_item> & items, const residual_processor & process, const cancel_flag & cancel) {
     cancel.check();
     if (items.empty()) {
         return;
@@ -105,14 +105,14 @@ void slot::extend(const std::vector<decode_item> & items, const residual_visitor
     wanted.kind           = REQUEST_EXTEND;
     wanted.cancel         = &cancel;
     wanted.items          = &items;
-    wanted.visit_residual = &visit;
+    wanted.process_residual = &process;
     request(wanted);
     appended(items);
 }
 
 void slot::step(const std::vector<decode_item> & items,
                 const step_wishes &              wishes,
-                const row_visitor &              visit,
+                const row_processor &              process,
                 const cancel_flag &              cancel) {
     cancel.check();
     slot_request wanted;
@@ -120,7 +120,7 @@ void slot::step(const std::vector<decode_item> & items,
     wanted.cancel = &cancel;
     wanted.items  = &items;
     wanted.wishes = &wishes;
-    wanted.visit  = &visit;
+    wanted.process  = &process;
     request(wanted);
     appended(items);
 }

@@ -38,9 +38,9 @@ struct slot_request {
     int32_t n_wished                     = 0;  // sequences in addition to the search's own; when served, what there is
     const std::vector<decode_item> * items          = nullptr;  // of an extension or a step
     size_t                           n_extended     = 0;        // of the items
-    const residual_visitor *         visit_residual = nullptr;  // of an extension
+    const residual_processor *         process_residual = nullptr;  // of an extension
     const step_wishes *              wishes         = nullptr;
-    const row_visitor *              visit          = nullptr;
+    const row_processor *              process          = nullptr;
     const std::function<void()> *    call           = nullptr;
 };
 
@@ -96,7 +96,7 @@ class slot : public decoder {
 
     int32_t max_sequences() const override { return real.max_sequences(); }
 
-    size_t n_visitors() const override { return real.n_visitors(); }
+    size_t n_row_threads() const override { return real.n_row_threads(); }
 
     size_t n_residual() const override { return real.n_residual(); }
 
@@ -109,11 +109,11 @@ class slot : public decoder {
     void    cut(seq_id seq, int32_t length) override;
     void    keep(seq_id seq, std::vector<token_id> tokens) override;
     void    extend(const std::vector<decode_item> & items,
-                   const residual_visitor &         visit,
+                   const residual_processor &         process,
                    const cancel_flag &              cancel) override;
     void    step(const std::vector<decode_item> & items,
                  const step_wishes &              wishes,
-                 const row_visitor &              visit,
+                 const row_processor &              process,
                  const cancel_flag &              cancel) override;
 
     const float * logits(const output_row & row) override { return real.logits(row); }
