@@ -209,10 +209,10 @@ const char * finish_name(const search_result & result) {
     return result.finish == FINISH_STOP ? "stop" : "length";
 }
 
-// Without a critic that reads them there, whole rows come home faster than a device cuts them down.
+// Without a critic that reads them there, whole rows are copied to the host faster than a device cuts them down.
 row_route rows_from(const std::string & outputs, const std::string & critic) {
     const bool chooses = outputs == "auto" && !critic.empty();
-    return outputs == "device" ? ROWS_ON_DEVICE : chooses ? ROWS_AUTO : ROWS_AT_HOME;
+    return outputs == "device" ? ROWS_ON_DEVICE : chooses ? ROWS_AUTO : ROWS_ON_HOST;
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ void read_prompt(slot &                        l,
     l.extend(items, no_residual, cancel);
 }
 
-// One token more for one sequence; returns the row of logits that comes home.
+// One token more for one sequence; returns the row of logits.
 std::vector<float> step_one(slot & l, const decode_item & item, const cancel_flag & cancel = not_cancelled) {
     std::vector<float> row;
     const step_wishes  wishes;
@@ -116,7 +116,7 @@ TEST_CASE(
         decoder.limit        = draw_int(random, 60, 200);
         const size_t n_slots = size_t(draw_int(random, 2, 7));
 
-        // Each slot forks, drops and steps; what comes home is the row of the token that it gave.
+        // Each slot forks, drops and steps; what it gets is the row of the token that it gave.
         std::vector<size_t>   n_wrong(n_slots, 0);
         std::vector<slot_job> jobs;
         for (size_t i = 0; i < n_slots; ++i) {

@@ -14,7 +14,7 @@ struct test_row {
     std::vector<float>    logits;
     std::vector<token_id> head_tokens;
     std::vector<float>    head_logits;
-    int                   n_fetched = 0;  // times that the whole row was
+    int                   n_copied = 0;  // times that the whole row was
 
     test_row(random_stream & random, int32_t n_vocab, double spread) {
         for (int32_t i = 0; i < n_vocab; ++i) {
@@ -31,7 +31,7 @@ struct test_row {
 
     row_source whole() {
         return { logits.size(), {}, [this] {
-                    ++n_fetched;
+                    ++n_copied;
                     return logits.data();
                 } };
     }
@@ -159,7 +159,7 @@ TEST_CASE("the head of a row gives the same tokens as the whole row") {
         const row_source       head  = row.with_head(draw_of<size_t>(random, { most_listed, most_listed + 1, 128 }));
         token_sampler          from_whole(options), from_head(options);
         from_whole.read(whole, nullptr, 0);
-        row.n_fetched = 0;
+        row.n_copied = 0;
         from_head.read(head, nullptr, 0);
         for (uint64_t i = 0; i < 20; ++i) {
             random_stream       random_a = random.branch(i), random_b = random.branch(i);
@@ -167,7 +167,7 @@ TEST_CASE("the head of a row gives the same tokens as the whole row") {
             REQUIRE(a.token == b.token);
             CHECK(a.log_likelihood == doctest::Approx(b.log_likelihood).epsilon(1e-6));
         }
-        n_from_head += row.n_fetched == 0;
+        n_from_head += row.n_copied == 0;
     }
     CHECK(n_from_head > 100);
 }

@@ -190,8 +190,8 @@ void device_rows::set_inputs() {
     ggml_backend_tensor_set(beside, given_beside.data(), 0, ggml_nbytes(beside));
 }
 
-bool device_rows::fetch(size_t n_rows) {
-    const auto bring_home = [&](ggml_tensor * t, auto & values) {
+bool device_rows::copy_to_host(size_t n_rows) {
+    const auto copy = [&](ggml_tensor * t, auto & values) {
         values.resize(size_t(ggml_nelements(t)));
         ggml_backend_tensor_get(t, values.data(), 0, ggml_nbytes(t));
     };
@@ -199,17 +199,17 @@ bool device_rows::fetch(size_t n_rows) {
     if (logits == nullptr || size_t(logits->ne[1]) != n_rows || critic_is_missing) {
         return false;
     }
-    bring_home(top_tokens, home_tokens);
-    bring_home(top_logits, home_logits);
-    bring_home(first_log_p, home_log_p);
+    copy(top_tokens, host_tokens);
+    copy(top_logits, host_logits);
+    copy(first_log_p, host_log_p);
     if (said != nullptr) {
-        bring_home(said, home_said);
+        copy(said, host_said);
     }
     order.resize(size_t(n_head));
     for (size_t row = 0; row < n_rows; ++row) {
-        float *   values = &home_logits[row * size_t(n_head)];
-        int32_t * tokens = &home_tokens[row * size_t(n_head)];
-        if (std::isnan(home_log_p[row])) {
+        float *   values = &host_logits[row * size_t(n_head)];
+        int32_t * tokens = &host_tokens[row * size_t(n_head)];
+        if (std::isnan(host_log_p[row])) {
             continue;  // numbers cannot be put in order where some are none
         }
         for (size_t i = 0; i < order.size(); ++i) {
@@ -228,15 +228,15 @@ bool device_rows::fetch(size_t n_rows) {
 
 row_head device_rows::head(size_t row) const {
     const size_t n = size_t(n_head);
-    return { &home_tokens[row * n], &home_logits[row * n], n, double(home_logits[row * n]) - home_log_p[row] };
+    return { &host_tokens[row * n], &host_logits[row * n], n, double(host_logits[row * n]) - host_log_p[row] };
 }
 
 const float * device_rows::judged(size_t row) const {
-    return said != nullptr ? &home_said[row * size_t(critic->n_judged())] : nullptr;
+    return said != nullptr ? &host_said[row * size_t(critic->n_judged())] : nullptr;
 }
 
 void device_rows::whole_row(size_t row, float * out) {
-    const std::lock_guard<std::mutex> one_at_a_time(fetching);
+    const std::lock_guard<std::mutex> one_at_a_time(copying);
     const size_t                      bytes = size_t(n_vocab) * sizeof(float);
     ggml_backend_tensor_get(logits, out, row * bytes, bytes);
 }

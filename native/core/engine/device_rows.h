@@ -1,5 +1,5 @@
 // device_rows.h owns what is made of a step's rows where the model runs, inside llama.cpp's own graph: the most probable
-// tokens with their logits, the log-sum-exp, and what a critic says of each row. Only that comes home; a whole row is fetched
+// tokens with their logits, the log-sum-exp, and what a critic says of each row. Only that is copied to the host; a whole row is copied
 // when it is asked for. It hangs in the graph as backend samplers, one per sequence, that sample nothing.
 #pragma once
 
@@ -19,14 +19,14 @@ class device_rows {
     // one: nothing has changed.
     bool attach(llama_context * context, int32_t n_sequences, bool only_gpu);
 
-    // The context's outputs come home whole again.
+    // The context's outputs are copied to the host whole again.
     void detach(llama_context * context);
 
     // Before a decode: whether the critic is asked, and what it reads beside the model's outputs, [n_rows, n_beside].
     void expect(bool judged, const std::vector<float> & beside);
 
-    // After a decode of so many outputs: brings their heads home. False where the graph lacks what is read.
-    bool fetch(size_t n_rows);
+    // After a decode of so many outputs: copies their heads to the host. False where the graph lacks what is read.
+    bool copy_to_host(size_t n_rows);
 
     row_head      head(size_t row) const;
     const float * judged(size_t row) const;            // [n_judged], null where the critic was not asked
@@ -52,11 +52,11 @@ class device_rows {
 
     bool                 wants_judgement = false;
     std::vector<float>   given_beside;
-    std::vector<int32_t> home_tokens;
-    std::vector<float>   home_logits;
-    std::vector<float>   home_log_p;
-    std::vector<float>   home_said;
-    std::mutex           fetching;
+    std::vector<int32_t> host_tokens;
+    std::vector<float>   host_logits;
+    std::vector<float>   host_log_p;
+    std::vector<float>   host_said;
+    std::mutex           copying;
 
     std::vector<std::pair<float, int32_t>> order;  // of the head of a row
 

@@ -16,7 +16,7 @@ llama_decoder::llama_decoder(loaded_model &                   model,
     threads(std::move(threads)),
     team(this->threads, options.n_threads),
     batch(llama_batch_init(tokens_per_decode, 0, 1)),
-    fetched(n_row_threads()) {}
+    whole_rows(n_row_threads()) {}
 
 llama_decoder::~llama_decoder() {
     llama_batch_free(batch);
@@ -174,7 +174,7 @@ void llama_decoder::make_context(int32_t sequences, int64_t cells) {
     n_sequences     = sequences;
     n_cells         = llama_n_ctx(context.get());
     lengths.assign(size_t(sequences), 0);
-    if (options.rows != ROWS_AT_HOME && !cut_rows()) {
+    if (options.rows != ROWS_ON_HOST && !cut_rows()) {
         rows.reset();
         if (options.rows == ROWS_ON_DEVICE) {
             lose_context();
@@ -182,7 +182,7 @@ void llama_decoder::make_context(int32_t sequences, int64_t cells) {
                         "expected a model whose outputs can be cut down on the device, but its architecture or the "
                         "device does not allow it; load it with outputs: \"auto\" or \"host\"");
         }
-        options.rows = ROWS_AT_HOME;
+        options.rows = ROWS_ON_HOST;
     }
     rows_are_cut = rows != nullptr;
 }
@@ -217,7 +217,7 @@ bool llama_decoder::first_rows_are_cut() {
     decode(ends, n, /*outputs =*/true, cancel_flag());
     llama_memory_clear(llama_get_memory(context.get()), /*data =*/false);
     lengths.assign(size_t(n_sequences), 0);
-    return rows->fetch(n);
+    return rows->copy_to_host(n);
 }
 
 void llama_decoder::read_residual(const std::vector<int32_t> & layers) {
@@ -297,10 +297,10 @@ void llama_decoder::step(const std::vector<decode_item> & items,
         rows->expect(asks_critic || wishes.hidden || !with_hidden, wishes.beside);
     }
     decode(items.data(), items.size(), true, cancel);
-    if (rows && !rows->fetch(items.size())) {
+    if (rows && !rows->copy_to_host(items.size())) {
         throw error("INTERNAL", "a step's outputs were not cut down on the device as the first one's were");
     }
-    home_logits =
+    host_logits =
         rows ? nullptr : llama_get_logits(context.get());  // puts rows in order: not to be called by several threads
     const float * hidden = wishes.hidden && with_hidden ? llama_get_embeddings(context.get()) : nullptr;
     const auto    read   = [&](size_t i, size_t thread) {
@@ -379,9 +379,9 @@ void llama_decoder::repair() {
 
 const float * llama_decoder::logits(const output_row & row) {
     if (!rows) {
-        return home_logits + row.place * size_t(n_vocab());
+        return host_logits + row.place * size_t(n_vocab());
     }
-    std::vector<float> & whole = fetched[row.thread];
+    std::vector<float> & whole = whole_rows[row.thread];
     whole.resize(size_t(n_vocab()));
     rows->whole_row(row.place, whole.data());
     return whole.data();

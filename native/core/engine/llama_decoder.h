@@ -1,5 +1,5 @@
 // llama_decoder.h owns the decoder on llama.cpp: one context with a unified KV cache in which all sequences share the
-// prompt. Every condition on which llama.cpp would abort is checked before the call. Outputs come home whole, or cut down on
+// prompt. Every condition on which llama.cpp would abort is checked before the call. Outputs are copied to the host whole, or cut down on
 // the device that made them.
 // After a failed or aborted decode each sequence is cut back to what it held before, or dropped where its memory cannot be cut.
 #pragma once
@@ -17,7 +17,7 @@ namespace ig {
 enum row_route {
     ROWS_AUTO,  // on the device where it is a GPU and they can be cut down there
     ROWS_ON_DEVICE,
-    ROWS_AT_HOME,
+    ROWS_ON_HOST,
 };
 
 struct decoder_options {
@@ -90,7 +90,7 @@ class llama_decoder : public real_decoder {
     std::shared_ptr<ggml_threadpool> threads;      // outlives the context
     thread_team                      team;
     const graph_critic *             on_device = nullptr;
-    std::unique_ptr<device_rows>     rows;                 // null: outputs come home whole; outlives the context
+    std::unique_ptr<device_rows>     rows;                 // null: outputs are copied to the host whole; outlives the context
     bool                             cuts_proven = false;  // in a context, now or before
     std::unique_ptr<residual_tap>    tap;  // null: nobody reads the residual stream; outlives the context
     llama_context_ptr                context;
@@ -100,9 +100,9 @@ class llama_decoder : public real_decoder {
     std::atomic<bool>                rows_are_cut{ false };
     std::vector<int32_t>             lengths;                   // tokens per sequence; 0: it holds no cell
     const cancel_flag *              current_cancel = nullptr;
-    const float *                    home_logits    = nullptr;  // of the last step, where outputs come home whole
+    const float *                    host_logits    = nullptr;  // of the last step, where outputs are copied to the host whole
     std::atomic<uint64_t>            available_bytes{ 0 };
-    std::vector<std::vector<float>>  fetched;                   // per thread that processes rows, a whole row from the device
+    std::vector<std::vector<float>>  whole_rows;                   // per thread that processes rows, a whole row from the device
     std::unique_ptr<output_head>     head;                      // once it was asked for
     std::vector<float>               steering;
     bool                             steering_is_set = true;    // in the context

@@ -36,7 +36,7 @@ void residual_tap::expect(const decode_item * items, size_t n) {
             places[i] = n_rows++;
         }
     }
-    home.resize(size_t(n_rows) * n_values());
+    host.resize(size_t(n_rows) * n_values());
     seen.assign(layers.size(), false);
 }
 
@@ -61,7 +61,7 @@ void residual_tap::bring_home(const ggml_tensor * node, size_t place) {
             while (end < places.size() && places[end] >= 0) {
                 ++end;
             }
-            float * to = &home[size_t(places[begin]) * n_values() + place * n_embd];
+            float * to = &host[size_t(places[begin]) * n_values() + place * n_embd];
             ggml_backend_tensor_get_2d(node, to, begin * node->nb[1], row_bytes, end - begin, node->nb[1],
                                        n_values() * sizeof(float));
         }

@@ -37,7 +37,7 @@ class residual_tap {
 
     // [layer, n_embd], null where the item did not ask
     const float * row(size_t item) const {
-        return places[item] < 0 ? nullptr : &home[size_t(places[item]) * n_values()];
+        return places[item] < 0 ? nullptr : &host[size_t(places[item]) * n_values()];
     }
 
   private:
@@ -45,7 +45,7 @@ class residual_tap {
     size_t               n_embd;
     std::vector<int32_t> places;  // of each item's row; -1: it did not ask
     int32_t              n_rows = 0;
-    std::vector<float>   home;    // [row, layer, n_embd]
+    std::vector<float>   host;    // [row, layer, n_embd]
     std::vector<bool>    seen;    // per layer
 
     int32_t place_of(const ggml_tensor * node) const;

@@ -46,7 +46,7 @@ void token_sampler::read(const row_source & given, const token_counts * rejected
         }
     }
     list_nothing();
-    fetch_row();
+    copy_row();
     read_whole(rejected, penalty);
     if (given.base != nullptr) {
         read_base();
@@ -68,7 +68,7 @@ void token_sampler::list_nothing() {
     rest_known            = true;
 }
 
-void token_sampler::fetch_row() {
+void token_sampler::copy_row() {
     row = source->whole();
     if (source->head.n == 0) {
         weigh(row, source->n_vocab, mass);
@@ -110,7 +110,7 @@ void token_sampler::read_whole(const token_counts * rejected, double penalty) {
         list_mass = 1;
         return;
     }
-    const bool is_weighed = scaled_row == row && source->head.n == 0;  // by fetch_row
+    const bool is_weighed = scaled_row == row && source->head.n == 0;  // by copy_row
     if (!is_weighed) {
         weigh_scaled();
     }
@@ -208,7 +208,7 @@ bool token_sampler::list_from_head() {
 // Weighs what is not listed, as far as min-p leaves it.
 void token_sampler::know_rest() {
     if (scaled_row == nullptr) {
-        fetch_row();
+        copy_row();
         scaled_row = scale(nullptr, 0);
         weigh_scaled();
     }
@@ -287,7 +287,7 @@ std::vector<sampled_token> token_sampler::best(size_t k) {
         return result;
     }
     if (row == nullptr) {
-        fetch_row();
+        copy_row();
     }
     std::vector<int32_t> order;
     top_k(scaled_row != nullptr ? scaled_row : row, source->n_vocab, k, order);

@@ -1,6 +1,6 @@
 // token_sampler.h owns how tokens are drawn from a row of logits. A row is read once and drawn from as often as needed: first
-// whether from its most probable tokens or from the rest, then which. Where only the head of a row came home the same tokens are
-// drawn as from the whole row: a draw that may fall into the rest fetches it.
+// whether from its most probable tokens or from the rest, then which. Where only the head of a row was copied to the host the same tokens are
+// drawn as from the whole row: a draw that may fall into the rest copies the row.
 #pragma once
 
 #include "search/search.h"
@@ -69,7 +69,7 @@ class token_sampler {
     void          know_rest();
     double        weigh_rest(size_t chunk, float * weights) const;
     token_id      draw_rest(double part) const;
-    void          fetch_row();
+    void          copy_row();
     void          read_base();
     const float * scale(const token_counts * rejected, double penalty);
     void          weigh_scaled();

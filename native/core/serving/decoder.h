@@ -31,7 +31,7 @@ const size_t most_listed = 64;
 struct row_head {
     const token_id * tokens      = nullptr;  // [n], the most probable first
     const float *    logits      = nullptr;  // [n]
-    size_t           n           = 0;        // 0: the whole row came home
+    size_t           n           = 0;        // 0: the whole row was copied to the host
     double           log_sum_exp = 0;        // over the whole row
 };
 
@@ -56,7 +56,7 @@ using row_processor = std::function<void(const output_row & row)>;
 using residual_processor =
     std::function<void(size_t index, const float * residual)>;  // of items that asked for it: [n_residual]
 
-// what a step is to bring home beside the logits
+// what a step is to give beside the logits
 struct step_wishes {
     bool               hidden = false;
     bool               judged = false;  // by the critic on the device, where there is one
