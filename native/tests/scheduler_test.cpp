@@ -10,7 +10,7 @@ using namespace ig;
 namespace {
 
 const residual_processor no_residual;
-const cancel_flag      not_cancelled;
+const cancel_flag        not_cancelled;
 
 tabular_model some_model(int32_t max_sequences = 64) {
     random_stream random(1, 0, 0);

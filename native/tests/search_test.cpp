@@ -21,7 +21,7 @@ class text_critic : public critic {
         return { hidden, hidden + n_vocab };
     }
 
-    void beside(const critic_input &, std::vector<float> &) const override {}
+    void append_inputs(const critic_input &, std::vector<float> &) const override {}
 
     std::vector<critic_output> judge(const std::vector<critic_input> & inputs) override {
         std::vector<critic_output> result;

@@ -88,7 +88,7 @@ class test_decoder : public tabular_decoder {
     }
 
     void extend(const std::vector<decode_item> & items,
-                const residual_processor &         process,
+                const residual_processor &       process,
                 const cancel_flag &              cancel) override {
         before_call();
         tabular_decoder::extend(items, process, cancel);
@@ -97,7 +97,7 @@ class test_decoder : public tabular_decoder {
 
     void step(const std::vector<decode_item> & items,
               const step_wishes &              wishes,
-              const row_processor &              process,
+              const row_processor &            process,
               const cancel_flag &              cancel) override {
         before_call();
         std::vector<output_row> rows;

@@ -10,12 +10,12 @@ namespace ig {
 
 struct critic_input {
     const std::vector<float> *
-                        kept;    // of the output, by keep() and beside(); or what the critic said of it on the device
-    bool                judged;  // the latter
-    double              last_log_likelihood;  // of the token sampled last; 0 before the first
-    std::vector<double> z;                    // safety state, one per constraint
+           kept;         // of the output, by keep() and append_inputs(); or what the critic said of it on the device
+    bool   from_device;  // the latter
+    double last_log_likelihood;      // of the token sampled last; 0 before the first
+    std::vector<double> z;           // safety state, one per constraint
     text_view           text;
-    int32_t             max_tokens;           // of the longest response
+    int32_t             max_tokens;  // of the longest response
 };
 
 struct critic_output {
@@ -39,7 +39,7 @@ class critic {
     virtual std::vector<float> keep(const float * hidden, const float * logits, size_t n_vocab) const = 0;
 
     // What it reads beside the model's outputs, before the step that makes them. Appended to `out`, as many values for each input.
-    virtual void beside(const critic_input & input, std::vector<float> & out) const = 0;
+    virtual void append_inputs(const critic_input & input, std::vector<float> & out) const = 0;
 
     virtual std::vector<critic_output> judge(const std::vector<critic_input> & inputs) = 0;
 

@@ -151,8 +151,8 @@ ggml_tensor * latent_critic::build(ggml_context * ctx, const graph_latents & lat
     if (x != nullptr) {
         x = ggml_add(ctx, ggml_mul(ctx, x, factor), offset);
     }
-    if (latents.beside != nullptr) {
-        append(latents.beside);
+    if (latents.critic_inputs != nullptr) {
+        append(latents.critic_inputs);
     }
     ggml_tensor * said = nullptr;
     for (int32_t m = 0; m < net.shape.n_members; ++m) {
@@ -174,7 +174,7 @@ std::vector<float> latent_critic::keep(const float * hidden, const float * logit
     return kept;
 }
 
-void latent_critic::beside(const critic_input & in, std::vector<float> & out) const {
+void latent_critic::append_inputs(const critic_input & in, std::vector<float> & out) const {
     const feature_shape & shape    = weights.features;
     const size_t          n_tokens = in.text.tokens->size();
     size_t                at       = n_of_output();
@@ -222,7 +222,7 @@ std::vector<float> latent_critic::standardised(const std::vector<critic_input> &
 std::vector<critic_output> latent_critic::judge(const std::vector<critic_input> & inputs) {
     std::vector<critic_input> open;
     for (const critic_input & in : inputs) {
-        if (!in.judged) {
+        if (!in.from_device) {
             open.push_back(in);
         }
     }
@@ -234,7 +234,7 @@ std::vector<critic_output> latent_critic::judge(const std::vector<critic_input> 
     std::vector<critic_output> outputs;
     size_t                     row = 0;
     for (const critic_input & in : inputs) {
-        if (!in.judged) {
+        if (!in.from_device) {
             outputs.push_back(combine_members(said, row++, weights.value_mean, weights.value_scale));
             continue;
         }

@@ -45,7 +45,7 @@ class latent_critic : public critic,
                   ggml_backend_dev_t          device);
 
     std::vector<float>         keep(const float * hidden, const float * logits, size_t n_vocab) const override;
-    void                       beside(const critic_input & input, std::vector<float> & out) const override;
+    void                       append_inputs(const critic_input & input, std::vector<float> & out) const override;
     std::vector<critic_output> judge(const std::vector<critic_input> & inputs) override;
     std::vector<float>         ascend(const std::vector<critic_input> & inputs,
                                       const ascent_options &            options,
@@ -53,9 +53,9 @@ class latent_critic : public critic,
 
     int32_t n_top() const override { return weights.features.groups.logits ? int32_t(n_top_tokens()) : 0; }
 
-    int32_t n_beside() const override { return weights.features.size() - int32_t(n_of_output()); }
+    int32_t n_critic_inputs() const override { return weights.features.size() - int32_t(n_of_output()); }
 
-    int32_t n_judged() const override { return weights.net.n_members * int32_t(n_heads); }
+    int32_t n_critic_outputs() const override { return weights.net.n_members * int32_t(n_heads); }
 
     ggml_tensor * build(ggml_context * ctx, const graph_latents & latents) const override;
 

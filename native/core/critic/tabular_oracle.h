@@ -18,7 +18,7 @@ class tabular_oracle : public critic {
 
     std::vector<float> keep(const float * hidden, const float * logits, size_t n_vocab) const override;
 
-    void beside(const critic_input &, std::vector<float> &) const override {}
+    void append_inputs(const critic_input &, std::vector<float> &) const override {}
 
     std::vector<critic_output> judge(const std::vector<critic_input> & inputs) override;
     std::vector<float>         ascend(const std::vector<critic_input> & inputs,

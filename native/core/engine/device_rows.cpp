@@ -121,7 +121,7 @@ bool device_rows::device_fits(bool only_gpu) {
 
 void device_rows::forget_graph() {
     built  = false;
-    logits = top_tokens = top_logits = first_log_p = said = beside = nullptr;
+    logits = top_tokens = top_logits = first_log_p = critic_tensor = inputs_tensor = nullptr;
 }
 
 void device_rows::build(ggml_context * ctx, ggml_cgraph * graph) {
@@ -138,7 +138,7 @@ void device_rows::build(ggml_context * ctx, ggml_cgraph * graph) {
     if (hidden == nullptr) {
         hidden = ggml_graph_get_tensor(graph, "result_embd_pooled");  // the same, renamed where embeddings are on
     }
-    if (wants_judgement && critic != nullptr && hidden != nullptr) {
+    if (wants_critic && critic != nullptr && hidden != nullptr) {
         add_critic(ctx, graph, hidden, cut);
     }
 }
@@ -168,26 +168,26 @@ void device_rows::add_critic(ggml_context * ctx, ggml_cgraph * graph, ggml_tenso
         ggml_tensor * largest = pick.first(pick(top_logits, cut.order), 1);
         latents.entropy       = ggml_sub(ctx, ggml_sub(ctx, largest, first_log_p), mean);
     }
-    if (critic->n_beside() > 0) {
-        beside = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, critic->n_beside(), n);
-        ggml_set_input(beside);
-        latents.beside = beside;
+    if (critic->n_critic_inputs() > 0) {
+        inputs_tensor = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, critic->n_critic_inputs(), n);
+        ggml_set_input(inputs_tensor);
+        latents.critic_inputs = inputs_tensor;
     }
-    said = keep(graph, critic->build(ctx, latents));
+    critic_tensor = keep(graph, critic->build(ctx, latents));
 }
 
-void device_rows::expect(bool judged, const std::vector<float> & values) {
-    wants_judgement = judged;
-    given_beside    = values;
+void device_rows::expect(bool asks_critic, const std::vector<float> & values) {
+    wants_critic = asks_critic;
+    given_inputs = values;
 }
 
 // Called for every sequence of the batch.
 void device_rows::set_inputs() {
-    if (beside == nullptr || beside->buffer == nullptr) {
+    if (inputs_tensor == nullptr || inputs_tensor->buffer == nullptr) {
         return;
     }
-    given_beside.resize(size_t(ggml_nelements(beside)));
-    ggml_backend_tensor_set(beside, given_beside.data(), 0, ggml_nbytes(beside));
+    given_inputs.resize(size_t(ggml_nelements(inputs_tensor)));
+    ggml_backend_tensor_set(inputs_tensor, given_inputs.data(), 0, ggml_nbytes(inputs_tensor));
 }
 
 bool device_rows::copy_to_host(size_t n_rows) {
@@ -195,15 +195,15 @@ bool device_rows::copy_to_host(size_t n_rows) {
         values.resize(size_t(ggml_nelements(t)));
         ggml_backend_tensor_get(t, values.data(), 0, ggml_nbytes(t));
     };
-    const bool critic_is_missing = wants_judgement && critic != nullptr && said == nullptr;
+    const bool critic_is_missing = wants_critic && critic != nullptr && critic_tensor == nullptr;
     if (logits == nullptr || size_t(logits->ne[1]) != n_rows || critic_is_missing) {
         return false;
     }
     copy(top_tokens, host_tokens);
     copy(top_logits, host_logits);
     copy(first_log_p, host_log_p);
-    if (said != nullptr) {
-        copy(said, host_said);
+    if (critic_tensor != nullptr) {
+        copy(critic_tensor, host_critic_output);
     }
     order.resize(size_t(n_head));
     for (size_t row = 0; row < n_rows; ++row) {
@@ -231,8 +231,8 @@ row_head device_rows::head(size_t row) const {
     return { &host_tokens[row * n], &host_logits[row * n], n, double(host_logits[row * n]) - host_log_p[row] };
 }
 
-const float * device_rows::judged(size_t row) const {
-    return said != nullptr ? &host_said[row * size_t(critic->n_judged())] : nullptr;
+const float * device_rows::critic_output(size_t row) const {
+    return critic_tensor != nullptr ? &host_critic_output[row * size_t(critic->n_critic_outputs())] : nullptr;
 }
 
 void device_rows::whole_row(size_t row, float * out) {

@@ -22,14 +22,14 @@ class device_rows {
     // The context's outputs are copied to the host whole again.
     void detach(llama_context * context);
 
-    // Before a decode: whether the critic is asked, and what it reads beside the model's outputs, [n_rows, n_beside].
-    void expect(bool judged, const std::vector<float> & beside);
+    // Before a decode: whether the critic is asked, and what it reads beside the model's outputs, [n_rows, n_critic_inputs].
+    void expect(bool asks_critic, const std::vector<float> & critic_inputs);
 
     // After a decode of so many outputs: copies their heads to the host. False where the graph lacks what is read.
     bool copy_to_host(size_t n_rows);
 
     row_head      head(size_t row) const;
-    const float * judged(size_t row) const;            // [n_judged], null where the critic was not asked
+    const float * critic_output(size_t row) const;     // [n_critic_outputs], null where the critic was not asked
     void          whole_row(size_t row, float * out);  // [n_vocab], from any thread
 
   private:
@@ -42,20 +42,20 @@ class device_rows {
     std::vector<llama_sampler_ptr> chains;
 
     // of the graph that was built last
-    bool          built       = false;
-    ggml_tensor * logits      = nullptr;
-    ggml_tensor * top_tokens  = nullptr;
-    ggml_tensor * top_logits  = nullptr;
-    ggml_tensor * first_log_p = nullptr;  // of the most probable token, [1, n]
-    ggml_tensor * said        = nullptr;
-    ggml_tensor * beside      = nullptr;
+    bool          built         = false;
+    ggml_tensor * logits        = nullptr;
+    ggml_tensor * top_tokens    = nullptr;
+    ggml_tensor * top_logits    = nullptr;
+    ggml_tensor * first_log_p   = nullptr;  // of the most probable token, [1, n]
+    ggml_tensor * critic_tensor = nullptr;
+    ggml_tensor * inputs_tensor = nullptr;
 
-    bool                 wants_judgement = false;
-    std::vector<float>   given_beside;
+    bool                 wants_critic = false;
+    std::vector<float>   given_inputs;
     std::vector<int32_t> host_tokens;
     std::vector<float>   host_logits;
     std::vector<float>   host_log_p;
-    std::vector<float>   host_said;
+    std::vector<float>   host_critic_output;
     std::mutex           copying;
 
     std::vector<std::pair<float, int32_t>> order;  // of the head of a row

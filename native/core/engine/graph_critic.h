@@ -12,21 +12,21 @@ const double least_log_p = -100;  // of a token that the model excludes
 
 // what the graph has made of a step's rows
 struct graph_latents {
-    ggml_tensor * hidden;     // [n_embd, n]
-    ggml_tensor * top_log_p;  // [n_top, n] log-probabilities of the most probable tokens, in order
-    ggml_tensor * entropy;    // [1, n]
-    ggml_tensor * beside;     // [n_beside, n] from the host; null where there is none
+    ggml_tensor * hidden;         // [n_embd, n]
+    ggml_tensor * top_log_p;      // [n_top, n] log-probabilities of the most probable tokens, in order
+    ggml_tensor * entropy;        // [1, n]
+    ggml_tensor * critic_inputs;  // [n_critic_inputs, n] from the host; null where there is none
 };
 
 class graph_critic {
   public:
     virtual ~graph_critic() = default;
 
-    virtual int32_t n_top() const    = 0;  // 0: the critic reads no logits
-    virtual int32_t n_beside() const = 0;
-    virtual int32_t n_judged() const = 0;
+    virtual int32_t n_top() const            = 0;  // 0: the critic reads no logits
+    virtual int32_t n_critic_inputs() const  = 0;
+    virtual int32_t n_critic_outputs() const = 0;
 
-    virtual ggml_tensor * build(ggml_context * ctx, const graph_latents & latents) const = 0;  // [n_judged, n]
+    virtual ggml_tensor * build(ggml_context * ctx, const graph_latents & latents) const = 0;  // [n_critic_outputs, n]
 };
 
 }  // namespace ig

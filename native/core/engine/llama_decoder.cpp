@@ -208,7 +208,7 @@ bool llama_decoder::cut_rows() {
 // only.
 bool llama_decoder::first_rows_are_cut() {
     llama_set_embeddings(context.get(), with_hidden);
-    rows->expect(/*judged =*/true, {});
+    rows->expect(/*asks_critic =*/true, {});
     const decode_item ends[] = {
         { 0,               0, 0 },
         { n_sequences - 1, 0, 0 }
@@ -269,7 +269,7 @@ void llama_decoder::cut(seq_id seq, int32_t length) {
 }
 
 void llama_decoder::extend(const std::vector<decode_item> & items,
-                           const residual_processor &         process,
+                           const residual_processor &       process,
                            const cancel_flag &              cancel) {
     if (items.empty()) {
         return;
@@ -289,12 +289,12 @@ void llama_decoder::extend(const std::vector<decode_item> & items,
 // The critic's part of the graph comes and goes with the hidden states, whose setting makes llama.cpp build the graph anew.
 void llama_decoder::step(const std::vector<decode_item> & items,
                          const step_wishes &              wishes,
-                         const row_processor &              process,
+                         const row_processor &            process,
                          const cancel_flag &              cancel) {
-    const bool asks_critic = n_judged() > 0 && wishes.judged;
+    const bool asks_critic = n_critic_outputs() > 0 && wishes.critic_output;
     llama_set_embeddings(context.get(), with_hidden && (wishes.hidden || asks_critic));
     if (rows) {
-        rows->expect(asks_critic || wishes.hidden || !with_hidden, wishes.beside);
+        rows->expect(asks_critic || wishes.hidden || !with_hidden, wishes.critic_inputs);
     }
     decode(items.data(), items.size(), true, cancel);
     if (rows && !rows->copy_to_host(items.size())) {
@@ -308,8 +308,8 @@ void llama_decoder::step(const std::vector<decode_item> & items,
             i, i, thread, {}, hidden != nullptr ? hidden + i * size_t(n_embd()) : nullptr, nullptr, residual_of(i)
         };
         if (rows) {
-            row.head   = rows->head(i);
-            row.judged = asks_critic ? rows->judged(i) : nullptr;
+            row.head          = rows->head(i);
+            row.critic_output = asks_critic ? rows->critic_output(i) : nullptr;
         }
         process(row);
     };

@@ -59,16 +59,18 @@ class llama_decoder : public real_decoder {
 
     void cut(seq_id seq, int32_t length) override;
     void extend(const std::vector<decode_item> & items,
-                const residual_processor &         process,
+                const residual_processor &       process,
                 const cancel_flag &              cancel) override;
     void step(const std::vector<decode_item> & items,
               const step_wishes &              wishes,
-              const row_processor &              process,
+              const row_processor &            process,
               const cancel_flag &              cancel) override;
 
     const float * logits(const output_row & row) override;
 
-    size_t n_judged() const override { return rows && on_device != nullptr ? size_t(on_device->n_judged()) : 0; }
+    size_t n_critic_outputs() const override {
+        return rows && on_device != nullptr ? size_t(on_device->n_critic_outputs()) : 0;
+    }
 
     // Whether outputs are cut down on the device. From any thread.
     bool cuts_rows() const { return rows_are_cut; }
@@ -90,7 +92,7 @@ class llama_decoder : public real_decoder {
     std::shared_ptr<ggml_threadpool> threads;      // outlives the context
     thread_team                      team;
     const graph_critic *             on_device = nullptr;
-    std::unique_ptr<device_rows>     rows;                 // null: outputs are copied to the host whole; outlives the context
+    std::unique_ptr<device_rows>     rows;  // null: outputs are copied to the host whole; outlives the context
     bool                             cuts_proven = false;  // in a context, now or before
     std::unique_ptr<residual_tap>    tap;  // null: nobody reads the residual stream; outlives the context
     llama_context_ptr                context;
@@ -98,14 +100,14 @@ class llama_decoder : public real_decoder {
     int64_t                          n_cells     = 0;
     llama_batch                      batch;
     std::atomic<bool>                rows_are_cut{ false };
-    std::vector<int32_t>             lengths;                   // tokens per sequence; 0: it holds no cell
+    std::vector<int32_t>             lengths;     // tokens per sequence; 0: it holds no cell
     const cancel_flag *              current_cancel = nullptr;
-    const float *                    host_logits    = nullptr;  // of the last step, where outputs are copied to the host whole
-    std::atomic<uint64_t>            available_bytes{ 0 };
-    std::vector<std::vector<float>>  whole_rows;                   // per thread that processes rows, a whole row from the device
-    std::unique_ptr<output_head>     head;                      // once it was asked for
-    std::vector<float>               steering;
-    bool                             steering_is_set = true;    // in the context
+    const float *         host_logits = nullptr;  // of the last step, where outputs are copied to the host whole
+    std::atomic<uint64_t> available_bytes{ 0 };
+    std::vector<std::vector<float>> whole_rows;   // per thread that processes rows, a whole row from the device
+    std::unique_ptr<output_head>    head;         // once it was asked for
+    std::vector<float>              steering;
+    bool                            steering_is_set = true;  // in the context
 
     struct held_tokens {
         std::vector<int32_t> lengths;

@@ -52,7 +52,7 @@ void tabular_decoder::extend(const std::vector<decode_item> & items,
 
 void tabular_decoder::step(const std::vector<decode_item> & items,
                            const step_wishes &              wishes,
-                           const row_processor &              process,
+                           const row_processor &            process,
                            const cancel_flag &              cancel) {
     cancel.check();
     append(items);

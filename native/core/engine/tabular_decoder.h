@@ -40,11 +40,11 @@ class tabular_decoder : public real_decoder {
 
     void cut(seq_id seq, int32_t length) override;
     void extend(const std::vector<decode_item> & items,
-                const residual_processor &         process,
+                const residual_processor &       process,
                 const cancel_flag &              cancel) override;
     void step(const std::vector<decode_item> & items,
               const step_wishes &              wishes,
-              const row_processor &              process,
+              const row_processor &            process,
               const cancel_flag &              cancel) override;
 
     const float * logits(const output_row & row) override {

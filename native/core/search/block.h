@@ -10,12 +10,12 @@ namespace ig {
 using rejected_tokens = std::vector<token_counts>;  // per position of the block
 
 struct block_spec {
-    std::vector<path *>  parents;  // the candidates are spread evenly on top of them
-    size_t               n;        // candidates
-    int32_t              length;   // of the block
-    const rejected_tokens & rejected;    // what they avoid; empty in the first round
-    uint64_t             stream;   // random numbers of candidate i: (stream, first + i)
-    uint64_t             first = 0;
+    std::vector<path *>     parents;   // the candidates are spread evenly on top of them
+    size_t                  n;         // candidates
+    int32_t                 length;    // of the block
+    const rejected_tokens & rejected;  // what they avoid; empty in the first round
+    uint64_t                stream;    // random numbers of candidate i: (stream, first + i)
+    uint64_t                first = 0;
 };
 
 // how many tokens may be sampled

@@ -78,7 +78,7 @@ void estimator::ask_critic(std::vector<path> & candidates) {
             continue;
         }
         open.push_back(&p);
-        inputs.push_back(latent_view(models, options, p, &p.latent, p.has_latent == LATENT_JUDGED));
+        inputs.push_back(latent_view(models, options, p, &p.latent, p.has_latent == LATENT_FROM_DEVICE));
     }
     if (inputs.empty()) {
         return;

@@ -110,22 +110,22 @@ decode_item expander::item_at(const path & p, size_t position) const {
 void expander::step(const std::vector<path *> & owners, bool for_critic, const row_reader & read) {
     stopwatch watch(timings.decode);
     items.clear();
-    critic_beside.clear();
+    critic_inputs.clear();
     for (const path * p : owners) {
         items.push_back(item_at(*p, size_t(last_position(*p))));
         if (for_critic || options.edits_hidden()) {
-            models.judge->beside(latent_view(models, options, *p, nullptr, false), critic_beside);
+            models.judge->append_inputs(latent_view(models, options, *p, nullptr, false), critic_inputs);
         }
     }
     if (options.edits_hidden()) {
-        ascent.step(items, owners, critic_beside, read);
+        ascent.step(items, owners, critic_inputs, read);
         return;
     }
     step_wishes wishes;
-    wishes.judged = for_critic && models.model.n_judged() > 0;
-    wishes.hidden = for_critic && !wishes.judged;
-    if (wishes.judged) {
-        wishes.beside = critic_beside;
+    wishes.critic_output = for_critic && models.model.n_critic_outputs() > 0;
+    wishes.hidden        = for_critic && !wishes.critic_output;
+    if (wishes.critic_output) {
+        wishes.critic_inputs = critic_inputs;
     }
     models.model.step(
         items, wishes,
@@ -160,7 +160,7 @@ void expander::read_end(path &               p,
     p.next_tokens.clear();
     if (begins_with_best(p)) {
         p.next_tokens = most_probable(p, sampler);
-        p.n_used = 0;
+        p.n_used      = 0;
     } else {
         random_stream own    = p.random.branch(p.tokens.size());
         random_stream others = own.branch(1 + p.page);
@@ -171,11 +171,11 @@ void expander::read_end(path &               p,
     if (!for_critic) {
         return;
     }
-    p.has_latent = row.judged != nullptr ? LATENT_JUDGED : LATENT_KEPT;
-    if (p.has_latent == LATENT_JUDGED) {
-        p.latent.assign(row.judged, row.judged + models.model.n_judged());
+    p.has_latent = row.critic_output != nullptr ? LATENT_FROM_DEVICE : LATENT_KEPT;
+    if (p.has_latent == LATENT_FROM_DEVICE) {
+        p.latent.assign(row.critic_output, row.critic_output + models.model.n_critic_outputs());
     } else {
-        p.latent = kept_output(models, row.hidden, source.base_row(), critic_beside, row.index, items.size());
+        p.latent = kept_output(models, row.hidden, source.base_row(), critic_inputs, row.index, items.size());
     }
 }
 
@@ -360,7 +360,8 @@ void expander::grow(block & b, const wave & part, const rejected_tokens & reject
                 }
             }
         } else {
-            avoided = size_t(position) < rejected.size() && options.diversity_penalty > 0 ? &rejected[position] : nullptr;
+            avoided =
+                size_t(position) < rejected.size() && options.diversity_penalty > 0 ? &rejected[position] : nullptr;
             owners.clear();
             for (candidate * c : live) {
                 owners.push_back(&c->text);

@@ -64,7 +64,7 @@ class expander {
     std::vector<token_sampler> samplers;  // per thread that processes rows
     std::vector<token_id>      prompt;
     std::vector<decode_item>   items;
-    std::vector<float>         critic_beside;     // what the critic reads of each item beside its output
+    std::vector<float>         critic_inputs;     // what the critic reads of each item beside its output
     seq_id                     kept         = 0;  // sequence that is not released any more
     int32_t                    n_reused     = 0;
     size_t                     n_root_held  = 0;  // tokens that the prompt's sequence holds

@@ -9,7 +9,7 @@ namespace ig {
 
 void latent_ascent::step(const std::vector<decode_item> & items,
                          const std::vector<path *> &      owners,
-                         const std::vector<float> &       beside,
+                         const std::vector<float> &       critic_inputs,
                          const row_reader &               read) const {
     const size_t        n_vocab = size_t(models.model.n_vocab());
     std::vector<output> outputs(items.size());
@@ -24,7 +24,7 @@ void latent_ascent::step(const std::vector<decode_item> & items,
             owners[row.index]->residual.add(row.residual, models.model.n_residual());
         },
         cancel);
-    const std::vector<float> proposals = propose(owners, outputs, beside);
+    const std::vector<float> proposals = propose(owners, outputs, critic_inputs);
     for (size_t i = 0; i < items.size(); ++i) {
         row_source source = { n_vocab, {}, [&] { return &proposals[i * n_vocab]; } };
         source.base       = outputs[i].logits.data();
@@ -35,7 +35,7 @@ void latent_ascent::step(const std::vector<decode_item> & items,
 // The logits of the outputs' hidden states after the gradient steps, [items, n_vocab].
 std::vector<float> latent_ascent::propose(const std::vector<path *> & owners,
                                           const std::vector<output> & outputs,
-                                          const std::vector<float> &  beside) const {
+                                          const std::vector<float> &  critic_inputs) const {
     const size_t                    n = owners.size();
     std::vector<std::vector<float>> kept;
     std::vector<critic_input>       states;
@@ -45,7 +45,7 @@ std::vector<float> latent_ascent::propose(const std::vector<path *> & owners,
             throw error("DECODE_FAILED",
                         "the logits that a gradient step begins at are no numbers; the model has overflowed");
         }
-        kept.push_back(kept_output(models, out.hidden.data(), out.logits.data(), beside, i, n));
+        kept.push_back(kept_output(models, out.hidden.data(), out.logits.data(), critic_inputs, i, n));
     }
     for (size_t i = 0; i < n; ++i) {
         states.push_back(latent_view(models, options, *owners[i], &kept[i], false));

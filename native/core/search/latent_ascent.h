@@ -21,11 +21,11 @@ class latent_ascent {
         cancel(cancel),
         timings(timings) {}
 
-    // Takes a step of these items, the ends of their owners, and reads its rows one after the other. `beside` is what the critic reads of
+    // Takes a step of these items, the ends of their owners, and reads its rows one after the other. `critic_inputs` is what the critic reads of
     // each item in addition to its output.
     void step(const std::vector<decode_item> & items,
               const std::vector<path *> &      owners,
-              const std::vector<float> &       beside,
+              const std::vector<float> &       critic_inputs,
               const row_reader &               read) const;
 
   private:
@@ -42,7 +42,7 @@ class latent_ascent {
 
     std::vector<float> propose(const std::vector<path *> & owners,
                                const std::vector<output> & outputs,
-                               const std::vector<float> &  beside) const;
+                               const std::vector<float> &  critic_inputs) const;
 };
 
 }  // namespace ig

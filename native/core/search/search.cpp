@@ -2,8 +2,8 @@
 
 #include "search/estimator.h"
 #include "search/expansion.h"
-#include "search/frontier.h"
 #include "search/fallbacks.h"
+#include "search/frontier.h"
 #include "search/selection.h"
 #include "support/stopwatch.h"
 
@@ -31,7 +31,7 @@ struct block_rounds {
     std::vector<path>               failed_late;           // finished candidates that a model of whole texts rejected
     bool                            failed_early = false;  // other candidates were rejected
     std::vector<path>               accepted;
-    rejected_tokens                    avoided, failed;         // by failed candidates, before this round and so far
+    rejected_tokens                 avoided, failed;       // by failed candidates, before this round and so far
     size_t                          n_drawn = 0;           // candidates of all rounds
     std::set<std::vector<token_id>> known;                 // that they are
 };
@@ -74,7 +74,7 @@ class search_run {
     expander               expand;
     estimator              estimates;
     frontier               edge;
-    fallback_store          fallbacks;
+    fallback_store         fallbacks;
     search_trace           tree;
     random_stream          selection_random;
     path                   root;
@@ -195,7 +195,7 @@ class search_run {
         } else {
             ++b.round;
             b.n_sampled = 0;
-            b.avoided     = b.failed;
+            b.avoided   = b.failed;
         }
     }
 
@@ -520,7 +520,7 @@ class search_run {
         ++result.n_rounds;
         ++result.n_backtracks;
         const rejected_tokens nothing;
-        std::vector<path>  candidates =
+        std::vector<path>     candidates =
             expand.expand({ { &start }, n, length, nothing, restart_stream, n_restarts }, { n_left, n_left });
         n_restarts += taken ? 0 : n;
         expand.release(start);

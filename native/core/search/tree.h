@@ -27,7 +27,7 @@ enum finish_reason {
 struct token_end {
     size_t n_text;          // bytes of text
     double log_likelihood;  // of all tokens so far
-    bool   may_stop_here;         // every token cost model accepts the text so far as a text of its own
+    bool   may_stop_here;   // every token cost model accepts the text so far as a text of its own
 };
 
 struct sampled_token {
@@ -99,7 +99,7 @@ struct response {
     }
 };
 
-enum latent_kind { LATENT_NONE, LATENT_KEPT, LATENT_JUDGED };
+enum latent_kind { LATENT_NONE, LATENT_KEPT, LATENT_FROM_DEVICE };
 
 // a response with its place in the decoder, and what its last output was read for
 struct path : response {
@@ -109,12 +109,13 @@ struct path : response {
     bool          plain = false;  // what plain sampling with this seed gives; its first child goes on being that
 
     // what its children begin with
-    std::set<token_id> begun;           // tokens that some began with
-    bool distinct = false;              // children to come begin with the most probable tokens that none has begun with
-    std::vector<sampled_token> next_tokens;  // N at a time, read off the output at the last token; empty: still to be read
-    size_t                     n_used    = 0;      // of the next_tokens
-    uint64_t                   page      = 0;      // which N these are, where they are drawn
-    bool                       penalised = false;  // they avoid tokens
+    std::set<token_id> begun;    // tokens that some began with
+    bool distinct = false;       // children to come begin with the most probable tokens that none has begun with
+    std::vector<sampled_token>
+             next_tokens;        // N at a time, read off the output at the last token; empty: still to be read
+    size_t   n_used    = 0;      // of the next_tokens
+    uint64_t page      = 0;      // which N these are, where they are drawn
+    bool     penalised = false;  // they avoid tokens
 
     latent_kind        has_latent = LATENT_NONE;
     std::vector<float> latent;  // what the critic reads of that output, or said of it on the device

@@ -37,7 +37,7 @@ void batch::extend(const std::vector<slot_data *> & slots) {
     if (slots.empty()) {
         return;
     }
-    const size_t share = std::max<size_t>(1, piece_of_prompt / slots.size());
+    const size_t share   = std::max<size_t>(1, piece_of_prompt / slots.size());
     const auto   process = [&](size_t index, const float * residual) {
         const place & p = places[index];
         (*p.owner->request.process_residual)(p.index, residual);
@@ -77,23 +77,23 @@ void batch::step(const std::vector<slot_data *> & slots) {
 }
 
 void batch::assemble(const std::vector<slot_data *> & slots) {
-    size_t n_beside = 0;  // values per item
-    wishes.hidden = wishes.judged = false;
-    wishes.beside.clear();
+    size_t n_inputs = 0;  // values per item
+    wishes.hidden = wishes.critic_output = false;
+    wishes.critic_inputs.clear();
     for (slot_data * s : slots) {
         const step_wishes & own = *s->request.wishes;
         const size_t        n   = s->request.items->size();
         for (size_t i = 0; i < n; ++i) {
             add(*s, i);
         }
-        wishes.hidden = wishes.hidden || own.hidden;
-        wishes.judged = wishes.judged || own.judged;
-        n_beside      = std::max(n_beside, own.beside.size() / std::max<size_t>(1, n));
+        wishes.hidden        = wishes.hidden || own.hidden;
+        wishes.critic_output = wishes.critic_output || own.critic_output;
+        n_inputs             = std::max(n_inputs, own.critic_inputs.size() / std::max<size_t>(1, n));
     }
     for (const slot_data * s : slots) {  // a slot that does not ask the critic gives it zeros
-        const std::vector<float> & own = s->request.wishes->beside;
-        wishes.beside.insert(wishes.beside.end(), own.begin(), own.end());
-        wishes.beside.resize(wishes.beside.size() + s->request.items->size() * n_beside - own.size(), 0);
+        const std::vector<float> & own = s->request.wishes->critic_inputs;
+        wishes.critic_inputs.insert(wishes.critic_inputs.end(), own.begin(), own.end());
+        wishes.critic_inputs.resize(wishes.critic_inputs.size() + s->request.items->size() * n_inputs - own.size(), 0);
     }
 }
 
@@ -104,7 +104,7 @@ void batch::process_row(const output_row & row) {
     output_row           own   = row;
     own.index                  = p.index;
     own.hidden                 = asked.wishes->hidden ? row.hidden : nullptr;
-    own.judged                 = asked.wishes->judged ? row.judged : nullptr;
+    own.critic_output          = asked.wishes->critic_output ? row.critic_output : nullptr;
     try {
         (*asked.process)(own);
     } catch (...) {

@@ -37,13 +37,13 @@ struct row_head {
 
 // the output of one item, to be read while it is processed
 struct output_row {
-    size_t        index;     // of the item
-    size_t        place;     // in the decoder's batch
-    size_t        thread;    // that processes it, below n_row_threads()
+    size_t        index;          // of the item
+    size_t        place;          // in the decoder's batch
+    size_t        thread;         // that processes it, below n_row_threads()
     row_head      head;
-    const float * hidden;    // [n_embd], null unless it was asked for
-    const float * judged;    // what the critic says of it, null unless the critic runs on the device
-    const float * residual;  // [n_residual], null unless the item asked for it
+    const float * hidden;         // [n_embd], null unless it was asked for
+    const float * critic_output;  // what the critic says of it, null unless the critic runs on the device
+    const float * residual;       // [n_residual], null unless the item asked for it
 };
 
 // how many tokens both begin with
@@ -58,9 +58,9 @@ using residual_processor =
 
 // what a step is to give beside the logits
 struct step_wishes {
-    bool               hidden = false;
-    bool               judged = false;  // by the critic on the device, where there is one
-    std::vector<float> beside;          // [items, n] what that critic reads beside the model's own outputs
+    bool               hidden        = false;
+    bool               critic_output = false;  // by the critic on the device, where there is one
+    std::vector<float> critic_inputs;          // [items, n] what that critic reads beside the model's own outputs
 };
 
 // KV cells, in tokens
@@ -79,7 +79,7 @@ class sequence_decoder {
     virtual bool                is_end(token_id token) const = 0;
     virtual const std::string & piece(token_id token)        = 0;  // the bytes it adds to a text; from any thread
     virtual int32_t             max_sequences() const        = 0;
-    virtual size_t              n_row_threads() const           = 0;  // so many threads process at most
+    virtual size_t              n_row_threads() const        = 0;  // so many threads process at most
 
     virtual size_t n_residual() const { return 0; }  // values of the residual stream that are read per token; 0: none
 
@@ -92,20 +92,20 @@ class sequence_decoder {
 
     // Appends tokens without outputs; processes those whose residual stream is read, one after the other.
     virtual void extend(const std::vector<decode_item> & items,
-                        const residual_processor &         process,
+                        const residual_processor &       process,
                         const cancel_flag &              cancel) = 0;
 
     // Appends one token to each of several sequences and processes the rows of output.
     virtual void step(const std::vector<decode_item> & items,
                       const step_wishes &              wishes,
-                      const row_processor &              process,
+                      const row_processor &            process,
                       const cancel_flag &              cancel) = 0;
 
     // The whole row of logits, [n_vocab], of a row that is being processed.
     virtual const float * logits(const output_row & row) = 0;
 
     // How many values per row a critic on the model's device says; 0: there is none.
-    virtual size_t n_judged() const { return 0; }
+    virtual size_t n_critic_outputs() const { return 0; }
 
     // The logits that the output head gives for hidden states: [n, n_embd] -> [n, n_vocab]. `known` is a hidden state with the
     // logits that the model made of it. Throws UNSUPPORTED_MODEL where the head cannot be applied on its own.

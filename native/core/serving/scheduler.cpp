@@ -203,7 +203,7 @@ void scheduler::join_batch(slot_data & s) {
             extending.push_back(&s);
             break;
         case REQUEST_STEP:
-            if (s.request.wishes->judged && real.n_judged() == 0) {
+            if (s.request.wishes->critic_output && real.n_critic_outputs() == 0) {
                 throw error("DECODE_FAILED",
                             "the critic found no place on the device when the KV cache moved; try again");
             }
@@ -235,8 +235,8 @@ void scheduler::publish() {
         }
     }
     for (const auto & s : served) {
-        s->n_judged = real.n_judged();
-        s->n_cells  = cache.n_cells();
+        s->n_critic_outputs = real.n_critic_outputs();
+        s->n_cells          = cache.n_cells();
         s->move_to(SLOT_COMPUTING);
     }
 }

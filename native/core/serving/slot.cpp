@@ -96,15 +96,17 @@ void slot::keep(seq_id seq, std::vector<token_id> tokens) {
     data->kept_tokens = std::move(tokens);
 }
 
-void slot::extend(const std::vector<decode_item> & items, const residual_processor & process, const cancel_flag & cancel) {
+void slot::extend(const std::vector<decode_item> & items,
+                  const residual_processor &       process,
+                  const cancel_flag &              cancel) {
     cancel.check();
     if (items.empty()) {
         return;
     }
     slot_request wanted;
-    wanted.kind           = REQUEST_EXTEND;
-    wanted.cancel         = &cancel;
-    wanted.items          = &items;
+    wanted.kind             = REQUEST_EXTEND;
+    wanted.cancel           = &cancel;
+    wanted.items            = &items;
     wanted.process_residual = &process;
     request(wanted);
     appended(items);
@@ -112,15 +114,15 @@ void slot::extend(const std::vector<decode_item> & items, const residual_process
 
 void slot::step(const std::vector<decode_item> & items,
                 const step_wishes &              wishes,
-                const row_processor &              process,
+                const row_processor &            process,
                 const cancel_flag &              cancel) {
     cancel.check();
     slot_request wanted;
-    wanted.kind   = REQUEST_STEP;
-    wanted.cancel = &cancel;
-    wanted.items  = &items;
-    wanted.wishes = &wishes;
-    wanted.process  = &process;
+    wanted.kind    = REQUEST_STEP;
+    wanted.cancel  = &cancel;
+    wanted.items   = &items;
+    wanted.wishes  = &wishes;
+    wanted.process = &process;
     request(wanted);
     appended(items);
 }

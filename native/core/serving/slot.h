@@ -36,12 +36,12 @@ struct slot_request {
     const cancel_flag *           cancel = nullptr;  // null: it is not stopped
     const std::vector<token_id> * prompt = nullptr;  // of a reservation
     int32_t n_wished                     = 0;  // sequences in addition to the search's own; when served, what there is
-    const std::vector<decode_item> * items          = nullptr;  // of an extension or a step
-    size_t                           n_extended     = 0;        // of the items
-    const residual_processor *         process_residual = nullptr;  // of an extension
-    const step_wishes *              wishes         = nullptr;
-    const row_processor *              process          = nullptr;
-    const std::function<void()> *    call           = nullptr;
+    const std::vector<decode_item> * items            = nullptr;  // of an extension or a step
+    size_t                           n_extended       = 0;        // of the items
+    const residual_processor *       process_residual = nullptr;  // of an extension
+    const step_wishes *              wishes           = nullptr;
+    const row_processor *            process          = nullptr;
+    const std::function<void()> *    call             = nullptr;
 };
 
 // what passes between the threads
@@ -51,10 +51,10 @@ struct slot_data {
     std::exception_ptr      failure;  // of the last request
     slot_request            request;
     kv_holding              holding;
-    size_t                  n_judged  = 0;   // of the decoder, when the slot was served
-    int64_t                 n_cells   = 0;   // likewise
-    uint64_t                n_arrived = 0;   // its number among those that have waited for cells
-    seq_id                  kept      = -1;  // sequence that goes to the prefix cache; -1: none
+    size_t                  n_critic_outputs = 0;   // of the decoder, when the slot was served
+    int64_t                 n_cells          = 0;   // likewise
+    uint64_t                n_arrived        = 0;   // its number among those that have waited for cells
+    seq_id                  kept             = -1;  // sequence that goes to the prefix cache; -1: none
     std::vector<token_id>   kept_tokens;
 
     // Throws INTERNAL where the state does not lead there.
@@ -109,16 +109,16 @@ class slot : public decoder {
     void    cut(seq_id seq, int32_t length) override;
     void    keep(seq_id seq, std::vector<token_id> tokens) override;
     void    extend(const std::vector<decode_item> & items,
-                   const residual_processor &         process,
+                   const residual_processor &       process,
                    const cancel_flag &              cancel) override;
     void    step(const std::vector<decode_item> & items,
                  const step_wishes &              wishes,
-                 const row_processor &              process,
+                 const row_processor &            process,
                  const cancel_flag &              cancel) override;
 
     const float * logits(const output_row & row) override { return real.logits(row); }
 
-    size_t n_judged() const override { return data->n_judged; }
+    size_t n_critic_outputs() const override { return data->n_critic_outputs; }
 
     std::vector<float> project(const std::vector<float> & hidden,
                                const std::vector<float> & known_hidden,
