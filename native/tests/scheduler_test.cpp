@@ -394,6 +394,30 @@ TEST_CASE("work that comes while others are served runs beside them") {
     CHECK(decoder.n_held() == 0);
 }
 
+TEST_CASE("slots may be opened by any thread while others are served") {
+    const tabular_model   model = some_model();
+    test_decoder          decoder(model, 2);
+    serving               server(decoder);
+    std::vector<slot_job> jobs;
+    for (int i = 0; i < 4; ++i) {
+        jobs.push_back([&](slot & l) {
+            read_prompt(l, { 1 }, { 1, 20 });
+            l.leave();
+            for (int k = 0; k < 30; ++k) {
+                const std::unique_ptr<slot> another = server.shared.open();
+                read_prompt(*another, { 1, 2 }, { 1, 10 });
+                step_times(*another, 1, 3);
+            }
+            l.come_back();
+            step_times(l, 0, 20);
+        });
+    }
+    for (const std::string & code : server.run(jobs)) {
+        CHECK(code == "");
+    }
+    CHECK(decoder.n_held() == 0);
+}
+
 TEST_CASE("a slot that waits for something else does not hold up the others") {
     const tabular_model model = some_model();
     test_decoder        decoder(model);

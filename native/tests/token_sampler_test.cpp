@@ -231,3 +231,31 @@ TEST_CASE("logits that a temperature makes infinite are an error, not a token") 
     CHECK(code_of_reading(row, cold) == "DECODE_FAILED");
     CHECK(code_of_reading(row, {}) == "");
 }
+
+TEST_CASE("what is drawn from edited logits has the likelihood of the base row") {
+    for (uint64_t seed = 0; seed < 200; ++seed) {
+        CAPTURE(seed);
+        random_stream    random(seed, 0, 0);
+        const int32_t    n_vocab = draw_int(random, 1, 200);
+        test_row         edited(random, n_vocab, 4), base(random, n_vocab, 4);
+        sampling_options options;
+        options.temperature = draw_of<double>(random, { 0, 0.5, 1, 2 });
+        options.top_k       = draw_of<int32_t>(random, { 0, 3 });
+        token_sampler plain(options), with_base(options);
+        row_source    source = edited.whole(), based = edited.whole();
+        based.base = base.logits.data();
+        plain.read(source, nullptr, 0);
+        with_base.read(based, nullptr, 0);
+        const double  total = log_sum_exp(base.logits.data(), base.logits.size());
+        random_stream draws(seed, 1, 0), same_draws(seed, 1, 0);
+        for (int i = 0; i < 20; ++i) {
+            const sampled_token drawn = with_base.draw(same_draws);
+            CHECK(drawn.token == plain.draw(draws).token);
+            CHECK(drawn.log_likelihood == doctest::Approx(base.logits[size_t(drawn.token)] - total));
+        }
+        const auto best = with_base.best(size_t(std::min(n_vocab, 5)));
+        for (const sampled_token & t : best) {
+            CHECK(t.log_likelihood == doctest::Approx(base.logits[size_t(t.token)] - total));
+        }
+    }
+}
