@@ -82,7 +82,7 @@ void causal_reader::open(int64_t n_cells, int32_t n_sequences) {
 
 // False where the KV cache is too small for the wave even alone.
 bool causal_reader::try_wave(std::vector<reading> & wave, const row_function & row) {
-    find_beginnings(wave);
+    find_matches(wave);
     place(wave);
     bool done;
     if (output == OUTPUT_LOGITS) {
@@ -100,9 +100,9 @@ bool causal_reader::try_wave(std::vector<reading> & wave, const row_function & r
     return done;
 }
 
-void causal_reader::find_beginnings(std::vector<reading> & wave) {
+void causal_reader::find_matches(std::vector<reading> & wave) {
     for (reading & r : wave) {
-        r.beginning = prefixes.find(r.sequence->tokens, n_before_outputs(*r.sequence), /*can_cut =*/true);
+        r.found = prefixes.find(r.sequence->tokens, n_before_outputs(*r.sequence), /*can_cut =*/true);
     }
     // Texts that share more tokens than one of them holds hold equally many, as llama.cpp wants of sequences that share tokens of
     // a batch: what one holds of the shared part, the other would find as well.
@@ -123,8 +123,8 @@ void causal_reader::place(std::vector<reading> & wave) {
             drop_oldest();
         }
         r.seq = pool.take();
-        if (r.beginning.source >= 0) {
-            llama_memory_seq_cp(memory, r.beginning.source, r.seq, 0, r.beginning.n_tokens);
+        if (r.found.source >= 0) {
+            llama_memory_seq_cp(memory, r.found.source, r.seq, 0, r.found.n_tokens);
         }
     }
 }
@@ -138,7 +138,7 @@ bool causal_reader::decode(const std::vector<reading> & wave,
     pending.clear();
     for (size_t k = 0; k < wave.size(); ++k) {
         const token_sequence & s = *wave[k].sequence;
-        for (size_t p = std::max(size_t(wave[k].beginning.n_tokens), wave[k].n_shared); p < s.tokens.size(); ++p) {
+        for (size_t p = std::max(size_t(wave[k].found.n_tokens), wave[k].n_shared); p < s.tokens.size(); ++p) {
             const bool has_output = p >= n_before_outputs(s);
             if (!(has_output ? outputs : without_outputs)) {
                 continue;

@@ -25,7 +25,7 @@ class causal_reader : public reader_context {
         size_t                 index;  // in the call
         const token_sequence * sequence;
         seq_id                 seq = -1;
-        prefix_cache::match    beginning;
+        prefix_cache::match    found;  // what the prefix cache has of the text
         size_t n_shared = 0;  // tokens of the text before it in the wave that it shares, where they are decoded
     };
 
@@ -43,7 +43,7 @@ class causal_reader : public reader_context {
     void read_wave(std::vector<reading> wave, const row_function & row);
     bool try_wave(std::vector<reading> & wave, const row_function & row);
     void open(int64_t n_cells, int32_t n_sequences);
-    void find_beginnings(std::vector<reading> & wave);
+    void find_matches(std::vector<reading> & wave);
     void place(std::vector<reading> & wave);
     bool decode(const std::vector<reading> & wave, const row_function & row, bool without_outputs, bool outputs);
     bool flush(const row_function & row);
