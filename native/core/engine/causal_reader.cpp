@@ -61,11 +61,12 @@ void causal_reader::read_wave(std::vector<reading> wave, const row_function & ro
             longest = std::max(longest, int64_t(r.sequence->tokens.size()));
         }
         const int64_t cells = std::max(shape.n_cells, 2 * longest + int64_t(wave.size()) * room_to_grow);
-        open(cells, n_sequences);
+        remake({ model->context_cells(cells, tokens_per_decode), tokens_per_decode, n_sequences, n_sequences });
     }
     try {
         while (!try_wave(wave, row)) {
-            open(2 * shape.n_cells, shape.n_sequences);
+            remake({ model->context_cells(2 * shape.n_cells, tokens_per_decode), tokens_per_decode, shape.n_sequences,
+                     shape.n_outputs });
         }
     } catch (...) {
         forget();
@@ -73,11 +74,11 @@ void causal_reader::read_wave(std::vector<reading> wave, const row_function & ro
     }
 }
 
-void causal_reader::open(int64_t n_cells, int32_t n_sequences) {
+void causal_reader::remake(const batch_shape & wanted) {
     forget();
-    make_context({ model->context_cells(n_cells, tokens_per_decode), tokens_per_decode, n_sequences, n_sequences });
-    prefixes = prefix_cache(size_t(n_sequences));
-    pool.allow(n_sequences);
+    make_context(wanted);
+    prefixes = prefix_cache(size_t(wanted.n_sequences));
+    pool.allow(wanted.n_sequences);
 }
 
 // False where the KV cache is too small for the wave even alone.

@@ -42,7 +42,7 @@ class causal_reader : public reader_context {
 
     void read_wave(std::vector<reading> wave, const row_function & row);
     bool try_wave(std::vector<reading> & wave, const row_function & row);
-    void open(int64_t n_cells, int32_t n_sequences);
+    void remake(const batch_shape & wanted);
     void find_matches(std::vector<reading> & wave);
     void place(std::vector<reading> & wave);
     bool decode(const std::vector<reading> & wave, const row_function & row, bool without_outputs, bool outputs);
