@@ -67,7 +67,7 @@ export interface SearchSettings {
 	/** λ of the Lagrangian objective reward − λ·cost; at least 0, default 5. */
 	lambda?: number;
 	/**
-	 * η: with a critic, unfinished candidates with a pSafe above η continue, and all others become reserves. If a block has no such candidate,
+	 * η: with a critic, unfinished candidates with a pSafe above η continue, and all others become fallbacks. If a block has no such candidate,
 	 * those with the highest pSafe continue. 0..1, default 0.3 if blocks widen, 0.5 with a fixed width, as in the paper.
 	 */
 	pSafeThreshold?: number;
