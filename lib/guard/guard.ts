@@ -28,9 +28,8 @@ const currentQuestion = new AsyncLocalStorage<{ guard: InferenceGuard; open: boo
  * A loaded model with its cost models and budgets: every generation with an enforcing strategy stays within budget under
  * those cost models (InferenceGuard, arXiv 2502.01208).
  *
- * Generations of one guard run concurrently on threads of its own and share the steps of the model. A guard runs them one after the other, in
- * the order of the calls, if it is steered, if its cost or reward model is a language model or a classifier on llama.cpp, or if its n-gram
- * classifier reads the prompt. The beginning of a prompt that an earlier generation has read is not read again
+ * Generations of one guard run concurrently on threads of its own and share the steps of the model. A guard that is steered runs them one
+ * after the other, in the order of the calls. The beginning of a prompt that an earlier generation has read is not read again
  * (`reply.usage.cachedPromptTokens`).
  */
 export class InferenceGuard {

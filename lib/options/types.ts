@@ -102,7 +102,7 @@ export interface ProbeCost {
  * the response from left to right, so a token is read once, however many candidates share it. A response that does not fit into its
  * positions is read in overlapping windows, and the worst counts. It runs on the CPU. Its members' log-odds count as mean +
  * `uncertaintyPenalty` (κ, at least 0, default: the file's) · standard deviation, an upper confidence bound. Each entry of
- * `reply.safety.constraints` has the probabilities of its categories. Generations still run concurrently.
+ * `reply.safety.constraints` has the probabilities of its categories.
  */
 export interface EncoderCost {
 	encoder: string;

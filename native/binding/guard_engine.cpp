@@ -15,9 +15,6 @@ namespace {
 
 const size_t soon_tokenized = 1 << 16;  // bytes of a prompt, during which others may wait
 
-// The functions that the generation of this thread asks.
-thread_local const ask_function * current_ask = nullptr;
-
 }  // namespace
 
 size_t prompt_source::n_bytes() const {
@@ -75,14 +72,6 @@ guard_engine::guard_engine(guard_spec                         given,
     }
 }
 
-bool guard_engine::shares() const {
-    const auto serves_one_search = [](const constraint & c) {
-        return c.whole_text && c.whole_text->serves_one_search();
-    };
-    return shared && spec.steering.path.empty() && !reward->serves_one_search() &&
-           std::none_of(constraints.begin(), constraints.end(), serves_one_search);
-}
-
 constraint guard_engine::make_constraint(size_t i, const cancel_flag & cancel) {
     const constraint_spec & c = spec.constraints[i];
     constraint              made;
@@ -96,19 +85,20 @@ constraint guard_engine::make_constraint(size_t i, const cancel_flag & cancel) {
             break;
         case COST_CLASSIFIER:
             {
-                auto classifier = std::make_unique<text_classifier>(load_classifier(c.classifier), c.link, c.threshold);
+                auto         classifier = std::make_unique<text_classifier>(load_classifier(c.classifier));
+                const double threshold  = std::isnan(c.threshold) ? classifier->threshold() : c.threshold;
                 if (std::isnan(made.terms.budget)) {
                     made.terms.budget = classifier->recommended_budget();
                 }
-                made.whole_text = std::move(classifier);
+                made.whole_text = std::make_unique<linked_score>(std::move(classifier), c.link, threshold);
                 break;
             }
         case COST_FUNCTION:
-            made.whole_text = std::make_unique<function_cost>(function_of("cost", i));
+            made.whole_text = std::make_unique<function_model>("cost", i);
             break;
         case COST_SCORER:
             made.whole_text =
-                std::make_unique<scored_cost>(scorers->make(c.scorer, model, cancel), c.link, c.threshold);
+                std::make_unique<linked_score>(scorers->make(c.scorer, model, cancel), c.link, c.threshold);
             break;
     }
     made.terms.per_token = made.per_token != nullptr;
@@ -124,10 +114,10 @@ void guard_engine::make_reward(const cancel_flag & cancel) {
             reward = std::make_unique<lexicon>(spec.reward_lexicon, SPELLING_STRICT);
             break;
         case REWARD_FUNCTION:
-            reward = std::make_unique<function_reward>(function_of("reward", 0));
+            reward = std::make_unique<function_model>("reward", 0);
             break;
         case REWARD_SCORER:
-            reward = std::make_unique<scored_reward>(scorers->make(spec.reward_scorer, model, cancel));
+            reward = std::make_unique<linked_score>(scorers->make(spec.reward_scorer, model, cancel), LINK_NONE, 0);
             break;
     }
 }
@@ -231,12 +221,6 @@ void guard_engine::read_residual() {
     if (llama != nullptr && !residual.numbers().empty()) {
         llama->read_residual(residual.numbers());
     }
-}
-
-score_function guard_engine::function_of(const char * kind, size_t index) {
-    return [this, kind, index](const std::vector<text_view> & texts) {
-        return (*current_ask)(kind, index, texts);
-    };
 }
 
 int64_t guard_engine::context_size() const {
@@ -354,68 +338,70 @@ generation_result guard_engine::generate(const generation_request & request,
     if (request.prompt.n_bytes() > soon_tokenized) {
         ahead.reset();
     }
-    const std::vector<token_id> prompt   = prompt_tokens(request.prompt, cancel);
-    const std::vector<token_id> noted    = request.noted ? tokens_of(*request.noted, cancel) : std::vector<token_id>();
-    const std::string           question = request.question ? *request.question : text_of(prompt);
-    search_options              options  = request.search;
+    const std::vector<token_id> prompt  = prompt_tokens(request.prompt, cancel);
+    const std::vector<token_id> noted   = request.noted ? tokens_of(*request.noted, cancel) : std::vector<token_id>();
+    search_options              options = request.search;
     options.max_tokens   = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
     options.block_length = std::min(options.block_length, options.max_tokens);
     if (llama != nullptr) {
         llama->set_available_bytes(request.available_bytes);
     }
-    std::optional<job_scope> scope;
-    std::optional<double>    strength;
-    if (!shares()) {
-        scope.emplace(*scorers, cancel, request.available_bytes);
-        begin(question);
-    }
+    std::optional<double> strength;
     if (!spec.steering.path.empty()) {
         strength = steer(prompt, request.available_bytes, cancel);
         shared->forget();  // it was read with another strength
     }
-    const std::unique_ptr<slot> own      = ahead ? std::move(ahead) : shared->open();
-    const ask_function          ask_away = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
+    std::unique_ptr<slot> own = std::move(ahead);
+    session_scope         scope;
+    scope.prompt                  = request.question ? *request.question : text_of(prompt);
+    scope.reading.cancel          = &cancel;
+    scope.reading.available_bytes = request.available_bytes;
+    scope.reading.on_owner        = [&](const std::function<void()> & call) {
+        own->call(call, cancel);
+    };
+    scope.ask = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
         own->leave();
         std::vector<double> answer = ask(kind, index, texts);
         own->come_back();
         return answer;
     };
-    current_ask                                = &ask_away;
-    const bool                    needs_critic = options.asks_critic() || options.edits_hidden();
-    const std::string             before       = request.prompt.is_text ? request.prompt.text() : last_text_of(prompt);
-    const std::vector<cost_state> starts       = states_behind(constraints, request.prompt.is_raw() ? before : "");
-    const search_models           models       = {
-        *own, constraints, *reward, needs_critic ? judge.get() : nullptr, &question, &starts
-    };
-    generation_result result;
+    const std::string before = request.prompt.is_text ? request.prompt.text() : last_text_of(prompt);
+    guard_session     session(constraints, *reward, std::move(scope), request.prompt.is_raw() ? before : "");
+    if (!own) {
+        own = shared->open();
+    }
+    const bool          needs_critic = options.asks_critic() || options.edits_hidden();
+    const search_models models       = { *own, constraints, &session, needs_critic ? judge.get() : nullptr };
+    generation_result   result;
     result.search         = request.noted ? repair(models, prompt, noted, context_size(), options, cancel) :
                                             search(models, prompt, options, cancel, commit);
     result.n_prompt       = int64_t(prompt.size());
     result.steering       = strength;
     result.rows_on_device = llama != nullptr && llama->cuts_rows();
     if (result.search.outcome == OUTCOME_REFUSED && options.repairs && !request.noted) {
-        result.harm = harm_of(result.search.first_rejected, question);
+        result.harm = harm_of(result.search.first_rejected, session);
     }
-    const text_view answer = { &result.search.text, &result.search.tokens,  true, 0, nullptr,
-                               &question,           &result.search.residual };
-    for (const constraint & c : constraints) {
-        const bool has_text = c.whole_text && result.search.outcome != OUTCOME_REFUSED;
-        result.categories.push_back(has_text ? c.whole_text->categories(answer) : std::vector<double>());
+    const text_view answer = {
+        &result.search.text, &result.search.tokens, true, 0, nullptr, &result.search.residual
+    };
+    for (size_t c = 0; c < constraints.size(); ++c) {
+        const bool has_text = constraints[c].whole_text && result.search.outcome != OUTCOME_REFUSED;
+        result.categories.push_back(has_text ? session.cost(c).categories(answer) : std::vector<double>());
     }
     return result;
 }
 
 // The most probable category among those of the cost models that reject a text.
-std::optional<harm_kind> guard_engine::harm_of(const rejected_text & rejected, const std::string & question) const {
+std::optional<harm_kind> guard_engine::harm_of(const rejected_text & rejected, guard_session & session) const {
     const std::vector<token_id> no_tokens;
-    const text_view             view = { &rejected.text, &no_tokens, true, 0, nullptr, &question, &rejected.residual };
+    const text_view             view = { &rejected.text, &no_tokens, true, 0, nullptr, &rejected.residual };
     std::optional<harm_kind>    worst;
     double                      highest = 0;
     for (size_t c = 0; c < constraints.size() && !rejected.text.empty(); ++c) {
         const constraint &        limit = constraints[c];
-        const std::vector<double> all   = limit.whole_text ? limit.whole_text->categories(view) : std::vector<double>();
+        const std::vector<double> all   = limit.whole_text ? session.cost(c).categories(view) : std::vector<double>();
         const auto                most  = std::max_element(all.begin(), all.end());
-        if (most != all.end() && *most > highest && limit.whole_text->costs({ view }).at(0) > limit.terms.budget) {
+        if (most != all.end() && *most > highest && session.cost(c).scores({ view }).at(0) > limit.terms.budget) {
             highest = *most;
             worst   = harm_kind{ c, size_t(most - all.begin()) };
         }
@@ -423,32 +409,20 @@ std::optional<harm_kind> guard_engine::harm_of(const rejected_text & rejected, c
     return worst;
 }
 
-// The texts to come answer this question.
-void guard_engine::begin(const std::string & question) {
-    for (const constraint & c : constraints) {
-        if (c.whole_text) {
-            c.whole_text->begin(question);
-        }
-    }
-    reward->begin(question);
-}
-
 std::vector<double> guard_engine::score(const score_request & request,
                                         const ask_function &  ask,
                                         const cancel_flag &   cancel) {
     cancel.check();
-    current_ask = &ask;
-    begin(request.prompt);
-    const job_scope             scope(*scorers, cancel, /*available_bytes =*/0);
+    guard_session               session(constraints, *reward, { request.prompt, { &cancel, 0, nullptr }, ask },
+                                        request.is_raw ? request.prompt : "");
     const size_t                n = constraints.size();
     const std::vector<token_id> no_tokens;
     std::vector<text_view>      views;
     for (const std::string & text : request.texts) {
-        views.push_back({ &text, &no_tokens, true, 0, nullptr, &request.prompt });
+        views.push_back({ &text, &no_tokens, true, 0 });
     }
-    const std::vector<cost_state> starts  = states_behind(constraints, request.is_raw ? request.prompt : "");
-    const auto                    charged = [&](size_t c, const std::string & text) {
-        cost_state   state = starts[c];
+    const auto charged = [&](size_t c, const std::string & text) {
+        cost_state   state = session.starts()[c];
         const double cost  = constraints[c].per_token->charge(state, 0, text);
         return sum_up(cost, constraints[c].per_token->charge_end(state));
     };
@@ -461,7 +435,7 @@ std::vector<double> guard_engine::score(const score_request & request,
         for (size_t i = 0; i < residuals.size(); ++i) {
             views[i].residual = &residuals[i];
         }
-        const std::vector<double> whole = limit.whole_text ? limit.whole_text->costs(views) : std::vector<double>();
+        const std::vector<double> whole = limit.whole_text ? session.cost(c).scores(views) : std::vector<double>();
         for (size_t i = 0; i < views.size(); ++i) {
             const double cost = limit.whole_text ? whole.at(i) : charged(c, request.texts[i]);
             costs[i * n + c]  = safety_state::floored(limit.terms, cost);
@@ -488,19 +462,20 @@ rollout_result guard_engine::rollouts(const rollout_request & request,
                                       const ask_function &    ask,
                                       const cancel_flag &     cancel) {
     cancel.check();
-    current_ask = &ask;
     if (llama != nullptr) {
         llama->set_available_bytes(request.available_bytes);
     }
-    const job_scope             scope(*scorers, cancel, request.available_bytes);
     std::vector<rollout_prompt> prompts = request.prompts;
     for (rollout_prompt & prompt : prompts) {
         const std::string before = prompt.question ? *prompt.question : last_text_of(prompt.tokens);
-        prompt.starts            = states_behind(constraints, prompt.is_raw ? before : "");
-        prompt.question          = prompt.question ? prompt.question : text_of(prompt.tokens);
+        session_scope     scope  = { prompt.question ? *prompt.question : text_of(prompt.tokens),
+                                     { &cancel, request.available_bytes, nullptr },
+                                     ask };
+        prompt.session = std::make_shared<guard_session>(constraints, *reward, std::move(scope),
+                                                         prompt.is_raw ? before : "");
     }
     const std::unique_ptr<slot> own     = shared->open();
-    const search_models         models  = { *own, constraints, *reward, nullptr, nullptr, nullptr };
+    const search_models         models  = { *own, constraints, nullptr, nullptr };
     rollout_options             options = request.options;
     options.mean_places                 = mean_places;
     options.n_stream                    = model ? size_t(llama_model_n_embd(model->get())) : 0;

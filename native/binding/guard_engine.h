@@ -31,7 +31,7 @@ struct constraint_spec {
     spelling_rule             spelling = SPELLING_STRICT;
     std::vector<double>       token_costs;
     std::string               classifier;     // path
-    cost_link                 link      = LINK_PROBABILITY;
+    score_link                link      = LINK_PROBABILITY;
     double                    threshold = 0;  // of LINK_EXCESS, in log-odds or as the head of a score model has it
     scorer_spec               scorer;
 };
@@ -146,9 +146,6 @@ struct rollout_result {
     int64_t              n_over_budget;
 };
 
-// asks a JavaScript function: which ("cost" or "reward"), its index, all candidates
-using ask_function = std::function<std::vector<double>(const char *, size_t, const std::vector<text_view> &)>;
-
 class guard_engine {
   public:
     guard_engine(guard_spec                         spec,
@@ -156,15 +153,13 @@ class guard_engine {
                  const cancel_flag &                cancel,
                  const std::function<void(float)> & progress);
 
-    // Whether several generations may run at once: nothing that they use is set for one prompt at a time.
-    bool shares() const;
-
-    // Of a guard with a model; see scheduler.
-    scheduler & slots() { return *shared; }
+    // For generations side by side; null where they run one at a time: without a model, and with a control vector, whose strength
+    // is set for one prompt.
+    scheduler * slots() { return spec.steering.path.empty() ? shared.get() : nullptr; }
 
     guard_info info() const;
 
-    // From any thread where the guard shares; otherwise, as everything else, from the thread that made it. `ahead`: a slot that was
+    // From any thread where there are slots; otherwise, as everything else, from the thread that made it. `ahead`: a slot that was
     // opened for it, or null.
     generation_result generate(const generation_request & request,
                                std::unique_ptr<slot>      ahead,
@@ -209,7 +204,7 @@ class guard_engine {
     std::unique_ptr<scheduler>      shared;           // null without a model
     llama_decoder *                 llama = nullptr;  // the same, unless the model is tabular
     std::vector<constraint>         constraints;
-    std::unique_ptr<reward_model>   reward;
+    std::unique_ptr<const text_scorer> reward;
     std::unique_ptr<critic>         judge;   // null: none
     control_vector                  steering;
     std::unique_ptr<layer_reader>   layers;  // once it was asked for
@@ -224,8 +219,7 @@ class guard_engine {
     void       load_model(rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress);
     constraint make_constraint(size_t i, const cancel_flag & cancel);
     void       make_reward(const cancel_flag & cancel);
-    void       begin(const std::string & question);
-    std::optional<harm_kind>  harm_of(const rejected_text & rejected, const std::string & question) const;
+    std::optional<harm_kind>  harm_of(const rejected_text & rejected, guard_session & session) const;
     void                      expect_readable(size_t n_bytes) const;
     std::vector<token_id>     read_text(const std::string & text, const cancel_flag & cancel);
     std::vector<token_id>     tokens_of(const prompt_source & prompt, const cancel_flag & cancel);
@@ -239,7 +233,6 @@ class guard_engine {
                                            const std::vector<std::string> & texts,
                                            const cancel_flag &              cancel);
     int64_t                   context_size() const;
-    score_function            function_of(const char * kind, size_t index);
 };
 
 }  // namespace ig

@@ -74,7 +74,7 @@ scorer_spec scorer_from(const Napi::Object & o) {
     return spec;
 }
 
-const std::vector<std::pair<const char *, cost_link>> links = {
+const std::vector<std::pair<const char *, score_link>> links = {
     { "probability", LINK_PROBABILITY },
     { "excess",      LINK_EXCESS      }
 };
@@ -103,12 +103,12 @@ constraint_spec constraint_from(const Napi::Object & o) {
     }
     if (spec.kind == COST_CLASSIFIER) {
         spec.classifier = string_of(o, "classifier");
-        spec.link       = choice_of<cost_link>(o, "link", links);
+        spec.link       = choice_of<score_link>(o, "link", links);
         spec.threshold  = number_of(o, "threshold");
     }
     if (spec.kind == COST_SCORER) {
         spec.scorer    = scorer_from(o.Get("scorer").As<Napi::Object>());
-        spec.link      = choice_of<cost_link>(o, "link", links);
+        spec.link      = choice_of<score_link>(o, "link", links);
         spec.threshold = number_of(o, "threshold");
     }
     if (spec.kind == COST_TOKENS) {

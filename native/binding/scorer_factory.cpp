@@ -5,9 +5,7 @@
 namespace ig {
 
 std::unique_ptr<text_model> scorer_factory::read_with(std::shared_ptr<loaded_model> model, text_output output) {
-    std::unique_ptr<text_model> reader = make_text_model(std::move(model), threads, n_threads, output);
-    made.push_back(reader.get());
-    return reader;
+    return make_text_model(std::move(model), threads, n_threads, output);
 }
 
 std::unique_ptr<text_model> scorer_factory::load(const std::string & path,
@@ -84,28 +82,17 @@ std::unique_ptr<text_scorer> scorer_factory::make(const scorer_spec &           
                 auto made_judge =
                     std::make_unique<encoder_judge>(spec.path, spec.uncertainty_penalty, threads, n_threads, computing);
                 judge = made_judge.get();
-                judges.push_back(judge);
                 scorer = std::move(made_judge);
                 break;
             }
     }
     if (!spec.self_test.empty()) {
-        const job_scope scope(*this, cancel, /*available_bytes =*/0);
-        self_test(*scorer, spec.path, spec.self_test, spec.higher);
+        self_test(*scorer, spec.path, spec.self_test, spec.higher, cancel);
     }
     if (!spec.probe.empty()) {
         judge->join(make_member(spec.probe, *base));  // after the test, whose texts no model decodes
     }
     return scorer;
-}
-
-void scorer_factory::begin_job(const cancel_flag * cancel, uint64_t available_bytes) {
-    for (text_model * model : made) {
-        model->begin_job(cancel, available_bytes);
-    }
-    for (encoder_judge * judge : judges) {
-        judge->begin_job(cancel);
-    }
 }
 
 }  // namespace ig

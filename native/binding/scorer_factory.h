@@ -6,6 +6,7 @@
 #include "engine/text_models.h"
 #include "safety/encoder_judge.h"
 #include "safety/guard_model.h"
+#include "safety/linked_score.h"
 #include "safety/probe.h"
 #include "safety/score_model.h"
 #include "safety/sequence_classifier.h"
@@ -49,17 +50,12 @@ class scorer_factory {
                                       std::shared_ptr<loaded_model> base,
                                       const cancel_flag &           cancel);
 
-    // For everything made here, while nothing else asks it: see text_model.
-    void begin_job(const cancel_flag * cancel, uint64_t available_bytes);
-
   private:
     model_options                    device;  // without a path
     std::shared_ptr<ggml_threadpool> threads;
     int32_t                          n_threads;
     residual_layers &                layers;
     std::mutex &                     computing;
-    std::vector<text_model *>        made;    // owned by the scorers
-    std::vector<encoder_judge *>     judges;  // likewise
 
     std::unique_ptr<mean_probe>  mean_probe_of(probe_weights weights);
     std::unique_ptr<text_scorer> make_probe(const std::string & path, std::shared_ptr<loaded_model> base);
@@ -69,19 +65,6 @@ class scorer_factory {
                                       text_output         output,
                                       const cancel_flag & cancel);
     std::unique_ptr<text_model>  read_with(std::shared_ptr<loaded_model> model, text_output output);
-};
-
-// the length of a job
-class job_scope {
-  public:
-    job_scope(scorer_factory & factory, const cancel_flag & cancel, uint64_t available_bytes) : factory(factory) {
-        factory.begin_job(&cancel, available_bytes);
-    }
-
-    ~job_scope() { factory.begin_job(nullptr, 0); }
-
-  private:
-    scorer_factory & factory;
 };
 
 }  // namespace ig

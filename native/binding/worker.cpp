@@ -160,13 +160,13 @@ bool worker::may_start_next() const {
     if (queue.empty()) {
         return false;
     }
-    return helpers.empty() || (queue.front()->is_generation && engine->shares());
+    return helpers.empty() || (queue.front()->is_generation && engine->slots());
 }
 
 // Under the lock, while slots are served: runs further generations beside the one of this thread.
 void worker::start_helpers() {
     join_finished_helpers();
-    while (runs_generation && !stopping && !queue.empty() && queue.front()->is_generation && engine->shares() &&
+    while (runs_generation && !stopping && !queue.empty() && queue.front()->is_generation && engine->slots() &&
            helpers.size() < max_helpers) {
         const std::shared_ptr<job> j = queue.front();
         try {
@@ -185,7 +185,7 @@ void worker::start_helpers() {
             return;  // no thread to be had: it waits for its turn
         }
         queue.pop_front();
-        j->slot_ahead = engine->slots().open_ahead();
+        j->slot_ahead = engine->slots()->open_ahead();
     }
 }
 
@@ -208,9 +208,9 @@ void worker::run() {
             join_finished_helpers();
             return stopping ? helpers.empty() : may_start_next();
         };
-        const bool serves = engine && engine->shares();
+        const bool serves = engine && engine->slots();
         if (serves) {
-            engine->slots().serve(ready);
+            engine->slots()->serve(ready);
         }
         {
             std::unique_lock<std::mutex> guard(news.lock);
@@ -269,8 +269,8 @@ void worker::open(uint32_t id, guard_spec spec) {
             }
         });
         end_threads_at_exit();
-        if (engine->shares()) {
-            engine->slots().take_up_work = [this] {
+        if (engine->slots()) {
+            engine->slots()->take_up_work = [this] {
                 start_helpers();
             };
         }
@@ -432,8 +432,8 @@ std::vector<double> worker::ask(job & j, const char * kind, size_t index, const 
     const auto is_over = [&] {
         return j.has_answer || j.cancel.requested;
     };
-    if (std::this_thread::get_id() == thread.get_id() && engine->shares()) {
-        engine->slots().serve(is_over);  // the other generations go on
+    if (std::this_thread::get_id() == thread.get_id() && engine->slots()) {
+        engine->slots()->serve(is_over);  // the other generations go on
     }
     std::unique_lock<std::mutex> guard(news.lock);
     j.answered.wait(guard, is_over);

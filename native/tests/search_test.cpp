@@ -41,17 +41,10 @@ class text_critic : public critic {
 struct shared_models {
     std::vector<double>     token_prices;
     std::vector<constraint> constraints;
-    function_reward         reward;
+    function_model          reward{ "reward", 0 };
     text_critic             judge;
 
-    explicit shared_models(random_stream & random, int32_t n_vocab) :
-        reward([](const std::vector<text_view> & texts) {
-            std::vector<double> rewards;
-            for (const text_view & t : texts) {
-                rewards.push_back(t.log_likelihood / double(std::max<size_t>(1, t.tokens->size())));
-            }
-            return rewards;
-        }) {
+    shared_models(random_stream & random, int32_t n_vocab) {
         for (int32_t i = 0; i < n_vocab; ++i) {
             token_prices.push_back(draw_of<double>(random, { 0, 0, 0.1, 0.5, 1 }));
         }
@@ -63,15 +56,19 @@ struct shared_models {
             constraint whole;
             whole.terms.budget    = draw_of<double>(random, { 0, 1, 2 });
             whole.terms.per_token = false;
-            whole.whole_text      = std::make_unique<function_cost>([](const std::vector<text_view> & texts) {
-                std::vector<double> costs;
-                for (const text_view & t : texts) {
-                    costs.push_back(letters_in(*t.text));
-                }
-                return costs;
-            });
+            whole.whole_text      = std::make_unique<function_model>("cost", 1);
             constraints.push_back(std::move(whole));
         }
+    }
+
+    // what the functions say
+    static std::vector<double> ask(const char * kind, size_t, const std::vector<text_view> & texts) {
+        std::vector<double> scores;
+        for (const text_view & t : texts) {
+            const double mean = t.log_likelihood / double(std::max<size_t>(1, t.tokens->size()));
+            scores.push_back(kind == std::string("cost") ? letters_in(*t.text) : mean);
+        }
+        return scores;
     }
 
     static double letters_in(const std::string & text) { return double(std::count(text.begin(), text.end(), 'b')); }
@@ -135,9 +132,8 @@ struct answer {
 };
 
 answer run(decoder & model, shared_models & shared, const search_case & c, const cancel_flag & cancel) {
-    const std::string             question = "?";
-    const std::vector<cost_state> starts   = states_behind(shared.constraints, question);
-    const search_models models = { model, shared.constraints, shared.reward, &shared.judge, &question, &starts };
+    guard_session       session(shared.constraints, shared.reward, { "?", { &cancel, 0, nullptr }, shared_models::ask }, "?");
+    const search_models models = { model, shared.constraints, &session, &shared.judge };
     answer              a;
     a.result = search(models, c.prompt, c.options, cancel, [&](const std::string & text) { a.committed += text; });
     return a;

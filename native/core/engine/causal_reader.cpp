@@ -27,7 +27,8 @@ causal_reader::causal_reader(std::shared_ptr<loaded_model>    given,
                              int32_t                          n_threads,
                              text_output                      output) :
     reader_context(std::move(given), std::move(threads), n_threads, output),
-    prefixes(0) {
+    prefixes(0),
+    most_sequences(int32_t(llama_max_parallel_sequences())) {
     if (llama_model_is_recurrent(model->get()) || llama_model_is_hybrid(model->get())) {
         throw error("UNSUPPORTED_MODEL",
                     "expected a model with attention alone to judge texts, got a recurrent or hybrid one, whose "
@@ -54,15 +55,7 @@ void causal_reader::read(const std::vector<token_sequence> & sequences, const ro
 }
 
 void causal_reader::read_wave(std::vector<reading> wave, const row_function & row) {
-    const int32_t n_sequences = int32_t(2 * std::max(wave.size(), narrowest_wave));
-    if (!context || n_sequences > shape.n_sequences) {
-        int64_t longest = 0;
-        for (const reading & r : wave) {
-            longest = std::max(longest, int64_t(r.sequence->tokens.size()));
-        }
-        const int64_t cells = std::max(shape.n_cells, 2 * longest + int64_t(wave.size()) * room_to_grow);
-        remake({ model->context_cells(cells, tokens_per_decode), tokens_per_decode, n_sequences, n_sequences });
-    }
+    provide(wave);
     try {
         while (!try_wave(wave, row)) {
             remake({ model->context_cells(2 * shape.n_cells, tokens_per_decode), tokens_per_decode, shape.n_sequences,
@@ -72,6 +65,41 @@ void causal_reader::read_wave(std::vector<reading> wave, const row_function & ro
         forget();
         throw;
     }
+}
+
+// Sequences for as many searches as there are, as if each read such waves; where memory lacks for that, for fewer.
+void causal_reader::provide(const std::vector<reading> & wave) {
+    const int32_t n_own      = int32_t(2 * std::max(wave.size(), narrowest_wave));
+    const int32_t n_searches = std::max<int32_t>(1, std::min(int32_t(n_sessions()), most_sequences / n_own));
+    if (context && n_own * n_searches <= shape.n_sequences && n_own <= shape.n_outputs) {
+        return;
+    }
+    int64_t longest = 0;
+    for (const reading & r : wave) {
+        longest = std::max(longest, int64_t(r.sequence->tokens.size()));
+    }
+    const batch_shape had       = shape;
+    const auto        shape_for = [&](int32_t n) -> batch_shape {
+        const int64_t cells = longest + n * (longest + int64_t(wave.size()) * room_to_grow);
+        return { model->context_cells(std::max(had.n_cells, cells), tokens_per_decode), tokens_per_decode,
+                 std::max(had.n_sequences, n_own * n), std::max(had.n_outputs, n_own) };
+    };
+    int32_t n = 1;
+    while (n < n_searches) {  // by doubling, so that searches that begin one after the other do not each make it anew
+        n = std::min(2 * n, most_sequences / n_own);
+    }
+    while (n > 1) {
+        try {
+            return remake(shape_for(n));
+        } catch (const error & e) {
+            if (e.code != "KV_CAPACITY") {
+                throw;
+            }
+            n /= 2;
+            most_sequences = n_own * n;
+        }
+    }
+    remake(shape_for(1));
 }
 
 void causal_reader::remake(const batch_shape & wanted) {

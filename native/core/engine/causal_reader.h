@@ -1,7 +1,7 @@
 // causal_reader.h owns the reading of texts by a model that reads left to right. A prefix cache keeps what texts began with between
 // calls: a text is forked from the entry that it shares the most tokens with, and only the rest is decoded, tokens that several texts
 // share once. The longest unused entries make room. More texts than sequences are read in waves; a KV cache that is too small is made
-// anew, larger.
+// anew, larger, and so is one with too few sequences for the searches at work.
 #pragma once
 
 #include "engine/reader_context.h"
@@ -16,8 +16,6 @@ class causal_reader : public reader_context {
                   std::shared_ptr<ggml_threadpool> threads,
                   int32_t                          n_threads,
                   text_output                      output);
-
-    void read(const std::vector<token_sequence> & sequences, const row_function & row) override;
 
   private:
     // a text of the current wave
@@ -39,10 +37,13 @@ class causal_reader : public reader_context {
     sequence_pool            pool;
     std::vector<pending_row> pending;  // outputs of the batch
     std::vector<float>       class_row;
+    int32_t                  most_sequences;  // that there was no lack of memory for
 
+    void read(const std::vector<token_sequence> & sequences, const row_function & row) override;
     void read_wave(std::vector<reading> wave, const row_function & row);
-    bool try_wave(std::vector<reading> & wave, const row_function & row);
+    void provide(const std::vector<reading> & wave);
     void remake(const batch_shape & wanted);
+    bool try_wave(std::vector<reading> & wave, const row_function & row);
     void find_matches(std::vector<reading> & wave);
     void place(std::vector<reading> & wave);
     bool decode(const std::vector<reading> & wave, const row_function & row, bool without_outputs, bool outputs);

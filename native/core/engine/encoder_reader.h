@@ -15,11 +15,10 @@ class encoder_reader : public reader_context {
         pooling = head.pooling();
     }
 
-    void read(const std::vector<token_sequence> & sequences, const row_function & row) override;
-
   private:
     classifier_head head;
 
+    void read(const std::vector<token_sequence> & sequences, const row_function & row) override;
     void read_batch(const std::vector<token_sequence> & sequences, size_t begin, size_t end, const row_function & row);
 };
 

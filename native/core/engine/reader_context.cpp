@@ -76,7 +76,9 @@ token_id reader_context::beginning() const {
     return model->beginning();
 }
 
-std::vector<token_id> reader_context::tokenize(const std::string & text, bool with_ends) const {
+std::vector<token_id> reader_context::tokenize(const std::string & text,
+                                               bool                with_ends,
+                                               const cancel_flag * cancel) const {
     if (cancel != nullptr) {
         cancel->check();
     }

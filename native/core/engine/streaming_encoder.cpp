@@ -49,7 +49,8 @@ streaming_encoder::streaming_encoder(const tensor_file &              file,
     memory(tokens_held(weights)),
     computing(computing) {}
 
-std::vector<encoder_verdict> streaming_encoder::read(const std::vector<encoder_text> & texts) {
+std::vector<encoder_verdict> streaming_encoder::read(const std::vector<encoder_text> & texts,
+                                                     const cancel_flag *               cancel) {
     const std::lock_guard<std::mutex> guard(computing);
     std::vector<encoder_verdict>      verdicts;
     while (verdicts.size() < texts.size()) {

@@ -35,11 +35,9 @@ class streaming_encoder {
 
     size_t n_positions() const { return size_t(weights.n_positions); }
 
-    // The flag that stops a reading (null: none), while no other thread reads.
-    void begin_job(const cancel_flag * flag) { cancel = flag; }
-
-    // Prompt and response together have at most n_positions() tokens. Throws OUT_OF_MEMORY, DECODE_FAILED or ABORTED.
-    std::vector<encoder_verdict> read(const std::vector<encoder_text> & texts);
+    // Prompt and response together have at most n_positions() tokens. The flag (null: none) stops it. Throws OUT_OF_MEMORY,
+    // DECODE_FAILED or ABORTED.
+    std::vector<encoder_verdict> read(const std::vector<encoder_text> & texts, const cancel_flag * cancel);
 
   private:
     struct pass {
@@ -53,8 +51,6 @@ class streaming_encoder {
     encoder_graph   graph;
     encoder_memory  memory;
     std::mutex &    computing;
-
-    const cancel_flag * cancel = nullptr;
 
     void      read_some(const std::vector<encoder_text> & texts, std::vector<encoder_verdict> & verdicts);
     stretch & plan(const encoder_text & text, pass & p);

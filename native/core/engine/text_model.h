@@ -1,13 +1,15 @@
 // text_model.h owns what a cost or reward model needs of a language model that judges texts: its tokens, and one row of
 // output (logits, the final-norm hidden state, or the logits of its classes) at the last tokens of many texts at once.
 // What the texts of one call share with one another, or with texts of earlier calls, is decoded once. It knows nothing of
-// llama.cpp. All calls come from one thread.
+// llama.cpp. Searches share the model: each reads through a session of its own, and they take turns on the thread that owns
+// the model.
 #pragma once
 
 #include "engine/markup.h"
 #include "support/cancel.h"
 #include "support/token.h"
 
+#include <atomic>
 #include <functional>
 #include <string>
 #include <vector>
@@ -35,6 +37,16 @@ struct text_classes {
 // Gets the rows of a call: of which sequence, which of its last n_outputs tokens, and the values, valid during the call.
 using row_function = std::function<void(size_t sequence, size_t output, const float * values)>;
 
+// Makes a call on the thread that owns the models, and returns once it was made.
+using call_function = std::function<void(const std::function<void()> & call)>;
+
+// what a search brings along to read with
+struct reading_scope {
+    const cancel_flag * cancel          = nullptr;  // stops a reading; null: nothing does
+    uint64_t            available_bytes = 0;        // memory that the process may still use; 0: unknown
+    call_function       on_owner;                   // null: this thread owns the models
+};
+
 class text_model {
   public:
     virtual ~text_model() = default;
@@ -44,21 +56,61 @@ class text_model {
     virtual const markup & chat_markup() const = 0;  // of its own chat template
     virtual token_id       beginning() const   = 0;  // the token that begins every text; -1: none
 
-    // Plain text: control tokens are never read in it. With the tokens that begin and end every text of the model, or without.
-    virtual std::vector<token_id> tokenize(const std::string & text, bool with_ends) const = 0;
-
-    // Throws TEXT_TOO_LONG, KV_CAPACITY, OUT_OF_MEMORY, DECODE_FAILED or ABORTED.
-    virtual void read(const std::vector<token_sequence> & sequences, const row_function & row) = 0;
-
-    // The flag that stops a read (null: none), and the memory that the process may still use (0: unknown).
-    void begin_job(const cancel_flag * flag, uint64_t bytes) {
-        cancel          = flag;
-        available_bytes = bytes;
-    }
+    // From any thread. Plain text: control tokens are never read in it. With the tokens that begin and end every text of the model,
+    // or without. The flag (null: none) stops it.
+    virtual std::vector<token_id> tokenize(const std::string & text,
+                                           bool                with_ends,
+                                           const cancel_flag * cancel) const = 0;
 
   protected:
+    // of the read at work; see reading_scope
     const cancel_flag * cancel          = nullptr;
     uint64_t            available_bytes = 0;
+
+    size_t n_sessions() const { return n_open; }
+
+  private:
+    friend class reading_session;
+    std::atomic<size_t> n_open{ 0 };
+
+    virtual void read(const std::vector<token_sequence> & sequences, const row_function & row) = 0;
+};
+
+// One search's reading of texts by a shared model. The model remembers the beginnings of the texts of as many searches as have a
+// session.
+class reading_session {
+  public:
+    reading_session(text_model & model, const reading_scope & scope) : model(model), scope(scope) { ++model.n_open; }
+
+    ~reading_session() { --model.n_open; }
+
+    reading_session(const reading_session &)             = delete;
+    reading_session & operator=(const reading_session &) = delete;
+
+    // Waits for the turn. Rows come on the thread that owns the model. Throws TEXT_TOO_LONG, KV_CAPACITY, OUT_OF_MEMORY,
+    // DECODE_FAILED or ABORTED.
+    void read(const std::vector<token_sequence> & sequences, const row_function & row) {
+        const auto read_here = [&] {
+            const turn own(model, scope);
+            model.read(sequences, row);
+        };
+        scope.on_owner ? scope.on_owner(read_here) : read_here();
+    }
+
+  private:
+    struct turn {
+        text_model & model;
+
+        turn(text_model & model, const reading_scope & scope) : model(model) {
+            model.cancel          = scope.cancel;
+            model.available_bytes = scope.available_bytes;
+        }
+
+        ~turn() { model.cancel = nullptr; }
+    };
+
+    text_model &          model;
+    const reading_scope & scope;
 };
 
 }  // namespace ig

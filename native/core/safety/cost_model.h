@@ -1,14 +1,17 @@
-// cost_model.h owns what the search asks of a cost model and of a reward model. A token cost model charges while the
-// text grows and keeps a small state that is copied with a candidate; a sequence cost model judges whole texts, many at
-// once. Texts hold complete characters only.
+// cost_model.h owns what the search asks of a cost model and of a reward model. Models are immutable, and searches share them. A
+// token cost model charges while the text grows; where it stands is a small state that is copied with a candidate. A text scorer
+// gives whole texts their costs or rewards, many at once; each search opens a session of it, which has all that belongs to that
+// search. Texts hold complete characters only.
 #pragma once
 
 #include "engine/residual_sum.h"
+#include "engine/text_model.h"
 #include "safety/safety_state.h"
 #include "safety/spelling.h"
 #include "support/token.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,7 +33,6 @@ struct text_view {
     bool                          finished;
     double                        log_likelihood;      // sum over the tokens, under the base model
     text_progress *               progress = nullptr;  // where the model stood in the text so far; null: at its start
-    const std::string *           prompt   = nullptr;  // what it answers; null: nothing
     const residual_sum *          residual =
         nullptr;  // over the tokens decoded so far, all but the last one or all; null: not read
 };
@@ -70,7 +72,7 @@ class token_cost_model {
     virtual ~token_cost_model() = default;
 
     // where it stands behind a text that costs nothing
-    virtual cost_state begin(std::string_view before) const { return {}; }
+    virtual cost_state state_behind(std::string_view before) const { return {}; }
 
     // the cost of a token that adds `text`
     virtual double charge(cost_state & state, token_id token, std::string_view text) const = 0;
@@ -79,52 +81,58 @@ class token_cost_model {
     virtual double charge_end(const cost_state & state) const = 0;
 };
 
-class sequence_cost_model {
+// Asks a function of the caller: which ("cost" or "reward"), its index, all candidates.
+using ask_function =
+    std::function<std::vector<double>(const char * kind, size_t index, const std::vector<text_view> & texts)>;
+
+// what a search brings along; it outlives the search's sessions
+struct session_scope {
+    std::string   prompt;  // what the texts answer
+    reading_scope reading;
+    ask_function  ask;
+};
+
+// What one search asks. It is used from one thread, which may be any.
+class scoring_session {
   public:
-    virtual ~sequence_cost_model() = default;
+    virtual ~scoring_session() = default;
 
-    // Whether it holds something of one search: the prompt, or the state of a model of its own.
-    virtual bool serves_one_search() const { return false; }
-
-    // A search begins: the texts to come answer this prompt. Only where it serves one search.
-    virtual void begin(const std::string & prompt) {}
-
-    // one cost per text; an estimate where the text is not finished
-    virtual std::vector<double> costs(const std::vector<text_view> & texts) = 0;
+    // One per text: its cost, its reward, or the log-odds of "unsafe"; an estimate where the text is not finished.
+    virtual std::vector<double> scores(const std::vector<text_view> & texts) = 0;
 
     // One probability per category of what is unsafe, for a finished response; none where the model knows none.
     virtual std::vector<double> categories(const text_view & finished) { return {}; }
+
+    // The probability that the model says one of the expected answers at all.
+    virtual double answer_mass(const std::string & response) { return 1; }
 };
 
-class reward_model {
+class text_scorer {
   public:
-    virtual ~reward_model() = default;
+    virtual ~text_scorer() = default;
 
-    // Whether it holds something of one search: the prompt, or the state of a model of its own.
-    virtual bool serves_one_search() const { return false; }
+    // From any thread. `scope` and the model outlive the session.
+    virtual std::unique_ptr<scoring_session> open(const session_scope & scope) const = 0;
+};
 
-    // A search begins: the texts to come answer this prompt.
-    virtual void begin(const std::string & prompt) {}
+// A session that is one function.
+class plain_session : public scoring_session {
+  public:
+    using score_function = std::function<std::vector<double>(const std::vector<text_view> & texts)>;
 
-    virtual std::vector<double> rewards(const std::vector<text_view> & texts) = 0;
+    explicit plain_session(score_function score) : score(std::move(score)) {}
+
+    std::vector<double> scores(const std::vector<text_view> & texts) override { return score(texts); }
+
+  private:
+    score_function score;
 };
 
 // one cost model with its budget; exactly one of the two models is set
 struct constraint {
-    budget_terms                         terms;
-    std::unique_ptr<token_cost_model>    per_token;
-    std::unique_ptr<sequence_cost_model> whole_text;
+    budget_terms                            terms;
+    std::unique_ptr<const token_cost_model> per_token;
+    std::unique_ptr<const text_scorer>      whole_text;
 };
-
-// where the token cost models stand behind a prompt that the response goes on from
-inline std::vector<cost_state> states_behind(const std::vector<constraint> & constraints, std::string_view prompt) {
-    std::vector<cost_state> states(constraints.size());
-    for (size_t i = 0; i < constraints.size(); ++i) {
-        if (constraints[i].per_token) {
-            states[i] = constraints[i].per_token->begin(prompt);
-        }
-    }
-    return states;
-}
 
 }  // namespace ig

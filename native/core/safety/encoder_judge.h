@@ -1,7 +1,7 @@
 // encoder_judge.h owns the cost model that is an encoder trained on pairs of prompt and response, finished or not. It has several members
 // behind a trunk, and a probe of the generating model may be one more, which counts as much as they do together; its log-odds of "unsafe"
 // are their mean and kappa times their standard deviation on top, an upper confidence bound, since a search finds what one member errs
-// about. A response longer than the encoder reads is read in windows, and the worst counts. It serves several searches at once.
+// about. A response longer than the encoder reads is read in windows, and the worst counts. Searches share what the encoder has read.
 #pragma once
 
 #include "engine/streaming_encoder.h"
@@ -9,7 +9,6 @@
 #include "safety/probe.h"
 
 #include <optional>
-#include <unordered_map>
 
 namespace ig {
 
@@ -25,15 +24,11 @@ class encoder_judge : public text_scorer {
     // One more member, which reads the residual stream of every text from now on.
     void join(std::unique_ptr<mean_probe> member) { probe = std::move(member); }
 
-    bool serves_one_search() const override { return false; }
-
-    std::vector<double> scores(const std::vector<text_view> & texts) override;
-    std::vector<double> categories(const text_view & finished) override;
-
-    // The flag that stops a reading (null: none).
-    void begin_job(const cancel_flag * flag) { encoder.begin_job(flag); }
+    std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
 
   private:
+    friend class encoder_session;
+
     // of a window of a response
     struct judgement {
         double                          log_odds;
@@ -46,19 +41,14 @@ class encoder_judge : public text_scorer {
                   int32_t                          n_threads,
                   std::mutex &                     computing);
 
-    streaming_encoder encoder;
-    word_pieces       pieces;
-    double            scale, prompt_scale, offset, uncertainty_penalty;
-    size_t            n_prompt_tokens, window;
+    std::unique_ptr<streaming_encoder> encoder;
+    word_pieces                        pieces;
+    double                             scale, prompt_scale, offset, uncertainty_penalty;
+    size_t                             n_prompt_tokens, window;
+    std::unique_ptr<mean_probe>        probe;  // null: none
 
-    std::unique_ptr<mean_probe> probe;  // null: none
-
-    std::mutex                                            reading_prompts;
-    std::unordered_map<std::string, std::vector<int32_t>> prompts;  // tokens of some, with those around them
-
-    std::vector<int32_t>   prompt_tokens(const std::string & prompt);
-    std::vector<judgement> worst_windows(const std::vector<text_view> & texts);
-    judgement              judge(const encoder_verdict & verdict, const text_view & text) const;
+    std::vector<int32_t> prompt_tokens(const std::string & prompt) const;
+    judgement            judge(const encoder_verdict & verdict, const text_view & text) const;
 };
 
 }  // namespace ig

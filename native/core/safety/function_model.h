@@ -3,30 +3,21 @@
 
 #include "safety/cost_model.h"
 
-#include <functional>
-
 namespace ig {
 
-using score_function = std::function<std::vector<double>(const std::vector<text_view> &)>;
-
-class function_cost : public sequence_cost_model {
+class function_model : public text_scorer {
   public:
-    explicit function_cost(score_function score) : score(std::move(score)) {}
+    // see ask_function
+    function_model(const char * kind, size_t index) : kind(kind), index(index) {}
 
-    std::vector<double> costs(const std::vector<text_view> & texts) override { return score(texts); }
+    std::unique_ptr<scoring_session> open(const session_scope & scope) const override {
+        return std::make_unique<plain_session>(
+            [this, &scope](const std::vector<text_view> & texts) { return scope.ask(kind, index, texts); });
+    }
 
   private:
-    score_function score;
-};
-
-class function_reward : public reward_model {
-  public:
-    explicit function_reward(score_function score) : score(std::move(score)) {}
-
-    std::vector<double> rewards(const std::vector<text_view> & texts) override { return score(texts); }
-
-  private:
-    score_function score;
+    const char * kind;
+    size_t       index;
 };
 
 }  // namespace ig

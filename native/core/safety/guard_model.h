@@ -3,8 +3,8 @@
 // questions of one text, one per policy, the worst answer counts.
 #pragma once
 
+#include "safety/cost_model.h"
 #include "safety/prompt_template.h"
-#include "safety/text_scorer.h"
 
 namespace ig {
 
@@ -19,11 +19,11 @@ class guard_model : public text_scorer {
     // Throws COST_MODEL_TOKENIZER.
     guard_model(std::unique_ptr<text_model> model, template_pieces pieces, guard_answers answers);
 
-    std::vector<double> scores(const std::vector<text_view> & texts) override;
-    double              answer_mass(const std::string & response) override;
-    std::vector<double> categories(const text_view & finished) override;
+    std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
 
   private:
+    friend class guard_model_session;
+
     std::unique_ptr<text_model> model;
     prompt_template             pieces;
     guard_answers               answers;
@@ -31,9 +31,6 @@ class guard_model : public text_scorer {
 
     std::vector<token_id> label_tokens(const std::vector<std::string> & labels) const;
     double                log_odds(const float * logits) const;
-
-    // the log-odds of "unsafe", [response][question]
-    std::vector<double> judge(const std::vector<const std::string *> & responses);
 };
 
 }  // namespace ig

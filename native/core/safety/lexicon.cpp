@@ -327,7 +327,7 @@ double lexicon::settle(cost_state & state) const {
     return most;
 }
 
-cost_state lexicon::begin(std::string_view before) const {
+cost_state lexicon::state_behind(std::string_view before) const {
     cost_state state;
     read(state, before);
     for (text_reading * reading : { &state.plain, &state.gapped, &state.likeness, &state.bare }) {
@@ -352,14 +352,16 @@ double lexicon::charge_end(const cost_state & state) const {
     return settle(ended);
 }
 
-std::vector<double> lexicon::rewards(const std::vector<text_view> & texts) {
-    std::vector<double> sums;
-    for (const text_view & view : texts) {
-        cost_state   state;
-        const double charged = charge(state, 0, *view.text);
-        sums.push_back(charged + charge_end(state));
-    }
-    return sums;
+std::unique_ptr<scoring_session> lexicon::open(const session_scope &) const {
+    return std::make_unique<plain_session>([this](const std::vector<text_view> & texts) {
+        std::vector<double> sums;
+        for (const text_view & view : texts) {
+            cost_state   state;
+            const double charged = charge(state, 0, *view.text);
+            sums.push_back(charged + charge_end(state));
+        }
+        return sums;
+    });
 }
 
 }  // namespace ig

@@ -44,17 +44,17 @@ class term_automaton {
 };
 
 class lexicon : public token_cost_model,
-                public reward_model {
+                public text_scorer {
   public:
     // Terms that are spelled the same count once. Throws INVALID_LEXICON where their weights differ, or nothing of a term shows.
     lexicon(const std::vector<lexicon_term> & terms, spelling_rule rule);
 
-    cost_state begin(std::string_view before) const override;
+    cost_state state_behind(std::string_view before) const override;
     double     charge(cost_state & state, token_id token, std::string_view text) const override;
     double     charge_end(const cost_state & state) const override;
 
-    // the sum of the weights of all hits
-    std::vector<double> rewards(const std::vector<text_view> & texts) override;
+    // of sums of the weights of all hits
+    std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
 
   private:
     spelling_rule  rule;

@@ -9,14 +9,16 @@ inline double mean_log_likelihood(const text_view & view) {
     return view.tokens->empty() ? 0 : view.log_likelihood / double(view.tokens->size());
 }
 
-class log_likelihood_reward : public reward_model {
+class log_likelihood_reward : public text_scorer {
   public:
-    std::vector<double> rewards(const std::vector<text_view> & texts) override {
-        std::vector<double> means;
-        for (const text_view & view : texts) {
-            means.push_back(mean_log_likelihood(view));
-        }
-        return means;
+    std::unique_ptr<scoring_session> open(const session_scope &) const override {
+        return std::make_unique<plain_session>([](const std::vector<text_view> & texts) {
+            std::vector<double> means;
+            for (const text_view & view : texts) {
+                means.push_back(mean_log_likelihood(view));
+            }
+            return means;
+        });
     }
 };
 

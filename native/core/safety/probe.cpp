@@ -10,14 +10,19 @@ namespace ig {
 namespace {
 
 // a prompt, and a response that was tokenised apart from it
-token_sequence tokens_of(const text_model & model, const std::string & context, const std::string & text) {
+token_sequence tokens_of(const text_model &  model,
+                         const std::string & context,
+                         const std::string & text,
+                         const cancel_flag * cancel) {
     token_sequence sequence;
     if (model.beginning() >= 0) {
         sequence.tokens.push_back(model.beginning());
     }
     for (const std::string * part : { &context, &text }) {
-        const std::vector<token_id> tokens = part->empty() ? std::vector<token_id>() : model.tokenize(*part, false);
-        sequence.tokens.insert(sequence.tokens.end(), tokens.begin(), tokens.end());
+        if (!part->empty()) {
+            const std::vector<token_id> tokens = model.tokenize(*part, /*with_ends =*/false, cancel);
+            sequence.tokens.insert(sequence.tokens.end(), tokens.begin(), tokens.end());
+        }
     }
     sequence.n_kept = sequence.tokens.size();
     return sequence;
@@ -69,29 +74,34 @@ double mean_probe::log_odds(const text_view & text) const {
     return sum / double(residual.n_tokens) + weights.head.bias;
 }
 
-std::vector<double> mean_probe::scores(const std::vector<text_view> & texts) {
-    std::vector<double> result;
-    for (const text_view & view : texts) {
-        result.push_back(log_odds(view));
-    }
-    return result;
+std::unique_ptr<scoring_session> mean_probe::open(const session_scope &) const {
+    return std::make_unique<plain_session>([this](const std::vector<text_view> & texts) {
+        std::vector<double> result;
+        for (const text_view & view : texts) {
+            result.push_back(log_odds(view));
+        }
+        return result;
+    });
 }
 
-std::vector<double> last_state_probe::scores(const std::vector<text_view> & texts) {
-    const std::string           none;
-    std::vector<token_sequence> sequences;
-    std::vector<size_t>         asked;
-    std::vector<double>         result(texts.size(), weights.head.bias);
-    for (size_t i = 0; i < texts.size(); ++i) {
-        token_sequence sequence = tokens_of(*model, weights.with_context ? prompt : none, *texts[i].text);
-        if (!sequence.tokens.empty()) {
-            sequences.push_back(std::move(sequence));
-            asked.push_back(i);
+std::unique_ptr<scoring_session> last_state_probe::open(const session_scope & scope) const {
+    const auto        reading = std::make_shared<reading_session>(*model, scope.reading);
+    const std::string context = weights.with_context ? scope.prompt : "";
+    return std::make_unique<plain_session>([this, &scope, reading, context](const std::vector<text_view> & texts) {
+        std::vector<token_sequence> sequences;
+        std::vector<size_t>         asked;
+        std::vector<double>         result(texts.size(), weights.head.bias);
+        for (size_t i = 0; i < texts.size(); ++i) {
+            token_sequence sequence = tokens_of(*model, context, *texts[i].text, scope.reading.cancel);
+            if (!sequence.tokens.empty()) {
+                sequences.push_back(std::move(sequence));
+                asked.push_back(i);
+            }
         }
-    }
-    model->read(sequences,
-                [&](size_t i, size_t, const float * hidden) { result[asked[i]] = weights.head.score(hidden); });
-    return result;
+        reading->read(sequences,
+                      [&](size_t i, size_t, const float * hidden) { result[asked[i]] = weights.head.score(hidden); });
+        return result;
+    });
 }
 
 }  // namespace ig

@@ -32,9 +32,7 @@ class mean_probe : public text_scorer {
         weights(std::move(weights)),
         places(std::move(places)) {}
 
-    bool serves_one_search() const override { return false; }
-
-    std::vector<double> scores(const std::vector<text_view> & texts) override;
+    std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
 
     // of "unsafe"
     double log_odds(const text_view & text) const;
@@ -50,7 +48,7 @@ class last_state_probe : public text_scorer {
         model(std::move(model)),
         weights(std::move(weights)) {}
 
-    std::vector<double> scores(const std::vector<text_view> & texts) override;
+    std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
 
   private:
     std::unique_ptr<text_model> model;

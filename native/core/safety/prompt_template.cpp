@@ -27,8 +27,7 @@ std::string trimmed(const std::string & text) {
 prompt_template::prompt_template(const text_model & model, template_pieces given) :
     model(model),
     pieces(std::move(given)),
-    rules(model.chat_markup()),
-    tokenize([&model](const std::string & text) { return model.tokenize(text, /*with_ends =*/false); }) {
+    rules(model.chat_markup()) {
     for (const std::string & control : pieces.controls) {
         if (rules.markers().find(control) == nullptr) {
             throw error("COST_MODEL_TOKENIZER",
@@ -47,7 +46,11 @@ prompt_template::prompt_template(const text_model & model, template_pieces given
 token_sequence prompt_template::fill(const std::string & prompt,
                                      const std::string & response,
                                      size_t              question,
+                                     const cancel_flag * cancel,
                                      const std::string & forced) const {
+    const plain_tokenizer tokenize = [&](const std::string & plain) {
+        return model.tokenize(plain, /*with_ends =*/false, cancel);
+    };
     marked_text text(rules, tokenize);
     text.add_template(pieces.before);
     text.add_content(pieces.trims ? trimmed(prompt) : prompt);

@@ -20,17 +20,18 @@ class prompt_template {
 
     size_t n_questions() const { return pieces.after.size(); }
 
-    // The tokens of a text behind a prompt, with the question and what is forced behind it; n_kept leaves both out.
+    // The tokens of a text behind a prompt, with the question and what is forced behind it; n_kept leaves both out. The flag (null:
+    // none) stops the reading of a long one.
     token_sequence fill(const std::string & prompt,
                         const std::string & response,
                         size_t              question,
+                        const cancel_flag * cancel,
                         const std::string & forced = "") const;
 
   private:
     const text_model & model;
     template_pieces    pieces;
     markup             rules;
-    plain_tokenizer    tokenize;
 };
 
 }  // namespace ig

@@ -22,14 +22,17 @@ linear_head load_head(const std::string & path, int32_t n_embd) {
     return head;
 }
 
-std::vector<double> score_model::scores(const std::vector<text_view> & texts) {
-    std::vector<token_sequence> sequences;
-    for (const text_view & view : texts) {
-        sequences.push_back(pieces.fill(prompt, *view.text, 0));
-    }
-    std::vector<double> result(texts.size());
-    model->read(sequences, [&](size_t i, size_t, const float * hidden) { result[i] = head.score(hidden); });
-    return result;
+std::unique_ptr<scoring_session> score_model::open(const session_scope & scope) const {
+    const auto reading = std::make_shared<reading_session>(*model, scope.reading);
+    return std::make_unique<plain_session>([this, &scope, reading](const std::vector<text_view> & texts) {
+        std::vector<token_sequence> sequences;
+        for (const text_view & view : texts) {
+            sequences.push_back(pieces.fill(scope.prompt, *view.text, 0, scope.reading.cancel));
+        }
+        std::vector<double> result(texts.size());
+        reading->read(sequences, [&](size_t i, size_t, const float * hidden) { result[i] = head.score(hidden); });
+        return result;
+    });
 }
 
 }  // namespace ig

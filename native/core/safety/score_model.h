@@ -3,8 +3,8 @@
 // normalised.
 #pragma once
 
+#include "safety/cost_model.h"
 #include "safety/prompt_template.h"
-#include "safety/text_scorer.h"
 
 namespace ig {
 
@@ -26,7 +26,7 @@ class score_model : public text_scorer {
         pieces(*this->model, std::move(pieces)),
         head(std::move(head)) {}
 
-    std::vector<double> scores(const std::vector<text_view> & texts) override;
+    std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
 
   private:
     std::unique_ptr<text_model> model;

@@ -95,26 +95,32 @@ double sequence_classifier::log_odds(const float * logits) const {
     return independent ? largest(logits, counts) : log_sum(logits, counts, true) - log_sum(logits, counts, false);
 }
 
-std::vector<double> sequence_classifier::scores(const std::vector<text_view> & texts) {
-    std::vector<token_sequence> sequences;
-    std::vector<size_t>         asked;
-    std::vector<double>         result(texts.size(), 0);
-    for (size_t i = 0; i < texts.size(); ++i) {
-        token_sequence sequence;
-        if (pieces) {
-            sequence = pieces->fill(prompt, *texts[i].text, 0);
-        } else {
-            sequence.tokens = model->tokenize(*texts[i].text, /*with_ends =*/true);
-            sequence.n_kept = sequence.tokens.size();
-        }
-        if (sequence.tokens.empty()) {  // nothing to judge: no evidence either way
-            continue;
-        }
-        sequences.push_back(std::move(sequence));
-        asked.push_back(i);
+token_sequence sequence_classifier::tokens_of(const std::string & text, const session_scope & scope) const {
+    if (pieces) {
+        return pieces->fill(scope.prompt, text, 0, scope.reading.cancel);
     }
-    model->read(sequences, [&](size_t i, size_t, const float * logits) { result[asked[i]] = log_odds(logits); });
-    return result;
+    token_sequence sequence;
+    sequence.tokens = model->tokenize(text, /*with_ends =*/true, scope.reading.cancel);
+    sequence.n_kept = sequence.tokens.size();
+    return sequence;
+}
+
+std::unique_ptr<scoring_session> sequence_classifier::open(const session_scope & scope) const {
+    const auto reading = std::make_shared<reading_session>(*model, scope.reading);
+    return std::make_unique<plain_session>([this, &scope, reading](const std::vector<text_view> & texts) {
+        std::vector<token_sequence> sequences;
+        std::vector<size_t>         asked;
+        std::vector<double>         result(texts.size(), 0);
+        for (size_t i = 0; i < texts.size(); ++i) {
+            token_sequence sequence = tokens_of(*texts[i].text, scope);
+            if (!sequence.tokens.empty()) {  // otherwise there is no evidence either way
+                sequences.push_back(std::move(sequence));
+                asked.push_back(i);
+            }
+        }
+        reading->read(sequences, [&](size_t i, size_t, const float * logits) { result[asked[i]] = log_odds(logits); });
+        return result;
+    });
 }
 
 }  // namespace ig

@@ -3,8 +3,8 @@
 // score of a head with one output. It reads the response alone, unless a template puts prompt and response together.
 #pragma once
 
+#include "safety/cost_model.h"
 #include "safety/prompt_template.h"
-#include "safety/text_scorer.h"
 
 #include <optional>
 
@@ -25,7 +25,7 @@ class sequence_classifier : public text_scorer {
                         const class_choice &             choice,
                         const std::string &              path);
 
-    std::vector<double> scores(const std::vector<text_view> & texts) override;
+    std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
 
   private:
     std::unique_ptr<text_model>      model;
@@ -33,7 +33,8 @@ class sequence_classifier : public text_scorer {
     bool                             independent;
     std::vector<bool>                counts;  // [n_classes] whether the class is one of the labels
 
-    double log_odds(const float * logits) const;
+    double         log_odds(const float * logits) const;
+    token_sequence tokens_of(const std::string & text, const session_scope & scope) const;
 };
 
 }  // namespace ig

@@ -105,15 +105,6 @@ double scaled(double sum, double n) {
 
 }  // namespace
 
-text_classifier::text_classifier(classifier_weights given, cost_link link, double threshold) :
-    weights(std::move(given)),
-    link(link),
-    threshold(threshold) {
-    if (std::isnan(threshold)) {
-        this->threshold = std::log(weights.threshold / (1 - weights.threshold));
-    }
-}
-
 double text_classifier::text_log_odds(const std::string & text, text_progress & progress) const {
     word_reader    words = { text, progress.n_read };
     std::u32string word;
@@ -142,14 +133,17 @@ double text_classifier::context_log_odds(const std::string & context) const {
     return scaled(sum, double(features.size()));
 }
 
-std::vector<double> text_classifier::costs(const std::vector<text_view> & texts) {
-    std::vector<double> result;
-    for (const text_view & view : texts) {
-        text_progress from_start;
-        const double score = offset + text_log_odds(*view.text, view.progress != nullptr ? *view.progress : from_start);
-        result.push_back(link == LINK_PROBABILITY ? sigmoid(score) : std::max(0.0, score - threshold));
-    }
-    return result;
+std::unique_ptr<scoring_session> text_classifier::open(const session_scope & scope) const {
+    const double of_context = context_log_odds(scope.prompt);
+    return std::make_unique<plain_session>([this, of_context](const std::vector<text_view> & texts) {
+        std::vector<double> result;
+        for (const text_view & view : texts) {
+            text_progress from_start;
+            result.push_back(of_context +
+                             text_log_odds(*view.text, view.progress != nullptr ? *view.progress : from_start));
+        }
+        return result;
+    });
 }
 
 classifier_weights load_classifier(const std::string & path) {

@@ -4,10 +4,12 @@
 // plus a bias; it is calibrated on the validation split. A text that grows is read on from where it stood.
 #pragma once
 
+#include "safety/cost_model.h"
 #include "safety/labelled_text.h"
-#include "safety/text_scorer.h"
 #include "support/cancel.h"
 #include "support/epoch.h"
+
+#include <cmath>
 
 namespace ig {
 
@@ -24,24 +26,19 @@ struct classifier_weights {
 // Reads weights from a file; throws INVALID_COST_MODEL.
 classifier_weights load_classifier(const std::string & path);
 
-class text_classifier : public sequence_cost_model {
+class text_classifier : public text_scorer {
   public:
-    // threshold: of the log-odds, for LINK_EXCESS; not a number: the recommended one
-    text_classifier(classifier_weights weights, cost_link link, double threshold);
+    explicit text_classifier(classifier_weights weights) : weights(std::move(weights)) {}
 
-    bool serves_one_search() const override { return weights.with_context; }
+    std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
 
-    void begin(const std::string & prompt) override { offset = context_log_odds(prompt); }
-
-    std::vector<double> costs(const std::vector<text_view> & texts) override;
+    // the recommended threshold, of the log-odds
+    double threshold() const { return std::log(weights.threshold / (1 - weights.threshold)); }
 
     double recommended_budget() const { return weights.threshold; }
 
   private:
     classifier_weights weights;
-    cost_link          link;
-    double             threshold;
-    double             offset = 0;  // log-odds of the context
 
     double context_log_odds(const std::string & context) const;
     double text_log_odds(const std::string & text, text_progress & progress) const;

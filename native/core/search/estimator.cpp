@@ -45,9 +45,8 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
         for (path * p : requested) {
             texts.push_back(p->view());
             texts.back().progress = &p->progress[c];
-            texts.back().prompt   = models.question;
         }
-        const std::vector<double> costs = limit.whole_text->costs(texts);
+        const std::vector<double> costs = models.session->cost(c).scores(texts);
         expect_count(texts.size(), costs.size(), "costs");
         for (size_t i = 0; i < requested.size(); ++i) {
             path & p = *requested[i];
@@ -109,13 +108,12 @@ void estimator::set_rewards(std::vector<path> & candidates) {
         if (needs_reward(p)) {
             requested.push_back(&p);
             texts.push_back(p.view());
-            texts.back().prompt = models.question;
         }
     }
     if (texts.empty()) {
         return;
     }
-    const std::vector<double> rewards = models.reward.rewards(texts);
+    const std::vector<double> rewards = models.session->reward().scores(texts);
     expect_count(texts.size(), rewards.size(), "rewards");
     for (size_t i = 0; i < requested.size(); ++i) {
         requested[i]->reward   = rewards[i];
@@ -160,7 +158,7 @@ void estimator::evaluate(std::vector<path> & candidates) {
 
 measurement estimator::measure(const std::vector<token_id> & tokens, const whole_text_cost & judge_whole) {
     response whole;
-    whole.paid = ledger(models.constraints, *models.starts);
+    whole.paid = ledger(models.constraints, models.session->starts());
     measurement result;
     result.z.resize(models.constraints.size());
     const auto report_z = [&] {
@@ -195,9 +193,9 @@ measurement estimator::measure(const std::vector<token_id> & tokens, const whole
 measurement estimator::measure_finished(const path & finished) {
     stopwatch watch(timings.cost);
     return measure(finished.tokens, [&](size_t c, const response & whole) {
-        const text_view view = { &whole.text,     &whole.tokens,         true, finished.log_likelihood, nullptr,
-                                 models.question, &finished.residual.sum };
-        const std::vector<double> costs = models.constraints[c].whole_text->costs({ view });
+        const text_view view = { &whole.text, &whole.tokens,         true, finished.log_likelihood,
+                                 nullptr,     &finished.residual.sum };
+        const std::vector<double> costs = models.session->cost(c).scores({ view });
         expect_count(1, costs.size(), "costs");
         return costs[0];
     });

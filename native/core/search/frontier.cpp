@@ -34,14 +34,13 @@ bool frontier::accepts_whole(const path & p, size_t n_tokens) {
                              true,
                              p.ends[n_tokens - 1].log_likelihood,
                              nullptr,
-                             models.question,
                              p.residual.before(n_tokens, p.tokens.size()) };
     for (size_t i = 0; i < models.constraints.size(); ++i) {
         const constraint & c = models.constraints[i];
         if (!c.whole_text) {
             continue;
         }
-        costs[i] = c.whole_text->costs({ view }).at(0);
+        costs[i] = models.session->cost(i).scores({ view }).at(0);
         if (!ledger::allows_whole(c, costs[i])) {
             return false;
         }

@@ -82,7 +82,7 @@ class rollout_run {
         models.model.reserve({ options.n_sequences, options.n_cells }, nothing, cancel);
         std::vector<decode_item> items;
         for (const rollout_prompt & prompt : prompts) {
-            models.starts = &prompt.starts;
+            models.session = prompt.session.get();
             for (int32_t i = 0; i < options.n_responses; ++i) {
                 const random_stream random(options.seed, uint64_t(prompt.number), uint64_t(i));
                 growing             g = { &prompt, expand.empty_path(random), rollout(), {}, {} };
@@ -165,13 +165,7 @@ class rollout_run {
             while (end < some.size() && some[end]->prompt == some[begin]->prompt) {
                 ++end;
             }
-            models.question = &*some[begin]->prompt->question;
-            for (const constraint & c : models.constraints) {
-                if (c.whole_text) {
-                    c.whole_text->begin(*models.question);
-                }
-            }
-            models.reward.begin(*models.question);
+            models.session = some[begin]->prompt->session.get();
             visit(std::vector<growing *>(some.begin() + begin, some.begin() + end));
             begin = end;
         }
@@ -187,9 +181,8 @@ class rollout_run {
                 for (growing * g : siblings) {
                     texts.push_back(g->text.view());
                     texts.back().progress = &g->text.progress[c];
-                    texts.back().prompt   = models.question;
                 }
-                const std::vector<double> costs = models.constraints[c].whole_text->costs(texts);
+                const std::vector<double> costs = models.session->cost(c).scores(texts);
                 for (size_t i = 0; i < siblings.size(); ++i) {
                     siblings[i]->result.positions.back().partial_cost[c] = costs.at(i);
                 }

@@ -11,9 +11,9 @@ namespace ig {
 struct rollout_prompt {
     int32_t                    number;
     std::vector<token_id>      tokens;
-    std::optional<std::string> question;  // what cost models read as context; by the time of sampling there is one
+    std::optional<std::string> question;  // what cost models read as context; nothing: the prompt's text
     bool                       is_raw;    // responses go on from its text
-    std::vector<cost_state>    starts;    // where the token cost models stand behind it
+    std::shared_ptr<guard_session> session;  // by the time of sampling there is one
 };
 
 struct rollout_options {

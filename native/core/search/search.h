@@ -3,6 +3,7 @@
 #pragma once
 
 #include "critic/critic.h"
+#include "safety/guard_session.h"
 #include "search/trace.h"
 #include "serving/decoder.h"
 
@@ -107,10 +108,8 @@ struct search_options {
 struct search_models {
     decoder &                       model;
     const std::vector<constraint> & constraints;
-    reward_model &                  reward;
-    critic *                        judge;     // null: none is needed
-    const std::string *             question;  // what responses answer
-    const std::vector<cost_state> * starts;    // per constraint: where its token cost model stands before the response
+    guard_session *                 session;
+    critic *                        judge;  // null: none is needed
 };
 
 enum search_outcome {

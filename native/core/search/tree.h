@@ -92,7 +92,7 @@ struct response {
 
     bool finished() const { return finish != FINISH_NONE; }
 
-    text_view view() const { return { &text, &tokens, finished(), log_likelihood, nullptr, nullptr, &residual.sum }; }
+    text_view view() const { return { &text, &tokens, finished(), log_likelihood, nullptr, &residual.sum }; }
 
     bool starts_with(const std::vector<token_id> & prefix) const {
         return prefix.size() <= tokens.size() && std::equal(prefix.begin(), prefix.end(), tokens.begin());

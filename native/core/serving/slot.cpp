@@ -141,6 +141,14 @@ std::vector<float> slot::project(const std::vector<float> & hidden,
     return result;
 }
 
+void slot::call(const std::function<void()> & work, const cancel_flag & cancel) {
+    slot_request wanted;
+    wanted.kind   = REQUEST_CALL;
+    wanted.call   = &work;
+    wanted.cancel = &cancel;
+    request(wanted);
+}
+
 void slot::leave() {
     server.change_state(*data, SLOT_AWAY);
 }

@@ -126,6 +126,9 @@ class slot : public decoder {
 
     cell_use cells() const override { return { data->n_cells, ledger.peak() }; }
 
+    // Makes a call on the thread that owns the decoder, between its batches.
+    void call(const std::function<void()> & work, const cancel_flag & cancel);
+
     // While the search waits for something that no batch brings, the others need not wait for it.
     void leave();
     void come_back();

@@ -1,7 +1,6 @@
-#include "safety/text_scorer.h"
+#include "safety/linked_score.h"
 
 #include "support/error.h"
-#include "support/numeric.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,8 +13,8 @@ const double least_mass       = 0.1;   // mean probability of the expected answe
 const double least_difference = 1e-6;  // of scores that are told apart
 const double nearly_all       = 0.8;
 
-std::vector<double> scores_of(text_scorer & scorer, const std::vector<text_view> & texts) {
-    std::vector<double> scores = scorer.scores(texts);
+std::vector<double> scores_of(scoring_session & session, const std::vector<text_view> & texts) {
+    std::vector<double> scores = session.scores(texts);
     if (!std::all_of(scores.begin(), scores.end(), [](double score) { return std::isfinite(score); })) {
         throw error("INVALID_COST_MODEL",
                     "expected finite scores of a model that judges texts, got others; download or convert it "
@@ -24,39 +23,55 @@ std::vector<double> scores_of(text_scorer & scorer, const std::vector<text_view>
     return scores;
 }
 
+class linked_session : public scoring_session {
+  public:
+    linked_session(std::unique_ptr<scoring_session> inner, score_link link, double threshold) :
+        inner(std::move(inner)),
+        link(link),
+        threshold(threshold) {}
+
+    std::vector<double> scores(const std::vector<text_view> & texts) override {
+        std::vector<double> result = scores_of(*inner, texts);
+        for (double & score : result) {
+            score = linked(link, threshold, score);
+        }
+        return result;
+    }
+
+    std::vector<double> categories(const text_view & finished) override { return inner->categories(finished); }
+
+  private:
+    std::unique_ptr<scoring_session> inner;
+    score_link                       link;
+    double                           threshold;
+};
+
 }  // namespace
 
-std::vector<double> scored_cost::costs(const std::vector<text_view> & texts) {
-    std::vector<double> result = scores_of(*scorer, texts);
-    for (double & score : result) {
-        score = link == LINK_PROBABILITY ? sigmoid(score) : std::max(0.0, score - threshold);
-    }
-    return result;
+std::unique_ptr<scoring_session> linked_score::open(const session_scope & scope) const {
+    return std::make_unique<linked_session>(scorer->open(scope), link, threshold);
 }
 
-std::vector<double> scored_reward::rewards(const std::vector<text_view> & texts) {
-    return scores_of(*scorer, texts);
-}
-
-void self_test(text_scorer &                       scorer,
+void self_test(const text_scorer &                 scorer,
                const std::string &                 path,
                const std::vector<self_test_pair> & pairs,
-               higher_score                        higher) {
+               higher_score                        higher,
+               const cancel_flag &                 cancel) {
     double                      mass  = 0;
     size_t                      right = 0, reversed = 0;
     const std::vector<token_id> no_tokens;
     for (const self_test_pair & pair : pairs) {
         const auto finished = [&](const std::string & text) {
-            return text_view{ &text, &no_tokens, true, 0, nullptr, &pair.prompt };
+            return text_view{ &text, &no_tokens, true, 0 };
         };
-        scorer.begin(pair.prompt);
-        const std::vector<double> scores = scores_of(scorer, { finished(pair.safe), finished(pair.unsafe) });
+        const session_scope       scope   = { pair.prompt, { &cancel, 0, nullptr }, nullptr };
+        const auto                session = scorer.open(scope);
+        const std::vector<double> scores  = scores_of(*session, { finished(pair.safe), finished(pair.unsafe) });
         const double difference          = higher == UNSAFE_IS_HIGHER ? scores[1] - scores[0] : scores[0] - scores[1];
         right += difference > least_difference;
         reversed += -difference > least_difference;
-        mass += (scorer.answer_mass(pair.safe) + scorer.answer_mass(pair.unsafe)) / 2;
+        mass += (session->answer_mass(pair.safe) + session->answer_mass(pair.unsafe)) / 2;
     }
-    scorer.begin("");
     const double n    = double(pairs.size());
     const auto   fail = [&](const char * code, const std::string & what) {
         throw error(code, "expected " + path + " to " + what +
