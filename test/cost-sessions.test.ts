@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
+import { randomNumbers } from "../lib/data/random.js";
 import { CostScorer } from "../lib/guard/cost-scorer.js";
 import { type CostModel, type GenerateOptions, InferenceGuard, type LoadOptions, type Reply, type ScoreFunction } from "../lib/index.js";
 import { trainCost } from "../lib/training/index.js";
@@ -61,9 +62,11 @@ const options = (i: number): GenerateOptions => ({
 });
 
 beforeAll(async () => {
-	const rows = Array.from({ length: 240 }, (_, i) => {
-		const word = (n: number) => words[(i * n + 1) % words.length];
-		return { context: `the ${word(5)} ${word(7)}`, text: ` the ${word(1)} ${word(3)}`, label: Number((i * 5 + i) % words.length < 3) };
+	const random = randomNumbers(3);
+	const word = () => words[Math.floor(random() * words.length)] as string;
+	const rows = Array.from({ length: 240 }, () => {
+		const [asked, told] = [word(), word()];
+		return { context: `the ${asked} ${word()}`, text: ` the ${told} ${word()}`, label: Number(asked < "n" === told < "n") };
 	});
 	writeFileSync(file("rows.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
 	const training = { data: file("rows.jsonl"), contextField: "context", threads };
@@ -171,11 +174,11 @@ test("a reward model gives generations at the same time what it gives each alone
 });
 
 test("a lexicon reads on from the prompt of each generation", async () => {
-	const model = { pieces: ["x", " x", "die", "s"], logits: Array.from({ length: 4 }, () => [-50, -50, -50, 50]) };
+	const model = { pieces: ["x", " die", "die", "s"], logits: Array.from({ length: 4 }, () => [-50, -50, -50, 50]) };
 	const { cost: meet, join } = meeting(2);
 	await using guard = await InferenceGuard.load({ model, constraints: [{ cost: { lexicon: ["dies"] } }, { cost: meet }] });
 	const reply = (i: number, prompt: number[]) => join(i, () => guard.generate({ prompt, strategy: "sample", maxTokens: 1, seed: 1 }));
-	const [within, across] = await Promise.all([reply(0, [0]), reply(1, [1, 2])]);
+	const [within, across] = await Promise.all([reply(0, [0]), reply(1, [1])]);
 	expect([within, across].map(({ text }) => text)).toEqual(["s", "s"]);
 	expect([within, across].map(costOf)).toEqual([0, 1]);
 });

@@ -133,3 +133,15 @@ test.each(["guardModel", "scoreModel"])("the cost model { %s } is known by its o
 	const own = kind.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 	expect(files.sort()).toEqual(["costs/index.ts", `costs/${own}.ts`].sort());
 });
+
+test.each(["guardModel", "scoreModel", "sequenceClassifier"])(
+	"the cost model { %s } has one file in C++, and a line in the list",
+	(kind) => {
+		const own = kind.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+		const recommending = "core/engine/model_file.cpp"; // in a message
+		const naming = (word: string) =>
+			filesThatName(word, "native", [".cpp", ".h"]).filter((file) => !file.startsWith("tests/") && file !== recommending);
+		expect(naming(kind)).toEqual([`core/safety/${own}.cpp`]);
+		expect(naming(`${own}_kind`).sort()).toEqual(["binding/cost_factory.cpp", `core/safety/${own}.cpp`, `core/safety/${own}.h`]);
+	},
+);

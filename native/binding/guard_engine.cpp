@@ -1,8 +1,9 @@
 #include "guard_engine.h"
 
+#include "cost_factory.h"
 #include "engine/llama_backend.h"
+#include "safety/function_model.h"
 #include "safety/log_likelihood.h"
-#include "safety/token_costs.h"
 #include "support/numeric.h"
 #include "support/utf8.h"
 
@@ -14,6 +15,19 @@ namespace ig {
 namespace {
 
 const size_t soon_tokenized = 1 << 16;  // bytes of a prompt, during which others may wait
+
+// Of a job on the owner's thread.
+session_scope scope_of(std::string          prompt,
+                       const cancel_flag &  cancel,
+                       uint64_t             available_bytes,
+                       const ask_function & ask) {
+    session_scope scope;
+    scope.prompt                  = std::move(prompt);
+    scope.reading.cancel          = &cancel;
+    scope.reading.available_bytes = available_bytes;
+    scope.ask                     = ask;
+    return scope;
+}
 
 }  // namespace
 
@@ -43,25 +57,20 @@ guard_engine::guard_engine(guard_spec                         given,
                            const std::function<void(float)> & progress) :
     spec(std::move(given)),
     threads(make_threads(spec.decoder.n_threads)) {
-    model_options device = spec.model;
-    device.path.clear();
-    scorers = std::make_unique<scorer_factory>(device, threads, spec.decoder.n_threads, residual, computing);
+    cost_factory costs(spec.model, threads, spec.decoder.n_threads, residual, computing, cancel);
     constraints.resize(spec.constraints.size());
-    const auto needs_models = [&](size_t i) {
-        return spec.constraints[i].kind == COST_SCORER;
+    const auto make_those = [&](bool that_load_models) {
+        for (size_t i = 0; i < constraints.size(); ++i) {
+            if (spec.constraints[i].kind->loads_models == that_load_models) {
+                constraints[i] = costs.make(spec.constraints[i], i);
+            }
+        }
     };
-    for (size_t i = 0; i < constraints.size(); ++i) {  // the cheap ones first, so that what is wrong shows soon
-        if (!needs_models(i)) {
-            constraints[i] = make_constraint(i, cancel);
-        }
-    }
+    make_those(/*that_load_models =*/false);  // so that what is wrong with one shows soon
     load_model(news, cancel, progress);
-    for (size_t i = 0; i < constraints.size(); ++i) {
-        if (needs_models(i)) {
-            constraints[i] = make_constraint(i, cancel);
-        }
-    }
-    make_reward(cancel);
+    costs.set_base(model);
+    make_those(/*that_load_models =*/true);
+    make_reward(costs);
     load_judge();
     read_residual();
     if (steps) {
@@ -72,40 +81,7 @@ guard_engine::guard_engine(guard_spec                         given,
     }
 }
 
-constraint guard_engine::make_constraint(size_t i, const cancel_flag & cancel) {
-    const constraint_spec & c = spec.constraints[i];
-    constraint              made;
-    made.terms = c.terms;
-    switch (c.kind) {
-        case COST_LEXICON:
-            made.per_token = std::make_unique<lexicon>(c.lexicon, c.spelling);
-            break;
-        case COST_TOKENS:
-            made.per_token = std::make_unique<token_costs>(c.token_costs);
-            break;
-        case COST_CLASSIFIER:
-            {
-                auto         classifier = std::make_unique<text_classifier>(load_classifier(c.classifier));
-                const double threshold  = std::isnan(c.threshold) ? classifier->threshold() : c.threshold;
-                if (std::isnan(made.terms.budget)) {
-                    made.terms.budget = classifier->recommended_budget();
-                }
-                made.whole_text = std::make_unique<linked_score>(std::move(classifier), c.link, threshold);
-                break;
-            }
-        case COST_FUNCTION:
-            made.whole_text = std::make_unique<function_model>("cost", i);
-            break;
-        case COST_SCORER:
-            made.whole_text =
-                std::make_unique<linked_score>(scorers->make(c.scorer, model, cancel), c.link, c.threshold);
-            break;
-    }
-    made.terms.per_token = made.per_token != nullptr;
-    return made;
-}
-
-void guard_engine::make_reward(const cancel_flag & cancel) {
+void guard_engine::make_reward(cost_materials & with) {
     switch (spec.reward) {
         case REWARD_LOG_LIKELIHOOD:
             reward = std::make_unique<log_likelihood_reward>();
@@ -117,7 +93,7 @@ void guard_engine::make_reward(const cancel_flag & cancel) {
             reward = std::make_unique<function_model>("reward", 0);
             break;
         case REWARD_SCORER:
-            reward = std::make_unique<linked_score>(scorers->make(spec.reward_scorer, model, cancel), LINK_NONE, 0);
+            reward = std::make_unique<linked_score>(make_scorer(spec.reward_scorer, with), LINK_NONE, 0);
             break;
     }
 }
@@ -351,19 +327,17 @@ generation_result guard_engine::generate(const generation_request & request,
         strength = steer(prompt, request.available_bytes, cancel);
         shared->forget();  // it was read with another strength
     }
-    std::unique_ptr<slot> own = std::move(ahead);
-    session_scope         scope;
-    scope.prompt                  = request.question ? *request.question : text_of(prompt);
-    scope.reading.cancel          = &cancel;
-    scope.reading.available_bytes = request.available_bytes;
-    scope.reading.on_owner        = [&](const std::function<void()> & call) {
-        own->call(call, cancel);
-    };
-    scope.ask = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
+    std::unique_ptr<slot> own      = std::move(ahead);
+    const ask_function    ask_away = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
         own->leave();
         std::vector<double> answer = ask(kind, index, texts);
         own->come_back();
         return answer;
+    };
+    session_scope scope =
+        scope_of(request.question ? *request.question : text_of(prompt), cancel, request.available_bytes, ask_away);
+    scope.reading.on_owner = [&](const std::function<void()> & call) {
+        own->call(call, cancel);
     };
     const std::string before = request.prompt.is_text ? request.prompt.text() : last_text_of(prompt);
     guard_session     session(constraints, *reward, std::move(scope), request.prompt.is_raw() ? before : "");
@@ -381,9 +355,7 @@ generation_result guard_engine::generate(const generation_request & request,
     if (result.search.outcome == OUTCOME_REFUSED && options.repairs && !request.noted) {
         result.harm = harm_of(result.search.first_rejected, session);
     }
-    const text_view answer = {
-        &result.search.text, &result.search.tokens, true, 0, nullptr, &result.search.residual
-    };
+    const text_view answer = { &result.search.text, &result.search.tokens, true, 0, nullptr, &result.search.residual };
     for (size_t c = 0; c < constraints.size(); ++c) {
         const bool has_text = constraints[c].whole_text && result.search.outcome != OUTCOME_REFUSED;
         result.categories.push_back(has_text ? session.cost(c).categories(answer) : std::vector<double>());
@@ -413,9 +385,9 @@ std::vector<double> guard_engine::score(const score_request & request,
                                         const ask_function &  ask,
                                         const cancel_flag &   cancel) {
     cancel.check();
-    guard_session               session(constraints, *reward, { request.prompt, { &cancel, 0, nullptr }, ask },
-                                        request.is_raw ? request.prompt : "");
-    const size_t                n = constraints.size();
+    guard_session session(constraints, *reward, scope_of(request.prompt, cancel, /*available_bytes =*/0, ask),
+                          request.is_raw ? request.prompt : "");
+    const size_t  n = constraints.size();
     const std::vector<token_id> no_tokens;
     std::vector<text_view>      views;
     for (const std::string & text : request.texts) {
@@ -468,11 +440,10 @@ rollout_result guard_engine::rollouts(const rollout_request & request,
     std::vector<rollout_prompt> prompts = request.prompts;
     for (rollout_prompt & prompt : prompts) {
         const std::string before = prompt.question ? *prompt.question : last_text_of(prompt.tokens);
-        session_scope     scope  = { prompt.question ? *prompt.question : text_of(prompt.tokens),
-                                     { &cancel, request.available_bytes, nullptr },
-                                     ask };
-        prompt.session = std::make_shared<guard_session>(constraints, *reward, std::move(scope),
-                                                         prompt.is_raw ? before : "");
+        session_scope     scope =
+            scope_of(prompt.question ? *prompt.question : text_of(prompt.tokens), cancel, request.available_bytes, ask);
+        prompt.session =
+            std::make_shared<guard_session>(constraints, *reward, std::move(scope), prompt.is_raw ? before : "");
     }
     const std::unique_ptr<slot> own     = shared->open();
     const search_models         models  = { *own, constraints, nullptr, nullptr };

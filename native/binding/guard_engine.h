@@ -8,11 +8,9 @@
 #include "engine/layer_reader.h"
 #include "engine/llama_decoder.h"
 #include "engine/text_tokenizer.h"
-#include "safety/function_model.h"
-#include "safety/lexicon.h"
+#include "safety/cost_kind.h"
+#include "safety/labelled_text.h"
 #include "safety/probe_training.h"
-#include "safety/text_classifier.h"
-#include "scorer_factory.h"
 #include "search/repair.h"
 #include "search/rollouts.h"
 #include "search/search.h"
@@ -21,20 +19,6 @@
 #include <memory>
 
 namespace ig {
-
-enum cost_kind { COST_LEXICON, COST_TOKENS, COST_CLASSIFIER, COST_FUNCTION, COST_SCORER };
-
-struct constraint_spec {
-    cost_kind                 kind;
-    budget_terms              terms;
-    std::vector<lexicon_term> lexicon;
-    spelling_rule             spelling = SPELLING_STRICT;
-    std::vector<double>       token_costs;
-    std::string               classifier;     // path
-    score_link                link      = LINK_PROBABILITY;
-    double                    threshold = 0;  // of LINK_EXCESS, in log-odds or as the head of a score model has it
-    scorer_spec               scorer;
-};
 
 enum reward_kind { REWARD_LOG_LIKELIHOOD, REWARD_LEXICON, REWARD_FUNCTION, REWARD_SCORER };
 
@@ -197,17 +181,16 @@ class guard_engine {
     std::mutex          computing;    // held while the threads compute, where several native threads may ask them to
     residual_layers     residual;     // that anyone reads
     std::vector<size_t> mean_places;  // of spec.mean_layers
-    std::unique_ptr<scorer_factory> scorers;
-    std::shared_ptr<loaded_model>   model;
-    std::unique_ptr<text_tokenizer> tokenizer;        // null without a model file
-    std::unique_ptr<real_decoder>   steps;
-    std::unique_ptr<scheduler>      shared;           // null without a model
-    llama_decoder *                 llama = nullptr;  // the same, unless the model is tabular
-    std::vector<constraint>         constraints;
+    std::shared_ptr<loaded_model>      model;
+    std::unique_ptr<text_tokenizer>    tokenizer;        // null without a model file
+    std::unique_ptr<real_decoder>      steps;
+    std::unique_ptr<scheduler>         shared;           // null without a model
+    llama_decoder *                    llama = nullptr;  // the same, unless the model is tabular
+    std::vector<constraint>            constraints;
     std::unique_ptr<const text_scorer> reward;
-    std::unique_ptr<critic>         judge;   // null: none
-    control_vector                  steering;
-    std::unique_ptr<layer_reader>   layers;  // once it was asked for
+    std::unique_ptr<critic>            judge;   // null: none
+    control_vector                     steering;
+    std::unique_ptr<layer_reader>      layers;  // once it was asked for
 
     void           load_judge();
     void           load_critic_file();
@@ -216,9 +199,8 @@ class guard_engine {
     void           load_steering();
     double         steer(const std::vector<token_id> & prompt, uint64_t available_bytes, const cancel_flag & cancel);
     layer_reader & reader();
-    void       load_model(rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress);
-    constraint make_constraint(size_t i, const cancel_flag & cancel);
-    void       make_reward(const cancel_flag & cancel);
+    void load_model(rendezvous & news, const cancel_flag & cancel, const std::function<void(float)> & progress);
+    void make_reward(cost_materials & with);
     std::optional<harm_kind>  harm_of(const rejected_text & rejected, guard_session & session) const;
     void                      expect_readable(size_t n_bytes) const;
     std::vector<token_id>     read_text(const std::string & text, const cancel_flag & cancel);

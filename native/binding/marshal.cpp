@@ -1,5 +1,6 @@
 #include "marshal.h"
 
+#include "cost_factory.h"
 #include "critic/features.h"
 #include "js_values.h"
 
@@ -32,16 +33,19 @@ std::optional<std::string> question_from(const Napi::Object & o) {
     return o.Get("question").IsString() ? std::make_optional(string_of(o, "question")) : std::nullopt;
 }
 
+template <typename kind> const kind * kind_from(const Napi::Object & o, const std::vector<const kind *> & all) {
+    const std::string name = string_of(o, "kind");
+    for (const kind * one : all) {
+        if (name == one->name) {
+            return one;
+        }
+    }
+    throw error("INTERNAL", "unknown kind of cost model: " + name);
+}
+
 scorer_spec scorer_from(const Napi::Object & o) {
     scorer_spec spec;
-    spec.kind         = choice_of<scorer_kind>(o, "kind",
-                                               {
-                                                   { "guardModel",         SCORER_GUARD_MODEL         },
-                                                   { "sequenceClassifier", SCORER_SEQUENCE_CLASSIFIER },
-                                                   { "scoreModel",         SCORER_SCORE_MODEL         },
-                                                   { "probe",              SCORER_PROBE               },
-                                                   { "encoder",            SCORER_ENCODER             }
-    });
+    spec.kind         = kind_from(o, scorer_kinds);
     spec.path         = string_of(o, "path");
     spec.head         = string_of(o, "head");
     spec.probe        = o.Has("probe") ? string_of(o, "probe") : "";
@@ -81,19 +85,12 @@ const std::vector<std::pair<const char *, score_link>> links = {
 
 constraint_spec constraint_from(const Napi::Object & o) {
     constraint_spec spec;
-    spec.kind           = choice_of<cost_kind>(o, "kind",
-                                               {
-                                                   { "lexicon",    COST_LEXICON    },
-                                                   { "tokenCosts", COST_TOKENS     },
-                                                   { "classifier", COST_CLASSIFIER },
-                                                   { "function",   COST_FUNCTION   },
-                                                   { "scorer",     COST_SCORER     }
-    });
+    spec.kind           = kind_from(o, cost_kinds);
     spec.terms.budget   = number_of(o, "budget");
     spec.terms.discount = number_of(o, "discount");
     spec.terms.anytime  = string_of(o, "criterion") == "anytime";
     spec.terms.floored  = bool_of(o, "floored");
-    if (spec.kind == COST_LEXICON) {
+    if (o.Has("lexicon")) {
         spec.lexicon  = lexicon_of(o, "lexicon");
         spec.spelling = choice_of<spelling_rule>(o, "match",
                                                  {
@@ -101,17 +98,17 @@ constraint_spec constraint_from(const Napi::Object & o) {
                                                      { "loose",  SPELLING_LOOSE  }
         });
     }
-    if (spec.kind == COST_CLASSIFIER) {
+    if (o.Has("classifier")) {
         spec.classifier = string_of(o, "classifier");
-        spec.link       = choice_of<score_link>(o, "link", links);
-        spec.threshold  = number_of(o, "threshold");
     }
-    if (spec.kind == COST_SCORER) {
-        spec.scorer    = scorer_from(o.Get("scorer").As<Napi::Object>());
+    if (o.Has("scorer")) {
+        spec.scorer = scorer_from(o.Get("scorer").As<Napi::Object>());
+    }
+    if (o.Has("link")) {
         spec.link      = choice_of<score_link>(o, "link", links);
         spec.threshold = number_of(o, "threshold");
     }
-    if (spec.kind == COST_TOKENS) {
+    if (o.Has("tokenCosts")) {
         spec.token_costs = numbers_of<double, Napi::Float64Array>(o, "tokenCosts");
     }
     return spec;

@@ -132,7 +132,12 @@ struct answer {
 };
 
 answer run(decoder & model, shared_models & shared, const search_case & c, const cancel_flag & cancel) {
-    guard_session       session(shared.constraints, shared.reward, { "?", { &cancel, 0, nullptr }, shared_models::ask }, "?");
+    guard_session       session(shared.constraints, shared.reward,
+                                {
+                                    "?", { &cancel, 0, nullptr },
+                                     shared_models::ask
+    },
+                                "?");
     const search_models models = { model, shared.constraints, &session, &shared.judge };
     answer              a;
     a.result = search(models, c.prompt, c.options, cancel, [&](const std::string & text) { a.committed += text; });

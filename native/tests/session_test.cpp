@@ -23,14 +23,19 @@ class byte_model : public text_model {
   public:
     explicit byte_model(int32_t width) : n_values(width) {}
 
-    std::function<void()>        before_read = [] {
+    std::function<void()> before_read = [] {
     };
-    std::set<std::thread::id>    readers;
-    size_t                       most_sessions = 0;
+    std::set<std::thread::id> readers;
+    size_t                    most_sessions = 0;
 
     int32_t width() const override { return n_values; }
 
-    text_classes classes() const override { return { { "safe", "unsafe" }, false, false }; }
+    text_classes classes() const override {
+        return {
+            { "safe", "unsafe" },
+            false, false
+        };
+    }
 
     const markup & chat_markup() const override { return rules; }
 
@@ -78,17 +83,20 @@ class byte_model : public text_model {
     }
 };
 
-const template_pieces pieces = {
-    "[user] ", " [agent] ", { " [unsafe?] " },
-       {},
-     true
-};
+const template_pieces pieces     = { "[user] ", " [agent] ", { " [unsafe?] " }, {}, true };
 const template_pieces asks_twice = {
-    "", "|", { "|a? ", "|b? " },
-       {},
-     false
+    "",
+    "|",
+    { "|a? ", "|b? " },
+    {},
+    false
 };
-const guard_answers answers = { { "s" }, { "u" }, "u:", { "violence", "theft", "thanks" } };
+const guard_answers answers = {
+    { "s" },
+    { "u" },
+    "u:",
+    { "violence", "theft", "thanks" }
+};
 
 // a kind of scorer, and the model that it reads with; null: none
 struct scorer_case {
@@ -124,9 +132,15 @@ std::vector<scorer_case> every_kind() {
         all.push_back({ name, make(std::move(model)), kept });
     };
     using model_of = std::unique_ptr<byte_model>;
-    add("guard model", n_bytes, [](model_of m) { return std::make_unique<guard_model>(std::move(m), pieces, answers); });
+    add("guard model", n_bytes,
+        [](model_of m) { return std::make_unique<guard_model>(std::move(m), pieces, answers); });
     add("guard model with a question per category", n_bytes, [](model_of m) {
-        return std::make_unique<guard_model>(std::move(m), asks_twice, guard_answers{ { "n" }, { "y" }, "", { "a", "b" } });
+        return std::make_unique<guard_model>(std::move(m), asks_twice,
+                                             guard_answers{
+                                                 { "n" },
+                                                 { "y" },
+                                                 "", { "a", "b" }
+        });
     });
     add("sequence classifier with a template", 2, [](model_of m) {
         return std::make_unique<sequence_classifier>(std::move(m), std::make_unique<template_pieces>(pieces),
@@ -135,14 +149,17 @@ std::vector<scorer_case> every_kind() {
     add("sequence classifier of responses", 2, [](model_of m) {
         return std::make_unique<sequence_classifier>(std::move(m), nullptr, class_choice(), "a file");
     });
-    add("score model", 8, [](model_of m) { return std::make_unique<score_model>(std::move(m), pieces, random_head()); });
+    add("score model", 8,
+        [](model_of m) { return std::make_unique<score_model>(std::move(m), pieces, random_head()); });
     add("probe", 8, [](model_of m) {
         return std::make_unique<last_state_probe>(std::move(m), probe_weights{ random_head(), true, {}, 0 });
     });
     all.push_back({ "classifier", std::make_unique<text_classifier>(random_classifier()), nullptr });
-    all.push_back({ "lexicon", std::make_unique<lexicon>(std::vector<lexicon_term>{ { "a*", 1 }, { "*b*", 2 } },
-                                                         SPELLING_STRICT),
-                    nullptr });
+    all.push_back({
+        "lexicon", std::make_unique<lexicon>(std::vector<lexicon_term>{ { "a*", 1 }, { "*b*", 2 } },
+         SPELLING_STRICT),
+        nullptr
+    });
     all.push_back({ "function", std::make_unique<function_model>("cost", 0), nullptr });
     for (scorer_case & c : all) {
         c.scorer = std::make_unique<linked_score>(std::move(c.scorer), LINK_PROBABILITY, 0);
@@ -259,7 +276,8 @@ TEST_CASE("sessions of one model that are asked by turns say what each says alon
     CHECK(n_that_differ > 100);  // most kinds read the prompt
 }
 
-TEST_CASE("searches on several threads share a model that one thread reads with, and one that is stopped leaves the others") {
+TEST_CASE(
+    "searches on several threads share a model that one thread reads with, and one that is stopped leaves the others") {
     int n_stopped = 0;
     for (scorer_case & c : every_kind()) {
         CAPTURE(c.name);
@@ -273,7 +291,7 @@ TEST_CASE("searches on several threads share a model that one thread reads with,
             const auto    alone = told_alone(askers, *c.scorer);
             test_decoder  decoder(random_model(random, 3));
             serving       server(decoder);
-            const bool    stops = draw_bool(random);
+            const bool    stops    = draw_bool(random);
             const int32_t stops_at = draw_int(random, 1, n_rounds);
             int32_t       n_reads  = 0;
             if (c.model != nullptr) {
@@ -284,10 +302,11 @@ TEST_CASE("searches on several threads share a model that one thread reads with,
                 };
             }
             std::vector<std::vector<std::vector<double>>> together(askers.size());
-            std::vector<lane_job>                         jobs;
+            std::vector<slot_job>                         jobs;
             for (size_t i = 0; i < askers.size(); ++i) {
                 jobs.push_back([&, i](slot & l) {
-                    askers[i].open(*c.scorer, [&](const std::function<void()> & call) { l.call(call, askers[i].cancel); });
+                    askers[i].open(*c.scorer,
+                                   [&](const std::function<void()> & call) { l.call(call, askers[i].cancel); });
                     for (size_t round = 0; round < size_t(n_rounds); ++round) {
                         together[i].push_back(askers[i].ask(round));
                     }

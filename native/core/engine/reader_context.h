@@ -25,9 +25,7 @@ class reader_context : public text_model {
 
     token_id              beginning() const override;
     // Throws TEXT_TOO_LONG for one that cannot be read, by its length alone.
-    std::vector<token_id> tokenize(const std::string & text,
-                                   bool                with_ends,
-                                   const cancel_flag * cancel) const override;
+    std::vector<token_id> tokenize(const std::string & text, bool with_ends, const cancel_flag * cancel) const override;
 
   protected:
     struct batch_shape {

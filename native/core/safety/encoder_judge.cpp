@@ -1,5 +1,6 @@
 #include "safety/encoder_judge.h"
 
+#include "safety/cost_kind.h"
 #include "support/error.h"
 #include "support/numeric.h"
 
@@ -147,5 +148,30 @@ class encoder_session : public scoring_session {
 std::unique_ptr<scoring_session> encoder_judge::open(const session_scope & scope) const {
     return std::make_unique<encoder_session>(*this, scope);
 }
+
+namespace {
+
+std::unique_ptr<text_scorer> make_encoder(const scorer_spec & spec, cost_materials & with) {
+    return std::make_unique<encoder_judge>(spec.path, spec.uncertainty_penalty, with.threads(), with.n_threads(),
+                                           with.computing());
+}
+
+// A further member, which reads what the base model decodes anyway.
+void join_probe(text_scorer & made, const scorer_spec & spec, cost_materials & with) {
+    if (spec.probe.empty()) {
+        return;
+    }
+    probe_weights weights = load_probe(spec.probe, with.base());
+    if (weights.layers.empty()) {
+        throw error("INVALID_COST_MODEL", "expected a probe of means beside an encoder, but " + spec.probe +
+                                              " reads the state at the last token; train one with layers");
+    }
+    std::vector<size_t> places = with.places_of(weights.layers);
+    static_cast<encoder_judge &>(made).join(std::make_unique<mean_probe>(std::move(weights), std::move(places)));
+}
+
+}  // namespace
+
+const scorer_kind encoder_judge_kind = { "encoder", make_encoder, join_probe };
 
 }  // namespace ig

@@ -51,4 +51,6 @@ class encoder_judge : public text_scorer {
     judgement            judge(const encoder_verdict & verdict, const text_view & text) const;
 };
 
+extern const scorer_kind encoder_judge_kind;
+
 }  // namespace ig

@@ -1,7 +1,7 @@
 // function_model.h owns cost and reward models that are functions of the caller: one call with all candidates.
 #pragma once
 
-#include "safety/cost_model.h"
+#include "safety/cost_kind.h"
 
 namespace ig {
 
@@ -18,6 +18,14 @@ class function_model : public text_scorer {
   private:
     const char * kind;
     size_t       index;
+};
+
+inline const cost_kind function_kind = {
+    "function",
+    false,
+    [](constraint & made, const constraint_spec &, size_t index, cost_materials &) {
+        made.whole_text = std::make_unique<function_model>("cost", index);
+    },
 };
 
 }  // namespace ig

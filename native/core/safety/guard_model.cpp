@@ -1,5 +1,6 @@
 #include "safety/guard_model.h"
 
+#include "safety/cost_kind.h"
 #include "support/error.h"
 #include "support/numeric.h"
 
@@ -127,8 +128,7 @@ class guard_model_session : public scoring_session {
             }
         }
         std::vector<double> odds(sequences.size());
-        reading.read(sequences,
-                     [&](size_t i, size_t, const float * logits) { odds[i] = shared.log_odds(logits); });
+        reading.read(sequences, [&](size_t i, size_t, const float * logits) { odds[i] = shared.log_odds(logits); });
         return odds;
     }
 
@@ -179,5 +179,15 @@ class guard_model_session : public scoring_session {
 std::unique_ptr<scoring_session> guard_model::open(const session_scope & scope) const {
     return std::make_unique<guard_model_session>(*this, scope);
 }
+
+namespace {
+
+std::unique_ptr<text_scorer> make_guard_model(const scorer_spec & spec, cost_materials & with) {
+    return std::make_unique<guard_model>(with.load(spec.path, OUTPUT_LOGITS), spec.pieces, spec.answers);
+}
+
+}  // namespace
+
+const scorer_kind guard_model_kind = { "guardModel", make_guard_model, nullptr };
 
 }  // namespace ig

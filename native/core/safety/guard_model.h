@@ -8,6 +8,8 @@
 
 namespace ig {
 
+struct scorer_kind;
+
 struct guard_answers {
     std::vector<std::string> safe, unsafe;     // the first of each is one token; others count by their first token
     std::string              before_category;  // what stands between the template's end and the name of a category
@@ -32,5 +34,7 @@ class guard_model : public text_scorer {
     std::vector<token_id> label_tokens(const std::vector<std::string> & labels) const;
     double                log_odds(const float * logits) const;
 };
+
+extern const scorer_kind guard_model_kind;
 
 }  // namespace ig

@@ -1,5 +1,6 @@
 #include "safety/lexicon.h"
 
+#include "safety/cost_kind.h"
 #include "support/decimal.h"
 #include "support/error.h"
 #include "support/unicode.h"
@@ -363,5 +364,15 @@ std::unique_ptr<scoring_session> lexicon::open(const session_scope &) const {
         return sums;
     });
 }
+
+namespace {
+
+void make_lexicon(constraint & made, const constraint_spec & spec, size_t, cost_materials &) {
+    made.per_token = std::make_unique<lexicon>(spec.lexicon, spec.spelling);
+}
+
+}  // namespace
+
+const cost_kind lexicon_kind = { "lexicon", false, make_lexicon };
 
 }  // namespace ig

@@ -16,6 +16,8 @@ struct lexicon_term {
     double      weight;
 };
 
+struct cost_kind;
+
 class term_automaton {
   public:
     // Returns the node where the term ends.
@@ -68,5 +70,7 @@ class lexicon : public token_cost_model,
     void   end(cost_state & state) const;
     double settle(cost_state & state) const;
 };
+
+extern const cost_kind lexicon_kind;
 
 }  // namespace ig

@@ -1,5 +1,6 @@
 #include "safety/linked_score.h"
 
+#include "safety/cost_kind.h"
 #include "support/error.h"
 
 #include <algorithm>
@@ -64,10 +65,13 @@ void self_test(const text_scorer &                 scorer,
         const auto finished = [&](const std::string & text) {
             return text_view{ &text, &no_tokens, true, 0 };
         };
-        const session_scope       scope   = { pair.prompt, { &cancel, 0, nullptr }, nullptr };
+        const session_scope scope = {
+            pair.prompt, { &cancel, 0, nullptr },
+             nullptr
+        };
         const auto                session = scorer.open(scope);
         const std::vector<double> scores  = scores_of(*session, { finished(pair.safe), finished(pair.unsafe) });
-        const double difference          = higher == UNSAFE_IS_HIGHER ? scores[1] - scores[0] : scores[0] - scores[1];
+        const double difference           = higher == UNSAFE_IS_HIGHER ? scores[1] - scores[0] : scores[0] - scores[1];
         right += difference > least_difference;
         reversed += -difference > least_difference;
         mass += (session->answer_mass(pair.safe) + session->answer_mass(pair.unsafe)) / 2;
@@ -96,5 +100,26 @@ void self_test(const text_scorer &                 scorer,
              order + format("so on %zu of %zu pairs only; check its template", right, pairs.size()));
     }
 }
+
+std::unique_ptr<const text_scorer> make_scorer(const scorer_spec & spec, cost_materials & with) {
+    std::unique_ptr<text_scorer> made = spec.kind->make(spec, with);
+    if (!spec.self_test.empty()) {
+        self_test(*made, spec.path, spec.self_test, spec.higher, with.cancel());
+    }
+    if (spec.kind->complete != nullptr) {
+        spec.kind->complete(*made, spec, with);
+    }
+    return made;
+}
+
+namespace {
+
+void make_linked_score(constraint & made, const constraint_spec & spec, size_t, cost_materials & with) {
+    made.whole_text = std::make_unique<linked_score>(make_scorer(spec.scorer, with), spec.link, spec.threshold);
+}
+
+}  // namespace
+
+const cost_kind linked_score_kind = { "scorer", true, make_linked_score };
 
 }  // namespace ig

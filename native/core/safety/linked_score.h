@@ -9,6 +9,8 @@
 
 namespace ig {
 
+struct cost_kind;
+
 enum score_link {
     LINK_NONE,         // as it is
     LINK_PROBABILITY,  // of "unsafe", from log-odds
@@ -42,6 +44,9 @@ class linked_score : public text_scorer {
     score_link                         link;
     double                             threshold;
 };
+
+// a cost model that is a scorer with a link
+extern const cost_kind linked_score_kind;
 
 // a prompt with a response that is safer than another
 struct self_test_pair {

@@ -1,5 +1,6 @@
 #include "safety/probe.h"
 
+#include "safety/cost_kind.h"
 #include "support/error.h"
 #include "support/tensor_file.h"
 
@@ -103,5 +104,20 @@ std::unique_ptr<scoring_session> last_state_probe::open(const session_scope & sc
         return result;
     });
 }
+
+namespace {
+
+std::unique_ptr<text_scorer> make_probe(const scorer_spec & spec, cost_materials & with) {
+    probe_weights weights = load_probe(spec.path, with.base());
+    if (weights.layers.empty()) {
+        return std::make_unique<last_state_probe>(with.read_base(OUTPUT_HIDDEN), std::move(weights));
+    }
+    std::vector<size_t> places = with.places_of(weights.layers);
+    return std::make_unique<mean_probe>(std::move(weights), std::move(places));
+}
+
+}  // namespace
+
+const scorer_kind probe_kind = { "probe", make_probe, nullptr };
 
 }  // namespace ig

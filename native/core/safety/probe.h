@@ -55,4 +55,6 @@ class last_state_probe : public text_scorer {
     probe_weights               weights;
 };
 
+extern const scorer_kind probe_kind;
+
 }  // namespace ig

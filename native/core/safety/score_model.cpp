@@ -1,5 +1,6 @@
 #include "safety/score_model.h"
 
+#include "safety/cost_kind.h"
 #include "support/tensor_file.h"
 
 namespace ig {
@@ -34,5 +35,17 @@ std::unique_ptr<scoring_session> score_model::open(const session_scope & scope) 
         return result;
     });
 }
+
+namespace {
+
+std::unique_ptr<text_scorer> make_score_model(const scorer_spec & spec, cost_materials & with) {
+    std::unique_ptr<text_model> body = with.load(spec.path, OUTPUT_HIDDEN);
+    linear_head                 head = load_head(spec.head, body->width());
+    return std::make_unique<score_model>(std::move(body), spec.pieces, std::move(head));
+}
+
+}  // namespace
+
+const scorer_kind score_model_kind = { "scoreModel", make_score_model, nullptr };
 
 }  // namespace ig

@@ -8,6 +8,8 @@
 
 namespace ig {
 
+struct scorer_kind;
+
 struct linear_head {
     std::vector<float> weight;  // [n_embd]
     double             bias = 0;
@@ -33,5 +35,7 @@ class score_model : public text_scorer {
     prompt_template             pieces;
     linear_head                 head;
 };
+
+extern const scorer_kind score_model_kind;
 
 }  // namespace ig

@@ -1,5 +1,6 @@
 #include "safety/sequence_classifier.h"
 
+#include "safety/cost_kind.h"
 #include "support/error.h"
 
 #include <algorithm>
@@ -122,5 +123,17 @@ std::unique_ptr<scoring_session> sequence_classifier::open(const session_scope &
         return result;
     });
 }
+
+namespace {
+
+std::unique_ptr<text_scorer> make_sequence_classifier(const scorer_spec & spec, cost_materials & with) {
+    return std::make_unique<sequence_classifier>(
+        with.load(spec.path, OUTPUT_CLASSES),
+        spec.has_template ? std::make_unique<template_pieces>(spec.pieces) : nullptr, spec.classes, spec.path);
+}
+
+}  // namespace
+
+const scorer_kind sequence_classifier_kind = { "sequenceClassifier", make_sequence_classifier, nullptr };
 
 }  // namespace ig

@@ -10,6 +10,8 @@
 
 namespace ig {
 
+struct scorer_kind;
+
 // which classes count
 struct class_choice {
     std::vector<std::string> labels;
@@ -36,5 +38,7 @@ class sequence_classifier : public text_scorer {
     double         log_odds(const float * logits) const;
     token_sequence tokens_of(const std::string & text, const session_scope & scope) const;
 };
+
+extern const scorer_kind sequence_classifier_kind;
 
 }  // namespace ig

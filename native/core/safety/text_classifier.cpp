@@ -1,5 +1,6 @@
 #include "safety/text_classifier.h"
 
+#include "safety/cost_kind.h"
 #include "support/calibration.h"
 #include "support/numeric.h"
 #include "support/random.h"
@@ -159,6 +160,22 @@ classifier_weights load_classifier(const std::string & path) {
     weights.buckets = file.tensor("buckets", { n_classifier_buckets });
     return weights;
 }
+
+namespace {
+
+// Budget and threshold that are not numbers are those that the file recommends.
+void make_classifier(constraint & made, const constraint_spec & spec, size_t, cost_materials &) {
+    auto         classifier = std::make_unique<text_classifier>(load_classifier(spec.classifier));
+    const double threshold  = std::isnan(spec.threshold) ? classifier->threshold() : spec.threshold;
+    if (std::isnan(made.terms.budget)) {
+        made.terms.budget = classifier->recommended_budget();
+    }
+    made.whole_text = std::make_unique<linked_score>(std::move(classifier), spec.link, threshold);
+}
+
+}  // namespace
+
+const cost_kind text_classifier_kind = { "classifier", false, make_classifier };
 
 namespace {
 

@@ -23,6 +23,10 @@ struct classifier_weights {
     double             threshold       = 0.5;   // recommended: texts of a higher probability are unsafe
 };
 
+struct cost_kind;
+
+extern const cost_kind text_classifier_kind;
+
 // Reads weights from a file; throws INVALID_COST_MODEL.
 classifier_weights load_classifier(const std::string & path);
 

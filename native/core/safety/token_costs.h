@@ -1,7 +1,7 @@
 // token_costs.h owns the plainest token cost model: a table with one cost per token id.
 #pragma once
 
-#include "safety/cost_model.h"
+#include "safety/cost_kind.h"
 
 namespace ig {
 
@@ -17,6 +17,14 @@ class token_costs : public token_cost_model {
 
   private:
     std::vector<double> costs;
+};
+
+inline const cost_kind token_costs_kind = {
+    "tokenCosts",
+    false,
+    [](constraint & made, const constraint_spec & spec, size_t, cost_materials &) {
+        made.per_token = std::make_unique<token_costs>(spec.token_costs);
+    },
 };
 
 }  // namespace ig

@@ -193,8 +193,8 @@ measurement estimator::measure(const std::vector<token_id> & tokens, const whole
 measurement estimator::measure_finished(const path & finished) {
     stopwatch watch(timings.cost);
     return measure(finished.tokens, [&](size_t c, const response & whole) {
-        const text_view view = { &whole.text, &whole.tokens,         true, finished.log_likelihood,
-                                 nullptr,     &finished.residual.sum };
+        const text_view           view  = { &whole.text, &whole.tokens,         true, finished.log_likelihood,
+                                            nullptr,     &finished.residual.sum };
         const std::vector<double> costs = models.session->cost(c).scores({ view });
         expect_count(1, costs.size(), "costs");
         return costs[0];

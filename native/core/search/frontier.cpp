@@ -29,12 +29,9 @@ bool frontier::accepts_whole(const path & p, size_t n_tokens) {
     response prefix;
     prefix.text = p.text.substr(0, p.ends[n_tokens - 1].n_text);
     prefix.tokens.assign(p.tokens.begin(), p.tokens.begin() + n_tokens);
-    const text_view view = { &prefix.text,
-                             &prefix.tokens,
-                             true,
-                             p.ends[n_tokens - 1].log_likelihood,
-                             nullptr,
-                             p.residual.before(n_tokens, p.tokens.size()) };
+    const text_view view = { &prefix.text, &prefix.tokens,
+                             true,         p.ends[n_tokens - 1].log_likelihood,
+                             nullptr,      p.residual.before(n_tokens, p.tokens.size()) };
     for (size_t i = 0; i < models.constraints.size(); ++i) {
         const constraint & c = models.constraints[i];
         if (!c.whole_text) {

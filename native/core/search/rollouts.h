@@ -9,11 +9,11 @@
 namespace ig {
 
 struct rollout_prompt {
-    int32_t                    number;
-    std::vector<token_id>      tokens;
-    std::optional<std::string> question;  // what cost models read as context; nothing: the prompt's text
-    bool                       is_raw;    // responses go on from its text
-    std::shared_ptr<guard_session> session;  // by the time of sampling there is one
+    int32_t                        number;
+    std::vector<token_id>          tokens;
+    std::optional<std::string>     question;  // what cost models read as context; nothing: the prompt's text
+    bool                           is_raw;    // responses go on from its text
+    std::shared_ptr<guard_session> session;   // by the time of sampling there is one
 };
 
 struct rollout_options {

@@ -1,0 +1,53 @@
+// cost_factory.h owns the lists of all kinds of cost models, and what a guard makes its own with. All of them share one set of threads.
+#pragma once
+
+#include "engine/llama_model.h"
+#include "engine/residual_tap.h"
+#include "safety/cost_kind.h"
+
+namespace ig {
+
+extern const std::vector<const cost_kind *>   cost_kinds;
+extern const std::vector<const scorer_kind *> scorer_kinds;
+
+class cost_factory : public cost_materials {
+  public:
+    // What probes read of the residual stream is noted in `layers`. `computing` is held while the threads compute for what serves several
+    // searches.
+    cost_factory(model_options                    device,
+                 std::shared_ptr<ggml_threadpool> threads,
+                 int32_t                          n_threads,
+                 residual_layers &                layers,
+                 std::mutex &                     computing,
+                 const cancel_flag &              cancel);
+
+    // The model that generates; before a cost model that reads it is made.
+    void set_base(std::shared_ptr<loaded_model> model) { generating = std::move(model); }
+
+    constraint make(const constraint_spec & spec, size_t index);
+
+    std::unique_ptr<text_model> load(const std::string & path, text_output output) override;
+    std::unique_ptr<text_model> read_base(text_output output) override;
+    probed_model                base() const override;
+
+    std::vector<size_t> places_of(const std::vector<int32_t> & wanted) override { return layers.places_of(wanted); }
+
+    std::shared_ptr<ggml_threadpool> threads() const override { return compute; }
+
+    int32_t n_threads() const override { return n_compute; }
+
+    std::mutex & computing() const override { return in_use; }
+
+    const cancel_flag & cancel() const override { return flag; }
+
+  private:
+    model_options                    device;  // without a path
+    std::shared_ptr<ggml_threadpool> compute;
+    int32_t                          n_compute;
+    residual_layers &                layers;
+    std::mutex &                     in_use;
+    const cancel_flag &              flag;
+    std::shared_ptr<loaded_model>    generating;
+};
+
+}  // namespace ig
