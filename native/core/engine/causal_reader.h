@@ -35,7 +35,7 @@ class causal_reader : public reader_context {
 
     prefix_cache             prefixes;
     sequence_pool            pool;
-    std::vector<pending_row> pending;  // outputs of the batch
+    std::vector<pending_row> pending;         // outputs of the batch
     std::vector<float>       class_row;
     int32_t                  most_sequences;  // that there was no lack of memory for
 
