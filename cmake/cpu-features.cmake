@@ -10,8 +10,11 @@ set(INFERENCEGUARD_CPU_OPTIONS "") # the same flags for our own arithmetic
 
 function(cpu_has feature result)
   if(feature MATCHES "^amx")
-    amx_runs(runs)
-    set(${result} ${runs} PARENT_SCOPE)
+    # A CPU with AMX is not enough: the kernel must grant a process its tiles, and the compiler know them.
+    file(READ cmake/amx-runs.cpp program)
+    set(CMAKE_REQUIRED_FLAGS "-O3 -mamx-tile -mamx-int8")
+    check_cxx_source_runs("${program}" AMX_RUNS)
+    set(${result} "${AMX_RUNS}" PARENT_SCOPE)
     return()
   endif()
   string(REPLACE "." "_" name "${feature}")

@@ -15,6 +15,7 @@ const gpuBackends = ["INFERENCEGUARD_CUDA", "INFERENCEGUARD_METAL", "INFERENCEGU
 export function build({ out = "build", target = "inferenceguard", prebuilt = false, sanitizers = "" } = {}) {
 	requireTool("cmake", "to build the native addon");
 	requireCompiler("to build the native addon");
+	requireTool("git", "to patch llama.cpp");
 	const source = llamaSource();
 	const { version } = JSON.parse(readFileSync(join(projectRoot, "llama.cpp.json"), "utf8"));
 	const definitions = {

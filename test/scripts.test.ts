@@ -20,6 +20,7 @@ describe.skipIf(process.platform === "win32")("building without a tool says what
 	test.each([
 		["cmake", [], /cmake is needed to build the native addon, and was not found on PATH\.\n {2}Install it with: /],
 		["a compiler", ["cmake"], /a C\+\+17 compiler is needed to build the native addon, and was not found on PATH\.\n {2}Install it with: /],
+		["git", ["cmake", "c++"], /git is needed to patch llama\.cpp, and was not found on PATH\.\n {2}Install it with: /],
 	])("a build without %s says what to install", (_, tools, message) => {
 		const { status, stderr } = spawnSync(process.execPath, [build], { env: { PATH: pathWith(...tools) }, encoding: "utf8" });
 		expect(status).toBe(1);

@@ -1,7 +1,7 @@
 // addon.cpp owns the functions that JavaScript sees. Workers are opaque handles with a type tag; a wrong one is an error,
 // never a crash.
 #include "engine/llama_backend.h"
-#include "ggml/assertions.h"
+#include "hooks/assertions.h"
 #include "marshal.h"
 #include "support/cpu.h"
 #include "worker.h"

@@ -1,7 +1,7 @@
 #include "worker.h"
 
 #include "engine/llama_backend.h"
-#include "ggml/assertions.h"
+#include "hooks/assertions.h"
 #include "marshal.h"
 
 #include <cstdlib>

@@ -1,6 +1,6 @@
 #include "kernels.h"
 
-#include "ggml-cpu.h"
+#include "engine/llama_backend.h"
 #include "support/numeric.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ Napi::Value top_k(const Napi::CallbackInfo & info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-    ggml_cpu_init();
+    ig::init_llama_backend();
     exports.Set("attend", Napi::Function::New(env, attend));
     exports.Set("multiply", Napi::Function::New(env, multiply));
     exports.Set("topK", Napi::Function::New(env, top_k));

@@ -1,7 +1,8 @@
 #include "engine/llama_backend.h"
 
 #include "ggml-cpu.h"
-#include "ggml/assertions.h"
+#include "hooks/assertions.h"
+#include "kernels/kernels.h"
 #include "llama.h"
 #include "support/error.h"
 
@@ -62,6 +63,7 @@ void init_llama_backend() {
     std::call_once(once, [] {
         llama_log_set(on_log, nullptr);
         ggml_watch_assertions();
+        register_kernels();
         llama_backend_init();
     });
 }

@@ -2,7 +2,7 @@
 
 #include "engine/graph_check.h"
 #include "engine/llama_backend.h"
-#include "llama/stoppable_reading.h"
+#include "hooks/stoppable_reading.h"
 #include "support/error.h"
 #include "support/unicode.h"
 #include "support/utf8.h"

@@ -1,6 +1,6 @@
 #include "engine/text_tokenizer.h"
 
-#include "ggml/assertions.h"
+#include "hooks/assertions.h"
 
 #include <future>
 #include <system_error>

@@ -1,6 +1,4 @@
 // Multiplies on AMX tiles as ggml does, permission first; exits with 0 only where the kernel grants it and the product is right.
-#include "tile-intrinsics.h"
-
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,6 +21,7 @@ int main() {
     signed char a[4]    = { 1, -2, 3, 4 };
     signed char b[4]    = { 5, 6, -7, 8 };
     int         product = 0;
+    __asm__ volatile("" ::"r"(&config), "r"(a), "r"(b) : "memory");  // gcc's intrinsics do not name all that they read
     _tile_loadconfig(&config);
     _tile_zero(0);
     _tile_loadd(1, a, 4);

@@ -1,5 +1,5 @@
 // stoppable_reading.h owns how another thread stops llama.cpp while it tokenises, which may take minutes for a long text.
-// cmake/reading.cmake puts a look for it into llama.cpp's loops over texts.
+// A patch has llama.cpp look for it in its loops over texts.
 #pragma once
 
 #include <atomic>

@@ -1,28 +1,29 @@
-// vnni_q8_0.cpp owns the products of q8_0 weights where AVX-512 has VNNI and there are no AMX tiles. For q8_0 ggml packs weights on ARM and
+// q8_vnni.cpp owns the products of q8_0 weights where AVX-512 has VNNI and there are no AMX tiles. For q8_0 ggml packs weights on ARM and
 // for AMX alone; elsewhere it takes the blocks of one weight row after another, which is as slow for each of 16 sequences as for one of four.
 // Here a weight matrix lies in groups of 16 rows, so that one instruction multiplies four numbers of each by four of an input. The group
 // holds the values of all blocks, four of every row in turn and 128 above their own (the instruction wants one side unsigned), and behind
 // them their scales: as many bytes as before. An input is rounded as ggml rounds it. What a row of the output gets does not depend on the
-// rows beside it, nor on the number of threads. cmake/vnni.cmake has ggml ask for this buffer type in place of that of AMX.
-#include "amx/amx.h"
-#include "ggml-backend-impl.h"
-#include "ggml-backend.h"
-#include "ggml-cpu-impl.h"
-#include "ggml-cpu.h"
-#include "ggml-impl.h"
-#define GGML_COMMON_DECL_CPP
-#include "ggml-common.h"
-#include "simd-mappings.h"
-#include "traits.h"
+// rows beside it, nor on the number of threads.
+#include "kernels.h"
 
-#include <immintrin.h>
-#include <sys/mman.h>
+#if defined(__AVX512VNNI__) && !defined(__AMX_INT8__)
 
-#include <algorithm>
-#include <cstdlib>
-#include <cstring>
+#    include "ggml-backend-impl.h"
+#    include "ggml-backend.h"
+#    include "ggml-cpu-impl.h"
+#    include "ggml-cpu.h"
+#    include "ggml-impl.h"
+#    define GGML_COMMON_DECL_CPP
+#    include "ggml-common.h"
+#    include "simd-mappings.h"
+#    include "traits.h"
 
-ggml_backend_buffer_type_t ggml_backend_vnni_buffer_type();
+#    include <immintrin.h>
+#    include <sys/mman.h>
+
+#    include <algorithm>
+#    include <cstdlib>
+#    include <cstring>
 
 namespace {
 
@@ -206,15 +207,15 @@ struct packed_matrices : ggml::cpu::extra_buffer_type {
     bool supports_op(ggml_backend_dev_t, const ggml_tensor * op) override {
         const ggml_tensor * weight = op->src[0];
         const ggml_tensor * input  = op->src[1];
-        return op->op == GGML_OP_MUL_MAT && weight->buffer && weight->buffer->buft == ggml_backend_vnni_buffer_type() &&
+        return op->op == GGML_OP_MUL_MAT && weight->buffer && weight->buffer->buft == packed_q8_0() &&
                is_packed_type(*weight) && ggml_is_contiguous(op) && input->type == GGML_TYPE_F32 &&
                input->nb[0] == sizeof(float) && (!input->buffer || ggml_backend_buft_is_host(input->buffer->buft));
     }
 
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
         static matrix_traits traits;
-        const bool           is_packed = op->op == GGML_OP_MUL_MAT && op->src[0]->buffer &&
-                                         op->src[0]->buffer->buft == ggml_backend_vnni_buffer_type();
+        const bool           is_packed =
+            op->op == GGML_OP_MUL_MAT && op->src[0]->buffer && op->src[0]->buffer->buft == packed_q8_0();
         return is_packed ? &traits : nullptr;
     }
 };
@@ -245,9 +246,9 @@ ggml_backend_buffer_t allocate(ggml_backend_buffer_type_t type, size_t size) {
     if (posix_memalign(&data, large_page, size) != 0) {
         return nullptr;
     }
-#ifdef MADV_HUGEPAGE
+#    ifdef MADV_HUGEPAGE
     madvise(data, size, MADV_HUGEPAGE);  // a step reads all weights once
-#endif
+#    endif
     ggml_backend_buffer_i interface = {};
     interface.free_buffer           = [](ggml_backend_buffer_t buffer) {
         std::free(buffer->context);
@@ -262,7 +263,7 @@ ggml_backend_buffer_t allocate(ggml_backend_buffer_type_t type, size_t size) {
 
 }  // namespace
 
-ggml_backend_buffer_type_t ggml_backend_vnni_buffer_type() {
+ggml_backend_buffer_type_t packed_q8_0() {
     static packed_matrices          matrices;
     static ggml_backend_buffer_type type = {
         /* .iface   = */ { name_of, allocate, alignment_of, /* .get_max_size = */ nullptr,
@@ -273,3 +274,11 @@ ggml_backend_buffer_type_t ggml_backend_vnni_buffer_type() {
     };
     return &type;
 }
+
+#else
+
+ggml_backend_buffer_type * packed_q8_0() {
+    return nullptr;
+}
+
+#endif

@@ -1,14 +1,18 @@
-// shared_attention.cpp owns ggml's attention on the CPU for what a search decodes: many sequences at once, most of whose cells are those of
-// one prompt. ggml's own, renamed by cmake/attention.cmake, goes through the cells of one query after another below 64 sequences, and from
-// there on computes every cell of a tile for all. Here the queries that see many cells of a tile are the rows of a product of matrices,
-// with all heads that share keys, and the scattered cells that a query sees of other tiles are gathered for products of its own. What a
-// query gets depends on the cells it sees and on their order alone, not on the queries beside it, nor on where tiles begin: every product
-// adds in the order of the cells, and weights are rounded so that their sum is the same in any order. What this does not know (ALiBi, soft
-// caps, sinks, several masks or streams, keys that are not half precision), what has too few queries for the threads or too many cells
-// for its memory, and values that are no whole vectors go to ggml's own.
+// attention.cpp owns attention on the CPU for what a search decodes: many sequences at once, most of whose cells are those of one prompt.
+// ggml's kernel goes through the cells of one query after another below 64 sequences, and from there on computes every cell of a tile for
+// all. Here the queries that see many cells of a tile are the rows of a product of matrices, with all heads that share keys, and the
+// scattered cells that a query sees of other tiles are gathered for products of its own. What a query gets depends on the cells it sees
+// and on their order alone, not on the queries beside it, nor on where tiles begin: every product adds in the order of the cells, and
+// weights are rounded so that their sum is the same in any order. What this does not know (ALiBi, soft caps, sinks, several masks or
+// streams, keys that are not half precision), what has too few queries for the threads or too many cells for its memory, and values that
+// are no whole vectors are left to ggml's kernel.
+#include "ggml-backend-impl.h"
 #include "ggml-cpu-impl.h"
+#include "ggml-cpu.h"
+#include "kernels.h"
 #include "ops.h"
 #include "simd-gemm.h"
+#include "traits.h"
 #include "vec.h"
 
 #include <algorithm>
@@ -17,8 +21,6 @@
 #include <new>
 #include <numeric>
 #include <vector>
-
-extern "C" void ggml_compute_own_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst);
 
 namespace {
 
@@ -555,40 +557,75 @@ int64_t queries_per_turn(const ggml_tensor & dst, int n_threads) {
     return n;
 }
 
-}  // namespace
-
-extern "C" void ggml_compute_forward_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst) {
-    if (!is_shared_attention(*params, *dst)) {
-        ggml_compute_own_flash_attn_ext(params, dst);
-        return;
+// False where ggml is to compute it.
+bool attend(const ggml_compute_params & params, ggml_tensor & dst) {
+    if (!is_shared_attention(params, dst)) {
+        return false;
     }
-    const ggml_tensor & keys      = *dst->src[1];
-    const int64_t       n_queries = dst->src[0]->ne[1];
-    const int64_t       per_turn  = queries_per_turn(*dst, params->nth);
+    const ggml_tensor & keys      = *dst.src[1];
+    const int64_t       n_queries = dst.src[0]->ne[1];
+    const int64_t       per_turn  = queries_per_turn(dst, params.nth);
     const int64_t       turns     = keys.ne[2] * ((n_queries + per_turn - 1) / per_turn);
     const int64_t       n_tiles   = (keys.ne[1] + tile_cells - 1) / tile_cells;
 
     static thread_local memory own;
-    char *                     has_room = static_cast<char *>(params->wdata);  // of each thread
+    char *                     has_room = static_cast<char *>(params.wdata);  // of each thread
     try {
-        const int64_t heads = dst->src[0]->ne[2] / keys.ne[2];
-        own.reserve(size_t(per_turn), size_t(heads), size_t(n_tiles), size_t(keys.ne[0]), size_t(dst->src[2]->ne[0]));
-        own.looked_from       = -1;
-        has_room[params->ith] = 1;
+        const int64_t heads = dst.src[0]->ne[2] / keys.ne[2];
+        own.reserve(size_t(per_turn), size_t(heads), size_t(n_tiles), size_t(keys.ne[0]), size_t(dst.src[2]->ne[0]));
+        own.looked_from      = -1;
+        has_room[params.ith] = 1;
     } catch (const std::bad_alloc &) {
-        has_room[params->ith] = 0;
+        has_room[params.ith] = 0;
     }
-    if (params->ith == 0) {
-        ggml_threadpool_chunk_set(params->threadpool, params->nth);
+    if (params.ith == 0) {
+        ggml_threadpool_chunk_set(params.threadpool, params.nth);
     }
-    ggml_barrier(params->threadpool);
-    if (!std::all_of(has_room, has_room + params->nth, [](char has) { return has == 1; })) {
-        ggml_barrier(params->threadpool);  // before wdata is written to
-        ggml_compute_own_flash_attn_ext(params, dst);
-        return;
+    ggml_barrier(params.threadpool);
+    if (!std::all_of(has_room, has_room + params.nth, [](char has) { return has == 1; })) {
+        ggml_barrier(params.threadpool);  // before wdata is written to
+        return false;
     }
-    for (int64_t i = params->ith; i < turns; i = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+    for (int64_t i = params.ith; i < turns; i = ggml_threadpool_chunk_add(params.threadpool, 1)) {
         const int64_t first = i / keys.ne[2] * per_turn;
-        turn(*dst, first, int(std::min(per_turn, n_queries - first)), i % keys.ne[2], own).run();
+        turn(dst, first, int(std::min(per_turn, n_queries - first)), i % keys.ne[2], own).run();
     }
+    return true;
+}
+
+struct attention_traits : ggml::cpu::tensor_traits {
+    bool work_size(int, const ggml_tensor *, size_t &) override { return false; }  // ggml's kernel needs more
+
+    bool compute_forward(ggml_compute_params * params, ggml_tensor * op) override { return attend(*params, *op); }
+};
+
+struct attention_entry : ggml::cpu::extra_buffer_type {
+    bool supports_op(ggml_backend_dev_t, const ggml_tensor *) override { return false; }  // it keeps no weights
+
+    ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
+        static attention_traits traits;
+        return op->op == GGML_OP_FLASH_ATTN_EXT ? &traits : nullptr;
+    }
+};
+
+const char * name_of(ggml_backend_buffer_type_t) {
+    return "CPU_SHARED_ATTENTION";
+}
+
+ggml_backend_buffer_t allocate(ggml_backend_buffer_type_t, size_t) {
+    return nullptr;
+}
+
+}  // namespace
+
+ggml_backend_buffer_type_t shared_attention() {
+    static attention_entry          entry;
+    static ggml_backend_buffer_type type = {
+        /* .iface   = */ { name_of, allocate, /* .get_alignment = */ nullptr, /* .get_max_size = */ nullptr,
+                          /* .get_alloc_size = */ nullptr, /* .is_host = */ nullptr },
+        /* .device  = */
+        ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0),
+        /* .context = */ &entry,
+    };
+    return &type;
 }

@@ -1,0 +1,10 @@
+#include "kernels.h"
+#include "traits.h"
+
+void register_kernels() {
+    std::vector<ggml_backend_buffer_type_t> & entries = ggml_backend_cpu_get_extra_buffer_types();
+    if (packed_q8_0() != nullptr) {
+        entries.insert(entries.begin(), packed_q8_0());  // weights are kept by the first entry that takes them
+    }
+    entries.push_back(shared_attention());
+}
