@@ -136,7 +136,7 @@ describe.each(Object.entries(kinds))("%s", (_, cost) => {
 			...("probe" in (cost as object) && { model: base.path }),
 		});
 		for (const [i, reply] of replies.entries()) {
-			const [[scored] = []] = await scorer.score(many[i]?.prompt as string, [reply.text]);
+			const [[scored] = []] = await scorer.score(prompts[i % prompts.length] as string, [reply.text]);
 			expect(costOf(reply)).toBeCloseTo(scored?.cost as number, 2);
 		}
 	});
