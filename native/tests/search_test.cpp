@@ -23,7 +23,7 @@ class text_critic : public critic {
 
     void append_inputs(const critic_input &, std::vector<float> &) const override {}
 
-    std::vector<critic_output> judge(const std::vector<critic_input> & inputs) override {
+    std::vector<critic_output> judge(const std::vector<critic_input> & inputs, const cancel_flag &) override {
         std::vector<critic_output> result;
         for (const critic_input & input : inputs) {
             const size_t h = std::hash<std::string>()(*input.text.text);

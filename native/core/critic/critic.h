@@ -41,7 +41,8 @@ class critic {
     // What it reads beside the model's outputs, before the step that makes them. Appended to `out`, as many values for each input.
     virtual void append_inputs(const critic_input & input, std::vector<float> & out) const = 0;
 
-    virtual std::vector<critic_output> judge(const std::vector<critic_input> & inputs) = 0;
+    // Throws ABORTED.
+    virtual std::vector<critic_output> judge(const std::vector<critic_input> & inputs, const cancel_flag & cancel) = 0;
 
     // The hidden states after the steps: [inputs, n_embd]. Everything else that the critic reads stays as it is. Throws
     // CRITIC_MISMATCH where the critic reads no hidden state.

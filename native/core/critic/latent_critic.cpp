@@ -219,7 +219,8 @@ std::vector<float> latent_critic::standardised(const std::vector<critic_input> &
     return rows;
 }
 
-std::vector<critic_output> latent_critic::judge(const std::vector<critic_input> & inputs) {
+std::vector<critic_output> latent_critic::judge(const std::vector<critic_input> & inputs, const cancel_flag & cancel) {
+    cancel.check();
     std::vector<critic_input> open;
     for (const critic_input & in : inputs) {
         if (!in.from_device) {

@@ -46,7 +46,7 @@ class latent_critic : public critic,
 
     std::vector<float>         keep(const float * hidden, const float * logits, size_t n_vocab) const override;
     void                       append_inputs(const critic_input & input, std::vector<float> & out) const override;
-    std::vector<critic_output> judge(const std::vector<critic_input> & inputs) override;
+    std::vector<critic_output> judge(const std::vector<critic_input> & inputs, const cancel_flag & cancel) override;
     std::vector<float>         ascend(const std::vector<critic_input> & inputs,
                                       const ascent_options &            options,
                                       const cancel_flag &               cancel) override;

@@ -23,7 +23,9 @@ tabular_oracle::outlook tabular_oracle::look_ahead(token_id                  las
                                                    std::vector<safety_state> states,
                                                    int32_t                   n_tokens,
                                                    double                    log_likelihood,
-                                                   int32_t                   max_tokens) const {
+                                                   int32_t                   max_tokens,
+                                                   const cancel_flag &       cancel) const {
+    cancel.check();
     if (n_tokens > 0 && (model.ends[last] || n_tokens == max_tokens)) {
         outlook end;
         end.p_safe = 1;
@@ -46,7 +48,7 @@ tabular_oracle::outlook tabular_oracle::look_ahead(token_id                  las
             after[i].charge(constraints[i].terms, constraints[i].costs[next]);
         }
         const outlook there =
-            look_ahead(token_id(next), after, n_tokens + 1, log_likelihood + log_p[last * n + next], max_tokens);
+            look_ahead(token_id(next), after, n_tokens + 1, log_likelihood + log_p[last * n + next], max_tokens, cancel);
         mean.p_safe += p * there.p_safe;
         mean.value += p * there.value;
     }
@@ -57,7 +59,7 @@ std::vector<float> tabular_oracle::keep(const float * hidden, const float *, siz
     return { hidden, hidden + model.pieces.size() };
 }
 
-std::vector<critic_output> tabular_oracle::judge(const std::vector<critic_input> & inputs) {
+std::vector<critic_output> tabular_oracle::judge(const std::vector<critic_input> & inputs, const cancel_flag & cancel) {
     std::vector<critic_output> outputs;
     for (const critic_input & input : inputs) {
         const token_id                last = token_id(argmax(input.kept->data(), model.pieces.size()));
@@ -69,7 +71,7 @@ std::vector<critic_output> tabular_oracle::judge(const std::vector<critic_input>
             }
         }
         const outlook ahead =
-            look_ahead(last, states, int32_t(tokens.size()), input.text.log_likelihood, input.max_tokens);
+            look_ahead(last, states, int32_t(tokens.size()), input.text.log_likelihood, input.max_tokens, cancel);
         outputs.push_back({ float(ahead.p_safe), 0, float(ahead.value) });
     }
     return outputs;

@@ -20,7 +20,7 @@ class tabular_oracle : public critic {
 
     void append_inputs(const critic_input &, std::vector<float> &) const override {}
 
-    std::vector<critic_output> judge(const std::vector<critic_input> & inputs) override;
+    std::vector<critic_output> judge(const std::vector<critic_input> & inputs, const cancel_flag & cancel) override;
     std::vector<float>         ascend(const std::vector<critic_input> & inputs,
                                       const ascent_options &            options,
                                       const cancel_flag &               cancel) override;
@@ -39,7 +39,8 @@ class tabular_oracle : public critic {
                        std::vector<safety_state> states,
                        int32_t                   n_tokens,
                        double                    log_likelihood,
-                       int32_t                   max_tokens) const;
+                       int32_t                   max_tokens,
+                       const cancel_flag &       cancel) const;
 };
 
 }  // namespace ig

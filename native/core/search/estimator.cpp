@@ -82,7 +82,7 @@ void estimator::ask_critic(std::vector<path> & candidates) {
     if (inputs.empty()) {
         return;
     }
-    const std::vector<critic_output> outputs = models.judge->judge(inputs);
+    const std::vector<critic_output> outputs = models.judge->judge(inputs, cancel);
     expect_count(inputs.size(), outputs.size(), "critic outputs");
     for (size_t i = 0; i < open.size(); ++i) {
         const critic_output & out = outputs[i];

@@ -16,9 +16,13 @@ struct measurement {
 
 class estimator {
   public:
-    estimator(const search_models & models, const search_options & options, search_timings & timings) :
+    estimator(const search_models &  models,
+              const search_options & options,
+              const cancel_flag &    cancel,
+              search_timings &       timings) :
         models(models),
         options(options),
+        cancel(cancel),
         timings(timings) {}
 
     // Sets verdict, reward and score of every candidate.
@@ -33,6 +37,7 @@ class estimator {
   private:
     const search_models &  models;
     const search_options & options;
+    const cancel_flag &    cancel;
     search_timings &       timings;
 
     void charge_whole_texts(std::vector<path> & candidates);

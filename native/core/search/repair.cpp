@@ -33,7 +33,7 @@ class repair_run {
         limit(std::min<int64_t>(options.repair_limit(), context_size - int64_t(noted.size()))),
         sampler(greedy()),
         expand(models, options, cancel, result.timings),
-        estimates(models, options, result.timings),
+        estimates(models, options, cancel, result.timings),
         tree(models.constraints, options.trace),
         attempt(expand.empty_path(random_stream(options.seed, 0, 0))) {}
 

@@ -32,7 +32,7 @@ class rollout_run {
         cancel(cancel),
         search(plain_sampling(options)),
         expand(models, search, cancel, timings),
-        estimates(models, search, timings),
+        estimates(models, search, cancel, timings),
         samplers(models.model.n_row_threads(), token_sampler(search.sampling)) {
         top_k = std::min(options.top_k, models.model.n_vocab());
         for (const constraint & c : models.constraints) {

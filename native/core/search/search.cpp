@@ -49,7 +49,7 @@ class search_run {
         options(options),
         models(models),
         expand(models, options, cancel, result.timings),
-        estimates(models, options, result.timings),
+        estimates(models, options, cancel, result.timings),
         edge(models, options, commit),
         tree(models.constraints, options.trace),
         selection_random(options.seed, selection_stream, 0),
