@@ -22,8 +22,7 @@ function addonThat(name: string, does: string, where: string): string {
 	writeFileSync(
 		path,
 		`exports.start = (tell) => tell;
-		exports.open = (tell, id, spec) => { if (${where}) { ${does} } else tell(id, "done", {}); };
-		exports.generate = exports.score = (tell, id) => tell(id, "done", {});`,
+		exports.submit = (tell, id, kind, spec) => { if (kind === "open" && ${where}) { ${does} } else tell(id, "done", {}); };`,
 	);
 	return path;
 }

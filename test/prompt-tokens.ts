@@ -14,7 +14,7 @@ export async function promptReader(model: string) {
 	return {
 		async tokensOf(prompt: Prompt, reading?: PromptReading): Promise<number[]> {
 			const { native: read } = await readPrompt(prompt, info, reading);
-			const [tokens] = await native.tokenize([read], undefined);
+			const [tokens] = await native.run("tokenize", [read]);
 			return Array.from(tokens as Int32Array);
 		},
 		[Symbol.asyncDispose]: () => native.close(),

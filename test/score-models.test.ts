@@ -34,7 +34,7 @@ const threads = 1; // tests run beside one another
 async function tokensOf(model: string, text: string): Promise<Int32Array> {
 	const native = new NativeGuard(await nativeSpec(checkLoadOptions({ model, threads })), undefined, () => {});
 	await native.opened;
-	const [tokens] = await native.tokenize([{ text, special: true }], undefined);
+	const [tokens] = await native.run("tokenize", [{ parts: [{ text, fromTemplate: true }] }]);
 	await native.close();
 	return tokens as Int32Array;
 }

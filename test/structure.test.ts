@@ -114,7 +114,7 @@ test("the main entry reaches no reader of tables and no page", () => {
 
 /** Files below a folder whose code, without comments, names a word. */
 function filesThatName(word: string, folder: string, extensions: string[]): string[] {
-	const named = new RegExp(`\\b${word}\\b`);
+	const named = new RegExp(`(?<!\\w)${word}(?!\\w)`);
 	const codeOf = (file: string) => readFileSync(file, "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
 	return sourcesIn(folder, extensions)
 		.filter((file) => named.test(codeOf(file)))
@@ -123,7 +123,17 @@ function filesThatName(word: string, folder: string, extensions: string[]): stri
 
 test.each(["topP", "candidateGrowth", "diversityPenalty"])("the setting %s has one line in each place", (setting) => {
 	expect(filesThatName(setting, "lib", [".ts"]).sort()).toEqual(["options/settings.ts", "search-settings.ts"]);
-	expect(filesThatName(setting, "native", [".cpp", ".h"])).toEqual(["binding/marshal.cpp"]);
+	expect(filesThatName(setting, "native", [".cpp", ".h"])).toEqual(["binding/protocol.h"]);
+});
+
+test.each([
+	["tokenize", "training/steer-vector.ts"],
+	["trainProbes", "training/train-probe.ts"],
+	["trainCritic", "training/train-critic.ts"],
+])("the native job %s has one row in each table, and its callers", (job, caller) => {
+	expect(filesThatName(`"${job}"`, "native", [".cpp", ".h"])).toEqual(["binding/jobs.cpp"]);
+	expect(filesThatName(job, "lib/native", [".ts"])).toEqual(["protocol.ts"]);
+	expect(filesThatName(`"${job}"`, "lib", [".ts"])).toContain(caller);
 });
 
 test.each(["guardModel", "scoreModel"])("the cost model { %s } is known by its own file and the list", (kind) => {

@@ -10,7 +10,7 @@ import { baseSpec } from "../lib/guard/load-spec.js";
 import { NativeGuard } from "../lib/guard/native-guard.js";
 import { InferenceGuard } from "../lib/index.js";
 import { callAddon } from "../lib/native/addon.js";
-import type { NativeProbe } from "../lib/native/protocol.js";
+import { type NativeProbe, rawPrompt } from "../lib/native/protocol.js";
 import { type CostReport, type TrainCostOptions, trainCost } from "../lib/training/index.js";
 import { readGguf } from "./gguf-reader.js";
 import { temporaryFolder } from "./temporary.js";
@@ -146,14 +146,14 @@ describe("train-cost --kind probe --layers", () => {
 				const native = new NativeGuard(baseSpec(model, { threads: 2, device: "cpu", gpuLayers: 0 }), signal, () => {});
 				await native.opened;
 				const job = {
-					prompts: all.map(({ prompt }) => ({ text: text(prompt), special: false })),
+					prompts: all.map(({ prompt }) => rawPrompt(text(prompt))),
 					texts: all.map(({ words }) => text(words)),
 					labels: Float32Array.from(all, ({ words }) => (words.filter((w) => bad.includes(w)).length > words.length / 4 ? 1 : 0)),
 					splits: Uint8Array.from(all, (_, i) => i % 2),
 					layers: Int32Array.of(3, 1),
 					chooses: false,
 				};
-				const trained = await native.trainProbes(job, signal, () => {}).finally(() => native.close());
+				const trained = await native.run("trainProbes", job, signal).finally(() => native.close());
 				const readable = trained.probes.filter(({ layers, last }) => !last || layers.length === 0);
 				const constraints = readable.map((probe, i) => write(file(`alone-${i}.gguf`), probe));
 				await using scorer = await CostScorer.load({ model, constraints, threads });

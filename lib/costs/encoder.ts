@@ -20,7 +20,7 @@ export const encoder = {
 	paths: ["encoder", "probe"],
 	toNative({ encoder, probe, uncertaintyPenalty, selfTest }) {
 		const given = { ...(uncertaintyPenalty !== undefined && { uncertaintyPenalty }), ...(probe !== undefined && { probe }) };
-		const scorer = { path: encoder, head: "", ...given, labels: [], selfTest: pairsOf(selfTest) };
+		const scorer = { path: encoder, ...given, labels: [], selfTest: pairsOf(selfTest) };
 		return { kind: "scorer", scorer: { kind: "encoder", ...scorer, higher: "unsafe" }, link: "probability", threshold: 0 };
 	},
 	defaultBudget({ scorer: { path, probe } }) {

@@ -64,7 +64,7 @@ export const guardModel = {
 	paths: ["guardModel"],
 	toNative(cost) {
 		const { guardModel, selfTest } = cost;
-		const scorer = { path: guardModel, head: "", template: templateOf(cost), labels: [], selfTest: pairsOf(selfTest) };
+		const scorer = { path: guardModel, template: templateOf(cost), labels: [], selfTest: pairsOf(selfTest) };
 		return { kind: "scorer", scorer: { kind: "guardModel", ...scorer, higher: "unsafe" }, link: "probability", threshold: 0 };
 	},
 	recognise: (file) => ({ guardModel: file }),

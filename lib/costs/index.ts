@@ -55,7 +55,7 @@ export async function nativeCost(cost: CheckedCost, model: string | undefined): 
 /** Whether it may read the states of the model that generates. */
 export const mayReadModel = (cost: CheckedCost) => cost === "harm" || kindGiven(cost).readsModel?.(cost) === true;
 
-/** The budget where none is given; NaN: what the file recommends, which the addon reads. */
+/** The budget where none is given; undefined: what the file recommends, which the addon reads. */
 export const defaultBudget = (cost: NativeCostModel) => kindOf(cost).defaultBudget(cost as never);
 
 /** Fingerprint of a cost model, without its budget. */

@@ -17,8 +17,8 @@ export interface CostKind<K extends CostKindName = CostKindName, S extends z.Zod
 	paths: readonly string[];
 	/** Errors: those of the files that it reads, and INVALID_OPTION. */
 	toNative(given: z.output<S>): NativeOf<K> | Promise<NativeOf<K>>;
-	/** What a budget is by default; NaN: what the file recommends, which the native side reads. */
-	defaultBudget(cost: NativeOf<K>): number;
+	/** What a budget is by default; undefined: what the file recommends, which the native side reads. */
+	defaultBudget(cost: NativeOf<K>): number | undefined;
 	/** Fingerprint of what is not in files, and of the files. */
 	hash(cost: NativeOf<K>): string | Promise<string>;
 	/** Files with weights. */

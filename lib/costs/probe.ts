@@ -20,7 +20,7 @@ export const probe = {
 		}
 		return {
 			kind: "scorer",
-			scorer: { kind: "probe", path: probe, head: "", labels: [], selfTest: pairsOf(means === undefined && selfTest), higher: "unsafe" },
+			scorer: { kind: "probe", path: probe, labels: [], selfTest: pairsOf(means === undefined && selfTest), higher: "unsafe" },
 			link,
 			threshold: threshold ?? Math.log(recommended / (1 - recommended)),
 		};

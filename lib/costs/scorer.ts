@@ -47,7 +47,8 @@ export async function trainedHash(path: string): Promise<string> {
 type Linked = Extract<NativeCostModel, { link: unknown }>;
 
 /** Of a model that is linked, from that of the model. */
-export const linkedHash = (own: string, { link, threshold }: Linked) => sha256(own, link, link === "excess" ? String(threshold) : "");
+export const linkedHash = (own: string, { link, threshold }: Linked) =>
+	sha256(own, link, link === "excess" ? String(threshold ?? Number.NaN) : "");
 
 /** A language model that scores, with what it reads and which of its answers count. */
 export async function scorerHash({
@@ -60,14 +61,14 @@ export async function scorerHash({
 	uncertaintyPenalty,
 	probe,
 }: NativeScorer): Promise<string> {
-	const headHash = head === "" ? "" : await trainedHash(head);
+	const headHash = head === undefined ? "" : await trainedHash(head);
 	const own = kind === "probe" || kind === "encoder" ? await trainedHash(path) : await modelHash(path);
 	const member = probe === undefined ? undefined : await trainedHash(probe);
 	const given = [multiLabel, uncertaintyPenalty, member].filter((value) => value !== undefined);
 	return sha256(kind, own, headHash, JSON.stringify([template ?? null, labels, ...given]));
 }
 
-export const scorerFiles = ({ path, head, probe = "" }: NativeScorer) => [path, head, probe].filter((file) => file !== "");
+export const scorerFiles = ({ path, head, probe }: NativeScorer) => [path, head, probe].filter((file) => file !== undefined);
 
 type ScorerCost = Extract<NativeCostModel, { kind: "scorer" }>;
 

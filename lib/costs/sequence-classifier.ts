@@ -24,7 +24,7 @@ export function sequenceClassifierScorer(
 	higher: NativeScorer["higher"],
 ): NativeScorer {
 	const given = { ...(template && { template: conversation(template) }), ...(multiLabel !== undefined && { multiLabel }) };
-	return { kind: "sequenceClassifier", path: sequenceClassifier, head: "", ...given, labels, selfTest: pairsOf(selfTest), higher };
+	return { kind: "sequenceClassifier", path: sequenceClassifier, ...given, labels, selfTest: pairsOf(selfTest), higher };
 }
 
 /** A classifier with a head of its own. */

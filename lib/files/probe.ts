@@ -2,7 +2,14 @@
 
 import { CostModelMismatchError, InvalidOptionError } from "../errors.js";
 import { callAddon } from "../native/addon.js";
-import type { NativeConstraint, NativeCostModel, NativeInfo, NativePrompt, NativeSpec } from "../native/protocol.js";
+import {
+	type NativeConstraint,
+	type NativeCostModel,
+	type NativeInfo,
+	type NativePrompt,
+	type NativeSpec,
+	rawPrompt,
+} from "../native/protocol.js";
 import { type PromptReading, readPrompt } from "../prompt/chat.js";
 
 interface ProbeHeader {
@@ -53,7 +60,7 @@ export async function promptOfMeans(
 	const { means } = readProbe(path);
 	if (means === undefined) return null;
 	if (means === "chat") return (await readPrompt({ messages: [{ role: "user", content: prompt }] }, info, reading)).native;
-	return { text: means === "prompt" ? prompt : "", special: false };
+	return rawPrompt(means === "prompt" ? prompt : "");
 }
 
 /** Whether a cost model is a probe, or has one next to it. */

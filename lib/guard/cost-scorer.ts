@@ -86,7 +86,7 @@ export class CostScorer {
 		if (signal?.aborted) throw abortedBy(signal);
 		const reading = { now, signal };
 		const asked = await Promise.all(this.#constraints.map((constraint) => promptOfMeans(constraint, question, this.#info, reading)));
-		const costs = await this.#native.score({ prompt: question, isRaw, texts: wellFormed, asked }, signal, ask);
+		const costs = await this.#native.run("score", { prompt: question, isRaw, texts: wellFormed, asked }, signal, { ask });
 		return texts.map((_, i) =>
 			constraints.map((_, c) => {
 				const cost = costs[i * constraints.length + c] as number;

@@ -183,7 +183,7 @@ export class InferenceGuard {
 		};
 		const run = async (request: NativeRequest) => {
 			this.#assertUsable();
-			return this.#native.generate(request, signal, events).catch((error) => {
+			return this.#native.run("generate", request, signal, events).catch((error) => {
 				throw this.#disposed && error instanceof AbortedError && !signal?.aborted ? disposedError() : error;
 			});
 		};
@@ -193,7 +193,7 @@ export class InferenceGuard {
 		const result = attempt ? withRepair(searched, attempt) : searched;
 		const reply = {
 			...this.#reply(result, request.seed),
-			...(options.trace && { trace: result.trace ?? [] }),
+			...(options.trace && { trace: result.trace }),
 			...(certificate && { certificate }),
 		};
 		if (reply.outcome !== "refused" || onRefusal === "return") return reply;
@@ -211,7 +211,7 @@ export class InferenceGuard {
 		run: (request: NativeRequest) => Promise<NativeResult>,
 	): Promise<NativeResult | undefined> {
 		if (outcome !== "refused" || !request.repair || messages === undefined) return undefined;
-		const note = repairNote(harm && this.#categories[harm.constraint]?.[harm.category]);
+		const note = repairNote(harm ? this.#categories[harm.constraint]?.[harm.category] : undefined);
 		const { native } = await readPrompt({ messages: withNote(messages, note) }, this.#info, reading);
 		return run({ ...request, noted: native, stream: false, availableBytes: process.availableMemory() });
 	}
@@ -282,7 +282,7 @@ export class InferenceGuard {
 				outputs: result.outputs,
 			},
 			seed,
-			...(result.steering !== undefined && { steering: result.steering }),
+			...(result.steering !== null && { steering: result.steering }),
 		};
 	}
 
@@ -299,7 +299,7 @@ export class InferenceGuard {
 	 */
 	async logLikelihoods(prompt: readonly number[], tokens: readonly number[]): Promise<number[]> {
 		this.#assertUsable();
-		return Array.from(await this.#native.logLikelihoods(Int32Array.from(prompt), Int32Array.from(tokens)));
+		return Array.from(await this.#native.run("logLikelihoods", { prompt: Int32Array.from(prompt), tokens: Int32Array.from(tokens) }));
 	}
 
 	/**
@@ -320,8 +320,8 @@ export class InferenceGuard {
 		const tokens = reply.endToken === null ? reply.tokens : [...reply.tokens, reply.endToken];
 		if (tokens.length === 0) return 0;
 		const { native } = await readPrompt(prompt, this.#info, { now });
-		const [promptTokens = new Int32Array()] = await this.#native.tokenize([native], undefined);
-		const each = await this.#native.logLikelihoods(promptTokens, Int32Array.from(tokens));
+		const [promptTokens = new Int32Array()] = await this.#native.run("tokenize", [native]);
+		const each = await this.#native.run("logLikelihoods", { prompt: promptTokens, tokens: Int32Array.from(tokens) });
 		return each.reduce((sum, one) => sum + one, 0) / tokens.length;
 	}
 
@@ -331,9 +331,9 @@ export class InferenceGuard {
 	 */
 	async layerStates(prompts: readonly (readonly number[])[]): Promise<Float32Array> {
 		this.#assertUsable();
-		return this.#native.layerStates(
+		return this.#native.run(
+			"layerStates",
 			prompts.map((tokens) => ({ tokens: Int32Array.from(tokens) })),
-			undefined,
 		);
 	}
 
@@ -344,7 +344,7 @@ export class InferenceGuard {
 	 */
 	async bareDecode(promptTokens: number, sequences: number, tokens: number): Promise<number> {
 		this.#assertUsable();
-		return this.#native.bareDecode(promptTokens, sequences, tokens);
+		return this.#native.run("bareDecode", { promptTokens, sequences, tokens });
 	}
 
 	/**

@@ -46,17 +46,17 @@ export async function guardIdentity(spec: NativeSpec, model?: string): Promise<G
 		model: model ?? (await specHash(spec)),
 		costs: await Promise.all(spec.constraints.map(costHash)),
 		reward: await rewardHash(spec),
-		critic: spec.critic === "" ? "" : await modelHash(spec.critic),
+		critic: spec.critic === undefined ? "" : await modelHash(spec.critic),
 		controlVector: steering ? `${await modelHash(steering.vector)} ${JSON.stringify({ ...steering, vector: undefined })}` : "",
-		contextSize: "path" in spec ? spec.contextSize : 0,
+		contextSize: ("path" in spec ? spec.contextSize : undefined) ?? 0,
 		build: await buildName(),
 	};
 }
 
 /** Every file with weights that a guard is loaded from. */
 export function filesOf(spec: NativeSpec): string[] {
-	const own = "path" in spec ? [spec.path, spec.steering?.vector ?? ""] : [];
-	const all = [...own, spec.critic, ...spec.constraints.flatMap(costFiles), ...rewardFiles(spec)].filter((path) => path !== "");
+	const own = "path" in spec ? [spec.path, spec.steering?.vector] : [];
+	const all = [...own, spec.critic, ...spec.constraints.flatMap(costFiles), ...rewardFiles(spec)].filter((path) => path !== undefined);
 	return [...new Set(all)].flatMap(partsByName);
 }
 

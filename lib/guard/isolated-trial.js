@@ -11,10 +11,10 @@ process.once("message", ({ addonPath, spec, step, request }) => {
 		process.send?.({ failure }, undefined, undefined, () => process.exit());
 	const handle = addon.start((/** @type {number} */ id, /** @type {string} */ kind, /** @type {any} */ payload) => {
 		if (kind === "failed") end(payload);
-		else if (kind === "done" && id === opening) addon[step](handle, stepping, request);
+		else if (kind === "done" && id === opening) addon.submit(handle, stepping, step, request);
 		else if (kind === "done") end(undefined);
 		// functions of the application stay there
 		else if (kind === "cost" || kind === "reward") addon.answer(handle, id, new Float64Array(payload.candidates.length));
 	});
-	addon.open(handle, opening, spec);
+	addon.submit(handle, opening, "open", spec);
 });

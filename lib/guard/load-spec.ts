@@ -3,6 +3,7 @@ import { nativeReward } from "../costs/rewards.js";
 import { InvalidOptionError } from "../errors.js";
 import type { NativeConstraint, NativeSpec } from "../native/protocol.js";
 import type { CheckedLoadOptions, CheckedScorerOptions } from "../options/load.js";
+import type { GuardSpec } from "./native-guard.js";
 
 type Constraint = CheckedLoadOptions["constraints"][number];
 
@@ -20,32 +21,30 @@ const nativeDevice = ({
 	useMlock = false,
 }: Pick<CheckedLoadOptions, "device" | "gpuLayers" | "threads"> & Partial<Pick<CheckedLoadOptions, "useMmap" | "useMlock">>) => ({
 	device,
-	gpuLayers: gpuLayers === "all" ? -1 : gpuLayers,
+	...(gpuLayers !== "all" && { gpuLayers }),
 	threads,
 	useMmap,
 	useMlock,
 });
 
-const unlimited = { kvCells: 0, contextSize: 0, outputs: "auto" } as const;
-
 /** A model without cost models. */
 export function baseSpec(path: string, options: Parameters<typeof nativeDevice>[0]): NativeSpec {
-	return { ...nativeDevice(options), constraints: [], critic: "", reward: "logLikelihood", path, ...unlimited };
+	return { ...nativeDevice(options), constraints: [], reward: "logLikelihood", path, outputs: "auto" };
 }
 
 /** Reads the files that checked options name (lexicons), and brings everything into the form that the addon takes. */
-export async function nativeSpec(options: CheckedLoadOptions): Promise<NativeSpec> {
+export async function nativeSpec(options: CheckedLoadOptions): Promise<GuardSpec> {
 	const { model } = options;
 	const file = typeof model === "string" ? model : undefined;
 	const shared = {
 		...nativeDevice(options),
 		isolate: options.isolate,
 		constraints: await Promise.all(options.constraints.map((constraint) => nativeConstraint(constraint, file))),
-		critic: options.critic ?? "",
+		...(options.critic !== undefined && { critic: options.critic }),
 		...(await nativeReward(options.reward)),
 	};
 	if (typeof model === "string") {
-		const { kvCells = 0, contextSize = 0, outputs, steering } = options;
+		const { kvCells, contextSize, outputs, steering } = options;
 		return { ...shared, path: model, kvCells, contextSize, outputs, steering };
 	}
 	if (model.oracle && shared.constraints.some(({ kind }) => kind !== "tokenCosts")) {
@@ -57,12 +56,12 @@ export async function nativeSpec(options: CheckedLoadOptions): Promise<NativeSpe
 }
 
 /** The same for cost models without a model that generates; `model` is the one that probes read. */
-export async function scorerSpec(options: CheckedScorerOptions): Promise<NativeSpec> {
+export async function scorerSpec(options: CheckedScorerOptions): Promise<GuardSpec> {
 	if (options.constraints.some(({ cost }) => typeof cost === "object" && "tokenCosts" in cost)) {
 		throw new InvalidOptionError("constraints: expected cost models of texts, got { tokenCosts }, which needs the tokens of a model");
 	}
 	const constraints = await Promise.all(options.constraints.map((constraint) => nativeConstraint(constraint, options.model)));
 	const { isolate } = options;
-	const shared = { ...nativeDevice(options), isolate, constraints, critic: "", reward: "logLikelihood" as const };
-	return options.model === undefined ? shared : { ...shared, path: options.model, ...unlimited };
+	const shared = { ...nativeDevice(options), isolate, constraints, reward: "logLikelihood" as const };
+	return options.model === undefined ? shared : { ...shared, path: options.model, outputs: "auto" };
 }

@@ -34,6 +34,6 @@ export function withRepair(refused: NativeResult, attempt: NativeResult): Native
 			critic: refused.timings.critic + critic,
 			total: refused.timings.total + total,
 		},
-		trace: [...(refused.trace ?? []), ...(attempt.trace ?? [])],
+		trace: [...refused.trace, ...attempt.trace],
 	};
 }

@@ -1,4 +1,6 @@
-// What crosses between JavaScript and the addon: the members of every message, and the addon's functions.
+// What crosses between JavaScript and the addon: the jobs, the members of every message, and the addon's functions. The other side is
+// native/binding/protocol.h and jobs.cpp; test/protocol.test.ts compares both. What may be absent is undefined on the way to the addon,
+// and null on the way back.
 
 import type { EpochProgress } from "../progress.js";
 import type { SearchSettings } from "../search-settings.js";
@@ -43,7 +45,7 @@ export interface NativeScorer {
 	kind: "guardModel" | "sequenceClassifier" | "scoreModel" | "probe" | "encoder";
 	path: string;
 	/** Path of a score model's head. */
-	head: string;
+	head?: string;
 	template?: NativeTemplate;
 	/** Labels of a sequence classifier that count; empty: the usual words for "unsafe". */
 	labels: string[];
@@ -62,8 +64,8 @@ export interface NativeScorer {
 export type NativeCostModel =
 	| { kind: "lexicon"; lexicon: NativeLexiconTerm[]; match: LexiconMatch }
 	| { kind: "tokenCosts"; tokenCosts: Float64Array }
-	/** `threshold`: NaN for the one in the file. */
-	| { kind: "classifier"; classifier: string; link: "probability" | "excess"; threshold: number }
+	/** `threshold`: undefined for the one in the file. */
+	| { kind: "classifier"; classifier: string; link: "probability" | "excess"; threshold?: number }
 	| { kind: "scorer"; scorer: NativeScorer; link: "probability" | "excess"; threshold: number }
 	| { kind: "function" };
 
@@ -71,8 +73,8 @@ export type NativeCostModel =
 export const chargesTokens = (kind: NativeCostModel["kind"]) => kind === "lexicon" || kind === "tokenCosts";
 
 export type NativeConstraint = NativeCostModel & {
-	/** NaN for the threshold in a classifier's file. */
-	budget: number;
+	/** Undefined: the threshold in a classifier's file. */
+	budget?: number;
 	discount: number;
 	criterion: "anytime" | "terminal";
 	floored: boolean;
@@ -87,9 +89,11 @@ export interface NativeTabularModel {
 
 export interface NativeModelFile {
 	path: string;
-	kvCells: number;
+	/** Undefined: as many as fit. */
+	kvCells?: number;
 	outputs: "auto" | "device" | "host";
-	contextSize: number;
+	/** Undefined: the model's own. */
+	contextSize?: number;
 	steering?: { vector: string; strength: number; sparsity: number; gate: boolean };
 }
 
@@ -97,16 +101,15 @@ export interface NativeModelFile {
 type NativeBase = NativeModelFile | { tabular: NativeTabularModel; oracle: boolean } | { constraints: NativeConstraint[] };
 
 export type NativeSpec = NativeBase & {
-	/** Whether it is tried in another process first; not the addon's. */
-	isolate?: boolean;
 	device: string;
-	gpuLayers: number;
+	/** Undefined: all. */
+	gpuLayers?: number;
 	threads: number;
 	useMmap: boolean;
 	useMlock: boolean;
 	constraints: NativeConstraint[];
-	/** Path; empty: none. */
-	critic: string;
+	/** Path. */
+	critic?: string;
 	/** Layers behind which rollouts keep means of the residual stream. */
 	meanLayers?: Int32Array;
 	reward: "logLikelihood" | "lexicon" | "function" | "scorer";
@@ -114,11 +117,18 @@ export type NativeSpec = NativeBase & {
 	rewardScorer?: NativeScorer;
 };
 
-/**
- * Token ids, a text that a template wrote (`special`) or that is plain, or the texts of a template and of what it was filled with in turn,
- * the template's first.
- */
-export type NativePrompt = { tokens: Int32Array } | { text: string; special: boolean } | { parts: string[] };
+/** What a template wrote, or what it was filled with. */
+export interface NativeTextPart {
+	text: string;
+	fromTemplate: boolean;
+}
+
+export type NativePrompt = { tokens: Int32Array } | { parts: NativeTextPart[] };
+
+/** A text that no template wrote. */
+export const rawPrompt = (text: string): NativePrompt => ({ parts: [{ text, fromTemplate: false }] });
+
+export const isRaw = (prompt: NativePrompt) => "tokens" in prompt || !prompt.parts.some(({ fromTemplate }) => fromTemplate);
 
 /** The settings of a search with nothing left open; those that may be absent have no value that means so. */
 export type NativeSearch = Required<Omit<SearchSettings, "scoreRange" | "rewardWeight">> &
@@ -130,7 +140,7 @@ export type NativeRequest = NativePrompt &
 		/** The prompt with a note: one attempt at a repair in place of a search, judged behind the prompt. */
 		noted?: NativePrompt;
 		/** What the response answers; undefined: the prompt's text. */
-		question: string | undefined;
+		question?: string;
 		stream: boolean;
 		cachePrompt: boolean;
 		trace: boolean;
@@ -169,8 +179,8 @@ export interface NativeResult {
 	z: Float64Array[];
 	/** Per constraint; empty where its cost model knows no categories. */
 	categories: Float64Array[];
-	/** Of a refusal that is to be repaired: what the first rejected text was, by indices; undefined where no cost model says it. */
-	harm?: { constraint: number; category: number };
+	/** Of a refusal that is to be repaired: what the first rejected text was, by indices; null where no cost model says it. */
+	harm: { constraint: number; category: number } | null;
 	pSafe: { position: number; pSafe: number; std: number; value: number }[];
 	reward: number | null;
 	logLikelihood: number;
@@ -183,8 +193,10 @@ export interface NativeResult {
 	rounds: number;
 	backtracks: number;
 	timings: { prefill: number; decode: number; cost: number; critic: number; total: number };
-	steering?: number;
-	trace?: TraceNode[];
+	/** Strength of the control vector behind its gate. */
+	steering: number | null;
+	/** Empty where none was asked for. */
+	trace: TraceNode[];
 }
 
 export interface NativeQuestion {
@@ -192,14 +204,20 @@ export interface NativeQuestion {
 	candidates: { text: string; tokens: Int32Array; finished: boolean }[];
 }
 
-/** Events of a job: `done` and `failed` are its last. */
-export type NativeEvent =
-	| [kind: "progress", share: number]
-	| [kind: "epoch", progress: EpochProgress]
-	| [kind: "piece", text: string]
-	| [kind: "cost" | "reward", question: NativeQuestion]
-	| [kind: "failed", failure: { code: string; message: string }]
-	| [kind: "done", result: unknown];
+/** What happens during a job, or ends it (`failed`). */
+export interface Events {
+	/** Share of the model that is loaded. */
+	progress: number;
+	epoch: EpochProgress;
+	/** Text that is committed. */
+	piece: string;
+	cost: NativeQuestion;
+	reward: NativeQuestion;
+	failed: { code: string; message: string };
+}
+
+/** `done` and `failed` are a job's last. */
+export type NativeEvent = { [K in keyof Events]: [kind: K, payload: Events[K]] }[keyof Events] | [kind: "done", result: unknown];
 
 export interface NativeModelDescription {
 	version: number;
@@ -219,7 +237,7 @@ export interface NativeDevice {
 
 export interface NativeRolloutRequest {
 	/** A raw prompt's text is what its responses go on from. */
-	prompts: { number: number; tokens: Int32Array; question: string | undefined; isRaw: boolean }[];
+	prompts: { number: number; tokens: Int32Array; question?: string; isRaw: boolean }[];
 	responses: number;
 	maxTokens: number;
 	stride: number;
@@ -311,7 +329,7 @@ export interface RolloutShape {
 	summary: number;
 	constraints: number;
 	/** Of the residual stream behind all layers that are kept; absent: none. */
-	mean?: number | undefined;
+	mean?: number;
 }
 
 export interface NativeCriticJob {
@@ -374,16 +392,35 @@ export interface TensorFileHeader {
 	lists: Record<string, string[]>;
 }
 
-export interface Addon {
-	llamaCppVersion: string;
-	start(dispatch: (id: number, ...event: NativeEvent) => void): WorkerHandle;
-	open(handle: WorkerHandle, id: number, spec: NativeSpec): void;
-	trainClassifier(handle: WorkerHandle, id: number, job: NativeClassifierJob): void;
-	/** On a worker that holds the model whose states are read, and has generated nothing. */
-	trainProbes(handle: WorkerHandle, id: number, job: NativeProbeJob): void;
+/** What a worker's thread does, by name. All but the trainings of a classifier and a critic need an open guard. */
+export interface Jobs {
+	/** Gives the worker a guard. */
+	open: { request: NativeSpec; result: NativeInfo };
+	/** Frees the guard. */
+	close: { request: undefined; result: undefined };
+	generate: { request: NativeRequest; result: NativeResult };
+	tokenize: { request: NativePrompt[]; result: Int32Array[] };
+	/** The cost of finished texts, [text][constraint]. */
+	score: { request: NativeScoreRequest; result: Float64Array };
+	rollouts: { request: NativeRolloutRequest; result: NativeRolloutBatch };
+	/** [prompts, layers, width of the residual stream] */
+	layerStates: { request: NativePrompt[]; result: Float32Array };
+	/** Of each token behind the prompt, decoded afresh one by one. */
+	logLikelihoods: { request: { prompt: Int32Array; tokens: Int32Array }; result: Float64Array };
+	/** Seconds. */
+	bareDecode: { request: { promptTokens: number; sequences: number; tokens: number }; result: number };
+	/** Of a guard whose model's states are read, and that has generated nothing. */
+	trainProbes: { request: NativeProbeJob; result: NativeProbes };
+	trainClassifier: { request: NativeClassifierJob; result: NativeClassifier };
 	/** Keeps rollouts for the next trainCritic. */
-	addRollouts(handle: WorkerHandle, shape: RolloutShape, records: Uint8Array[]): void;
-	trainCritic(handle: WorkerHandle, id: number, job: NativeCriticJob): void;
+	addRollouts: { request: { shape: RolloutShape; records: Uint8Array[] }; result: undefined };
+	trainCritic: { request: NativeCriticJob; result: NativeCritic };
+}
+
+/** What is answered at once. */
+export interface Calls {
+	inspect(path: string): NativeModelDescription;
+	devices(): NativeDevice[];
 	/** Texts, numbers and lists of texts of a file as writeTensors writes it; `code` is that of the error for a damaged one. */
 	readTensors(path: string, kind: string, code: string, texts: string[], numbers: string[], lists?: string[]): TensorFileHeader;
 	/** Returns how many bytes the file has. */
@@ -394,18 +431,15 @@ export interface Addon {
 		numbers: Record<string, number | Float64Array>,
 		tensors: NativeTensor[],
 	): number;
-	generate(handle: WorkerHandle, id: number, request: NativeRequest): void;
-	tokenize(handle: WorkerHandle, id: number, prompts: NativePrompt[]): void;
-	rollouts(handle: WorkerHandle, id: number, request: NativeRolloutRequest): void;
-	/** [prompts, layers, width of the residual stream] */
-	layerStates(handle: WorkerHandle, id: number, prompts: NativePrompt[]): void;
-	/** The cost of finished texts, [text][constraint]. */
-	score(handle: WorkerHandle, id: number, request: NativeScoreRequest): void;
-	logLikelihoods(handle: WorkerHandle, id: number, prompt: Int32Array, tokens: Int32Array): void;
-	bareDecode(handle: WorkerHandle, id: number, promptTokens: number, sequences: number, tokens: number): void;
+}
+
+export interface Addon extends Calls {
+	llamaCppVersion: string;
+	start(dispatch: (id: number, ...event: NativeEvent) => void): WorkerHandle;
+	submit<K extends keyof Jobs>(handle: WorkerHandle, id: number, kind: K, request: Jobs[K]["request"]): void;
+	/** Answers a question of a job; null where the function failed. */
 	answer(handle: WorkerHandle, id: number, values: Float64Array | null): void;
 	cancel(handle: WorkerHandle, id: number): void;
-	close(handle: WorkerHandle, id: number): void;
-	inspect(path: string): NativeModelDescription;
-	devices(): NativeDevice[];
+	/** How the addon sees jobs, calls and events: the type of each, by name. */
+	describe(): Record<string, string>;
 }

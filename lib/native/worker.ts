@@ -3,21 +3,25 @@ import { types } from "node:util";
 import { LinkedController, whenAborted } from "../base/abort.js";
 import { reasonOf } from "../base/thrown.js";
 import { AbortedError, CallbackError, type InferenceGuardError } from "../errors.js";
-import type { EpochProgress } from "../progress.js";
 import { callAddon, errorFromNative } from "./addon.js";
-import type { NativeEvent, NativeQuestion, WorkerHandle } from "./protocol.js";
+import type { Events, Jobs, NativeEvent, NativeQuestion, WorkerHandle } from "./protocol.js";
 
-/** What happens to a native job, seen from JavaScript, besides its end. */
-export interface JobEvents {
-	progress?(share: number): void;
-	epoch?(progress: EpochProgress): void;
-	piece?(text: string): void;
-	ask?(kind: "cost" | "reward", question: NativeQuestion): void;
+/** Answers a question to a cost or reward function. Errors: CALLBACK_FAILED. */
+export type AskFunction = (kind: "cost" | "reward", question: NativeQuestion) => Promise<Float64Array>;
+
+/** What a native job tells and asks before its end. */
+export interface JobListeners {
+	progress?(share: Events["progress"]): void;
+	epoch?(progress: Events["epoch"]): void;
+	piece?(text: Events["piece"]): void;
+	ask?: AskFunction;
 }
 
-interface Job extends JobEvents {
+interface Job extends JobListeners {
 	done(result: unknown): void;
 	failed(error: InferenceGuardError): void;
+	/** Of a function that it asked. */
+	failure?: CallbackError;
 	/** Keeps the native worker alive while the job runs. */
 	handle: WorkerHandle;
 	/** Who asked for it: events happen in the asynchronous context of that call. */
@@ -70,15 +74,25 @@ export class CallbackWatch implements Disposable {
 	}
 }
 
+async function answer(job: Job, id: number, ...[kind, question]: Parameters<AskFunction>): Promise<void> {
+	let values: Float64Array | null = null;
+	try {
+		values = (await job.ask?.(kind, question)) ?? null;
+	} catch (error) {
+		job.failure = error as CallbackError;
+	}
+	callAddon((native) => native.answer(job.handle, id, values));
+}
+
 /** A native thread and the jobs given to it. It is freed when it is forgotten and no job runs. */
 export class Worker {
 	readonly #jobs = new Map<number, Job>();
-	readonly handle: WorkerHandle;
+	readonly #handle: WorkerHandle;
 	#lastId = 0;
 
 	constructor() {
 		const jobs = this.#jobs;
-		this.handle = callAddon((native) =>
+		this.#handle = callAddon((native) =>
 			native.start((id: number, ...[kind, payload]: NativeEvent) => {
 				const job = jobs.get(id);
 				if (kind === "done" || kind === "failed") jobs.delete(id);
@@ -88,20 +102,31 @@ export class Worker {
 					else if (kind === "progress") job.progress?.(payload);
 					else if (kind === "epoch") job.epoch?.(payload);
 					else if (kind === "piece") job.piece?.(payload);
-					else job.ask?.(kind, payload);
+					else answer(job, id, kind, payload);
 				});
 			}),
 		);
 	}
 
-	/** Starts a job by calling `start` with its id, and waits for its result. */
-	run<T>(start: (id: number) => void, signal?: AbortSignal, events: JobEvents = {}): Promise<T> {
+	/** Starts a job and waits for its result. */
+	run<K extends keyof Jobs>(
+		kind: K,
+		request: Jobs[K]["request"],
+		signal?: AbortSignal,
+		listeners: JobListeners = {},
+	): Promise<Jobs[K]["result"]> {
 		const id = ++this.#lastId;
-		const handle = this.handle;
-		start(id);
-		const result = new Promise<T>((resolve, reject) => {
-			const caller = new AsyncResource("inferenceguard");
-			this.#jobs.set(id, { ...events, handle, caller, done: (value) => resolve(value as T), failed: reject });
+		const handle = this.#handle;
+		callAddon((native) => native.submit(handle, id, kind, request));
+		const result = new Promise<Jobs[K]["result"]>((resolve, reject) => {
+			const job: Job = {
+				...listeners,
+				handle,
+				caller: new AsyncResource("inferenceguard"),
+				done: (value) => resolve(value as Jobs[K]["result"]),
+				failed: (error) => reject(error instanceof CallbackError && job.failure ? job.failure : error),
+			};
+			this.#jobs.set(id, job);
 		});
 		if (!signal) return result;
 		const stopWaiting = whenAborted(signal, () => callAddon((native) => native.cancel(handle, id)));
@@ -113,6 +138,6 @@ export class Worker {
 	}
 
 	cancelAll(): void {
-		for (const id of this.#jobs.keys()) callAddon((native) => native.cancel(this.handle, id));
+		for (const id of this.#jobs.keys()) callAddon((native) => native.cancel(this.#handle, id));
 	}
 }

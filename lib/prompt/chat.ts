@@ -1,6 +1,6 @@
 import { today } from "../base/now.js";
 import { ChatTemplateError, InvalidPromptError, SpecialTokenTextError } from "../errors.js";
-import type { NativeInfo, NativePrompt } from "../native/protocol.js";
+import { type NativeInfo, type NativePrompt, rawPrompt } from "../native/protocol.js";
 import { addsApart, anyOf, markupIn, partsOf, veiled } from "./chat-parts.js";
 import { type Rendering, renderingTime, renderTemplate } from "./templates.js";
 
@@ -62,6 +62,9 @@ type Render = (...forms: readonly ChatMessage[][]) => Promise<Rendering>;
 
 const textOf = (rendered: Rendering["texts"][number] | undefined) => (rendered && "text" in rendered ? rendered.text : "");
 
+/** The texts of a template and of what it was filled with in turn, the template's first. */
+const inTurn = (texts: string[]): NativePrompt => ({ parts: texts.map((text, i) => ({ text, fromTemplate: i % 2 === 0 })) });
+
 /**
  * The text of a conversation, told apart into what the template wrote and what is content. Where the template looks into the contents for
  * texts of its own (`</think>`), these stay unveiled, and none of the markup may be what is left of them: spelled twice, they make no more
@@ -77,7 +80,7 @@ async function toldApart(
 	if (rendered === undefined || "failure" in rendered) return { failure: rendered?.failure ?? "" };
 	const { text } = rendered;
 	const parts = partsOf(text, textOf(hidden));
-	if (parts) return { parts };
+	if (parts) return inTurn(parts);
 	const markup = anyOf(markupTexts);
 	const isSame = (a: string, b: string) => markupIn(a, markup).join("\0") === markupIn(b, markup).join("\0");
 	const held = literals.filter((literal) => literal.length > 1 && messages.some(({ content }) => content.includes(literal)));
@@ -85,9 +88,9 @@ async function toldApart(
 	if (kept) {
 		const [once = "", twice = ""] = (await render(veiled(messages, kept), veiled(messages, kept, 2))).texts.map(textOf);
 		const some = partsOf(text, once);
-		if (some && (isSame(once, twice) || addsApart(once, twice, kept))) return { parts: some };
+		if (some && (isSame(once, twice) || addsApart(once, twice, kept))) return inTurn(some);
 	}
-	if (isSame(text, textOf(hidden))) return { text, special: true };
+	if (isSame(text, textOf(hidden))) return inTurn([text]);
 	const spelled = markupIn(messages.map(({ content }) => content).join("\n"), markup)[0];
 	throw new SpecialTokenTextError(
 		"expected messages whose contents can be told from the chat template's own text, but the template changes them " +
@@ -162,5 +165,5 @@ export async function readPrompt(given: Prompt, info: NativeInfo, reading: Promp
 		return { native: { tokens: Int32Array.from(prompt) } };
 	}
 	checkText(prompt, "the prompt");
-	return { native: { text: prompt, special: false } };
+	return { native: rawPrompt(prompt) };
 }

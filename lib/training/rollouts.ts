@@ -10,8 +10,8 @@ import { Fingerprints } from "../guard/identity.js";
 import { nativeSpec } from "../guard/load-spec.js";
 import { NativeGuard } from "../guard/native-guard.js";
 import { askScoreFunction } from "../guard/score-function.js";
-import type { NativeInfo, NativePrompt, NativeSpec } from "../native/protocol.js";
-import { CallbackWatch } from "../native/worker.js";
+import { isRaw, type NativeInfo, type NativeSpec } from "../native/protocol.js";
+import { type AskFunction, CallbackWatch } from "../native/worker.js";
 import type { LoadOptions } from "../options/types.js";
 import type { RolloutProgress } from "../progress.js";
 import { checkRolloutOptions } from "./options.js";
@@ -60,8 +60,6 @@ export interface RolloutOptions extends Omit<LoadOptions, "signal" | "critic" | 
 
 const topLogProbabilities = 8;
 const defaultBatch = 64;
-/** Whether no template wrote any of it. */
-const isRaw = (prompt: NativePrompt) => "tokens" in prompt || ("text" in prompt && !prompt.special);
 const largestShardBytes = 64 * 2 ** 20;
 const usualShards = 32;
 
@@ -163,7 +161,7 @@ export async function collectRollouts(given: RolloutOptions): Promise<RolloutPro
 		checkProbes(spec, modelHash);
 		const now = options.now ?? (await nowOfRollouts(options.out));
 		const { native: prompts, readNow } = await watch.run((signal) => readPromptsOf(list.prompts, options.chat, info, { now, signal }));
-		const tokens = await watch.run((signal) => native.tokenize(prompts, signal));
+		const tokens = await watch.run((signal) => native.run("tokenize", prompts, signal));
 		const manifest = { ...(await planRun(spec, info, list, tokens, modelHash, options)), ...(readNow !== undefined && { now: readNow }) };
 		const raw = prompts.map(isRaw);
 		await claimFolder(options.out, manifest);
@@ -190,7 +188,7 @@ async function runShards(
 	tokens: Int32Array[],
 	raw: boolean[],
 	{ out, shard: [part, parts], onProgress, signal }: Pick<Checked, "out" | "shard" | "onProgress" | "signal">,
-	ask: Parameters<NativeGuard["rollouts"]>[2],
+	ask: AskFunction,
 ): Promise<RolloutProgress> {
 	const { batches, shards } = shardPlan(manifest);
 	const { promptsPerBatch, batchesPerShard } = manifest;
@@ -220,7 +218,8 @@ async function runShards(
 			const first = batch * promptsPerBatch;
 			if (batch >= firstBatch + writer.records) {
 				const numbers = Array.from({ length: promptsOf(batch) }, (_, i) => first + i);
-				const result = await native.rollouts(
+				const result = await native.run(
+					"rollouts",
 					{
 						...manifest,
 						prompts: numbers.map((number) => {
@@ -231,7 +230,7 @@ async function runShards(
 						availableBytes: process.availableMemory(),
 					},
 					signal,
-					ask,
+					{ ask },
 				);
 				await writer.append(result.record);
 				progress.responses += result.responses;

@@ -134,11 +134,11 @@ async function readStates({ model, device, threads, chat, now, signal }: Checked
 		const modelHash = await watch.run((signal) => fingerprints.model({ signal }));
 		const tokenize = async (prompts: RolloutPrompt[]) => {
 			const { native: given } = await watch.run((signal) => readPromptsOf(prompts, chat, info, { now, signal }));
-			return watch.run((signal) => native.tokenize(given, signal));
+			return watch.run((signal) => native.run("tokenize", given, signal));
 		};
 		const read = async (prompts: Int32Array[]) => {
 			const states: Float32Array[] = [];
-			for (const tokens of prompts) states.push(await watch.run((signal) => native.layerStates([{ tokens }], signal)));
+			for (const tokens of prompts) states.push(await watch.run((signal) => native.run("layerStates", [{ tokens }], signal)));
 			return states;
 		};
 		const positive = await named("positive", tokenize(lists.positive));

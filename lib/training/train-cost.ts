@@ -14,8 +14,7 @@ import { expectWritable, inTemporaryFolder, jsonFile, replaceFiles } from "../da
 import { columnOf, type DataRecord, readRecords, shown, textOf } from "../data/records.js";
 import { type Split, splitNamed, splitsOf } from "../data/split.js";
 import { InvalidDataError } from "../errors.js";
-import { callAddon } from "../native/addon.js";
-import { type NativeClassifier, type NativeClassifierJob, splitNumbers } from "../native/protocol.js";
+import { type NativeClassifierJob, splitNumbers } from "../native/protocol.js";
 import { CallbackWatch, Worker } from "../native/worker.js";
 import type { LoadOptions } from "../options/types.js";
 import type { EpochProgress } from "../progress.js";
@@ -277,8 +276,7 @@ async function trainNgrams(
 		seed,
 	};
 	const worker = new Worker();
-	const start = (id: number) => callAddon((native) => native.trainClassifier(worker.handle, id, job));
-	const { logOdds, epochs, bias, buckets } = await worker.run<NativeClassifier>(start, signal, { epoch });
+	const { logOdds, epochs, bias, buckets } = await worker.run("trainClassifier", job, signal, { epoch });
 	const tensor = { name: "buckets", shape: [buckets.length], values: buckets, half: true };
 	const write = tensorWriter("text-classifier", {}, { bias, with_characters: job.characters ? 1 : 0 }, tensor);
 	return { logOdds, epochs, write };

@@ -116,12 +116,12 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 		for await (const records of readShards(options.rollouts, manifest)) {
 			if (watch.signal.aborted) throw abortedBy(watch.signal);
 			onRecords(records);
-			callAddon((native) => native.addRollouts(worker.handle, manifest.shape, records));
+			await worker.run("addRollouts", { shape: manifest.shape, records });
 		}
 		const has = (input: CriticInput) => inputs.includes(input);
 		const groups = { hidden: has("hidden"), logits: has("logits"), z: has("z"), position: has("position"), mean: has("mean") };
-		const start = (id: number) => callAddon((native) => native.trainCritic(worker.handle, id, { ...shared, inputs: groups }));
-		return watch.run((signal) => worker.run<NativeCritic>(start, signal, { epoch: watch.wrap("onEpoch", options.onEpoch) }));
+		const epoch = watch.wrap("onEpoch", options.onEpoch);
+		return watch.run((signal) => worker.run("trainCritic", { ...shared, inputs: groups }, signal, { epoch }));
 	};
 	const trained = await train(inputs, (records) => {
 		for (const record of records) dataHash.update(record);

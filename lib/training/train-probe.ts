@@ -6,8 +6,7 @@ import { InvalidOptionError } from "../errors.js";
 import { Fingerprints } from "../guard/identity.js";
 import { baseSpec } from "../guard/load-spec.js";
 import { NativeGuard } from "../guard/native-guard.js";
-import type { NativeInfo, NativeProbe, NativeProbes, NativePrompt } from "../native/protocol.js";
-import { splitNumbers } from "../native/protocol.js";
+import { type NativeInfo, type NativeProbe, type NativeProbes, type NativePrompt, rawPrompt, splitNumbers } from "../native/protocol.js";
 import type { EpochProgress } from "../progress.js";
 import type { PromptReading } from "../prompt/chat.js";
 import { type LabelledText, type Trained, tensorWriter } from "./cost-model.js";
@@ -64,8 +63,8 @@ async function promptOf(
 	info: NativeInfo,
 	reading: PromptReading,
 ): Promise<NativePrompt> {
-	if (context === "") return { text: "", special: false };
-	return chat ? (await readPromptOf(context, row, chat, info, reading)).native : { text: context as string, special: false };
+	if (context === "") return rawPrompt("");
+	return chat ? (await readPromptOf(context, row, chat, info, reading)).native : rawPrompt(context as string);
 }
 
 /** The requested probe, or the one of lowest validation loss. At run time the text before a last state is read without a template. */
@@ -137,7 +136,8 @@ export async function trainProbe(
 		}
 		const prompts: NativePrompt[] = [];
 		for (const [i, row] of rows.entries()) prompts.push(await promptOf(row, i, chat, info, { now: options.now, signal }));
-		const trained = await native.trainProbes(
+		const trained = await native.run(
+			"trainProbes",
 			{
 				prompts,
 				texts: rows.map(({ text }) => text),
@@ -147,7 +147,7 @@ export async function trainProbe(
 				chooses: options.layers === "auto",
 			},
 			signal,
-			epoch,
+			{ epoch },
 		);
 		const chosen = chosenOf(trained, layers, options.layers, chat);
 		const ofMeans = { layers: Float64Array.from(chosen.layers), prior: chosen.prior, chat: chat ? 1 : 0 };

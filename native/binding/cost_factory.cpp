@@ -34,7 +34,8 @@ cost_factory::cost_factory(model_options                    device,
 
 constraint cost_factory::make(const constraint_spec & spec, size_t index) {
     constraint made;
-    made.terms = spec.terms;
+    made.terms        = spec.terms;
+    made.terms.budget = spec.budget.value_or(0);
     spec.kind->make(made, spec, index, *this);
     made.terms.per_token = made.per_token != nullptr;
     return made;

@@ -105,9 +105,13 @@ void guard_engine::load_model(rendezvous &                       news,
         steps = std::make_unique<tabular_decoder>(*spec.tabular);
         progress(1);
     } else if (!spec.model.path.empty()) {
-        model     = std::make_shared<loaded_model>(spec.model, cancel, progress);
-        tokenizer = std::make_unique<text_tokenizer>(model, news);
-        auto made = std::make_unique<llama_decoder>(*model, threads, spec.decoder);
+        model                   = std::make_shared<loaded_model>(spec.model, cancel, progress);
+        tokenizer               = std::make_unique<text_tokenizer>(model, news);
+        decoder_options options = spec.decoder;
+        if (options.rows == ROWS_AUTO && spec.critic.empty()) {
+            options.rows = ROWS_ON_HOST;  // which is faster, unless a critic reads them on the device
+        }
+        auto made = std::make_unique<llama_decoder>(*model, threads, options);
         llama     = made.get();
         steps     = std::move(made);
     }
@@ -150,8 +154,8 @@ double guard_engine::steer(const std::vector<token_id> & prompt, uint64_t availa
 void guard_engine::load_judge() {
     if (spec.oracle) {
         std::vector<oracle_constraint> limits;
-        for (const constraint_spec & c : spec.constraints) {
-            limits.push_back({ c.terms, c.token_costs });
+        for (size_t i = 0; i < constraints.size(); ++i) {
+            limits.push_back({ constraints[i].terms, spec.constraints[i].token_costs });
         }
         judge = std::make_unique<tabular_oracle>(*spec.tabular, limits);
     } else if (!spec.critic.empty()) {
@@ -237,8 +241,8 @@ std::vector<token_id> guard_engine::read_text(const std::string & text, const ca
 }
 
 std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt, const cancel_flag & cancel) {
-    if (!prompt.is_text) {
-        return prompt.tokens;
+    if (prompt.tokens) {
+        return *prompt.tokens;
     }
     if (!model) {
         throw error("INVALID_PROMPT", "expected token ids as the prompt of a tabular model, got text");
@@ -317,8 +321,9 @@ generation_result guard_engine::generate(const generation_request & request,
     const std::vector<token_id> prompt  = prompt_tokens(request.prompt, cancel);
     const std::vector<token_id> noted   = request.noted ? tokens_of(*request.noted, cancel) : std::vector<token_id>();
     search_options              options = request.search;
-    options.max_tokens   = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
-    options.block_length = std::min(options.block_length, options.max_tokens);
+    options.max_tokens    = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
+    options.block_length  = std::min(options.block_length, options.max_tokens);
+    options.ascent.lambda = options.objective == OBJECTIVE_LAGRANGIAN ? options.lambda : 0;
     if (llama != nullptr) {
         llama->set_available_bytes(request.available_bytes);
     }
@@ -339,7 +344,7 @@ generation_result guard_engine::generate(const generation_request & request,
     scope.reading.on_owner = [&](const std::function<void()> & call) {
         own->call(call, cancel);
     };
-    const std::string before = request.prompt.is_text ? request.prompt.text() : last_text_of(prompt);
+    const std::string before = request.prompt.is_text() ? request.prompt.text() : last_text_of(prompt);
     guard_session     session(constraints, *reward, std::move(scope), request.prompt.is_raw() ? before : "");
     if (!own) {
         own = shared->open();

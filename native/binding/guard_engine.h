@@ -30,18 +30,18 @@ struct steering_spec {
 };
 
 struct guard_spec {
-    model_options                  model;           // without a path: nothing is generated, finished texts are scored
-    std::unique_ptr<tabular_model> tabular;         // instead of a model file
-    bool                           oracle = false;  // the exact critic of a tabular model
-    std::string                    critic;          // path of a trained critic; empty: none
-    std::vector<int32_t>           mean_layers;     // behind which rollouts keep means of the residual stream
-    decoder_options                decoder;
-    steering_spec                  steering;
-    int64_t                        context_size = 0;  // 0: what the model was trained with
-    std::vector<constraint_spec>   constraints;
-    reward_kind                    reward = REWARD_LOG_LIKELIHOOD;
-    std::vector<lexicon_term>      reward_lexicon;
-    scorer_spec                    reward_scorer;
+    model_options                model;           // without a path: nothing is generated, finished texts are scored
+    std::optional<tabular_model> tabular;         // instead of a model file
+    bool                         oracle = false;  // the exact critic of a tabular model
+    std::string                  critic;          // path of a trained critic; empty: none
+    std::vector<int32_t>         mean_layers;     // behind which rollouts keep means of the residual stream
+    decoder_options              decoder;
+    steering_spec                steering;
+    int64_t                      context_size = 0;  // 0: what the model was trained with
+    std::vector<constraint_spec> constraints;
+    reward_kind                  reward = REWARD_LOG_LIKELIHOOD;
+    std::vector<lexicon_term>    reward_lexicon;
+    scorer_spec                  reward_scorer;
 };
 
 struct guard_info {
@@ -66,9 +66,10 @@ struct text_part {
 };
 
 struct prompt_source {
-    std::vector<token_id>  tokens;  // the prompt, or:
-    std::vector<text_part> parts;
-    bool                   is_text = false;
+    std::optional<std::vector<token_id>> tokens;  // the prompt, or:
+    std::vector<text_part>               parts;
+
+    bool is_text() const { return !tokens; }
 
     size_t      n_bytes() const;
     std::string text() const;

@@ -2,7 +2,7 @@
 
 #include "engine/llama_backend.h"
 #include "hooks/assertions.h"
-#include "marshal.h"
+#include "protocol.h"
 
 #include <cstdlib>
 #include <iterator>
@@ -35,13 +35,6 @@ void make_ggml_devices() {
     if (extra_types != nullptr) {
         extra_types(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
     }
-}
-
-Napi::Value failure_object(Napi::Env env, const std::string & code, const std::string & message) {
-    Napi::Object failure = Napi::Object::New(env);
-    failure.Set("code", code);
-    failure.Set("message", message);
-    return failure;
 }
 
 }  // namespace
@@ -125,20 +118,18 @@ void worker::stop() {
     }
 }
 
-void worker::push(uint32_t id, std::function<void(job &)> work, bool is_generation) {
+void worker::push(uint32_t id, job_work work, bool is_generation) {
     if (events == nullptr) {
         return;  // stopped: the process is about to exit
     }
+    const failure no_memory = {
+        "OUT_OF_MEMORY", "there is not enough memory for this job; lower candidates, maxTokens, batch or width"
+    };
     auto j           = std::make_shared<job>();
     j->id            = id;
     j->work          = std::move(work);
     j->is_generation = is_generation;
-    j->out_of_memory.reset(
-        new delivery{ id, "failed", true, [](Napi::Env env) {
-                         return failure_object(
-                             env, "OUT_OF_MEMORY",
-                             "there is not enough memory for this job; lower candidates, maxTokens, batch or width");
-                     } });
+    j->out_of_memory.reset(new delivery{ id, "failed", true, payload_of(no_memory) });
     hold_process(true);
     const std::lock_guard<std::mutex> guard(news.lock);
     jobs[id] = j;
@@ -245,7 +236,7 @@ void worker::run_job(job & j) {
 // Throws std::bad_alloc only, also where the memory to report another failure is lacking.
 void worker::attempt(job & j) {
     try {
-        j.work(j);
+        send(j.id, "done", true, j.work(*this, j));
     } catch (const error & e) {
         send_failure(j.id, e.code, e.what());
     } catch (const std::bad_alloc &) {
@@ -255,150 +246,39 @@ void worker::attempt(job & j) {
     }
 }
 
-void worker::open(uint32_t id, guard_spec spec) {
-    auto shared = std::make_shared<guard_spec>(std::move(spec));
-    push(id, [this, shared](job & j) {
-        make_ggml_devices();
-        end_threads_at_exit();
-        int last_percent = -1;
-        engine           = std::make_unique<guard_engine>(std::move(*shared), news, j.cancel, [&](float share) {
-            const int percent = int(share * 100);
-            if (percent != last_percent) {
-                last_percent = percent;
-                send(j.id, "progress", false, [share](Napi::Env env) { return Napi::Number::New(env, share); });
-            }
-        });
-        end_threads_at_exit();
-        if (engine->slots()) {
-            engine->slots()->take_up_work = [this] {
-                start_helpers();
-            };
-        }
-        const guard_info info = engine->info();
-        send(j.id, "done", true, [info](Napi::Env env) { return to_js(env, info); });
-    });
-}
-
-void worker::generate(uint32_t id, generation_request request) {
-    auto shared = std::make_shared<generation_request>(std::move(request));
-    push(
-        id,
-        [this, shared](job & j) {
-            const auto on_commit = [&](const std::string & text) {
-                send(j.id, "piece", false, [text](Napi::Env env) { return Napi::String::New(env, text); });
-            };
-            const auto on_ask = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
-                return ask(j, kind, index, texts);
-            };
-            auto result = std::make_shared<generation_result>(
-                engine->generate(*shared, std::move(j.slot_ahead), on_ask, j.cancel, on_commit));
-            send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
-        },
-        /*is_generation =*/true);
-}
-
-void worker::tokenize(uint32_t id, std::vector<prompt_source> prompts) {
-    auto shared = std::make_shared<std::vector<prompt_source>>(std::move(prompts));
-    push(id, [this, shared](job & j) {
-        auto result = std::make_shared<std::vector<std::vector<token_id>>>(engine->tokenize(*shared, j.cancel));
-        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
-    });
-}
-
-void worker::rollouts(uint32_t id, rollout_request request) {
-    auto shared = std::make_shared<rollout_request>(std::move(request));
-    push(id, [this, shared](job & j) {
-        const auto on_ask = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
-            return ask(j, kind, index, texts);
+void worker::open(guard_spec spec, const cancel_flag & cancel, const std::function<void(float)> & progress) {
+    make_ggml_devices();
+    end_threads_at_exit();
+    engine = std::make_unique<guard_engine>(std::move(spec), news, cancel, progress);
+    end_threads_at_exit();
+    if (engine->slots()) {
+        engine->slots()->take_up_work = [this] {
+            start_helpers();
         };
-        auto result = std::make_shared<rollout_result>(engine->rollouts(*shared, on_ask, j.cancel));
-        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
-    });
+    }
 }
 
-void worker::layer_states(uint32_t id, std::vector<prompt_source> prompts) {
-    auto shared = std::make_shared<std::vector<prompt_source>>(std::move(prompts));
-    push(id, [this, shared](job & j) {
-        auto result = std::make_shared<std::vector<float>>(engine->layer_states(*shared, j.cancel));
-        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
-    });
+void worker::close() {
+    engine.reset();
 }
 
-void worker::score(uint32_t id, score_request request) {
-    auto shared = std::make_shared<score_request>(std::move(request));
-    push(id, [this, shared](job & j) {
-        const auto on_ask = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
-            return ask(j, kind, index, texts);
-        };
-        const std::vector<double> costs = engine->score(*shared, on_ask, j.cancel);
-        send(j.id, "done", true, [costs](Napi::Env env) { return to_js(env, costs); });
-    });
+guard_engine & worker::guard() {
+    if (!engine) {
+        throw error("INTERNAL", "expected a worker with a guard");
+    }
+    return *engine;
 }
 
-void worker::log_likelihoods(uint32_t id, std::vector<token_id> prompt, std::vector<token_id> tokens) {
-    push(id, [=](job & j) {
-        const std::vector<double> values = engine->log_likelihoods(prompt, tokens, j.cancel);
-        send(j.id, "done", true, [values](Napi::Env env) { return to_js(env, values); });
-    });
+std::vector<ggml_backend_dev_t> worker::gpus(const std::string & device) {
+    make_ggml_devices();
+    end_threads_at_exit();
+    return choose_gpus(device, -1);
 }
 
-void worker::bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens) {
-    push(id, [=](job & j) {
-        const double seconds = engine->bare_decode(n_prompt, n_sequences, n_tokens, j.cancel);
-        send(j.id, "done", true, [seconds](Napi::Env env) { return Napi::Number::New(env, seconds); });
-    });
-}
-
-void worker::train_classifier(uint32_t id, classifier_job training) {
-    auto shared = std::make_shared<classifier_job>(std::move(training));
-    push(id, [this, shared](job & j) {
-        const auto on_epoch = [&](const epoch_losses & losses) {
-            send(j.id, "epoch", false, [losses](Napi::Env env) { return to_js(env, losses); });
-        };
-        auto result = std::make_shared<classifier_training>(ig::train_classifier(
-            shared->texts, shared->with_context, shared->with_characters, shared->seed, j.cancel, on_epoch));
-        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
-    });
-}
-
-void worker::train_probes(uint32_t id, probe_request request) {
-    auto shared = std::make_shared<probe_request>(std::move(request));
-    push(id, [this, shared](job & j) {
-        const auto on_epoch = [&](const epoch_losses & losses) {
-            send(j.id, "epoch", false, [losses](Napi::Env env) { return to_js(env, losses); });
-        };
-        auto result = std::make_shared<probe_training>(engine->train_probes(*shared, j.cancel, on_epoch));
-        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
-    });
-}
-
-void worker::add_rollouts(std::vector<rollout> more) {
-    std::move(more.begin(), more.end(), std::back_inserter(rollouts_to_learn));
-}
-
-void worker::train_critic(uint32_t id, critic_job training) {
-    auto shared  = std::make_shared<critic_job>(std::move(training));
-    auto learned = std::make_shared<std::vector<rollout>>(std::move(rollouts_to_learn));
-    rollouts_to_learn.clear();
-    push(id, [this, shared, learned](job & j) {
-        const auto on_epoch = [&](const epoch_losses & losses) {
-            send(j.id, "epoch", false, [losses](Napi::Env env) { return to_js(env, losses); });
-        };
-        make_ggml_devices();
-        end_threads_at_exit();
-        const std::vector<ggml_backend_dev_t> gpus = choose_gpus(shared->device, -1);
-        shared->options.device                     = gpus.empty() ? nullptr : gpus[0];
-        auto result =
-            std::make_shared<critic_training>(ig::train_critic(*learned, shared->options, j.cancel, on_epoch));
-        send(j.id, "done", true, [result](Napi::Env env) { return to_js(env, *result); });
-    });
-}
-
-void worker::close(uint32_t id) {
-    push(id, [this](job & j) {
-        engine.reset();
-        send(j.id, "done", true, [](Napi::Env env) { return env.Undefined(); });
-    });
+ask_function worker::asker(job & j) {
+    return [this, &j](const char * kind, size_t index, const std::vector<text_view> & texts) {
+        return ask(j, kind, index, texts);
+    };
 }
 
 void worker::cancel(uint32_t id) {
@@ -424,11 +304,11 @@ std::vector<double> worker::ask(job & j, const char * kind, size_t index, const 
         const std::lock_guard<std::mutex> guard(news.lock);
         j.has_answer = false;
     }
-    auto question = std::make_shared<std::vector<asked_candidate>>();
+    question_asked question = { index, {} };
     for (const text_view & view : texts) {
-        question->push_back({ *view.text, *view.tokens, view.finished });
+        question.candidates.push_back({ *view.text, *view.tokens, view.finished });
     }
-    send(j.id, kind, false, [question, index](Napi::Env env) { return to_js(env, index, *question); });
+    report(j, kind, std::move(question));
     const auto is_over = [&] {
         return j.has_answer || j.cancel.requested;
     };
@@ -440,13 +320,13 @@ std::vector<double> worker::ask(job & j, const char * kind, size_t index, const 
     if (!j.has_answer) {
         j.cancel.check();
     }
-    if (j.failed) {
+    if (!j.answer) {
         throw error("CALLBACK_FAILED", std::string("the ") + kind + " function failed");
     }
-    return std::move(j.answer);
+    return std::move(*j.answer);
 }
 
-void worker::answer(uint32_t id, std::vector<double> values, bool failed) {
+void worker::answer(uint32_t id, std::optional<std::vector<double>> values) {
     const std::lock_guard<std::mutex> guard(news.lock);
     const auto                        found = jobs.find(id);
     if (found == jobs.end()) {
@@ -454,14 +334,13 @@ void worker::answer(uint32_t id, std::vector<double> values, bool failed) {
     }
     job & j      = *found->second;
     j.answer     = std::move(values);
-    j.failed     = failed;
     j.has_answer = true;
     j.answered.notify_all();
     news.changed.notify_all();
 }
 
-void worker::send(uint32_t id, const char * kind, bool last, event payload) {
-    send(std::unique_ptr<delivery>(new delivery{ id, kind, last, std::move(payload) }));
+void worker::send(uint32_t id, const char * kind, bool last, payload carries) {
+    send(std::unique_ptr<delivery>(new delivery{ id, kind, last, std::move(carries) }));
 }
 
 void worker::send(std::unique_ptr<delivery> d) {
@@ -471,7 +350,7 @@ void worker::send(std::unique_ptr<delivery> d) {
 }
 
 void worker::send_failure(uint32_t id, const std::string & code, const std::string & message) {
-    send(id, "failed", true, [code, message](Napi::Env env) { return failure_object(env, code, message); });
+    send(id, "failed", true, payload_of(failure{ code, message }));
 }
 
 // on the JavaScript thread; without an environment while it is being torn down
@@ -486,7 +365,7 @@ void worker::deliver(napi_env raw_env, napi_value dispatch, void * context, void
     if (d->last) {
         self->hold_process(false);
     }
-    const napi_value arguments[] = { Napi::Number::New(env, d->id), Napi::String::New(env, d->kind), d->payload(env) };
+    const napi_value arguments[] = { Napi::Number::New(env, d->id), Napi::String::New(env, d->kind), d->carries(env) };
     napi_call_function(env, env.Undefined(), dispatch, 3, arguments, nullptr);
 }
 

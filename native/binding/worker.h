@@ -7,9 +7,9 @@
 // destroys what a decode needs.
 #pragma once
 
+#include "critic/rollout_record.h"
 #include "guard_engine.h"
-#include "marshal_training.h"
-#include "node_api.h"
+#include "values.h"
 
 #include <condition_variable>
 #include <deque>
@@ -19,30 +19,42 @@
 
 namespace ig {
 
-// turns itself into the JavaScript arguments (kind, payload) of an event
-using event = std::function<Napi::Value(Napi::Env)>;
+// makes what an event carries
+using payload = std::function<Napi::Value(Napi::Env)>;
+
+template <typename T> payload payload_of(T value) {
+    auto shared = std::make_shared<T>(std::move(value));
+    return [shared](Napi::Env env) {
+        return to_js(env, *shared);
+    };
+}
 
 struct delivery {
     uint32_t     id;
     const char * kind;
     bool         last;  // the job is over
-    event        payload;
+    payload      carries;
 };
+
+class worker;
+struct job;
+
+// what a job does, and its result
+using job_work = std::function<payload(worker &, job &)>;
 
 // one queued or running job
 struct job {
-    uint32_t                   id;
-    bool                       is_generation = false;
-    cancel_flag                cancel;
-    std::function<void(job &)> work;
-    std::unique_ptr<slot>      slot_ahead;     // of a generation that begins beside others
-    std::unique_ptr<delivery>  out_of_memory;  // made ahead: there may be no memory left to say so
+    uint32_t                  id;
+    bool                      is_generation = false;
+    cancel_flag               cancel;
+    job_work                  work;
+    std::unique_ptr<slot>     slot_ahead;     // of a generation that begins beside others
+    std::unique_ptr<delivery> out_of_memory;  // made ahead: there may be no memory left to say so
 
     // the answer to a question to a JavaScript function; under the worker's lock
-    std::condition_variable answered;
-    bool                    has_answer = false;
-    bool                    failed     = false;
-    std::vector<double>     answer;
+    std::condition_variable            answered;
+    bool                               has_answer = false;
+    std::optional<std::vector<double>> answer;  // nothing: the function failed
 };
 
 class worker {
@@ -50,32 +62,30 @@ class worker {
     worker(Napi::Env env, Napi::Function dispatch);
     ~worker();
 
-    void open(uint32_t id, guard_spec spec);
-    void generate(uint32_t id, generation_request request);
-    void tokenize(uint32_t id, std::vector<prompt_source> prompts);
-    void rollouts(uint32_t id, rollout_request request);
-    void layer_states(uint32_t id, std::vector<prompt_source> prompts);
-    void score(uint32_t id, score_request request);
-    void log_likelihoods(uint32_t id, std::vector<token_id> prompt, std::vector<token_id> tokens);
-    void bare_decode(uint32_t id, int32_t n_prompt, int32_t n_sequences, int32_t n_tokens);
-    void train_classifier(uint32_t id, classifier_job training);
-    void train_probes(uint32_t id, probe_request request);
-
-    // Keeps rollouts for the next train_critic, so that a whole folder need not be in memory twice.
-    void add_rollouts(std::vector<rollout> more);
-    void train_critic(uint32_t id, critic_job training);
-
+    // For JavaScript's thread.
+    void push(uint32_t id, job_work work, bool is_generation);
     void cancel(uint32_t id);
-    void answer(uint32_t id, std::vector<double> values, bool failed);
-
-    // Frees the engine after everything that was queued before.
-    void close(uint32_t id);
+    void answer(uint32_t id, std::optional<std::vector<double>> values);
 
     // Cancels everything, joins the thread and frees the engine. Idempotent; JavaScript thread only.
     void stop();
 
     // JavaScript thread: an event of the last job was delivered, or a job was queued.
     void hold_process(bool hold);
+
+    // For jobs, on the thread that runs them.
+    void           open(guard_spec spec, const cancel_flag & cancel, const std::function<void(float)> & progress);
+    void           close();
+    guard_engine & guard();  // throws INTERNAL where none is open
+    ask_function   asker(job & j);
+
+    std::vector<ggml_backend_dev_t> gpus(const std::string & device);
+
+    template <typename T> void report(const job & j, const char * kind, T value) {
+        send(j.id, kind, false, payload_of(std::move(value)));
+    }
+
+    std::vector<rollout> rollouts_to_learn;  // for the next critic
 
   private:
     Napi::Env                                env;
@@ -91,9 +101,7 @@ class worker {
     bool                                     runs_generation = false;  // this thread, which alone uses it
     std::unique_ptr<guard_engine>            engine;                   // the thread's; null without a guard
     uint32_t                                 n_pending = 0;            // the JavaScript thread's
-    std::vector<rollout>                     rollouts_to_learn;        // the JavaScript thread's
 
-    void                push(uint32_t id, std::function<void(job &)> work, bool is_generation = false);
     void                run();
     void                run_job(job & j);
     void                attempt(job & j);
@@ -102,7 +110,7 @@ class worker {
     bool                may_start_next() const;
     void                start_helpers();
     void                join_finished_helpers();
-    void                send(uint32_t id, const char * kind, bool last, event payload);
+    void                send(uint32_t id, const char * kind, bool last, payload carries);
     void                send(std::unique_ptr<delivery> d);
     void                send_failure(uint32_t id, const std::string & code, const std::string & message);
     std::vector<double> ask(job & j, const char * kind, size_t index, const std::vector<text_view> & texts);

@@ -47,8 +47,8 @@ tabular_oracle::outlook tabular_oracle::look_ahead(token_id                  las
         for (size_t i = 0; i < after.size(); ++i) {
             after[i].charge(constraints[i].terms, constraints[i].costs[next]);
         }
-        const outlook there =
-            look_ahead(token_id(next), after, n_tokens + 1, log_likelihood + log_p[last * n + next], max_tokens, cancel);
+        const outlook there = look_ahead(token_id(next), after, n_tokens + 1, log_likelihood + log_p[last * n + next],
+                                         max_tokens, cancel);
         mean.p_safe += p * there.p_safe;
         mean.value += p * there.value;
     }

@@ -36,13 +36,14 @@ struct scorer_spec {
 // what the caller gives of a cost model
 struct constraint_spec {
     const cost_kind *         kind = nullptr;
-    budget_terms              terms;
+    std::optional<double>     budget;  // nothing: what the classifier's file recommends
+    budget_terms              terms;   // but for the budget
     std::vector<lexicon_term> lexicon;
     spelling_rule             spelling = SPELLING_STRICT;
     std::vector<double>       token_costs;
-    std::string               classifier;     // path
-    score_link                link      = LINK_PROBABILITY;
-    double                    threshold = 0;  // of LINK_EXCESS, in log-odds or as the head of a score model has it
+    std::string               classifier;  // path
+    score_link                link = LINK_PROBABILITY;
+    std::optional<double>     threshold;   // of LINK_EXCESS, in the units of the score; nothing: the file's
     scorer_spec               scorer;
 };
 

@@ -115,7 +115,8 @@ std::unique_ptr<const text_scorer> make_scorer(const scorer_spec & spec, cost_ma
 namespace {
 
 void make_linked_score(constraint & made, const constraint_spec & spec, size_t, cost_materials & with) {
-    made.whole_text = std::make_unique<linked_score>(make_scorer(spec.scorer, with), spec.link, spec.threshold);
+    made.whole_text =
+        std::make_unique<linked_score>(make_scorer(spec.scorer, with), spec.link, spec.threshold.value_or(0));
 }
 
 }  // namespace

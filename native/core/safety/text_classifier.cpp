@@ -163,14 +163,11 @@ classifier_weights load_classifier(const std::string & path) {
 
 namespace {
 
-// Budget and threshold that are not numbers are those that the file recommends.
 void make_classifier(constraint & made, const constraint_spec & spec, size_t, cost_materials &) {
     auto         classifier = std::make_unique<text_classifier>(load_classifier(spec.classifier));
-    const double threshold  = std::isnan(spec.threshold) ? classifier->threshold() : spec.threshold;
-    if (std::isnan(made.terms.budget)) {
-        made.terms.budget = classifier->recommended_budget();
-    }
-    made.whole_text = std::make_unique<linked_score>(std::move(classifier), spec.link, threshold);
+    const double threshold  = spec.threshold.value_or(classifier->threshold());
+    made.terms.budget       = spec.budget.value_or(classifier->recommended_budget());
+    made.whole_text         = std::make_unique<linked_score>(std::move(classifier), spec.link, threshold);
 }
 
 }  // namespace
