@@ -16,6 +16,7 @@ const slow = [
 	"evaluation",
 	"evaluation-datasets",
 	"evaluation-report",
+	"extending",
 	"fuzz",
 	"guard",
 	"harm",

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { InvalidModelError } from "../errors.js";
 import { callAddon } from "../native/addon.js";
-import type { NativeSpec } from "../native/protocol.js";
+import type { NativeCostModel, NativeSpec } from "../native/protocol.js";
 import { type HashOptions, hashFiles } from "./file-hash.js";
 
 /** The files of a model, in the order of its parts. Errors: MODEL_NOT_FOUND, INVALID_MODEL. */
@@ -53,7 +53,7 @@ export async function specHash(spec: NativeSpec, options?: HashOptions): Promise
 /** A cost model and its budget, as rollouts and critics remember them. */
 export const constraintIdentity = z.strictObject({
 	hash: z.string(),
-	kind: z.enum(["lexicon", "tokenCosts", "classifier", "scorer", "function"]),
+	kind: z.custom<NativeCostModel["kind"]>((kind) => typeof kind === "string"), // the hash tells cost models apart
 	budget: z.number(),
 	discount: z.number(),
 	criterion: z.enum(["anytime", "terminal"]),
