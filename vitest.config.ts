@@ -1,7 +1,7 @@
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
-import { modelFolder } from "./lib/files/model-cache.js";
+import { modelFolder } from "./lib/files/cache-folder.js";
 
 /** Tests that take more than a few seconds: they try many cases, start processes and browsers, or read real models. */
 const slow = [
@@ -16,6 +16,7 @@ const slow = [
 	"evaluation",
 	"evaluation-datasets",
 	"evaluation-report",
+	"examples",
 	"extending",
 	"fuzz",
 	"guard",

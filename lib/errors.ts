@@ -18,7 +18,14 @@ export class InferenceGuardError extends Error {
 	}
 }
 
-function failure(code: string) {
+/** The base of one class of error, as the declarations tell it: a class without a name would bring in the types of Node. */
+interface Failure {
+	readonly code: string;
+	new (message: string, options?: ErrorOptions): InferenceGuardError;
+	isInstance(value: unknown): value is InferenceGuardError;
+}
+
+function failure(code: string): Failure {
 	return class extends InferenceGuardError {
 		static readonly code = code;
 

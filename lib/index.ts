@@ -1,3 +1,4 @@
+export type * from "./base/globals.js";
 export type { Candidate, ScoreFunction } from "./candidates.js";
 export type { GraniteRisk, GuardTemplateName } from "./costs/guard-templates.js";
 export type { SelfTestPair } from "./costs/self-test.js";

@@ -7,7 +7,8 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
-import { modelFolder, modelPath, pinnedModels } from "../lib/files/model-cache.js";
+import { modelFolder } from "../lib/files/cache-folder.js";
+import { modelPath, pinnedModels } from "../lib/files/model-cache.js";
 import { ensureDependencies } from "./ensure.mjs";
 import { hasTool, howToInstall, main, step, UserError } from "./tools.mjs";
 

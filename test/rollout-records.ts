@@ -4,6 +4,6 @@ import { type RolloutManifest, readManifest, readShards } from "../lib/training/
 export async function rolloutRecords(folder: string): Promise<{ manifest: RolloutManifest; records: Buffer[] }> {
 	const manifest = await readManifest(folder);
 	const records: Buffer[] = [];
-	for await (const some of readShards(folder, manifest)) records.push(...some);
+	for await (const some of readShards(folder, manifest)) records.push(...some.map((record) => Buffer.from(record)));
 	return { manifest, records };
 }

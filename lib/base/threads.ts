@@ -10,7 +10,7 @@ export type ReadText = (path: string) => string | undefined;
 
 /** What is known of the machine, as this process sees it. */
 export interface Machine {
-	platform: NodeJS.Platform;
+	platform: string;
 	arch: string;
 	/** Logical CPUs that the process may run on. */
 	logicalCpus: number;

@@ -1,6 +1,7 @@
 // The tree of a guarded answer as a page of its own.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { moduleFile } from "../base/package-files.js";
 import { makeTemporaryFolder, replaceFiles, textFile } from "../data/output.js";
 import { style } from "../evaluation/report-style.js";
 import type { Reply } from "../guard/reply.js";
@@ -8,7 +9,7 @@ import { escapeHtml, htmlPage, joinedModules } from "../report/page.js";
 import { type AnswerPair, verdict } from "./demo-figures.js";
 import { tell } from "./terminal.js";
 
-const modules = ["elements", "trace-tree", "tree"].map((name) => new URL(`../evaluation/page/${name}.js`, import.meta.url));
+const modules = ["elements", "trace-tree", "tree"].map((name) => moduleFile(`evaluation/page/${name}.js`));
 
 /** Opens a file with the system's program for it. */
 const openers: Partial<Record<NodeJS.Platform, string>> = { darwin: "open", win32: "explorer" };

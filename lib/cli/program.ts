@@ -1,6 +1,6 @@
 // The commands and their options, and how a command line runs.
-import { createRequire } from "node:module";
 import { Command, CommanderError, Option } from "commander";
+import { packageVersion } from "../base/package-files.js";
 import { printable } from "../base/printable.js";
 import {
 	InferenceGuardError,
@@ -34,8 +34,6 @@ import { trainCostCommand } from "./train-cost.js";
 
 const exitCodes = { answered: 0, failure: 1, usage: 2, refused: 3 };
 
-const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
-
 const strategy = ofNames(new Option("--strategy <name>", "how to search"), strategyNames).default("guard");
 
 const nowHelp = "the date that the chat template reads, such as 2026-11-28 (default: the day on which the run begins)";
@@ -62,7 +60,7 @@ export const program = new Command("inferenceguard")
 		running = command;
 	})
 	.description("Answers from a local language model within a safety budget, under the cost model you choose.")
-	.version(version)
+	.version(packageVersion())
 	.exitOverride()
 	.configureOutput({ writeOut: print, writeErr: (text) => process.stderr.write(printable(text)) })
 	.configureHelp({ showGlobalOptions: true })

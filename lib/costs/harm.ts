@@ -1,15 +1,15 @@
 // The judge of harm that this package carries.
 
 import { stat } from "node:fs/promises";
+import { packageFile } from "../base/package-files.js";
 import { modelHash } from "../files/fingerprint.js";
-import { packaged } from "../files/packaged.js";
 import { readProbe } from "../files/probe.js";
 
 /** An encoder that reads prompt and response. */
-export const harmJudge = packaged("harm.gguf");
+export const harmJudge = packageFile("models/harm.gguf");
 
 /** Probes that judge beside it, each of one model, by that model's size in bytes: most others are told apart without reading them. */
-export const harmProbesBySize = new Map([[98_362_432, packaged("harm-smollm2.gguf")]]);
+export const harmProbesBySize = new Map([[98_362_432, packageFile("models/harm-smollm2.gguf")]]);
 
 /** All of them. */
 export const harmProbes = [...harmProbesBySize.values()];

@@ -1,5 +1,6 @@
 // Parsing on a thread that can be ended: a small file may keep a parser busy for ever, or make it ask for all memory there is.
 import { Worker } from "node:worker_threads";
+import { moduleFile } from "../base/package-files.js";
 
 /** What is parsed; see parse-worker.js. */
 export type ParseTask = { kind: "parquet"; path: string } | { kind: "yaml"; text: string };
@@ -10,7 +11,7 @@ const limitsFor = (bytes: number) => ({ seconds: 8 + bytes / 20_000, heapMegabyt
 /** Parses a file, or a text, of so many bytes. Errors: one that names the fault, or says that it took too much time or memory. */
 export async function parseApart(task: ParseTask, bytes: number): Promise<unknown> {
 	const { seconds, heapMegabytes } = limitsFor(bytes);
-	const worker = new Worker(new URL("./parse-worker.js", import.meta.url), {
+	const worker = new Worker(moduleFile("data/parse-worker.js"), {
 		workerData: task,
 		execArgv: [],
 		resourceLimits: { maxOldGenerationSizeMb: heapMegabytes },

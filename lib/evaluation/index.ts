@@ -1,4 +1,5 @@
 // `inferenceguard/evaluation`: experiments, certificates and their reports.
+export type * from "../base/globals.js";
 export type { Interval } from "../data/metrics.js";
 export type { EvaluationProgress } from "../progress.js";
 export { type CalibrateOptions, calibrate, type Verification, verify } from "./calibrate.js";

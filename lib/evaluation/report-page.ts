@@ -1,12 +1,13 @@
 // The report of an evaluation as one HTML page that needs nothing else: the table of methods, plots, and a viewer of responses.
+import { moduleFile } from "../base/package-files.js";
 import { escapeHtml, htmlPage, joinedModules } from "../report/page.js";
 import { style } from "./report-style.js";
 import { categoryTable, methodTable } from "./report-table.js";
 import type { EvaluationSummary, ReportResponse } from "./types.js";
 
 /** The modules of the page's script. */
-const modules = ["elements", "method-table", "plots", "trace-tree", "responses", "main"].map(
-	(name) => new URL(`./page/${name}.js`, import.meta.url),
+const modules = ["elements", "method-table", "plots", "trace-tree", "responses", "main"].map((name) =>
+	moduleFile(`evaluation/page/${name}.js`),
 );
 
 /** Every budget that occurs, constraint by constraint. */

@@ -5,10 +5,11 @@ import { mkdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Worker } from "node:worker_threads";
 import { z } from "zod";
+import { moduleFile } from "../base/package-files.js";
 import { jsonFile, replaceFiles } from "../data/output.js";
 import { InvalidModelError } from "../errors.js";
 import { abortedBy } from "../native/worker.js";
-import { cacheFolder } from "./model-cache.js";
+import { cacheFolder } from "./cache-folder.js";
 
 const fileState = z.strictObject({
 	path: z.string(),
@@ -88,7 +89,7 @@ const unreadable = (path: string, why: string, cause?: unknown) =>
 function computeHash(files: readonly FileState[], { onProgress, signal }: HashOptions): Promise<string> {
 	const total = files.reduce((sum, { size }) => sum + size, 0);
 	const workerData = files.map(({ path }) => path);
-	const thread = new Worker(new URL("./hash-worker.js", import.meta.url), { workerData, execArgv: [] });
+	const thread = new Worker(moduleFile("files/hash-worker.js"), { workerData, execArgv: [] });
 	let read = 0;
 	return new Promise<string>((resolve, reject) => {
 		const abort = () => signal && reject(abortedBy(signal));

@@ -34,7 +34,7 @@ export async function modelHash(path: string, options?: HashOptions): Promise<st
 	return hashFiles(modelParts(path), options);
 }
 
-export const sha256 = (...parts: (string | NodeJS.ArrayBufferView)[]) =>
+export const sha256 = (...parts: (string | ArrayBufferView)[]) =>
 	parts
 		.reduce(
 			(hash, part) => hash.update(typeof part === "string" ? part : new Uint8Array(part.buffer, part.byteOffset, part.byteLength)),

@@ -2,8 +2,9 @@
 // Where the third-party models of models.lock.json lie once `scripts/models.mjs` has got them. JavaScript, since scripts need it before
 // anything is compiled.
 import { readFileSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { packageFile } from "../base/package-files.js";
+import { modelFolder } from "./cache-folder.js";
 
 /**
  * The pinned models by name: where each comes from, and size and SHA-256 of its files.
@@ -11,21 +12,13 @@ import { join } from "node:path";
  * @type {Record<string, { title: string, licence: string, origin: string, packages: string[], hub: { repository: string, revision: string },
  *   files: { path: string, size: number, sha256: string, members: string[] }[] }>}
  */
-export const pinnedModels = JSON.parse(readFileSync(new URL("../../models.lock.json", import.meta.url), "utf8"));
+export const pinnedModels = JSON.parse(readFileSync(packageFile("models.lock.json"), "utf8"));
 
 /** @param {string} name */
 function filesOf(name) {
 	const model = pinnedModels[name];
 	if (model === undefined) throw new Error(`expected a model of models.lock.json, got ${name}`);
 	return model.files;
-}
-
-/** What can be had again lies there. */
-export const cacheFolder = () => join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "inferenceguard");
-
-/** @param {string} name */
-export function modelFolder(name) {
-	return join(process.env.INFERENCEGUARD_MODELS || join(cacheFolder(), "models"), name);
 }
 
 /** Where a model is, or would be: its file, or its folder where it has several. @param {string} name */

@@ -1,8 +1,8 @@
-import { packaged } from "../files/packaged.js";
+import { packageFile } from "../base/package-files.js";
 import type { LoadOptions } from "../options/types.js";
 
 /** Openings of stories with their split (`train`, `validation`, `test`), one JSON object per line, from which the embedded critic was made. */
-export const embeddedPrompts = packaged("prompts/openings.jsonl");
+export const embeddedPrompts = packageFile("models/prompts/openings.jsonl");
 
 /**
  * The small story-telling model in this package, with its cost models, their budgets and its critic:
@@ -11,10 +11,10 @@ export const embeddedPrompts = packaged("prompts/openings.jsonl");
  * data and their limits.
  */
 export const embeddedDefault = {
-	model: packaged("two-shelves.gguf"),
+	model: packageFile("models/two-shelves.gguf"),
 	constraints: [
-		{ cost: { classifier: packaged("grim.gguf") }, budget: 0.5 },
-		{ cost: { lexicon: packaged("violence.json") }, budget: 2 },
+		{ cost: { classifier: packageFile("models/grim.gguf") }, budget: 0.5 },
+		{ cost: { lexicon: packageFile("models/violence.json") }, budget: 2 },
 	],
-	critic: packaged("critic.gguf"),
+	critic: packageFile("models/critic.gguf"),
 } as const satisfies LoadOptions;

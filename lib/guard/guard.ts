@@ -3,7 +3,7 @@ import { categoriesOf } from "../costs/index.js";
 import { AbortedError, DisposedError, InvalidOptionError } from "../errors.js";
 import { checkControlVector } from "../files/control-vector.js";
 import { checkProbes, readsProbe } from "../files/probe.js";
-import { callAddon } from "../native/addon.js";
+import { addonPath, callAddon } from "../native/addon.js";
 import type { NativeInfo, NativeQuestion, NativeRequest, NativeResult, NativeSearch, NativeSpec } from "../native/protocol.js";
 import { abortedBy, CallbackWatch } from "../native/worker.js";
 import { type CheckedGenerateOptions, checkGenerateOptions } from "../options/generate.js";
@@ -74,6 +74,7 @@ export class InferenceGuard {
 	static async load(options: LoadOptions): Promise<InferenceGuard> {
 		const checked = checkLoadOptions(options);
 		if (checked.signal?.aborted) throw abortedBy(checked.signal);
+		addonPath(); // where the package is not there, its model files are not either
 		const spec = await nativeSpec(checked);
 		const critic = checked.critic === undefined ? undefined : readCriticIdentity(checked.critic);
 		using watch = new CallbackWatch(checked.signal);

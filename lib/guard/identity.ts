@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { packageVersion } from "../base/package-files.js";
 import { costFiles, costHash } from "../costs/index.js";
 import { rewardFiles, rewardHash } from "../costs/rewards.js";
 import { FileStates, type HashOptions } from "../files/file-hash.js";
@@ -24,8 +24,6 @@ export interface GuardIdentity {
 	build: string;
 }
 
-const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
-
 let build: Promise<string> | undefined;
 
 /** The build of this process. */
@@ -33,7 +31,7 @@ function buildName(): Promise<string> {
 	const describe = async () => {
 		const llamaCpp = callAddon((native) => native.llamaCppVersion);
 		const binary = createHash("sha256").update(await readFile(addonPath()));
-		return `inferenceguard ${version}, llama.cpp ${llamaCpp}, binary ${binary.digest("hex")}`;
+		return `inferenceguard ${packageVersion()}, llama.cpp ${llamaCpp}, binary ${binary.digest("hex")}`;
 	};
 	build ??= describe();
 	return build;

@@ -1,6 +1,6 @@
 import { fork } from "node:child_process";
 import { stat } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { moduleFile } from "../base/package-files.js";
 import { InvalidModelError } from "../errors.js";
 import { addonPath, errorFromNative } from "../native/addon.js";
 import type { NativeRequest, NativeScoreRequest, NativeSpec } from "../native/protocol.js";
@@ -9,7 +9,7 @@ import { checkGenerateOptions } from "../options/generate.js";
 import { resolveSearch } from "../options/resolve.js";
 import { filesOf } from "./identity.js";
 
-const script = fileURLToPath(new URL("./isolated-trial.js", import.meta.url));
+const script = moduleFile("guard/isolated-trial.js");
 
 const leastSeconds = 120;
 const bytesPerSecond = 1e7;

@@ -1,4 +1,5 @@
 // The page on which a person labels answers.
+import { moduleFile } from "../base/package-files.js";
 import { htmlPage, joinedModules } from "../report/page.js";
 import type { LabelScheme } from "./label-scheme.js";
 
@@ -11,7 +12,7 @@ export interface LabelPageData extends LabelScheme {
 	labelled: number[];
 }
 
-const modules = ["../evaluation/page/elements.js", "./page/queue.js", "./page/main.js"].map((path) => new URL(path, import.meta.url));
+const modules = ["evaluation/page/elements.js", "labelling/page/queue.js", "labelling/page/main.js"].map(moduleFile);
 
 const style = `
 html { scroll-padding-bottom: 12rem; }

@@ -1,6 +1,6 @@
 // Loads the native addon, and makes errors of this package of what it reports.
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+import { resolve } from "node:path";
+import { isPackageFound, packageFile, packageRequire } from "../base/package-files.js";
 import * as errors from "../errors.js";
 import type { Addon } from "./protocol.js";
 
@@ -46,28 +46,38 @@ export function errorFromNative(code: string, message: string): errors.Inference
 	return new Known(message);
 }
 
-const require = createRequire(import.meta.url);
+function notFound(cause: unknown): errors.AddonNotFoundError {
+	const completely = isPackageFound
+		? "- Was the package installed completely? Reinstall it without --omit or --ignore-files flags.\n"
+		: "- A bundle needs the folder of the package too: keep node_modules/inferenceguard, and its dependencies, where the bundle finds them.\n";
+	return new errors.AddonNotFoundError(
+		`inferenceguard found no native binary that loads on ${process.platform}-${process.arch} with Node ${process.version}.\n` +
+			completely +
+			`- In Electron, unpack the package from the asar archive (asarUnpack): it was looked for in ${packageFile("")}.\n` +
+			"- On a platform without a prebuilt binary, build from source: clone the repository and run `npm run compile`.\n" +
+			`Cause: ${cause instanceof Error ? cause.message : String(cause)}`,
+		{ cause },
+	);
+}
 
-/** The file of the native binary that this process loads. */
+/** The file of the native binary that this process loads. Errors: ADDON_NOT_FOUND. */
 export function addonPath(): string {
-	const packageRoot = fileURLToPath(new URL("../..", import.meta.url));
-	return process.env.INFERENCEGUARD_ADDON || (require("node-gyp-build") as { path(root: string): string }).path(packageRoot);
+	const { INFERENCEGUARD_ADDON: named } = process.env;
+	if (named) return resolve(named);
+	try {
+		return (packageRequire("node-gyp-build") as { path(root: string): string }).path(packageFile(""));
+	} catch (cause) {
+		throw notFound(cause);
+	}
 }
 
 function load(): Addon {
+	const path = addonPath();
 	try {
-		return require(addonPath()) as Addon;
+		return packageRequire(path) as Addon;
 	} catch (cause) {
 		if (isCoded(cause) && cause.code === "CPU_UNSUPPORTED") throw errorFromNative(cause.code, cause.message);
-		const platform = `${process.platform}-${process.arch}`;
-		throw new errors.AddonNotFoundError(
-			`inferenceguard found no native binary that loads on ${platform} with Node ${process.version}.\n` +
-				"- Was the package installed completely? Reinstall it without --omit or --ignore-files flags.\n" +
-				"- In Electron, keep the package outside the asar archive (asarUnpack).\n" +
-				"- On a platform without a prebuilt binary, build from source: clone the repository and run `npm run compile`.\n" +
-				`Cause: ${cause instanceof Error ? cause.message : String(cause)}`,
-			{ cause },
-		);
+		throw notFound(cause);
 	}
 }
 

@@ -1,5 +1,7 @@
 // Chat templates of models, rendered on a thread of their own: they are programs of strangers, and may never end.
+
 import { Worker } from "node:worker_threads";
+import { moduleFile } from "../base/package-files.js";
 import { ChatTemplateError } from "../errors.js";
 import { abortedBy } from "../native/worker.js";
 
@@ -80,12 +82,12 @@ class TemplateThread {
 			const fail = (cause: unknown) =>
 				reject(
 					new ChatTemplateError(
-						`the thread that renders chat templates could not be started (${reasonOf(cause)}); keep the package outside of bundles and archives`,
+						`the thread that renders chat templates could not be started (${reasonOf(cause)}); keep the folder of the package, and its dependencies, where a bundle finds them`,
 						{ cause },
 					),
 				);
 			try {
-				const worker = new Worker(new URL("./template-worker.js", import.meta.url), { execArgv: [], resourceLimits: memory });
+				const worker = new Worker(moduleFile("prompt/template-worker.js"), { execArgv: [], resourceLimits: memory });
 				worker.on("error", fail);
 				worker.on("exit", () => {
 					if (this.#worker === worker) this.#worker = undefined;

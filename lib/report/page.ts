@@ -1,10 +1,9 @@
 // The frame of a report: one HTML page that needs nothing else and may fetch nothing.
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { packageRequire } from "../base/package-files.js";
 
-const require = createRequire(import.meta.url);
-const plotLibrary = (file: string) => readFile(require.resolve(`uplot/dist/${file}`), "utf8");
+const plotLibrary = (file: string) => readFile(packageRequire.resolve(`uplot/dist/${file}`), "utf8");
 
 export const digits = (value: number | null | undefined, places = 3) =>
 	value === null || value === undefined ? "–" : value.toFixed(places);
@@ -54,7 +53,7 @@ export interface Page {
  * The modules of a page's script as one, each after those that it imports: they share a scope in the page, so that their imports and exports
  * go away, and so do the comments with their types.
  */
-export async function joinedModules(files: readonly URL[]): Promise<string> {
+export async function joinedModules(files: readonly string[]): Promise<string> {
 	const sources = await Promise.all(files.map((file) => readFile(file, "utf8")));
 	return sources.map((source) => source.replace(/^import [^;]*;\n|^\s*\/\*\*(?:(?!\*\/).)*\*\/\n|^export /gms, "")).join("\n");
 }

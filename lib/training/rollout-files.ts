@@ -221,7 +221,7 @@ export function shardPlan({ prompts, promptsPerBatch, batchesPerShard }: Rollout
 }
 
 /** The whole records of a folder, shard by shard. Errors: INVALID_ROLLOUTS. */
-export async function* readShards(folder: string, manifest: RolloutManifest): AsyncGenerator<Buffer[]> {
+export async function* readShards(folder: string, manifest: RolloutManifest): AsyncGenerator<Uint8Array[]> {
 	const { shards } = shardPlan(manifest);
 	let found = false;
 	for (let shard = 0; shard < shards; shard++) {

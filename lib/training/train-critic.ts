@@ -111,7 +111,7 @@ export async function trainCritic(given: TrainCriticOptions): Promise<CriticRepo
 		threads: options.threads,
 		device: options.device,
 	};
-	const train = async (inputs: readonly CriticInput[], onRecords: (records: Buffer[]) => void): Promise<NativeCritic> => {
+	const train = async (inputs: readonly CriticInput[], onRecords: (records: Uint8Array[]) => void): Promise<NativeCritic> => {
 		const worker = new Worker();
 		for await (const records of readShards(options.rollouts, manifest)) {
 			if (watch.signal.aborted) throw abortedBy(watch.signal);

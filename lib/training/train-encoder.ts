@@ -1,8 +1,8 @@
 // Training an encoder that judges responses as they grow, by the Python recipe that comes along.
 import { copyFile, readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { packageFile } from "../base/package-files.js";
 import { jsonFile, replaceFiles, textFile } from "../data/output.js";
 import { InvalidOptionError } from "../errors.js";
 import type { EpochProgress } from "../progress.js";
@@ -11,7 +11,7 @@ import { checkEncoderBase } from "./encoder-base.js";
 import type { checkTrainCostOptions } from "./options.js";
 import { Python } from "./python.js";
 
-const script = (name: string) => fileURLToPath(new URL(`../../models/recipe/harm/${name}`, import.meta.url));
+const script = (name: string) => packageFile(`models/recipe/harm/${name}`);
 
 /** What the recipe imports, and the packages that have it. */
 const packages = { torch: "torch", transformers: "transformers", sklearn: "scikit-learn", gguf: "gguf", safetensors: "safetensors" };

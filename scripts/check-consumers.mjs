@@ -1,0 +1,72 @@
+// Installs the packed package as users do, and checks what they do with it: `npm run check:consumers`, after `npm run prebuild`.
+// Bundlers leave it out or bundle its code; CommonJS requires it; compilers read its declarations, without the types of Node.
+import { execFile } from "node:child_process";
+import { cpSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { install, withTarball } from "./tarball.mjs";
+import { main, projectRoot, step } from "./tools.mjs";
+
+const tools = {
+	"@rollup/plugin-node-resolve": "16.0.3",
+	esbuild: "0.28.2",
+	rollup: "4.68.8",
+	"typescript-5": "npm:typescript@5.9.3",
+	"typescript-7": "npm:typescript@7.0.2",
+	vite: "8.4.0",
+	webpack: "5.113.0",
+};
+
+/** Ways in which a program may be compiled. A CommonJS file may require a module in Node 20.19 and newer, thus since `node20`. */
+const compilations = [
+	{ files: ["types.ts", "types.cts"], module: "nodenext" },
+	{ files: ["types.ts", "types.cts"], module: "node20" },
+	{ files: ["types.ts"], module: "node16" },
+	{ files: ["types.ts"], module: "esnext", moduleResolution: "bundler", lib: ["es2022"] },
+];
+
+await main(() =>
+	withTarball(async ({ folder, tarball }) => {
+		const app = join(folder, "app");
+		const env = { ...process.env, XDG_CACHE_HOME: join(folder, "cache") };
+		const node = async (file, ...rest) => (await promisify(execFile)(process.execPath, [file, ...rest], { cwd: app, env })).stdout;
+
+		step("Installing the tarball beside bundlers and compilers");
+		mkdirSync(app);
+		writeFileSync(join(app, "package.json"), JSON.stringify({ private: true, type: "module", devDependencies: tools }));
+		install([tarball], { cwd: app });
+		cpSync(join(projectRoot, "scripts/consumers"), app, { recursive: true });
+		cpSync(join(app, "types.ts"), join(app, "types.cts"));
+
+		step("Compiling against the declarations");
+		const common = { target: "es2022", types: [], skipLibCheck: false, strict: true, noEmit: true };
+		for (const { files, ...options } of compilations) {
+			writeFileSync(join(app, "tsconfig.json"), JSON.stringify({ compilerOptions: { ...common, ...options }, files }));
+			const compile = (compiler) =>
+				node(`node_modules/${compiler}/bin/tsc`, "-p", ".").catch(({ stdout }) => {
+					throw new Error(`${compiler} with ${JSON.stringify(options)}:\n${stdout}`);
+				});
+			await Promise.all(["typescript-5", "typescript-7"].map(compile));
+		}
+
+		step("Bundling");
+		const bundles = (await node("bundle.mjs")).trim().split("\n");
+
+		step(`Running as CommonJS, and ${bundles.length} bundles`);
+		const expected = await node("program.mjs");
+		for (const file of ["program.cjs", ...bundles]) {
+			const said = await node(file);
+			if (said !== expected) throw new Error(`${file}: expected ${expected}, got ${said}`);
+		}
+
+		step("Running bundles without the package's folder");
+		renameSync(join(app, "node_modules/inferenceguard"), join(folder, "elsewhere"));
+		for (const file of bundles.filter((name) => name.includes("bundled"))) {
+			const { stderr } = await node(file).catch((error) => error);
+			if (!/^ADDON_NOT_FOUND: .*A bundle needs the folder of the package/s.test(stderr)) {
+				throw new Error(`${file}, without the package: expected ADDON_NOT_FOUND, got ${stderr.slice(-1000)}`);
+			}
+		}
+		console.log(`compiled in ${2 * compilations.length} ways, ran ${bundles.length + 1} programs: ${expected.trim()}`);
+	}),
+);
