@@ -1,4 +1,4 @@
-// Makes prebuilds/<platform>-<arch>/inferenceguard.node with prebuildify, which calls gyp-shim.mjs to build.
+// Makes prebuilds/<platform>-<arch>/inferenceguard.node, in Linux inferenceguard.<libc>.node, with prebuildify, which calls gyp-shim.mjs to build.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -33,8 +33,10 @@ export function prebuild() {
 	step("Building the binary for distribution");
 	const prebuildify = join(projectRoot, "node_modules/prebuildify/bin.js");
 	const shim = join(projectRoot, "scripts/gyp-shim.mjs");
+	// glibc and musl have a binary each, side by side
+	const libc = process.platform === "linux" ? ["--tag-libc"] : [];
 	// the target names the lowest Node version; the binary itself is bound to Node-API 8 alone
-	execFileSync(process.execPath, [prebuildify, "--napi", "--strip", "-t", "20.19.0", "--node-gyp", shim], {
+	execFileSync(process.execPath, [prebuildify, "--napi", "--strip", ...libc, "-t", "20.19.0", "--node-gyp", shim], {
 		cwd: projectRoot,
 		stdio: "inherit",
 	});

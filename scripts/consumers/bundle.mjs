@@ -8,7 +8,8 @@ import { build as vite } from "vite";
 import webpack from "webpack";
 
 const entry = resolve("program.mjs");
-const external = ["inferenceguard"];
+/** All entries of the package. */
+const external = /^inferenceguard(\/|$)/;
 
 async function withRollup({ isExternal, format, file }) {
 	const options = isExternal ? { external } : { external: /^node:/, plugins: [nodeResolve({ preferBuiltins: true })] };
@@ -23,7 +24,8 @@ async function withWebpack({ isExternal, format, file }) {
 		mode: "production",
 		target: "node20",
 		entry,
-		externals: isExternal ? { inferenceguard: isModule ? "module inferenceguard" : "commonjs inferenceguard" } : {},
+		externals: isExternal ? external : [],
+		externalsType: isModule ? "module" : "commonjs",
 		optimization: { minimize: false },
 		experiments: { outputModule: isModule },
 		output: { path: resolve("."), filename: file, ...(isModule ? { module: true, chunkFormat: "module" } : {}) },
@@ -33,13 +35,20 @@ async function withWebpack({ isExternal, format, file }) {
 
 const bundlers = {
 	esbuild: ({ isExternal, format, file }) =>
-		esbuild({ entryPoints: [entry], bundle: true, platform: "node", format, outfile: file, ...(isExternal ? { external } : {}) }),
+		esbuild({
+			entryPoints: [entry],
+			bundle: true,
+			platform: "node",
+			format,
+			outfile: file,
+			...(isExternal ? { external: ["inferenceguard"] } : {}),
+		}),
 	rollup: withRollup,
 	vite: ({ isExternal, format, file }) =>
 		vite({
 			configFile: false,
 			logLevel: "error",
-			ssr: isExternal ? { external } : { noExternal: true },
+			ssr: isExternal ? {} : { noExternal: true },
 			build: { ssr: entry, outDir: ".", emptyOutDir: false, rollupOptions: { output: { format, entryFileNames: file } } },
 		}),
 	webpack: withWebpack,

@@ -1,13 +1,13 @@
-// The same program, as CommonJS for Node itself; it loads the other entries too.
+// The same program, as CommonJS for Node itself.
 const { embeddedDefault, InferenceGuard } = require("inferenceguard");
-
-require("inferenceguard/evaluation");
-require("inferenceguard/training");
+const { evaluate } = require("inferenceguard/evaluation");
+const { trainCost } = require("inferenceguard/training");
 
 async function main() {
 	const guard = await InferenceGuard.load({ ...embeddedDefault, isolate: true });
 	const { outcome, text } = await guard.generate({ prompt: "The girl opened the door.", maxTokens: 16, blockLength: 8, seed: 1 });
 	await guard.dispose();
+	if (typeof evaluate !== "function" || typeof trainCost !== "function") throw new Error("expected functions of the other entries");
 	console.log(JSON.stringify({ outcome, text }));
 }
 
