@@ -1,4 +1,5 @@
-// verdict.h owns what is decided about a candidate. It is set where it is decided, and a trace shows it.
+// verdict.h owns the names of what can be decided about a candidate. Estimator, selection and search set a verdict where they decide, and a
+// trace shows it.
 #pragma once
 
 namespace ig {
