@@ -215,6 +215,17 @@ describe("a probe on means of the residual stream", () => {
 		await expect(InferenceGuard.load({ model: tiny.path, cost: tested, threads })).rejects.toMatchObject({ code: "INVALID_OPTION" });
 	});
 
+	test("a probe whose threshold no probability exceeds is refused, whatever its link", async () => {
+		for (const threshold of [0, 1, 2, Number.NaN]) {
+			for (const link of ["probability", "excess"] as const) {
+				const { path } = await probeOn(tiny.path, width, [0], { threshold });
+				await expect(InferenceGuard.load({ model: tiny.path, cost: { probe: path, link }, threads })).rejects.toMatchObject({
+					code: "INVALID_COST_MODEL",
+				});
+			}
+		}
+	});
+
 	testWithModel("smollm2")("a probe on means reads a chat model", async () => {
 		const model = cachedModel("smollm2");
 		const probe = await probeOn(model, 576, [15], { scale: 1, chat: 1 });

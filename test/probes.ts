@@ -16,12 +16,17 @@ let count = 0;
 /** Makes probes of random weights on the means behind some layers, in this folder. */
 export const probesIn =
 	(folder: string) =>
-	async (model: string, width: number, layers: number[], { scale = 1, bias = 0, chat = 0, context = 0 } = {}): Promise<Probe> => {
+	async (
+		model: string,
+		width: number,
+		layers: number[],
+		{ scale = 1, bias = 0, chat = 0, context = 0, threshold = 0.5 } = {},
+	): Promise<Probe> => {
 		const random = randomNumbers(7 + layers.length);
 		const weights = Float32Array.from({ length: layers.length * width }, () => (scale * (2 * random() - 1)) / Math.sqrt(width));
 		const probe = { path: join(folder, `probe-${count++}.gguf`), layers, weights, bias, prior: -0.4 };
 		const ofMeans = { prior: probe.prior, layers: Float64Array.from(layers), chat };
-		const numbers = { bias, with_context: context, threshold: 0.5, ...(layers.length > 0 && ofMeans) };
+		const numbers = { bias, with_context: context, threshold, ...(layers.length > 0 && ofMeans) };
 		const size = layers.length > 0 ? weights.length : width;
 		const tensor = { name: "weights", shape: [size], values: layers.length > 0 ? weights : new Float32Array(width), half: false };
 		const texts = { model_hash: await modelHash(model), data_hash: "" };

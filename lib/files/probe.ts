@@ -1,6 +1,6 @@
 // What the file of a probe says about itself.
 
-import { CostModelMismatchError, InvalidOptionError } from "../errors.js";
+import { CostModelMismatchError, InvalidCostModelError, InvalidOptionError } from "../errors.js";
 import { callAddon } from "../native/addon.js";
 import {
 	type NativeConstraint,
@@ -28,14 +28,18 @@ export function readProbe(path: string): ProbeHeader {
 	return callAddon((native) => {
 		const read = (...keys: string[]) => native.readTensors(path, "probe", "INVALID_COST_MODEL", ["model_hash"], keys);
 		const { texts, numbers } = read("threshold");
-		const header = { modelHash: texts.model_hash ?? "", threshold: numbers.threshold?.[0] ?? 0.5 };
+		const share = (value: number, name: string) => {
+			if (value > 0 && value < 1) return value;
+			throw new InvalidCostModelError(`${path}: expected a ${name} between 0 and 1, got ${value}; make the file again`);
+		};
+		const header = { modelHash: texts.model_hash ?? "", threshold: share(numbers.threshold?.[0] ?? 0.5, "threshold") };
 		const { metadata } = native.inspect(path);
 		const holds = (key: string) => metadata.some((entry) => entry.key === `inferenceguard.${key}`);
 		if (!holds("layers")) return header;
 		const { with_context, chat } = read("with_context", "chat").numbers;
 		const [jointThreshold] = holds("joint_threshold") ? (read("joint_threshold").numbers.joint_threshold ?? []) : [];
 		const means = chat?.[0] ? "chat" : with_context?.[0] ? "prompt" : "nothing";
-		return { ...header, means, ...(jointThreshold !== undefined && { jointThreshold }) };
+		return { ...header, means, ...(jointThreshold !== undefined && { jointThreshold: share(jointThreshold, "joint threshold") }) };
 	});
 }
 

@@ -49,6 +49,17 @@ class linked_session : public scoring_session {
 
 }  // namespace
 
+linked_score::linked_score(std::unique_ptr<const text_scorer> given, score_link link, double threshold) :
+    scorer(std::move(given)),
+    link(link),
+    threshold(threshold) {
+    if (link == LINK_EXCESS && !std::isfinite(threshold)) {
+        throw error(
+            "INVALID_COST_MODEL",
+            format("expected a finite threshold of the cost, got %g; check the file of the cost model", threshold));
+    }
+}
+
 std::unique_ptr<scoring_session> linked_score::open(const session_scope & scope) const {
     return std::make_unique<linked_session>(scorer->open(scope), link, threshold);
 }

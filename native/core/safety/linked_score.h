@@ -31,10 +31,8 @@ inline double linked(score_link link, double threshold, double score) {
 
 class linked_score : public text_scorer {
   public:
-    linked_score(std::unique_ptr<const text_scorer> scorer, score_link link, double threshold) :
-        scorer(std::move(scorer)),
-        link(link),
-        threshold(threshold) {}
+    // Throws INVALID_COST_MODEL where no score exceeds the threshold.
+    linked_score(std::unique_ptr<const text_scorer> scorer, score_link link, double threshold);
 
     // Its scores are finite; throws INVALID_COST_MODEL for others.
     std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
