@@ -409,8 +409,8 @@ std::vector<double> guard_engine::score(const score_request & request,
         const constraint &              limit = constraints[c];
         const std::vector<residual_sum> residuals =
             request.asked[c] ? residuals_of(*request.asked[c], request.texts, cancel) : std::vector<residual_sum>();
-        for (size_t i = 0; i < residuals.size(); ++i) {
-            views[i].residual = &residuals[i];
+        for (size_t i = 0; i < views.size(); ++i) {
+            views[i].residual = residuals.empty() ? nullptr : &residuals[i];
         }
         const std::vector<double> whole = limit.whole_text ? session.cost(c).scores(views) : std::vector<double>();
         for (size_t i = 0; i < views.size(); ++i) {

@@ -67,11 +67,12 @@ void causal_reader::read_wave(std::vector<reading> wave, const row_function & ro
     }
 }
 
-// Sequences for as many searches as there are, as if each read such waves; where memory lacks for that, for fewer.
+// Sequences for as many searches as there are, as if each read such waves; for fewer where that takes more than half of the free memory.
 void causal_reader::provide(const std::vector<reading> & wave) {
     const int32_t n_own      = int32_t(2 * std::max(wave.size(), narrowest_wave));
     const int32_t n_searches = std::max<int32_t>(1, std::min(int32_t(n_sessions()), most_sequences / n_own));
-    if (context && n_own * n_searches <= shape.n_sequences && n_own <= shape.n_outputs) {
+    const bool    serves_one = context && n_own <= std::min(shape.n_sequences, shape.n_outputs);
+    if (serves_one && n_own * n_searches <= shape.n_sequences) {
         return;
     }
     int64_t longest = 0;
@@ -87,6 +88,12 @@ void causal_reader::provide(const std::vector<reading> & wave) {
     int32_t n = 1;
     while (n < n_searches) {  // by doubling, so that searches that begin one after the other do not each make it anew
         n = std::min(2 * n, most_sequences / n_own);
+    }
+    while (n > 1 && !model->memory_for(shape_for(n).n_cells, available_bytes / 2).fits()) {
+        n /= 2;
+    }
+    if (serves_one && n_own * n <= shape.n_sequences) {
+        return;  // what there is serves all, one after the other
     }
     while (n > 1) {
         try {
