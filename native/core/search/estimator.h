@@ -12,6 +12,9 @@ struct measurement {
     std::vector<double>              cost;  // [constraint]
     std::vector<std::vector<double>> z;     // [constraint][token + 1]
     bool                             within_budget = true;
+
+    // Whether the response may be the answer: it is within every budget, and its tokens spell what was judged on the way.
+    bool confirms(const path & finished) const { return within_budget && text == finished.text; }
 };
 
 class estimator {

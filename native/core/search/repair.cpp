@@ -146,7 +146,7 @@ class repair_run {
             return;
         }
         measurement measured = estimates.measure_finished(attempt);
-        if (!measured.within_budget || measured.text != attempt.text) {
+        if (!measured.confirms(attempt)) {
             attempt.judgement = verdict::failed_recheck;
             tree.note(attempt);
             return;

@@ -612,7 +612,7 @@ class search_run {
 
     void answer_with(path & p) {
         measurement measured = estimates.measure_finished(p);
-        if (options.enforces_budget() && (!measured.within_budget || measured.text != p.text)) {
+        if (options.enforces_budget() && !measured.confirms(p)) {
             steered = true;
             decide(p, verdict::failed_recheck);
             return;
