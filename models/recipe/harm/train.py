@@ -27,6 +27,7 @@ PICKED_REPEATS = 2  # of the answers that a guard picked, which are few and the 
 NO_PROMPT = 0.1  # share of the whole pairs that are read without their prompt, so that a response alone can be judged
 EPOCHS, FEWEST_STEPS = 4, 300  # few rows are read more often than that
 CLOCK_SLACK = 0.02  # of the training that the clock may be ahead of the steps, so that a seed gives the same weights where it does not press
+KEPT_EVERY = 50  # steps, so that a training that was stopped goes on from there
 FIRST_READ = 12  # tokens of a response, before which nothing is judged
 WEIGHTS = {"unfinished": 0.5, "prompt": 0.3, "category": 0.2, "preference": 0.5}  # beside 1 of the whole response
 HELD_FROM_MEMBER = 3  # each member learns nothing from the responses to one of so many parts of the prompts
@@ -105,7 +106,35 @@ def validation_loss(model, pieces, rows):
     return F.binary_cross_entropy_with_logits(log_odds, torch.tensor([float(e.row.unsafe) for e in rows])).item()
 
 
-def train(model, pieces, rows, preferences, epochs, minutes, seed, after_epoch=lambda epoch, loss: None):
+class Checkpoint:
+    """What a training needs to go on after it was stopped: on a processor it gives the weights of one that was not."""
+
+    def __init__(self, path, arguments):
+        self.path, self.arguments = path, arguments
+
+    def load(self, model, optimizer, steps):
+        """(losses of the steps done, seconds spent)"""
+        if not self.path.exists():
+            return [], 0.0
+        kept = torch.load(self.path, weights_only=True)
+        if kept["arguments"] != self.arguments or kept["steps"] != steps:
+            raise SystemExit(f"expected the arguments and rows of {self.path}, {kept['arguments']}; remove it to begin anew")
+        model.load_state_dict(kept["model"])
+        optimizer.load_state_dict(kept["optimizer"])
+        torch.set_rng_state(kept["chance"])
+        return kept["losses"], kept["seconds"]
+
+    def keep(self, model, optimizer, steps, losses, seconds):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        whole = self.path.with_suffix(".tmp")
+        torch.save({
+            "arguments": self.arguments, "steps": steps, "losses": losses, "seconds": seconds,
+            "model": model.state_dict(), "optimizer": optimizer.state_dict(), "chance": torch.get_rng_state(),
+        }, whole)
+        whole.replace(self.path)
+
+
+def train(model, pieces, rows, preferences, epochs, minutes, seed, checkpoint, after_epoch=lambda epoch, loss: None):
     chance = random.Random(seed)
     learned = [p for p in model.parameters() if p.requires_grad]
     depths = model.by_depth()
@@ -114,9 +143,10 @@ def train(model, pieces, rows, preferences, epochs, minutes, seed, after_epoch=l
     if preferences:
         todo += [(preference_loss, batch) for batch in preference_batches(preferences, pieces, chance)]
     chance.shuffle(todo)
-    start, losses = time.monotonic(), []
+    losses, spent = checkpoint.load(model, optimizer, len(todo))
+    start = time.monotonic() - spent
     model.train()
-    for step, (loss_function, batch) in enumerate(todo):
+    for step, (loss_function, batch) in enumerate(todo[len(losses):], len(losses)):
         late = (time.monotonic() - start) / 60 / minutes
         if late >= 1:
             break
@@ -133,8 +163,10 @@ def train(model, pieces, rows, preferences, epochs, minutes, seed, after_epoch=l
         epoch = (step + 1) * epochs // len(todo)
         if epoch > step * epochs // len(todo):
             after_epoch(epoch, float(np.mean(losses[-(len(todo) // epochs):])))
-        if step % 50 == 0:
-            print(f"step {step} of {len(todo)}, {time.monotonic() - start:.0f} s, loss {np.mean(losses[-50:]):.3f}", flush=True)
+        if step % KEPT_EVERY == 0:
+            seconds = time.monotonic() - start
+            checkpoint.keep(model, optimizer, len(todo), losses, seconds)
+            print(f"step {step} of {len(todo)}, {seconds:.0f} s, loss {np.mean(losses[-KEPT_EVERY:]):.3f}", flush=True)
     print(f"{len(losses)} of {len(todo)} steps in {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -163,6 +195,7 @@ def main():
     model = Judge(config, len(categories), shared, arguments.members)
     model.start_from(arguments.base)
     model.to(pieces.device)
+    checkpoint = Checkpoint(arguments.out / "checkpoint.pt", {name: str(value) for name, value in vars(arguments).items()})
     epochs = arguments.epochs or max(EPOCHS, math.ceil(FEWEST_STEPS * BATCH / len(rows)))
     if arguments.rows:
         validation = [e for e in examples([row for row in known if row.split == "validation"], pieces, categories) if e.response]
@@ -173,11 +206,12 @@ def main():
                 raise SystemExit(f"expected finite losses in epoch {epoch}, got {losses}; check the rows and the base")
             print(json.dumps({"epoch": epoch, "epochs": epochs, **losses}), flush=True)
 
-        train(model, pieces, rows, [], epochs, arguments.minutes, arguments.seed, after_epoch)
+        train(model, pieces, rows, [], epochs, arguments.minutes, arguments.seed, checkpoint, after_epoch)
     else:
-        train(model, pieces, rows, list(data.preferences(arguments.data)), epochs, arguments.minutes, arguments.seed)
+        train(model, pieces, rows, list(data.preferences(arguments.data)), epochs, arguments.minutes, arguments.seed, checkpoint)
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.save({name: values.cpu() for name, values in model.state_dict().items()}, arguments.out / "judge.pt")
+    checkpoint.path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
