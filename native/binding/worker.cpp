@@ -176,7 +176,11 @@ void worker::start_helpers() {
             return;  // no thread to be had: it waits for its turn
         }
         queue.pop_front();
-        j->slot_ahead = engine->slots()->open_ahead();
+        try {
+            j->slot_ahead = engine->slots()->open_ahead();
+        } catch (const std::bad_alloc &) {
+            return;  // it opens one itself, or fails
+        }
     }
 }
 

@@ -70,6 +70,8 @@ class serving {
             work();
         } catch (const error & e) {
             return e.code;
+        } catch (const std::bad_alloc &) {
+            return "OUT_OF_MEMORY";
         }
         return "";
     }

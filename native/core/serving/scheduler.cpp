@@ -24,10 +24,9 @@ std::unique_ptr<slot> scheduler::open() {
 }
 
 std::unique_ptr<slot> scheduler::open_ahead() {
-    slots.reserve(slots.size() + 1);
-    auto data = std::make_shared<slot_data>();
-    auto made = std::make_unique<slot>(*this, real, data);
-    slots.push_back(std::move(data));
+    std::list<std::shared_ptr<slot_data>> opened = { std::make_shared<slot_data>() };
+    auto                                  made   = std::make_unique<slot>(*this, real, opened.front());
+    slots.splice(slots.end(), opened);
     return made;
 }
 
@@ -84,7 +83,9 @@ void scheduler::serve(const std::function<bool()> & done) {
             news.changed.wait(guard);
             continue;
         }
-        collect();
+        if (!collect()) {
+            continue;
+        }
         guard.unlock();
         {
             const std::lock_guard<std::mutex> threads_are_ours(computing);
@@ -116,12 +117,13 @@ bool scheduler::is_ready() const {
 }
 
 void scheduler::collect_closed() {
-    closed.clear();
-    const auto is_closed = [](const std::shared_ptr<slot_data> & s) {
-        return s->state == SLOT_CLOSED;
-    };
-    std::copy_if(slots.begin(), slots.end(), std::back_inserter(closed), is_closed);
-    slots.erase(std::remove_if(slots.begin(), slots.end(), is_closed), slots.end());
+    for (auto s = slots.begin(); s != slots.end();) {
+        const auto next = std::next(s);
+        if ((*s)->state == SLOT_CLOSED) {
+            closed.splice(closed.end(), slots, s);
+        }
+        s = next;
+    }
 }
 
 void scheduler::release_closed() {
@@ -137,14 +139,26 @@ void scheduler::release_closed() {
     closed.clear();
 }
 
-void scheduler::collect() {
-    for (std::vector<std::shared_ptr<slot_data>> * list : { &waiting, &ready, &served }) {
-        list->clear();
-        list->reserve(slots.size());  // to serve them takes no memory then
-    }
-    for (std::vector<slot_data *> * list : { &extending, &stepping }) {
-        list->clear();
-        list->reserve(slots.size());
+// Takes the memory that serving the requests needs; where there is none, they fail, and it returns false.
+bool scheduler::collect() {
+    try {
+        for (std::vector<std::shared_ptr<slot_data>> * list : { &waiting, &ready, &served }) {
+            list->clear();
+            list->reserve(slots.size());
+        }
+        for (std::vector<slot_data *> * list : { &extending, &stepping }) {
+            list->clear();
+            list->reserve(slots.size());
+        }
+    } catch (const std::bad_alloc &) {
+        for (const auto & s : slots) {
+            if (s->state == SLOT_READY || s->state == SLOT_WAITING_FOR_CELLS) {
+                s->failure = std::current_exception();
+                s->move_to(SLOT_COMPUTING);
+                s->served.notify_all();
+            }
+        }
+        return false;
     }
     for (const auto & s : slots) {
         if (s->state == SLOT_READY) {
@@ -157,6 +171,7 @@ void scheduler::collect() {
               [](const auto & a, const auto & b) { return a->n_arrived < b->n_arrived; });
     may_admit           = cells_may_have_come;
     cells_may_have_come = false;
+    return true;
 }
 
 // First come, first served; the cancelled ones leave the queue.

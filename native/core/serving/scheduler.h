@@ -7,6 +7,7 @@
 #include "serving/batch.h"
 #include "support/rendezvous.h"
 
+#include <list>
 #include <thread>
 
 namespace ig {
@@ -45,15 +46,15 @@ class scheduler : public slot_server {
     const std::thread::id owner;
 
     // under the lock
-    std::vector<std::shared_ptr<slot_data>> slots;
-    uint64_t                                n_arrived           = 0;      // slots that have waited for cells
-    bool                                    cells_may_have_come = false;  // since the last try
+    std::list<std::shared_ptr<slot_data>> slots;
+    uint64_t                              n_arrived           = 0;      // slots that have waited for cells
+    bool                                  cells_may_have_come = false;  // since the last try
 
     // the owner's
     kv_allocator                            cache;
     batch                                   next_batch;
     bool                                    steps_wait = false;  // for those that follow the prompts just read
-    std::vector<std::shared_ptr<slot_data>> closed;
+    std::list<std::shared_ptr<slot_data>>   closed;
     std::vector<std::shared_ptr<slot_data>> waiting;             // for cells, first come first served
     bool                                    may_admit = false;
     std::vector<std::shared_ptr<slot_data>> ready, served;
@@ -65,7 +66,7 @@ class scheduler : public slot_server {
     // under the lock
     bool is_ready() const;
     void collect_closed();
-    void collect();
+    bool collect();
     void publish();
 
     // without it, on the owner's thread
