@@ -27,6 +27,7 @@ class byte_model : public text_model {
     };
     std::set<std::thread::id> readers;
     size_t                    most_sessions = 0;
+    int                       n_passes      = 1;  // how often each row comes
 
     int32_t width() const override { return n_values; }
 
@@ -64,7 +65,8 @@ class byte_model : public text_model {
         if (cancel != nullptr) {
             cancel->check();
         }
-        for (size_t i = 0; i < sequences.size(); ++i) {
+        for (size_t k = 0; k < sequences.size() * size_t(n_passes); ++k) {
+            const size_t           i    = k % sequences.size();
             const token_sequence & s    = sequences[i];
             uint64_t               hash = 1;
             for (size_t t = 0; t < s.tokens.size(); ++t) {
@@ -244,6 +246,24 @@ std::vector<std::vector<std::vector<double>>> told_alone(std::vector<asker> & as
 }
 
 }  // namespace
+
+TEST_CASE("rows that come again, since a reader began again, change nothing") {
+    for (scorer_case & c : every_kind()) {
+        CAPTURE(c.name);
+        for (uint64_t seed = 0; seed < 20; ++seed) {
+            CAPTURE(seed);
+            random_stream      random(seed, 5, 0);
+            std::vector<asker> askers(1);
+            askers[0].draw(random, n_rounds);
+            const auto once = told_alone(askers, *c.scorer);
+            if (c.model != nullptr) {
+                c.model->n_passes = 2;
+                CHECK(told_alone(askers, *c.scorer) == once);
+                c.model->n_passes = 1;
+            }
+        }
+    }
+}
 
 TEST_CASE("sessions of one model that are asked by turns say what each says alone") {
     size_t n_that_differ = 0;

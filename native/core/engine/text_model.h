@@ -34,7 +34,8 @@ struct text_classes {
     bool                     are_probabilities;  // their logits are logarithms of a softmax
 };
 
-// Gets the rows of a call: of which sequence, which of its last n_outputs tokens, and the values, valid during the call.
+// Gets the rows of a call: of which sequence, which of its last n_outputs tokens, and the values, valid during the call. Where a reader
+// begins again, a row comes once more.
 using row_function = std::function<void(size_t sequence, size_t output, const float * values)>;
 
 // Makes a call on the thread that owns the models, and returns once it was made.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace ig {
 
@@ -158,11 +159,18 @@ class guard_model_session : public scoring_session {
             const size_t n_named = tokens.size() - n_common;
             sequences.push_back({ std::vector<token_id>(tokens.begin(), tokens.end() - 1), n_kept, n_named });
         }
-        std::vector<double> log_likelihoods(named.size(), 0);
+        std::vector<std::vector<double>> of_tokens;  // log-probabilities; an output may come more than once
+        for (const token_sequence & s : sequences) {
+            of_tokens.emplace_back(s.n_outputs);
+        }
         reading.read(sequences, [&](size_t i, size_t output, const float * logits) {
-            const token_id next = named[i][n_common + output];
-            log_likelihoods[i] += logits[next] - log_sum_exp(logits, n_vocab());
+            const token_id next  = named[i][n_common + output];
+            of_tokens[i][output] = logits[next] - log_sum_exp(logits, n_vocab());
         });
+        std::vector<double> log_likelihoods;
+        for (const std::vector<double> & some : of_tokens) {
+            log_likelihoods.push_back(std::accumulate(some.begin(), some.end(), 0.0));
+        }
         const double top = *std::max_element(log_likelihoods.begin(), log_likelihoods.end());
         double       sum = 0;
         for (double x : log_likelihoods) {
