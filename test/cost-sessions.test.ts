@@ -155,7 +155,9 @@ describe.each(Object.entries(kinds))("%s", (_, cost) => {
 			for (let turn = 0; turn < 8 * turns; turn++) await new Promise((resolve) => setImmediate(resolve));
 			controller.abort();
 			expect(["done", "ABORTED"]).toContain(await aborted);
-			expect((await Promise.all(others)).map(textOf)).toEqual(alone.map(textOf));
+			const finished = await Promise.all(others);
+			expect(finished.map(textOf)).toEqual(alone.map(textOf));
+			for (const [i, reply] of finished.entries()) expect(costOf(reply)).toBeCloseTo(costOf(alone[i] as Reply), 2);
 		}
 	});
 });

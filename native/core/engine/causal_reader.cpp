@@ -61,6 +61,13 @@ void causal_reader::read_wave(std::vector<reading> wave, const row_function & ro
             remake({ model->context_cells(2 * shape.n_cells, tokens_per_decode), tokens_per_decode, shape.n_sequences,
                      shape.n_outputs });
         }
+    } catch (const error & e) {
+        if (e.code == "ABORTED") {  // the other searches keep what was read for them
+            give_up(wave);
+        } else {
+            forget();
+        }
+        throw;
     } catch (...) {
         forget();
         throw;
@@ -138,6 +145,7 @@ bool causal_reader::try_wave(std::vector<reading> & wave, const row_function & r
 
 void causal_reader::find_matches(std::vector<reading> & wave) {
     for (reading & r : wave) {
+        r.seq   = -1;
         r.found = prefixes.find(r.sequence->tokens, n_before_outputs(*r.sequence), /*can_cut =*/true);
     }
     // Texts that share more tokens than one of them holds hold equally many, as llama.cpp wants of sequences that share tokens of
@@ -251,6 +259,14 @@ void causal_reader::keep(const std::vector<reading> & wave) {
         llama_memory_seq_rm(memory, r.seq, int32_t(n), -1);
         for (seq_id given_up : prefixes.keep(r.seq, std::move(kept))) {
             drop(given_up);
+        }
+    }
+}
+
+void causal_reader::give_up(const std::vector<reading> & wave) {
+    for (const reading & r : wave) {
+        if (r.seq >= 0) {
+            drop(r.seq);
         }
     }
 }

@@ -51,6 +51,7 @@ class causal_reader : public reader_context {
     const float * classes_of(seq_id sequence);
     bool          make_room();
     void          keep(const std::vector<reading> & wave);
+    void          give_up(const std::vector<reading> & wave);
     void          drop_oldest();
     void          drop(seq_id seq);
     void          forget();
