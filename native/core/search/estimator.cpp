@@ -56,7 +56,7 @@ void estimator::charge_whole_texts(std::vector<path> & candidates) {
             }
             const double cost = p.paid.cost_with_whole(c, costs[i]);
             p.estimated_cost += cost - p.paid.cost(c);
-            if (decides && !(cost <= limit.terms.budget)) {
+            if (decides && !ledger::allows_whole(limit, costs[i])) {
                 p.judgement = verdict::judged_over_budget;
             }
         }
