@@ -51,7 +51,8 @@ describe("a package in a store of packages", () => {
 				console.log(code + ": " + message);
 			}`;
 		writeFileSync(join(folder, "main.mjs"), code);
-		return spawnSync(process.execPath, ["main.mjs"], { cwd: folder, encoding: "utf8" }).stdout;
+		return spawnSync(process.execPath, ["main.mjs"], { cwd: folder, encoding: "utf8", env: { ...process.env, INFERENCEGUARD_ADDON: "" } })
+			.stdout;
 	}
 
 	test("finds its binary, its models and its dependencies from an application that has none of them", () => {

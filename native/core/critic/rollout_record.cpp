@@ -38,7 +38,9 @@ class byte_reader {
             throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: it ends too early");
         }
         std::vector<T> values(n);
-        std::memcpy(values.data(), data, n * sizeof(T));
+        if (n > 0) {  // otherwise it has no address to copy to
+            std::memcpy(values.data(), data, n * sizeof(T));
+        }
         data += n * sizeof(T);
         n_left -= n * sizeof(T);
         return values;
