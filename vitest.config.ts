@@ -17,7 +17,6 @@ const slow = [
 	"evaluation-datasets",
 	"evaluation-report",
 	"examples",
-	"extending",
 	"fuzz",
 	"guard",
 	"harm",
@@ -42,13 +41,17 @@ const slow = [
 	"train-cost",
 ].map((name) => `test/${name}.test.ts`);
 
+/** Tests that compile C++, which takes minutes. */
+const compiling = ["test/extending.test.ts"];
+
 const all = "test/**/*.test.ts";
 
 export default defineConfig({
 	test: {
 		projects: [
-			{ extends: true, test: { name: "fast", include: [all], exclude: slow } },
+			{ extends: true, test: { name: "fast", include: [all], exclude: [...slow, ...compiling] } },
 			{ extends: true, test: { name: "slow", include: slow } },
+			{ extends: true, test: { name: "compiling", include: compiling } },
 		],
 		testTimeout: 120_000,
 		hookTimeout: 120_000,

@@ -47,7 +47,7 @@ describe("the embedded default", () => {
 		await using guard = await InferenceGuard.load({ ...embeddedDefault, threads: 1 });
 		const validation = prompts.filter(({ split }) => split === "validation").map(({ prompt }) => prompt);
 		let [within, changed] = [0, 0];
-		for (const [seed, prompt] of validation.entries()) {
+		for (const [seed, prompt] of validation.slice(0, 50).entries()) {
 			const plain = await guard.generate({ prompt, strategy: "sample", seed });
 			if (plain.safety.constraints.some(({ cost, budget }) => cost > budget)) continue;
 			const guarded = await guard.generate({ prompt, seed });
@@ -56,9 +56,8 @@ describe("the embedded default", () => {
 			expect(["safe", "steered"]).toContain(guarded.outcome);
 			if (guarded.text !== plain.text) expect(guarded.outcome).toBe("steered"); // what was first rejected may be found again
 		}
-		expect(within).toBeGreaterThan(40);
-		// at most 2 % of them; P(8 % of 50 or more at a rate of 2 %) is 0.02; the seeds are fixed
-		expect(changed / within).toBeLessThan(0.08);
+		expect(within).toBeGreaterThan(20);
+		expect(changed).toBeLessThanOrEqual(3); // about 2 % of them; P(4 or more of 35) is 0.005, and the seeds are fixed
 	}, 120_000);
 
 	test("the embedded critic knows at token 32 which plain stories end within budget", async () => {
