@@ -378,7 +378,8 @@ std::optional<harm_kind> guard_engine::harm_of(const rejected_text & rejected, g
         const constraint &        limit = constraints[c];
         const std::vector<double> all   = limit.whole_text ? session.cost(c).categories(view) : std::vector<double>();
         const auto                most  = std::max_element(all.begin(), all.end());
-        if (most != all.end() && *most > highest && !ledger::allows_whole(limit, session.cost(c).scores({ view }).at(0))) {
+        if (most != all.end() && *most > highest &&
+            !ledger::allows_whole(limit, session.cost(c).scores({ view }).at(0))) {
             highest = *most;
             worst   = harm_kind{ c, size_t(most - all.begin()) };
         }

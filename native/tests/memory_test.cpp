@@ -55,9 +55,12 @@ std::vector<float> search_a_little(slot & l, const std::vector<token_id> & promp
     }
     l.extend(items, no_residual, not_cancelled);
     for (int32_t t = 0; t < n_steps; ++t) {
-        const std::vector<decode_item> step = t == 0 ? std::vector<decode_item>{ { 0, n_prompt - 1, prompt.back() } } :
-                                                       std::vector<decode_item>{ { 1, n_prompt + t - 1, 1 },
-                                                                                 { 2, n_prompt + t - 1, 2 } };
+        const std::vector<decode_item> step =
+            t == 0 ?
+                std::vector<decode_item>{
+                    { 0, n_prompt - 1, prompt.back() }
+        } :
+                std::vector<decode_item>{ { 1, n_prompt + t - 1, 1 }, { 2, n_prompt + t - 1, 2 } };
         std::vector<std::vector<float>> found(step.size());
         l.step(
             step, wishes,
@@ -98,8 +101,8 @@ TEST_CASE("where memory runs out, searches fail, and later ones get what they wo
         CAPTURE(n_before);
         test_decoder decoder(model);
         serving      server(decoder);
-        bool         has_begun = false;
-        decoder.before_call    = [&] {
+        bool         has_begun     = false;
+        server.shared.take_up_work = [&] {
             if (!has_begun) {
                 has_begun = true;
                 n_left    = n_before;
