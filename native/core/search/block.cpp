@@ -46,8 +46,8 @@ void block::make_children(const block_spec & spec, size_t n_vocab) {
     }
 }
 
-// The first tokens of a path's children come from a list of N that is sampled at the path's end; what is used up, or was sampled with
-// other penalties than this round's, is sampled anew.
+// The first tokens of a path's children come from a list of N that is sampled at the path's end. Sampled anew if the
+// list is used up or was sampled with other penalties than this round's.
 void block::refresh_next_tokens(path & parent, size_t share, bool penalised) const {
     const bool used_up = parent.n_used + share > size_t(options.n_candidates);
     if (!used_up && !penalised && !parent.penalised) {
@@ -74,7 +74,7 @@ int32_t block::affordable_length(const token_limit & limit) const {
 sampled_token block::take_first(candidate & c) const {
     path & parent = *c.parent;
     if (parent.begun.empty()) {
-        c.text.random = parent.random;  // as if the parent went on alone
+        c.text.random = parent.random;  // as if the parent continued alone
     }
     const sampled_token first = parent.next_tokens.at(parent.n_used++);
     parent.begun.insert(first.token);

@@ -1,5 +1,5 @@
-// block.h owns the bookkeeping of a block of candidates: whose child each is, what it draws with, which of the first tokens at its parent's
-// end it takes, how long all of them may get, and which have come to the end of the block. It decodes nothing.
+// block.h owns the bookkeeping of one block of candidates: the parent of each, its random stream, its first token, its
+// maximum length, and whether it is complete. It decodes nothing.
 #pragma once
 
 #include "search/search.h"
@@ -10,18 +10,18 @@ namespace ig {
 using rejected_tokens = std::vector<token_counts>;  // per position of the block
 
 struct block_spec {
-    std::vector<path *>     parents;   // the candidates are spread evenly on top of them
+    std::vector<path *>     parents;   // candidates are spread evenly over them
     size_t                  n;         // candidates
     int32_t                 length;    // of the block
-    const rejected_tokens & rejected;  // what they avoid; empty in the first round
+    const rejected_tokens & rejected;  // tokens that they avoid; empty in the first round
     uint64_t                stream;    // random numbers of candidate i: (stream, first + i)
     uint64_t                first = 0;
 };
 
 // how many tokens may be sampled
 struct token_limit {
-    int64_t plain;         // by a candidate that is what plain sampling gives
-    int64_t beside_plain;  // by all others
+    int64_t plain;         // by the candidate that is plain sampling's response
+    int64_t beside_plain;  // by all the others
 };
 
 struct candidate {
@@ -35,20 +35,21 @@ bool may_grow(const response & r, const search_options & options);
 
 class block {
   public:
-    // Where parents have too few first tokens left, they forget them, to be sampled anew.
+    // Parents with too few first tokens left drop them, so that they are sampled anew.
     block(const block_spec & spec, const search_options & options, size_t n_vocab);
 
     std::vector<candidate> candidates;
 
     int32_t wanted_length() const { return wanted; }
 
-    // The same for all candidates, as far as the limit goes for all of them: what plain sampling gives is not cut off for the others.
+    // The length that the limit allows all candidates. Plain sampling's candidate is not cut short for the sake of the
+    // others.
     int32_t affordable_length(const token_limit & limit) const;
 
-    // What a candidate begins with.
+    // The candidate's first token.
     sampled_token take_first(candidate & c) const;
 
-    // Whether it came to the end of the block, or may not get there.
+    // Whether the candidate reached the end of the block, or may not grow that far.
     bool is_complete(const candidate & c) const;
 
   private:

@@ -1,6 +1,6 @@
-// estimator.h owns the judgement of candidates: the verdict on each and what each is worth. Finished ones are judged by
-// the true cost and reward models; unfinished ones by the models on the partial text, by the critic, or by the base
-// model's log-likelihood.
+// estimator.h owns the judgement of candidates: a verdict and a score for each. Finished candidates are judged by the
+// true cost and reward models. Unfinished ones are judged by the models on the partial text, by the critic, or by the
+// base model's log-likelihood.
 #pragma once
 
 #include "search/search.h"
@@ -13,7 +13,8 @@ struct measurement {
     std::vector<std::vector<double>> z;     // [constraint][token + 1]
     bool                             within_budget = true;
 
-    // Whether the response may be the answer: it is within every budget, and its tokens spell what was judged on the way.
+    // Whether the response may be the answer: it is within every budget, and its tokens spell the text that was judged
+    // during the search.
     bool confirms(const path & finished) const { return within_budget && text == finished.text; }
 };
 
@@ -31,10 +32,10 @@ class estimator {
     // Sets verdict, reward and score of every candidate.
     void evaluate(std::vector<path> & candidates);
 
-    // Judges a text once more from its tokens alone.
+    // Judges a text again, from its tokens alone.
     measurement measure_finished(const path & finished);
 
-    // The same for a committed prefix, whose whole-text costs are known.
+    // The same for a committed prefix. Its whole-text costs are already known.
     measurement measure_prefix(const std::vector<token_id> & tokens, const std::vector<double> & whole_text_costs);
 
   private:
@@ -48,17 +49,17 @@ class estimator {
     void set_rewards(std::vector<path> & candidates);
     bool needs_reward(const path & candidate) const;
 
-    // Where the budget is enforced: it costs too much to go on, or to be the answer.
+    // Where the budget is enforced: whether the candidate costs too much to go on, or to be the answer.
     bool is_out(const path & candidate) const;
 
     using whole_text_cost = std::function<double(size_t constraint, const response & whole)>;
     measurement measure(const std::vector<token_id> & tokens, const whole_text_cost & judge_whole);
 };
 
-// What a result says of its text.
+// Copies a measurement of the text into the result.
 void report_measurement(search_result & result, measurement measured);
 
-// What it says of an answer.
+// Copies an answer into the result.
 void report_answer(search_result & result, search_outcome outcome, const path & p, measurement measured);
 
 }  // namespace ig

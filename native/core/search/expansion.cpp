@@ -37,7 +37,7 @@ path expander::start(const std::vector<token_id> & given) {
     n_root_held = prompt.size() - 1;
 
     path root   = empty_path(random_stream(options.seed, root_stream, 0));
-    root.seq    = models.model.can_cut() ? 0 : -1;  // what cannot be cut is read to its end in a copy
+    root.seq    = models.model.can_cut() ? 0 : -1;  // a sequence that cannot be cut is copied before it is extended
     root.n_held = root.seq == 0 ? n_root_held : 0;
     return root;
 }
@@ -75,13 +75,13 @@ void expander::free_sequence(path & p) {
 
 void expander::release(path & p) {
     if (p.seq == 0 || p.seq == kept) {
-        return;  // the prompt stays
+        return;  // sequence 0 keeps the prompt
     }
     free_sequence(p);
     p.next_tokens.clear();
 }
 
-// The longest sequence at hand that holds a beginning of the answer is kept for prompts to come.
+// Keeps the longest sequence that holds a prefix of the answer, for later prompts.
 void expander::keep(const path * answer) {
     if (!options.caches_prompt) {
         return;
@@ -97,7 +97,7 @@ void expander::keep(const path * answer) {
     models.model.keep(seq, std::move(tokens));
 }
 
-// The residual stream of each token of a response is read once, however often it is decoded.
+// The residual stream of each response token is read once, even if the token is decoded again.
 decode_item expander::item_at(const path & p, size_t position) const {
     if (position < prompt.size()) {
         return { p.seq, int32_t(position), prompt[position] };
@@ -179,10 +179,10 @@ void expander::read_end(path &               p,
     }
 }
 
-// Makes the last token of a path one that is still to be decoded.
+// Leaves the last token of a path to be decoded again.
 void expander::rewind(path & p) {
     if (p.seq == 0) {
-        p.n_held = n_root_held;  // several paths begin with the prompt
+        p.n_held = n_root_held;  // several paths share the prompt
     }
     if (p.seq < 0) {
         p.seq = sequences.take();
@@ -201,7 +201,7 @@ void expander::rewind(path & p) {
     p.n_held = n_root_held;
 }
 
-// Decodes the last token of each path and reads the output for what comes next.
+// Decodes the last token of each path and reads the output for its next tokens.
 void expander::read_ends(const std::vector<path *> & paths, const token_counts * rejected, bool for_critic) {
     if (paths.empty()) {
         return;
@@ -300,7 +300,7 @@ std::vector<path> expander::expand(const block_spec & spec, const token_limit & 
     return result;
 }
 
-// From the ends of their parents to the end of the block, which the critic reads.
+// Grows candidates from the ends of their parents to the end of the block, which the critic reads.
 void expander::grow_wave(block & b, const wave & part, const rejected_tokens & rejected, int32_t length) {
     std::vector<path *> unread;
     for (const candidate * c : part) {
@@ -322,7 +322,7 @@ void expander::grow_wave(block & b, const wave & part, const rejected_tokens & r
     }
 }
 
-// The last of the siblings inherits the parent's sequence where nobody needs the parent any more.
+// The last sibling inherits the parent's sequence if nothing else needs it.
 void expander::place(candidate & c) {
     c.text.n_held = c.parent->n_held;
     if (c.last && options.n_retries == 0 && !options.widens() && c.parent->seq > 0) {
@@ -334,7 +334,7 @@ void expander::place(candidate & c) {
     models.model.fork(c.parent->seq, c.text.seq);
 }
 
-// The first tokens come from the parents' outputs; from then on one step serves all live candidates of the wave.
+// The first tokens come from the parents' outputs. After that, one step serves all live candidates of the wave.
 void expander::grow(block & b, const wave & part, const rejected_tokens & rejected, int32_t length) {
     const token_counts * avoided = nullptr;
     wave                 live    = part;
@@ -354,7 +354,7 @@ void expander::grow(block & b, const wave & part, const rejected_tokens & reject
             for (candidate * c : live) {
                 const sampled_token first = b.take_first(*c);
                 append(c->text, first.token, first.log_likelihood);
-                c->text.residual = c->parent->residual;  // the parent's end was decoded
+                c->text.residual = c->parent->residual;  // the parent's last token was decoded
                 if (may_grow(c->text, options)) {
                     place(*c);
                 }

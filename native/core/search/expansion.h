@@ -1,8 +1,7 @@
-// expansion.h owns how candidates come to be: blocks of tokens sampled on top of the beams, all live candidates in one
-// decoder step, in waves where they are more than the search finds sequences for. Candidates that run over budget stop at
-// once and give their sequence back. Each row of a step is read once, while the threads of the decoder process it: for the
-// next token of a growing candidate, or, at the end of a block, for the tokens that its children will begin with and for what
-// the critic reads.
+// expansion.h owns the sampling of candidates: blocks of tokens on top of the beams. One decoder step advances all live
+// candidates. If there are more candidates than free sequences, they grow in several waves. Candidates over budget stop
+// at once and free their sequence. The decoder's threads read each row of a step once: for the next token of a growing
+// candidate or, at the end of a block, for its children's first tokens and the critic's inputs.
 #pragma once
 
 #include "search/block.h"
@@ -18,39 +17,37 @@ class expander {
              const cancel_flag &    cancel,
              search_timings &       timings);
 
-    // Decodes the prompt but for its last token; the returned path is the empty response.
+    // Decodes all of the prompt except its last token. Returns the empty response.
     path start(const std::vector<token_id> & prompt);
 
-    // The candidates of a block, which is as long as the token limit allows for all of them, whatever the waves; fewer come back where
-    // it cuts some.
+    // The candidates of a block. The block is as long as the token limit allows for all of them, in whatever waves they
+    // grow. Fewer candidates return if the limit cuts some off.
     std::vector<path> expand(const block_spec & spec, const token_limit & limit);
 
-    // Takes sequences for a block of so many candidates in all, as far as there are any.
+    // Takes sequences for a block of `width` candidates, or as many as there are.
     void take_sequences(size_t width);
 
-    // Whether so many candidates find sequences beside those that are held.
+    // Whether n candidates find free sequences besides those that are held.
     bool fits(const std::vector<path *> & beams, size_t n) const { return sequences.fits(beams, n); }
 
     void release(path & p);
 
-    // The search is over with this answer; null: with none that holds a sequence.
+    // Ends the search with this answer. null: no answer that holds a sequence.
     void keep(const path * answer);
 
-    // Without a token, of which nothing is charged.
+    // A path without tokens and costs.
     path empty_path(const random_stream & random) const;
 
     // Appends a token to a response: text, costs, finish.
     void append(response & r, token_id token, double log_likelihood) const;
 
-    bool was_cut() const { return cut; }  // the last block, by the token limit
+    bool was_cut() const { return cut; }  // whether the token limit cut the last block
 
     int64_t n_generated() const { return generated; }
 
-    int64_t n_beside_plain() const {
-        return beside_plain;
-    }  // of them by candidates that are not what plain sampling gives
+    int64_t n_beside_plain() const { return beside_plain; }  // tokens of candidates other than plain sampling's
 
-    int32_t n_reused_tokens() const { return n_reused; }  // of the prompt
+    int32_t n_reused_tokens() const { return n_reused; }     // prompt tokens from the prefix cache
 
   private:
     using wave = std::vector<candidate *>;
@@ -61,11 +58,11 @@ class expander {
     search_timings &           timings;
     sequence_plan              sequences;
     latent_ascent              ascent;
-    std::vector<token_sampler> samplers;  // per thread that processes rows
+    std::vector<token_sampler> samplers;  // one per thread that processes rows
     std::vector<token_id>      prompt;
     std::vector<decode_item>   items;
-    std::vector<float>         critic_inputs;     // what the critic reads of each item beside its output
-    seq_id                     kept         = 0;  // sequence that is not released any more
+    std::vector<float>         critic_inputs;     // what the critic reads of each item besides its output
+    seq_id                     kept         = 0;  // sequence that is never released
     int32_t                    n_reused     = 0;
     size_t                     n_root_held  = 0;  // tokens that the prompt's sequence holds
     int64_t                    generated    = 0;

@@ -7,7 +7,7 @@ namespace ig {
 namespace {
 
 const size_t max_fallbacks   = 1024;
-const size_t finished_length = std::numeric_limits<size_t>::max();  // finished ones are kept apart from all lengths
+const size_t finished_length = std::numeric_limits<size_t>::max();  // the length under which all finished ones are kept
 
 }  // namespace
 

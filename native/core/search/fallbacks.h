@@ -1,5 +1,5 @@
-// fallbacks.h owns the candidates that were good enough but not chosen, by length: what a search goes back to from a dead end. It holds
-// a bounded number; the shortest go first.
+// fallbacks.h owns the fallbacks: candidates, by length, that were good enough but not chosen. A search returns to them
+// from a dead end. Their number is bounded; the shortest are dropped first.
 #pragma once
 
 #include "search/tree.h"
@@ -12,13 +12,13 @@ class fallback_store {
   public:
     void keep(std::vector<path> paths);
 
-    // The k best of the longest that have more than `above` and at most `up_to` tokens.
+    // The k best of the greatest length that is more than `above` and at most `up_to` tokens.
     std::vector<path> take(size_t k, size_t above, size_t up_to);
 
-    // The k best of the longest.
+    // The k best of the greatest length.
     std::vector<path> take_longest(size_t k);
 
-    // The best finished one, if there is any.
+    // The best finished one, if there is one.
     std::vector<path> take_finished();
 
     void keep_only(const std::vector<token_id> & prefix);

@@ -20,7 +20,7 @@ bool frontier::may_stop_here(const path & p, size_t n_tokens) const {
     return !options.enforces_budget() || (can_be_judged && p.ends[n_tokens - 1].may_stop_here);
 }
 
-// Asks the sequence cost models what they charge for the prefix if the response ended with it.
+// Asks the whole-text cost models what they charge if the response ended with this prefix.
 bool frontier::accepts_whole(const path & p, size_t n_tokens) {
     std::vector<double> costs(models.constraints.size(), 0);
     if (!options.enforces_budget()) {

@@ -1,5 +1,6 @@
-// frontier.h owns what is committed: the tokens that every live beam shares, as far as they form a text that every cost
-// model accepts as a finished text of its own. Committed tokens never change; what was handed out is always a prefix of the final text.
+// frontier.h owns the committed text: the tokens that all live beams share, up to the last point where every cost model
+// accepts the text as finished. Committed tokens never change. The text handed out is always a prefix of the final
+// text.
 #pragma once
 
 #include "search/search.h"
@@ -14,7 +15,7 @@ class frontier {
         commit(commit),
         whole_text_costs(models.constraints.size(), 0) {}
 
-    // Commits what the beams share and hands out its text.
+    // Commits the tokens that the beams share and hands out their text.
     void advance(const std::vector<path> & beams);
 
     // Hands out the rest of an accepted response.
@@ -25,12 +26,12 @@ class frontier {
     // log-likelihood of the committed tokens up to and including token t
     double log_likelihood(size_t t) const { return log_likelihoods[t]; }
 
-    // what the sequence cost models charge for the committed text; 0 for token cost models
+    // charges of the whole-text cost models for the committed text; 0 for token cost models
     const std::vector<double> & costs() const { return whole_text_costs; }
 
     const std::vector<critic_note> & notes() const { return committed_notes; }
 
-    // what the cost models read of the committed text's residual stream
+    // the cost models' sum over the committed text's residual stream
     const residual_sum & residual() const { return committed_residual; }
 
     bool has_text() const { return n_handed_out > 0; }

@@ -32,7 +32,7 @@ void latent_ascent::step(const std::vector<decode_item> & items,
     }
 }
 
-// The logits of the outputs' hidden states after the gradient steps, [items, n_vocab].
+// The logits of the hidden states after the gradient steps, [items, n_vocab].
 std::vector<float> latent_ascent::propose(const std::vector<path *> & owners,
                                           const std::vector<output> & outputs,
                                           const std::vector<float> &  critic_inputs) const {

@@ -1,5 +1,6 @@
-// latent_ascent.h owns RE-Control (Kong et al. 2024): tokens are drawn from the logits of hidden states that gradient steps have moved
-// uphill through the critic. Their likelihoods stay the base model's. What reads a step's rows knows nothing of it.
+// latent_ascent.h owns RE-Control (Kong et al. 2024). Gradient steps move hidden states uphill through the critic, and
+// tokens are drawn from the resulting logits. Likelihoods stay the base model's. The reader of a step's rows is not
+// affected.
 #pragma once
 
 #include "search/search.h"
@@ -7,7 +8,7 @@
 
 namespace ig {
 
-// reads what a step gives for one of its items
+// reads the output of one item of a step
 using row_reader = std::function<void(size_t item, const row_source & source, const output_row & row)>;
 
 class latent_ascent {
@@ -21,8 +22,8 @@ class latent_ascent {
         cancel(cancel),
         timings(timings) {}
 
-    // Takes a step of these items, the ends of their owners, and reads its rows one after the other. `critic_inputs` is what the critic reads of
-    // each item in addition to its output.
+    // Decodes a step of these items, the ends of their owners, and reads its rows one by one. `critic_inputs` is what
+    // the critic reads of each item besides its output.
     void step(const std::vector<decode_item> & items,
               const std::vector<path *> &      owners,
               const std::vector<float> &       critic_inputs,
@@ -34,7 +35,7 @@ class latent_ascent {
     const cancel_flag &    cancel;
     search_timings &       timings;
 
-    // what the model made of an item
+    // the model's output for one item
     struct output {
         std::vector<float> hidden;
         std::vector<float> logits;

@@ -1,11 +1,11 @@
-// latent_view.h owns how a path becomes what a critic reads.
+// latent_view.h owns the conversion of a path to the critic's input.
 #pragma once
 
 #include "search/search.h"
 
 namespace ig {
 
-// `kept` is what the critic keeps of the output at the last token; null where only what it reads beside that is wanted.
+// `kept` is the part of the last token's output that the critic keeps; null if the caller needs only the other inputs.
 inline critic_input latent_view(const search_models &      models,
                                 const search_options &     options,
                                 const response &           r,
@@ -19,7 +19,8 @@ inline critic_input latent_view(const search_models &      models,
     return { kept, from_device, r.log_likelihood - before, std::move(z), r.view(), options.max_tokens };
 }
 
-// What the critic keeps of the output of item i of n, followed by what it reads beside that: `critic_inputs` has as many values for each item.
+// The part of the output of item i of n that the critic keeps, followed by its other inputs. `critic_inputs` has the
+// same number of values for each item.
 inline std::vector<float> kept_output(const search_models &      models,
                                       const float *              hidden,
                                       const float *              logits,

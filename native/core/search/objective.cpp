@@ -9,7 +9,7 @@ double objective(const search_options & options, double reward, double cost) {
         case OBJECTIVE_COST:
             return -cost;
         case OBJECTIVE_REWARD:
-        case OBJECTIVE_AUGMENTED:  // among what is within budget
+        case OBJECTIVE_AUGMENTED:  // for candidates within budget
             break;
     }
     return reward;

@@ -1,11 +1,11 @@
-// objective.h owns how reward and cost become one number, higher is better.
+// objective.h owns the number that reward and cost are combined into. Higher is better.
 #pragma once
 
 #include "search/search.h"
 
 namespace ig {
 
-// `reward` is the task reward or its estimate, `cost` the discounted cost over all constraints.
+// `reward` is the task reward or its estimate. `cost` is the discounted cost, summed over all constraints.
 double objective(const search_options & options, double reward, double cost);
 
 }  // namespace ig

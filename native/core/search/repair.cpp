@@ -66,9 +66,9 @@ class repair_run {
     expander                      expand;
     estimator                     estimates;
     search_trace                  tree;
-    path                          attempt;  // behind the prompt as it was asked
+    path                          attempt;  // after the prompt as it was asked
 
-    // A refusal that there is no room to repair stays one.
+    // A refusal remains one if there is no room for a repair.
     bool finds_room() {
         const std::vector<token_id> nothing;
         const int64_t               n_cells = int64_t(prompt.size() + noted.size()) + 2 * limit;
@@ -104,7 +104,7 @@ class repair_run {
         }
     }
 
-    // Draws behind the note; the likelihood is that behind the prompt as it was asked.
+    // Draws after the note. The likelihood is taken after the prompt as it was asked.
     void step() {
         const size_t n_vocab = size_t(models.model.n_vocab());
         const size_t t       = attempt.tokens.size();
@@ -136,7 +136,7 @@ class repair_run {
                       asked_logits[size_t(drawn.token)] - log_sum_exp(asked_logits.data(), n_vocab));
     }
 
-    // Judged as every finished response is, and once more from its tokens alone.
+    // Judges the response like every finished one, and again from its tokens alone.
     void settle() {
         std::vector<path> candidates = { std::move(attempt) };
         estimates.evaluate(candidates);
@@ -156,7 +156,7 @@ class repair_run {
         keep();
     }
 
-    // What was read goes on in a chat.
+    // Keeps the sequence that was read, for the chat's next turn.
     void keep() {
         if (options.caches_prompt) {
             std::vector<token_id> held = prompt;

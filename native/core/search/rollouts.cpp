@@ -64,19 +64,19 @@ class rollout_run {
     }
 
   private:
-    search_models              models;  // of the prompt at work
+    search_models              models;  // of the current prompt
     const rollout_options &    options;
     const cancel_flag &        cancel;
     search_options             search;
     search_timings             timings;
     expander                   expand;
     estimator                  estimates;
-    std::vector<token_sampler> samplers;  // per thread that processes rows
+    std::vector<token_sampler> samplers;  // one per thread that processes rows
     int32_t                    top_k;
     bool                       judges_partial_texts = false;
     std::vector<growing>       all;
 
-    // Each prompt but for its last token is decoded once and shared by its responses.
+    // Each prompt except its last token is decoded once and shared by its responses.
     void start(const std::vector<rollout_prompt> & prompts) {
         const std::vector<token_id> nothing;
         models.model.reserve({ options.n_sequences, options.n_cells }, nothing, cancel);
@@ -158,7 +158,7 @@ class rollout_run {
         g.result.positions.push_back(std::move(position));
     }
 
-    // The texts of one prompt stand side by side: they are judged in one call.
+    // The texts of one prompt are adjacent, so that one call judges them.
     template <typename F> void for_each_prompt(const std::vector<growing *> & some, F visit) {
         for (size_t begin = 0; begin < some.size();) {
             size_t end = begin;

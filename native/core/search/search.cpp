@@ -19,27 +19,27 @@ const uint64_t selection_stream = std::numeric_limits<uint64_t>::max();
 const uint64_t prefix_stream    = std::numeric_limits<uint64_t>::max() - 2;
 const uint64_t restart_stream   = std::numeric_limits<uint64_t>::max() - 3;
 
-const size_t least_drawn = 4;  // candidates of a block before they say that it repeats itself
+const size_t least_drawn = 4;  // candidates of a block before they count as repetitive
 
 // one block of candidates, round by round
 struct block_rounds {
-    std::vector<path *>             parents;
-    size_t                          n_before;              // response tokens before the block
-    int32_t                         round = 0;
-    size_t                          width;                 // candidates that the round is to have
-    size_t                          n_sampled = 0;         // that it has
-    std::vector<path>               failed_late;           // finished candidates that a model of whole texts rejected
-    bool                            failed_early = false;  // other candidates were rejected
-    std::vector<path>               accepted;
-    rejected_tokens                 avoided, failed;       // by failed candidates, before this round and so far
-    size_t                          n_drawn = 0;           // candidates of all rounds
-    std::set<std::vector<token_id>> known;                 // that they are
+    std::vector<path *> parents;
+    size_t              n_before;              // response tokens before the block
+    int32_t             round = 0;
+    size_t              width;                 // candidates that the round aims at
+    size_t              n_sampled = 0;         // candidates that it has
+    std::vector<path>   failed_late;           // finished candidates that a model of whole texts rejected
+    bool                failed_early = false;  // other candidates were rejected
+    std::vector<path>   accepted;
+    rejected_tokens     avoided, failed;       // by failed candidates, before this round and since the block began
+    size_t              n_drawn = 0;           // candidates of all rounds
+    std::set<std::vector<token_id>> known;     // the distinct ones
 };
 
-// Search and restarts share a run. The search grows blocks and selects among their candidates. Once it is in trouble (a model of
-// whole texts rejected a finished response, or none of N candidates may be continued), restarts sample whole responses from the start,
-// as retrying would, and from then on as many tokens as the search. What plain sampling gives is the first restart, also while the
-// search follows it.
+// Owns one run, which consists of a search and restarts. The search grows blocks and selects among their candidates. It
+// is in trouble once a model of whole texts rejects a finished response, or none of N candidates may continue. From
+// then on, restarts sample whole responses from the start, as retrying would, and spend as many tokens as the search.
+// The first restart is plain sampling's response, even while the search follows it.
 class search_run {
   public:
     search_run(const search_models &   models,
@@ -79,22 +79,22 @@ class search_run {
     random_stream          selection_random;
     path                   root;
     std::vector<path>      beams;
-    std::vector<path> ended;  // what the search last could not go on from: beams, or responses that failed at their end
-    std::optional<block_rounds> block;                // under way
+    std::vector<path> ended;  // the paths where the search last got stuck: beams, or responses that failed at their end
+    std::optional<block_rounds> block;                // in progress
     uint64_t                    n_blocks    = 0;      // expansions of the search
-    uint64_t                    n_prefixes  = 0;      // that were gone back to
-    int32_t                     n_doublings = 0;      // of how far the next dead end leads back
-    bool                        search_over = false;  // its tokens are spent, or there is nothing to go back to
+    uint64_t                    n_prefixes  = 0;      // prefixes that it backtracked to
+    int32_t                     n_doublings = 0;      // of the number of blocks that the next dead end goes back
+    bool                        search_over = false;  // its tokens are spent, or there is nothing to backtrack to
     bool                        steered     = false;
     bool                        answered    = false;
 
     // of restarts
-    bool                in_trouble      = false;  // restarts keep up with the search from here on
-    int64_t             searched        = 0;      // tokens of the search, without those that plain sampling gives
-    int64_t             searched_before = 0, restarted_before = 0;  // the trouble
+    bool                in_trouble      = false;  // restarts keep pace with the search from here on
+    int64_t             searched        = 0;      // tokens of the search, without plain sampling's response
+    int64_t             searched_before = 0, restarted_before = 0;  // the trouble began
     std::optional<path> restarts_from;
     uint64_t            n_restarts = 0;
-    std::optional<path> plain;  // the beginning of what plain sampling gives, while it is unfinished
+    std::optional<path> plain;  // the beginning of plain sampling's response, while it is unfinished
 
     int64_t n_restarted() const { return expand.n_generated() - searched; }
 
@@ -116,7 +116,7 @@ class search_run {
         }
     }
 
-    // One round of the search. Returns false where it can do no more.
+    // One round of the search. Returns false if the search can do no more.
     bool search_on() {
         if (search_over) {
             return false;
@@ -143,7 +143,7 @@ class search_run {
         return std::all_of(beams.begin(), beams.end(), [](const path & beam) { return beam.finished(); });
     }
 
-    // The empty response is one path, however often it is a beam.
+    // All empty responses are one path, even if several of them are beams.
     path * parent_of(path & beam) { return beam.tokens.empty() ? &root : &beam; }
 
     void begin_block() {
@@ -157,8 +157,8 @@ class search_run {
         block->width    = size_t(std::min(options.n_candidates, options.n_start));
     }
 
-    // The first round of a block widens from a narrow start as long as it does not satisfy; retries are as wide as can be. One
-    // candidate that may be continued ends the rounds.
+    // The first round of a block starts narrow and widens until it satisfies. Retries have full width. The rounds end
+    // once any candidate may continue.
     void sample_round() {
         block_rounds & b      = *block;
         const size_t   widest = size_t(options.n_candidates);
@@ -175,7 +175,8 @@ class search_run {
         std::vector<path> candidates = expand.expand(wanted, limit);
         if (expand.was_cut() && expand.n_generated() == generated_before && options.may_restart() && !in_trouble) {
             be_in_trouble();
-            candidates = expand.expand(wanted, limit);  // as far as its tokens go, without what plain sampling gives
+            candidates =
+                expand.expand(wanted, limit);  // up to the token limit, which excludes plain sampling's response
         }
         searched += expand.n_beside_plain() - beside_before;
         search_over = expand.was_cut();
@@ -208,17 +209,18 @@ class search_run {
             return is_widest || satisfied(b);
         }
         const bool all_failed_late =
-            !b.failed_late.empty() && !b.failed_early;  // more below one prefix would tell as little before their end
+            !b.failed_late.empty() &&
+            !b.failed_early;  // more below the same prefix would reveal as little before they end
         return all_failed_late || (is_widest && b.round == options.n_retries);
     }
 
-    // Survivors of so many candidates: the same share whatever the width.
+    // The number of survivors out of n_sampled candidates: the same share at every width.
     size_t n_survivors(size_t n_sampled) const {
         return std::max<size_t>(1, size_t(options.n_beams) * n_sampled / size_t(options.n_candidates));
     }
 
-    // Whether enough candidates need no others beside them: finished ones, and those of which the critic is sure; without a
-    // critic those that the cost model accepts.
+    // Whether enough candidates are good enough not to widen: finished ones, and those of which the critic is sure.
+    // Without a critic, those that the cost model accepts.
     bool satisfied(const block_rounds & b) const {
         const auto sure = [&](const path & p) {
             const bool judged = options.asks_critic() && !p.finished() && !p.notes.empty();
@@ -228,7 +230,7 @@ class search_run {
         return size_t(std::count_if(b.accepted.begin(), b.accepted.end(), sure)) >= n_survivors(b.n_sampled);
     }
 
-    // Where draws bring nothing but what is known, candidates to come begin with other tokens.
+    // If draws yield only known candidates, later candidates begin with other tokens.
     void leave_repetition(const std::vector<path> & candidates) {
         if (!options.enforces_budget()) {
             return;
@@ -290,10 +292,10 @@ class search_run {
         tree.note(p);
     }
 
-    // A path that others were preferred to goes on after all.
+    // Continues a path that others were preferred to.
     void resume(path & p) { decide(p, p.finished() ? verdict::finished : verdict::open); }
 
-    // Leaves those that may be continued or are an answer, and returns the others.
+    // Leaves the candidates that may continue or are an answer, and returns the others.
     std::vector<path> evaluate_and_reject(std::vector<path> & candidates, size_t n_before, int32_t round) {
         estimates.evaluate(candidates);
         tree.add(candidates, n_before, round);
@@ -316,16 +318,16 @@ class search_run {
         return rejected;
     }
 
-    // Whether nothing but a model of whole texts rejected a response, once it was finished.
+    // Whether only a model of whole texts rejected the response, once it was finished.
     bool failed_late(const path & p) const { return p.finished() && p.ends.back().may_stop_here; }
 
-    // Replaces the beams by the best continuations, or by nothing where there are none.
+    // Replaces the beams by the best continuations, or by none if there are none.
     void end_block() {
         block_rounds b = std::move(*block);
         block.reset();
         std::vector<path> & accepted = b.accepted;
         if (accepted.empty() && search_over && !options.enforces_budget()) {
-            return;  // the beams as they are will be the answer
+            return;  // the beams become the answer
         }
         std::vector<path> spared, left;
         for (path & beam : beams) {
@@ -358,7 +360,7 @@ class search_run {
         }
     }
 
-    // Where nothing is drawn, a path's other tokens come only from that path; they come last.
+    // If tokens are not sampled, this path is the only source of its other tokens. It is kept as the last choice.
     void keep_for_other_tokens(const path & parent) {
         if (options.enforces_budget() && parent.begun.size() < size_t(models.model.n_vocab())) {
             path again   = parent;
@@ -372,7 +374,7 @@ class search_run {
         }
     }
 
-    // Where some may well end within budget, the others are not continued.
+    // If some candidates are likely to end within budget, the others are not continued.
     std::vector<path> pass_over(std::vector<path> & accepted) {
         const auto unlikely =
             std::stable_partition(accepted.begin(), accepted.end(), [](const path & p) { return p.promising; });
@@ -408,8 +410,8 @@ class search_run {
         }
     }
 
-    // Goes back from a dead end: by one block, by two, by four and so on, to the start at last, and then by one again. Fallbacks
-    // of that depth go on; without any, the responses that ended get other continuations there.
+    // Goes back from a dead end: by one block, then two, four and so on to the start, then by one again. Fallbacks of
+    // that depth continue. If there are none, the responses that ended get other continuations there.
     bool backtrack() {
         if (result.n_backtracks >= options.max_backtracks) {
             return false;
@@ -437,7 +439,7 @@ class search_run {
         return !beams.empty();
     }
 
-    // What the responses that ended begin with, each beginning once, to be continued otherwise.
+    // The distinct prefixes of the responses that ended, to be continued differently.
     std::vector<path> prefixes(size_t n_tokens) {
         std::vector<path> found;
         for (const path & p : ended) {
@@ -469,7 +471,7 @@ class search_run {
         return prefix;
     }
 
-    // From here on restarts keep up with the search, which does not follow what plain sampling gives any more.
+    // From here on, restarts keep pace with the search, and the search no longer follows plain sampling's response.
     void be_in_trouble() {
         if (in_trouble || !options.may_restart()) {
             return;
@@ -490,7 +492,7 @@ class search_run {
         }
     }
 
-    // Otherwise the search would draw again what the first restart draws.
+    // Otherwise the search would repeat the draws of the first restart.
     void part_from_plain(path & p) {
         if (p.plain) {
             p.plain  = false;
@@ -501,8 +503,8 @@ class search_run {
 
     bool restart_is_due() const { return in_trouble && searched - searched_before > n_restarted() - restarted_before; }
 
-    // Goes on with what plain sampling gives, or samples whole responses from the start, which nothing judges before they are finished.
-    // Returns false where there is nothing more to sample.
+    // Continues plain sampling's response, or samples whole responses from the start, which are judged only when
+    // finished. Returns false if there is nothing more to sample.
     bool restart() {
         const int64_t n_left  = options.restart_limit() - n_restarted();
         const bool    goes_on = options.may_restart() && n_left > 0 && (plain || options.is_random()) &&
@@ -529,7 +531,7 @@ class search_run {
         return true;
     }
 
-    // The committed text, or the prompt. Restart i is the same whatever happens between restarts.
+    // The committed text, or the prompt. Restart i does not depend on what happens between restarts.
     path & restart_root() {
         if (!restarts_from || restarts_from->tokens != edge.committed()) {
             response committed;
@@ -545,17 +547,17 @@ class search_run {
         return *restarts_from;
     }
 
-    // Restarts run side by side as far as all of them find tokens for a whole response, and as many as make up for the search.
+    // Restarts run in parallel: as many as catch up with the search, if the token limit has a whole response for each.
     size_t n_side_by_side(const path & start, int64_t length, int64_t n_left) const {
         const int64_t behind = search_over ? n_left : searched - searched_before - (n_restarted() - restarted_before);
         const int64_t n_listed =
-            options.n_candidates - int64_t(start.n_used) % options.n_candidates;  // first tokens at hand
+            options.n_candidates - int64_t(start.n_used) % options.n_candidates;  // unused first tokens
         const int64_t n =
             std::min({ (behind + length - 1) / length, n_left / length, int64_t(options.n_beams), n_listed });
         return size_t(std::max<int64_t>(1, n));
     }
 
-    // Restarts find room where beams would be.
+    // Restarts take the place of beams.
     void make_room_for_restarts(path & start, size_t n) {
         expand.take_sequences(size_t(options.n_start));
         if (block) {
@@ -577,7 +579,7 @@ class search_run {
         }
     }
 
-    // Of finished responses the best that passes the true cost model once more is the answer.
+    // The answer is the best finished response that passes the true cost model again.
     void settle(std::vector<path> & finished) {
         select(finished, finished.size());  // in order
         for (path & p : finished) {
@@ -590,7 +592,8 @@ class search_run {
         }
     }
 
-    // The search is over: finished beams and fallbacks are all it has left, and where no budget is enforced the beams as they are.
+    // The search is over. It can answer with finished beams and fallbacks and, if no budget is enforced, with
+    // unfinished beams.
     void settle_what_is_there() {
         std::vector<path> usable;
         for (path & beam : beams) {
@@ -630,7 +633,7 @@ class search_run {
         report_answer(result, outcome, p, std::move(measured));
     }
 
-    // Nothing acceptable was found: what is committed stays, and is safe as it stands.
+    // No acceptable answer was found. The committed text stays, and is safe by itself.
     void stop_short() {
         if (options.enforces_budget() && !edge.has_text()) {
             result.outcome = OUTCOME_REFUSED;

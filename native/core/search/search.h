@@ -1,5 +1,5 @@
-// search.h owns the search loop and everything that goes into and comes out of it. It sees a model, cost models, reward
-// model and critic only through their interfaces. One search runs at a time on a decoder.
+// search.h owns the search loop, its input and its output. It accesses model, cost models, reward model and critic only
+// through their interfaces. A decoder runs one search at a time.
 #pragma once
 
 #include "critic/critic.h"
@@ -25,7 +25,7 @@ enum estimator_kind {
 };
 
 enum objective_kind {
-    OBJECTIVE_AUGMENTED,   // reward where within budget, otherwise -infinity: the only one that enforces the budget
+    OBJECTIVE_AUGMENTED,   // reward if within budget, otherwise -infinity; the only objective that enforces the budget
     OBJECTIVE_REWARD,
     OBJECTIVE_LAGRANGIAN,  // reward - lambda cost
     OBJECTIVE_COST,        // -cost
@@ -33,7 +33,7 @@ enum objective_kind {
 
 enum selection_kind {
     SELECTION_TOP,   // the K best
-    SELECTION_SOFT,  // drawn with weights that bound how far the selection can go
+    SELECTION_SOFT,  // drawn with weights that bound the bias of the selection
 };
 
 struct sampling_options {
@@ -43,7 +43,7 @@ struct sampling_options {
     double  min_p       = 0;
 };
 
-// As they are: one sampled path.
+// Defaults: one sampled path.
 struct search_options {
     expansion_kind        expansion = EXPANSION_SAMPLE;
     estimator_kind        estimator = ESTIMATOR_MODELS;
@@ -52,10 +52,10 @@ struct search_options {
     sampling_options      sampling;
     int32_t               max_tokens        = 1;  // T
     int32_t               block_length      = 1;  // d
-    int32_t               n_candidates      = 1;  // N, the widest a block gets
-    int32_t               n_start           = 1;  // how many candidates a block starts with
-    int32_t               growth            = 2;  // how many times as many it has after widening
-    double                satisfied_p_safe  = 0;  // of a candidate that needs no others beside it
+    int32_t               n_candidates      = 1;  // N, the maximum width of a block
+    int32_t               n_start           = 1;  // initial width of a block
+    int32_t               growth            = 2;  // factor by which it widens
+    double                satisfied_p_safe  = 0;  // pSafe of a candidate that needs no further ones
     int32_t               n_beams           = 1;  // K
     int32_t               n_retries         = 0;  // M
     double                diversity_penalty = 0;  // beta
@@ -64,17 +64,17 @@ struct search_options {
     double                softness = 1;  // b of soft selection
     double lowest_score   = -std::numeric_limits<double>::infinity();  // soft selection clips scores to this range
     double highest_score  = std::numeric_limits<double>::infinity();
-    ascent_options ascent = { 0, 0, 0 };                               // RE-Control, where there are steps
+    ascent_options ascent = { 0, 0, 0 };                               // RE-Control, if it has steps
     double         p_safe_threshold     = 0;                           // eta
     double         uncertainty_penalty  = 0;                           // kappa
-    bool           ranks_by_value       = true;  // with a critic; otherwise by the reward of the partial text
+    bool           ranks_by_value       = true;  // with a critic; otherwise by the partial text's reward
     int64_t        max_generated_tokens = 0;
     int64_t        max_backtracks       = 0;
-    bool           repairs              = false;  // leaves tokens for a repair behind a refusal
+    bool           repairs              = false;  // reserves tokens for a repair of a refusal
     uint64_t       seed                 = 0;
-    bool caches_prompt = false;  // begins with what earlier searches have read, and leaves what it read for later ones
-    bool stream        = false;  // commit while searching
-    bool trace         = false;  // keep every candidate
+    bool           caches_prompt        = false;  // uses earlier prompts from the prefix cache, and adds its own
+    bool           stream               = false;  // commit while searching
+    bool           trace                = false;  // keep all candidates
 
     bool widens() const { return n_start < n_candidates; }
 
@@ -88,8 +88,8 @@ struct search_options {
 
     bool may_restart() const { return enforces_budget() && expansion == EXPANSION_SAMPLE && max_backtracks > 0; }
 
-    // Of the token limit: half is for restarts, and enough for one response; then a repair has what one response takes, as far as
-    // there is as much; the search has the rest. With a larger limit none of them has less.
+    // How the token limit is divided. Restarts get half, and at least one response. A repair gets up to one response
+    // from what remains. The search gets the rest. No share shrinks if the limit grows.
     int64_t restart_limit() const {
         const int64_t half = max_generated_tokens - max_generated_tokens / 2;
         return may_restart() ? std::max(half, std::min<int64_t>(max_generated_tokens, max_tokens)) : 0;
@@ -109,7 +109,7 @@ struct search_models {
     decoder &                       model;
     const std::vector<constraint> & constraints;
     guard_session *                 session;
-    critic *                        judge;  // null: none is needed
+    critic *                        judge;  // null: not needed
 };
 
 enum search_outcome {
@@ -138,7 +138,7 @@ struct search_result {
     search_outcome                   outcome = OUTCOME_REFUSED;
     std::string                      text;
     std::vector<token_id>            tokens;          // without the end-of-generation token
-    token_id                         end_token = -1;  // that ended the turn; -1: none did
+    token_id                         end_token = -1;  // that ended the turn; -1: none
     finish_reason                    finish    = FINISH_NONE;
     std::vector<double>              cost;            // [constraint]
     std::vector<std::vector<double>> z;               // [constraint][token + 1]
@@ -147,12 +147,12 @@ struct search_result {
     bool                             has_reward          = false;
     double                           mean_log_likelihood = 0;
     int64_t                          n_generated         = 0;
-    int32_t                          n_reused            = 0;  // tokens of the prompt that were at hand
+    int32_t                          n_reused            = 0;  // prompt tokens from the prefix cache
     cell_use                         cells               = { 0, 0 };
     int64_t                          n_rounds            = 0;
     int64_t                          n_backtracks        = 0;
     residual_sum                     residual;        // what the cost models read of the answer's residual stream
-    rejected_text                    first_rejected;  // the first candidate that was; without text: none was
+    rejected_text                    first_rejected;  // the first rejected candidate; empty text: none
     std::vector<trace_node>          trace;
     search_timings                   timings;
 };

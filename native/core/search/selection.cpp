@@ -8,7 +8,7 @@ namespace ig {
 
 namespace {
 
-// Promising ones come before the others, whose scores are of another kind.
+// Promising candidates come first. The scores of the others are of another kind.
 void sort_by_score(std::vector<path> & candidates) {
     std::stable_sort(candidates.begin(), candidates.end(), [](const path & a, const path & b) {
         return a.promising != b.promising ? a.promising : a.score > b.score;
@@ -43,7 +43,7 @@ std::vector<double> soft_weights(const std::vector<double> & scores, const searc
     std::sort(descending.begin(), descending.end(), std::greater<double>());
     double nu  = 0;
     double sum = 0;
-    for (size_t m = 0; m < descending.size(); ++m) {  // nu, if exactly the m + 1 best had weight
+    for (size_t m = 0; m < descending.size(); ++m) {  // the value of nu if exactly the m + 1 best have weight
         sum += descending[m];
         nu = (sum - n * options.softness) / double(m + 1);
         if (m + 1 == descending.size() || descending[m + 1] <= nu) {
@@ -70,7 +70,7 @@ std::vector<path> select_soft(std::vector<path> &    candidates,
         const std::vector<float> left(weights.begin() + i, weights.end());
         const double             total = std::accumulate(left.begin(), left.end(), 0.0);
         if (!(total > 0)) {
-            break;  // what is left stands best first
+            break;  // the rest is sorted by score
         }
         const size_t drawn = i + draw(left.data(), left.size(), total, random.uniform());
         std::rotate(candidates.begin() + i, candidates.begin() + drawn, candidates.begin() + drawn + 1);

@@ -9,7 +9,7 @@ int32_t least_sequences(const search_options & options) {
     return 1 + options.n_beams + std::min(options.n_start, options.n_candidates);
 }
 
-// How many rounds a block may have.
+// The maximum number of rounds of a block.
 int64_t n_rounds(const search_options & options) {
     int64_t n = 1 + options.n_retries;
     for (int64_t width = options.n_start; width < options.n_candidates; width *= options.growth) {
@@ -32,8 +32,8 @@ kv_plan sequence_plan::reservation(size_t n_prompt) const {
     const int64_t live_beams      = std::min(options.n_beams, n_own - 1);
     const int64_t live_candidates = std::min({ options.n_start, options.n_candidates, n_own - 1 });
     const int64_t block           = std::min(options.block_length, options.max_tokens);
-    // Each round may decode the end of a path, or of the prompt, again, so that its children begin otherwise; those that are there
-    // keep the old cell.
+    // Each round may decode the end of each beam, or of the prompt, again to sample other first tokens. Existing
+    // children keep the old cell.
     const int64_t n_read_again    = n_rounds(options) * (live_beams + 1);
     const int64_t n_cells =
         int64_t(n_prompt) + live_beams * options.max_tokens + live_candidates * block + n_read_again;

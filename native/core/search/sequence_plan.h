@@ -1,5 +1,5 @@
-// sequence_plan.h owns which sequences and KV cells a search needs: what it reserves before it begins, which ids it has in hand, and in
-// which waves candidates grow that are more than those.
+// sequence_plan.h owns the sequences and KV cells of a search: what it reserves before it begins, which ids are free,
+// and the waves in which candidates grow if there are more of them than sequences.
 #pragma once
 
 #include "search/search.h"
@@ -16,7 +16,7 @@ class sequence_plan {
     // Whether finished beams may keep their sequences.
     bool keeps_finished() const { return has_all; }
 
-    // How many sequences a block of so many candidates wants in addition to those that are reserved.
+    // The number of sequences that a block of `width` candidates needs in addition to the reserved ones.
     int32_t n_wider_for(size_t width) const { return std::min(n_more, std::max(0, int32_t(width) - options.n_start)); }
 
     void set_wider(int32_t n) { pool.allow(n_own + n); }
@@ -25,18 +25,18 @@ class sequence_plan {
 
     void give_back(seq_id seq) { pool.give_back(seq); }
 
-    // Whether n candidates find sequences in addition to those that are held.
+    // Whether n candidates find free sequences besides those that are held.
     bool fits(const std::vector<path *> & parents, size_t n) const;
 
-    // How many candidates grow in each wave, in their order; `parents` has the parent of each. A wave needs a sequence for each of its
-    // candidates and for each of their parents that has none of its own.
+    // The number of candidates in each wave, in their order. `parents` has the parent of each candidate. A wave needs a
+    // sequence per candidate, and one per parent without a sequence.
     std::vector<size_t> waves(const std::vector<const path *> & parents) const;
 
   private:
     const search_options & options;
-    int32_t                n_own;      // sequences from beginning to end
-    int32_t                n_more;     // that may be asked for in addition
-    bool                   has_all;    // of its own sequences
+    int32_t                n_own;      // sequences for the whole search
+    int32_t                n_more;     // sequences that it may request in addition
+    bool                   has_all;    // all of its own sequences are reserved
     sequence_pool          pool{ 1 };  // 0 stays with the prompt
 };
 

@@ -7,9 +7,10 @@ namespace ig {
 
 namespace {
 
-const size_t nucleus_guess = 512;  // a nucleus of top-p rarely holds more tokens
-const double least_left = 1e-3;  // of a chunk's mass: a smaller difference is weighed, not what rounding has left of it
-const double mass_error = 1e-5;  // at most, relative, of what a device's floats say of the mass of a whole row
+const size_t nucleus_guess = 512;  // top-p rarely keeps more tokens
+const double least_left =
+    1e-3;  // of a chunk's mass: below it, the tokens are weighed, since the difference is mostly rounding error
+const double mass_error = 1e-5;  // upper bound of the relative error of a row's mass that a device computed in float
 
 void expect_numbers(double log_mass) {
     if (!std::isfinite(log_mass)) {
@@ -23,8 +24,8 @@ bool truncates(const sampling_options & options) {
     return options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
 }
 
-// What n_tail tokens of this mass together weigh at most once their probabilities are raised to a power: each of them weighs
-// `largest` at most, and powers below 1 weigh most where all are equal.
+// Upper bound of the sum of probabilities, raised to a power, of n_tail tokens that have this mass in total. No single
+// one weighs more than `largest`. For powers below 1 the sum is greatest if all are equal.
 double tail_bound(double mass, size_t n_tail, double largest, double power) {
     if (n_tail == 0 || !(mass > 0)) {
         return 0;
@@ -83,7 +84,7 @@ const float * token_sampler::scale(const token_counts * rejected, double penalty
         return row;
     }
     const float  factor   = temperature == 0 ? 1.0f : float(1 / temperature);
-    const double strength = penalty * std::max(1.0f, factor);  // below 1 temperature would drown it
+    const double strength = penalty * std::max(1.0f, factor);  // below 1, temperature would outweigh it
     scaled.resize(source->n_vocab);
     for (size_t i = 0; i < scaled.size(); ++i) {
         scaled[i] = row[i] * factor;
@@ -110,7 +111,7 @@ void token_sampler::read_whole(const token_counts * rejected, double penalty) {
         list_mass = 1;
         return;
     }
-    const bool is_weighed = scaled_row == row && source->head.n == 0;  // by copy_row
+    const bool is_weighed = scaled_row == row && source->head.n == 0;  // in copy_row
     if (!is_weighed) {
         weigh_scaled();
     }
@@ -129,7 +130,7 @@ void token_sampler::read_whole(const token_counts * rejected, double penalty) {
     truncate_list(has_top_k ? list_mass : all);
 }
 
-// Lists the k most probable tokens of a row that was weighed.
+// Lists the k most probable tokens of a weighed row.
 void token_sampler::list_first(size_t k) {
     top_k(scaled_row, source->n_vocab, k, tokens);
     weights.clear();
@@ -140,7 +141,7 @@ void token_sampler::list_first(size_t k) {
     }
 }
 
-// Keeps the nucleus of the list, which is in order; `all` is what top-p is a share of.
+// Truncates the sorted list to its nucleus. `all` is the mass that top-p is a share of.
 void token_sampler::truncate_list(double all) {
     list_mass   = 0;
     size_t kept = 0;
@@ -155,7 +156,7 @@ void token_sampler::truncate_list(double all) {
     weights.resize(kept);
 }
 
-// Whether the head of the row is enough to draw from, at least until a draw falls into the rest.
+// Whether the head of the row suffices to draw from, at least until a draw falls into the rest.
 bool token_sampler::list_from_head() {
     const row_head & head = source->head;
     if (options.temperature == 0) {
@@ -205,7 +206,7 @@ bool token_sampler::list_from_head() {
     return true;
 }
 
-// Weighs what is not listed, as far as min-p leaves it.
+// Weighs the tokens that are not listed, those that min-p keeps.
 void token_sampler::know_rest() {
     if (scaled_row == nullptr) {
         copy_row();

@@ -1,5 +1,5 @@
-// tree.h owns the paths of a search (beams, candidates, fallbacks) and which decoder sequence holds which. A path stands
-// for itself: it keeps its tokens, its text and every running sum, so that dropping its sequence loses nothing but time
+// tree.h owns the paths of a search (beams, candidates, fallbacks) and records which decoder sequence holds which. A
+// path is self-contained: it has its tokens, its text and all running sums. Dropping its sequence costs only the time
 // to decode it again.
 #pragma once
 
@@ -27,7 +27,7 @@ enum finish_reason {
 struct token_end {
     size_t n_text;          // bytes of text
     double log_likelihood;  // of all tokens so far
-    bool   may_stop_here;   // every token cost model accepts the text so far as a text of its own
+    bool   may_stop_here;   // every token cost model accepts the text so far as finished
 };
 
 struct sampled_token {
@@ -42,13 +42,13 @@ struct critic_note {
     float  value;
 };
 
-// what the residual stream held of a response, over the tokens that were decoded
+// a response's residual stream, summed over the decoded tokens
 struct response_residual {
     residual_sum sum;
     std::vector<std::shared_ptr<const residual_sum>>
-        at_ends;  // what it was before ends of blocks were decoded, where text is streamed
+        at_ends;  // the sum before each end of a block was decoded, if text is streamed
 
-    // Of a token that was decoded; null: it was not read.
+    // Adds a decoded token; null: it was not read.
     void add(const float * row, size_t n_values) {
         if (row != nullptr) {
             sum.add(row, n_values);
@@ -65,7 +65,7 @@ struct response_residual {
     }
 };
 
-// a response, or the beginning of one
+// a response, or its beginning
 struct response {
     std::vector<token_id>  tokens;
     std::string            text;                // complete characters
@@ -82,13 +82,13 @@ struct response {
 
     verdict judgement = verdict::open;
     bool    promising =
-        true;  // where the budget is enforced: the critic, where one was asked, thinks that it can end within it
-    bool   rewarded       = false;                                     // the reward was asked for
+        true;  // if the budget is enforced and a critic was asked: it expects that the candidate can end within budget
+    bool   rewarded       = false;  // the reward is known
     double reward         = 0;
-    double estimated_cost = 0;                                         // of an unfinished text, beyond what was charged
-    double score          = -std::numeric_limits<double>::infinity();  // not judged yet: comes last
+    double estimated_cost = 0;      // of an unfinished text, in addition to its charges
+    double score          = -std::numeric_limits<double>::infinity();  // not judged: comes last
 
-    int32_t node = -1;                                                 // in the trace, or of what it continues
+    int32_t node = -1;  // in the trace; until judged, the node that it continues
 
     bool finished() const { return finish != FINISH_NONE; }
 
@@ -101,24 +101,23 @@ struct response {
 
 enum latent_kind { LATENT_NONE, LATENT_KEPT, LATENT_FROM_DEVICE };
 
-// a response with its place in the decoder, and what its last output was read for
+// a response with its place in the decoder and the values read from its last output
 struct path : response {
-    seq_id        seq    = -1;    // -1: none
-    size_t        n_held = 0;     // how many tokens the sequence holds, those of the prompt included
-    random_stream random;         // branches into one per token that is drawn; the first child goes on with it
-    bool          plain = false;  // what plain sampling with this seed gives; its first child goes on being that
+    seq_id        seq    = -1;    // -1: no sequence
+    size_t        n_held = 0;     // tokens that the sequence holds, including the prompt's
+    random_stream random;         // branches into one per drawn token; the first child continues it
+    bool          plain = false;  // plain sampling's response with this seed; the first child inherits this
 
-    // what its children begin with
-    std::set<token_id> begun;    // tokens that some began with
-    bool distinct = false;       // children to come begin with the most probable tokens that none has begun with
-    std::vector<sampled_token>
-             next_tokens;        // N at a time, read off the output at the last token; empty: still to be read
-    size_t   n_used    = 0;      // of the next_tokens
-    uint64_t page      = 0;      // which N these are, where they are drawn
-    bool     penalised = false;  // they avoid tokens
+    // first tokens of its children
+    std::set<token_id> begun;                  // first tokens that are taken
+    bool               distinct = false;       // later children begin with the most probable tokens that are not taken
+    std::vector<sampled_token> next_tokens;    // N at a time, from the output at the last token; empty: not read yet
+    size_t                     n_used    = 0;  // number of next_tokens that are used
+    uint64_t                   page      = 0;  // index of these N, if they are drawn
+    bool                       penalised = false;  // whether they avoid rejected tokens
 
     latent_kind        has_latent = LATENT_NONE;
-    std::vector<float> latent;  // what the critic reads of that output, or said of it on the device
+    std::vector<float> latent;  // what the critic reads of that output, or computed from it on the device
 
     path(const response & r, const random_stream & random) : response(r), random(random) {}
 };

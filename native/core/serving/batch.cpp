@@ -4,11 +4,11 @@ namespace ig {
 
 namespace {
 
-const size_t piece_of_prompt = 512;  // tokens between two steps of the others
+const size_t piece_of_prompt = 512;  // prompt tokens between two steps of other slots
 
 const cancel_flag never;
 
-// One slot may abort a decode of its own, but not that of others.
+// A slot may abort its own decode, but not one that it shares.
 const cancel_flag & cancel_of(const std::vector<slot_data *> & slots) {
     return slots.size() == 1 ? *slots[0]->request.cancel : never;
 }
@@ -90,14 +90,14 @@ void batch::assemble(const std::vector<slot_data *> & slots) {
         wishes.critic_output = wishes.critic_output || own.critic_output;
         n_inputs             = std::max(n_inputs, own.critic_inputs.size() / std::max<size_t>(1, n));
     }
-    for (const slot_data * s : slots) {  // a slot that does not ask the critic gives it zeros
+    for (const slot_data * s : slots) {  // a slot that does not ask the critic gets zeros
         const std::vector<float> & own = s->request.wishes->critic_inputs;
         wishes.critic_inputs.insert(wishes.critic_inputs.end(), own.begin(), own.end());
         wishes.critic_inputs.resize(wishes.critic_inputs.size() + s->request.items->size() * n_inputs - own.size(), 0);
     }
 }
 
-// From several threads, for different rows.
+// Called by several threads, for different rows.
 void batch::process_row(const output_row & row) {
     const place &        p     = places[row.index];
     const slot_request & asked = p.owner->request;

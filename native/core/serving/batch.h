@@ -1,5 +1,6 @@
-// batch.h owns how the tokens of several slots become one call of the decoder, and how each row of its output finds the way back to its
-// slot. Where the call fails, all of its slots fail; what a slot throws over a row ends that slot's search alone.
+// batch.h owns the merging of several slots' tokens into one decoder call, and the routing of each output row back to
+// its slot. If the call fails, all of its slots fail. An exception that a slot throws while it processes a row ends
+// only that slot's search.
 #pragma once
 
 #include "serving/slot.h"
@@ -10,14 +11,14 @@ class batch {
   public:
     batch(real_decoder & real, kv_allocator & cache) : real(real), cache(cache) {}
 
-    // Reads the next piece of the prompt of each slot.
+    // Processes the next piece of each slot's prompt.
     void extend(const std::vector<slot_data *> & slots);
 
-    // Takes the step of each slot.
+    // Takes one step for each slot.
     void step(const std::vector<slot_data *> & slots);
 
   private:
-    // where an item comes from
+    // the origin of an item
     struct place {
         slot_data * owner;
         size_t      index;  // among the owner's items

@@ -38,7 +38,7 @@ bool kv_allocator::reserve(kv_holding & h, const std::vector<token_id> & prompt)
     const kv_budget     widest = h.plan.widened_by(h.plan.n_more);
     prefix_cache::match found;
     const auto          needed = [&] {
-        // the last token is decoded in any case, since its output is needed
+        // the last token is always decoded, since its output is needed
         found                = prefixes.find(prompt, std::max<size_t>(prompt.size(), 1) - 1, real.can_cut());
         const kv_budget kept = kept_for(found);
         return kv_budget{ std::max(others.n_sequences + own.n_sequences + kept.n_sequences, widest.n_sequences),
@@ -86,8 +86,8 @@ int32_t kv_allocator::widen(kv_holding & h, int32_t n) {
     return n;
 }
 
-// Whether the decoder can be made as large as is needed; entries of the prefix cache give way, and then less is needed. False where there
-// are too few sequences or as much was refused before, KV_CAPACITY where it is refused now.
+// Grows the decoder to the size needed. Entries of the prefix cache are evicted, which reduces that size. False if
+// there are too few sequences or the size was refused before; throws KV_CAPACITY if it is refused now.
 bool kv_allocator::provide(const std::function<kv_budget()> & needed) {
     for (;;) {
         const kv_budget need = needed();
@@ -116,7 +116,8 @@ bool kv_allocator::provide(const std::function<kv_budget()> & needed) {
     }
 }
 
-// By half at least, so that a chat that grows does not move its cache with every turn, nor every further generation.
+// Grows by at least half, so that the cache does not move with every turn of a growing chat, or with every further
+// generation.
 void kv_allocator::grow_to(const kv_budget & needed) {
     const kv_budget least    = larger_of(needed, size);
     kv_budget       generous = least;
@@ -160,7 +161,8 @@ void kv_allocator::lose_everything() {
     }
 }
 
-// What the prefix cache holds alone, also where a search begins with this match: tokens that both hold are counted once.
+// The budget held by the prefix cache alone, also if a search begins with this match. Tokens that both hold are counted
+// once.
 kv_budget kv_allocator::kept_for(const prefix_cache::match & found) const {
     return { int32_t(prefixes.size()), prefixes.n_own_cells(found) };
 }

@@ -1,5 +1,5 @@
-// kv_ledger.h owns the count of the KV cells that one search holds. The prompt's, in sequence 0, are counted by its length; any other
-// cell is counted once, for as long as a sequence holds it. Sequence 0 outlives what was forked from it.
+// kv_ledger.h owns the count of the KV cells that one search holds. The prompt's cells, in sequence 0, are counted by
+// its length. Any other cell is counted once while any sequence holds it. Sequence 0 outlives its forks.
 #pragma once
 
 #include "serving/decoder.h"
@@ -8,7 +8,7 @@ namespace ig {
 
 class kv_ledger {
   public:
-    // With so many tokens in sequence 0, and nothing in the others.
+    // Starts with n_prompt tokens in sequence 0 and none in the others.
     void start(size_t n_sequences, int32_t n_prompt);
 
     void fork(seq_id from, seq_id to);
@@ -21,7 +21,7 @@ class kv_ledger {
 
   private:
     std::vector<int32_t>              lengths;  // tokens per sequence
-    std::vector<std::vector<int32_t>> held;     // cells behind the prompt, per sequence
+    std::vector<std::vector<int32_t>> held;     // cells after the prompt, per sequence
     std::vector<int32_t>              holders;  // per cell
     std::vector<int32_t>              free_cells;
     int64_t                           n_behind_prompt = 0;

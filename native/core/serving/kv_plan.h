@@ -1,4 +1,4 @@
-// kv_plan.h owns the units in which a KV cache is shared out: budgets of sequences and cells, and what a search plans to hold.
+// kv_plan.h owns the units of KV allocation: budgets of sequences and cells, and the plan of a search.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@ namespace ig {
 
 struct kv_budget {
     int32_t n_sequences = 0;
-    int64_t n_cells     = 0;  // of one token each
+    int64_t n_cells     = 0;  // one per token
 
     kv_budget operator+(const kv_budget & other) const {
         return { n_sequences + other.n_sequences, n_cells + other.n_cells };
@@ -33,12 +33,12 @@ inline kv_budget larger_of(const kv_budget & a, const kv_budget & b) {
 
 // what a search plans to hold
 struct kv_plan {
-    int32_t n_sequences;     // that are its own from beginning to end
+    int32_t n_sequences;     // reserved for the whole search
     int64_t n_cells;         // for them
-    int32_t n_more     = 0;  // sequences that it may ask for in addition
+    int32_t n_more     = 0;  // sequences that it may request in addition
     int64_t cells_each = 0;  // for each of these
 
-    // with n of the additional sequences
+    // with n additional sequences
     kv_budget widened_by(int32_t n) const { return { n_sequences + n, n_cells + n * cells_each }; }
 };
 

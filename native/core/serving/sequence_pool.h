@@ -1,4 +1,4 @@
-// sequence_pool.h owns which ids of sequences are free. It hands out the lowest one first, and as many at a time as are allowed.
+// sequence_pool.h owns the free ids of sequences. It hands out the lowest first, and never more at a time than allowed.
 #pragma once
 
 #include "serving/decoder.h"
@@ -11,7 +11,7 @@ class sequence_pool {
     // The first n_fixed ids are never handed out.
     explicit sequence_pool(size_t n_fixed = 0) : taken(n_fixed, true), n_allowed(n_fixed) {}
 
-    // From now on as many may be taken at once, the fixed ones included.
+    // Sets how many may be taken at once, including the fixed ones.
     void allow(int32_t n) { n_allowed = size_t(n); }
 
     seq_id take() {

@@ -1,11 +1,12 @@
-// slot.h owns a search's place in the batch: to the search a whole decoder, whose calls become requests that a scheduler serves.
-// It is used from one thread, which may be any. What it holds passes between that thread and the scheduler's with its state:
+// slot.h owns a search's place in the batch. To the search, a slot is a whole decoder. Its calls become requests that a
+// scheduler serves. One thread uses it at a time. The slot's state determines who may write its data, the search's
+// thread or the scheduler's:
 //
 //     COMPUTING -- a request ------> READY or WAITING_FOR_CELLS -- served ----> COMPUTING
 //     COMPUTING -- leave ----------> AWAY ----------------------- come_back --> COMPUTING
 //     any state -- it is deleted --> CLOSED
 //
-// The search's thread may write while it is COMPUTING or AWAY, the scheduler's in the other states.
+// The search's thread may write while the state is COMPUTING or AWAY, the scheduler's in the other states.
 #pragma once
 
 #include "serving/kv_allocator.h"
@@ -18,24 +19,24 @@
 namespace ig {
 
 enum slot_state {
-    SLOT_COMPUTING,          // the search is at work on its own thread
-    SLOT_WAITING_FOR_CELLS,  // until what it plans to hold can be reserved
+    SLOT_COMPUTING,          // the search runs on its own thread
+    SLOT_WAITING_FOR_CELLS,  // until its planned cells can be reserved
     SLOT_READY,              // for the next batch
-    SLOT_AWAY,               // the search waits for something that no batch brings, such as a function of the caller
+    SLOT_AWAY,               // the search waits for something other than a batch, such as a function of the caller
     SLOT_CLOSED,             // the search is over
 };
 
-// Whether a slot may go from one state to the other.
+// Whether the transition is allowed.
 bool leads_to(slot_state from, slot_state to);
 
 enum request_kind { REQUEST_RESERVE, REQUEST_WIDEN, REQUEST_EXTEND, REQUEST_STEP, REQUEST_CALL };
 
-// what a search asks for; whatever it points to lives until it is served
+// a search's request; its pointers stay valid until it is served
 struct slot_request {
     request_kind                  kind   = REQUEST_CALL;
-    const cancel_flag *           cancel = nullptr;  // null: it is not stopped
+    const cancel_flag *           cancel = nullptr;  // null: it cannot be cancelled
     const std::vector<token_id> * prompt = nullptr;  // of a reservation
-    int32_t n_wished                     = 0;  // sequences in addition to the search's own; when served, what there is
+    int32_t n_wished                     = 0;  // sequences besides the search's own; when served, the number available
     const std::vector<decode_item> * items            = nullptr;  // of an extension or a step
     size_t                           n_extended       = 0;        // of the items
     const residual_processor *       process_residual = nullptr;  // of an extension
@@ -44,20 +45,20 @@ struct slot_request {
     const std::function<void()> *    call             = nullptr;
 };
 
-// what passes between the threads
+// data that both threads use
 struct slot_data {
     slot_state              state = SLOT_COMPUTING;
     std::condition_variable served;
     std::exception_ptr      failure;  // of the last request
     slot_request            request;
     kv_holding              holding;
-    size_t                  n_critic_outputs = 0;   // of the decoder, when the slot was served
-    int64_t                 n_cells          = 0;   // likewise
-    uint64_t                n_arrived        = 0;   // its number among those that have waited for cells
-    seq_id                  kept             = -1;  // sequence that goes to the prefix cache; -1: none
+    size_t                  n_critic_outputs = 0;   // of the decoder, when the slot was last served
+    int64_t                 n_cells          = 0;   // of the decoder, likewise
+    uint64_t                n_arrived        = 0;   // its number in the queue for cells
+    seq_id                  kept             = -1;  // sequence that moves to the prefix cache; -1: none
     std::vector<token_id>   kept_tokens;
 
-    // Throws INTERNAL where the state does not lead there.
+    // Throws INTERNAL if the transition is not allowed.
     void move_to(slot_state next);
 
     // Throws ABORTED.
@@ -66,12 +67,12 @@ struct slot_data {
     bool is_cancelled() const { return request.cancel != nullptr && request.cancel->requested; }
 };
 
-// whoever serves slots
+// serves slots
 class slot_server {
   public:
     virtual ~slot_server() = default;
 
-    // Returns once the slot's request is served. Throws what that brought.
+    // Returns once the slot's request is served. Throws what the request threw.
     virtual void serve_request(const std::shared_ptr<slot_data> & data, slot_state waits_as) = 0;
 
     virtual void change_state(slot_data & data, slot_state next) = 0;
@@ -126,10 +127,10 @@ class slot : public decoder {
 
     cell_use cells() const override { return { data->n_cells, ledger.peak() }; }
 
-    // Makes a call on the thread that owns the decoder, between its batches.
+    // Runs `work` on the decoder's thread, between batches.
     void call(const std::function<void()> & work, const cancel_flag & cancel);
 
-    // While the search waits for something that no batch brings, the others need not wait for it.
+    // While the search waits for something other than a batch, other searches do not wait for it.
     void leave();
     void come_back();
 
@@ -137,7 +138,7 @@ class slot : public decoder {
     slot_server &              server;
     real_decoder &             real;
     std::shared_ptr<slot_data> data;
-    int32_t                    n_wider = 0;  // sequences in addition to those of the plan
+    int32_t                    n_wider = 0;  // sequences besides the planned ones
     kv_ledger                  ledger;
 
     void request(slot_request wanted);
