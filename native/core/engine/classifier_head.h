@@ -1,7 +1,7 @@
-// classifier_head.h owns the head of an encoder that classifies: a dense layer with its activation, a norm where the model
-// has one, and a logit per class, over the hidden state that the encoder's pooling gives. It is read from the model's file
-// and computed here, because llama.cpp applies tanh where DistilBERT has ReLU, and pools every ModernBERT by its mean. Files
-// that `inferenceguard convert` wrote name activation and pooling; otherwise they are those of the architecture.
+// classifier_head.h owns the head of a classifying encoder: a dense layer with its activation, a norm if the model has
+// one, and a logit per class. Its input is the encoder's pooled hidden state. The head is read from the model's file
+// and computed here, because llama.cpp applies tanh where DistilBERT has ReLU, and pools every ModernBERT by its mean.
+// Files by `inferenceguard convert` name activation and pooling; otherwise the architecture's are used.
 #pragma once
 
 #include "engine/llama_model.h"
@@ -13,7 +13,7 @@ namespace ig {
 
 class classifier_head {
   public:
-    // Of a file that check_model_file found to be a classifier. Throws INVALID_MODEL.
+    // For a file that check_model_file identified as a classifier. Throws INVALID_MODEL.
     explicit classifier_head(const loaded_model & model);
 
     enum llama_pooling_type pooling() const { return pooled; }

@@ -1,5 +1,6 @@
-// control_vector.h owns the file of a steering vector: one direction per layer that is added to the residual stream behind
-// that layer, and the gate that tells from a prompt's hidden state on which side of the contrast it lies.
+// control_vector.h owns the file of a steering vector. It holds one direction per layer, which is added to the residual
+// stream behind that layer, and the gate, which tells from a prompt's hidden state on which side of the contrast the
+// prompt lies.
 #pragma once
 
 #include <cstdint>
@@ -9,16 +10,16 @@
 namespace ig {
 
 struct control_vector {
-    std::vector<float> directions;          // [n_layers - 1, n_embd], from layer 1 on; 0 where a layer is not steered
-    std::vector<float> gate;                // [n_embd] the whole direction at the gate's layer
+    std::vector<float> directions;  // [n_layers - 1, n_embd], from layer 1 on; 0 for layers that are not steered
+    std::vector<float> gate;        // [n_embd] the unscaled direction at the gate's layer
     int32_t            gate_layer     = 0;
     double             gate_threshold = 0;  // of the projection on the gate layer's direction, in units of its length
 
-    // The projection of a hidden state behind the gate layer; above the threshold it lies on the positive side.
+    // The projection of a hidden state behind the gate layer. Above the threshold it is on the positive side.
     double projection(const std::vector<float> & hidden) const;
 };
 
-// Throws INVALID_CONTROL_VECTOR, or CONTROL_VECTOR_MISMATCH where it is for a model of another size.
+// Throws INVALID_CONTROL_VECTOR, or CONTROL_VECTOR_MISMATCH if it is for a model of another size.
 control_vector load_control_vector(const std::string & path, int32_t n_embd, int32_t n_layers);
 
 // Of every layer's direction only the share of components that are largest stays (Shen et al. 2025).

@@ -15,7 +15,7 @@ ggml_tensor * keep(ggml_cgraph * graph, ggml_tensor * t) {
     return t;
 }
 
-// values of rows by their column
+// picks values of rows by their column
 struct row_picker {
     ggml_context * ctx;
 
@@ -33,7 +33,7 @@ struct row_picker {
 
 }  // namespace
 
-// one per sequence, all of the same rows
+// one per sequence; all refer to the same rows
 struct device_rows::hook {
     static device_rows & rows_of(const llama_sampler * sampler) { return *static_cast<device_rows *>(sampler->ctx); }
 
@@ -52,10 +52,10 @@ struct device_rows::hook {
 
     static void backend_apply(llama_sampler * s, ggml_context * ctx, ggml_cgraph * graph, llama_sampler_data * data) {
         if (ggml_graph_get_tensor(graph, "result_output") == nullptr) {
-            data->probs = ggml_scale(ctx, data->logits, 1.0f);  // llama.cpp only counts the nodes of this graph
+            data->probs = ggml_scale(ctx, data->logits, 1.0f);  // llama.cpp only counts this graph's nodes
             return;
         }
-        data->logits = data->probs = data->sampled = data->candidates = nullptr;  // nothing is copied for this sequence
+        data->logits = data->probs = data->sampled = data->candidates = nullptr;  // copies nothing for this sequence
         rows_of(s).build(ctx, graph);
     }
 
@@ -136,7 +136,7 @@ void device_rows::build(ggml_context * ctx, ggml_cgraph * graph) {
     const cut_rows cut    = cut_down(ctx, graph, outputs);
     ggml_tensor *  hidden = ggml_graph_get_tensor(graph, "result_norm");
     if (hidden == nullptr) {
-        hidden = ggml_graph_get_tensor(graph, "result_embd_pooled");  // the same, renamed where embeddings are on
+        hidden = ggml_graph_get_tensor(graph, "result_embd_pooled");  // the same, renamed if embeddings are on
     }
     if (wants_critic && critic != nullptr && hidden != nullptr) {
         add_critic(ctx, graph, hidden, cut);
@@ -210,7 +210,7 @@ bool device_rows::copy_to_host(size_t n_rows) {
         float *   values = &host_logits[row * size_t(n_head)];
         int32_t * tokens = &host_tokens[row * size_t(n_head)];
         if (std::isnan(host_log_p[row])) {
-            continue;  // numbers cannot be put in order where some are none
+            continue;  // NaN cannot be sorted
         }
         for (size_t i = 0; i < order.size(); ++i) {
             order[i] = { values[i], tokens[i] };

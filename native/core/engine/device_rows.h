@@ -1,6 +1,7 @@
-// device_rows.h owns what is made of a step's rows where the model runs, inside llama.cpp's own graph: the most probable
-// tokens with their logits, the log-sum-exp, and what a critic says of each row. Only that is copied to the host; a whole row is copied
-// when it is asked for. It hangs in the graph as backend samplers, one per sequence, that sample nothing.
+// device_rows.h owns the reduction of a step's rows on the model's device, inside llama.cpp's own graph: the most
+// probable tokens with their logits, the log-sum-exp, and the critic's output for each row. Only these are copied to
+// the host; a whole row is copied on request. It is implemented as backend samplers, one per sequence, that sample
+// nothing: the only hook by which llama.cpp adds nodes to its graph.
 #pragma once
 
 #include "engine/graph_critic.h"
@@ -15,21 +16,22 @@ class device_rows {
   public:
     device_rows(int32_t n_vocab, const graph_critic * critic);
 
-    // From now on the context's outputs are cut down. False where the device lacks an operation, or is no GPU and has to be
-    // one: nothing has changed.
+    // Starts the reduction of the context's outputs. False if the device lacks an operation, or only_gpu is set and it
+    // is not a GPU. Then nothing has changed.
     bool attach(llama_context * context, int32_t n_sequences, bool only_gpu);
 
-    // The context's outputs are copied to the host whole again.
+    // Ends the reduction: whole outputs are copied to the host again.
     void detach(llama_context * context);
 
-    // Before a decode: whether the critic is asked, and what it reads beside the model's outputs, [n_rows, n_critic_inputs].
+    // Before a decode: whether the critic is asked, and what it reads besides the model's outputs, [n_rows,
+    // n_critic_inputs].
     void expect(bool asks_critic, const std::vector<float> & critic_inputs);
 
-    // After a decode of so many outputs: copies their heads to the host. False where the graph lacks what is read.
+    // After a decode of n_rows outputs: copies their heads to the host. False if the graph lacks what is read.
     bool copy_to_host(size_t n_rows);
 
     row_head      head(size_t row) const;
-    const float * critic_output(size_t row) const;     // [n_critic_outputs], null where the critic was not asked
+    const float * critic_output(size_t row) const;     // [n_critic_outputs]; null if the critic was not asked
     void          whole_row(size_t row, float * out);  // [n_vocab], from any thread
 
   private:
@@ -41,7 +43,7 @@ class device_rows {
 
     std::vector<llama_sampler_ptr> chains;
 
-    // of the graph that was built last
+    // of the last graph
     bool          built         = false;
     ggml_tensor * logits        = nullptr;
     ggml_tensor * top_tokens    = nullptr;
@@ -58,9 +60,9 @@ class device_rows {
     std::vector<float>   host_critic_output;
     std::mutex           copying;
 
-    std::vector<std::pair<float, int32_t>> order;  // of the head of a row
+    std::vector<std::pair<float, int32_t>> order;  // of a row's head
 
-    ggml_backend_dev_t device = nullptr;           // that makes the outputs
+    ggml_backend_dev_t device = nullptr;           // that computes the outputs
 
     struct cut_rows {
         ggml_tensor * p;      // [n_vocab, n]

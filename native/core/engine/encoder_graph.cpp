@@ -14,7 +14,7 @@ namespace {
 const size_t nodes_per_layer = 48;
 const size_t nodes_beside    = 16;
 
-// ggml's own takes one number after another.
+// ggml's own GELU is scalar.
 void gelu_rows(ggml_tensor * out, const ggml_tensor *, int thread, int n_threads, void *) {
     const int64_t begin = out->ne[1] * thread / n_threads, end = out->ne[1] * (thread + 1) / n_threads;
     gelu(static_cast<float *>(out->data) + begin * out->ne[0], size_t((end - begin) * out->ne[0]));
@@ -45,7 +45,7 @@ ggml_tensor * encoder_graph::normalised(const affine & by, ggml_tensor * x) cons
                     by.bias);
 }
 
-// The columns of queries, keys or values.
+// The columns of the queries, keys or values.
 ggml_tensor * encoder_graph::part(ggml_tensor * of, size_t which) const {
     return ggml_view_2d(ctx.get(), of, weights.width, of->ne[1], of->nb[1], which * size_t(weights.width) * of->nb[0]);
 }
@@ -57,11 +57,11 @@ ggml_tensor * encoder_graph::by_head(ggml_tensor * rows) const {
                         0);
 }
 
-// Puts new rows behind those of earlier passes.
+// Appends the new rows to those of earlier passes.
 ggml_tensor * encoder_graph::add_states(ggml_tensor * rows, size_t n_past) {
     ggml_tensor * all = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F16, rows->ne[0], int64_t(n_past) + rows->ne[1]);
     ggml_set_input(all);
-    ggml_set_output(all);  // read when the pass is over
+    ggml_set_output(all);  // read after the pass
     states.push_back(all);
     ggml_tensor * added = ggml_view_2d(ctx.get(), all, rows->ne[0], rows->ne[1], all->nb[1], n_past * all->nb[1]);
     ggml_build_forward_expand(graph, ggml_cpy(ctx.get(), rows, added));

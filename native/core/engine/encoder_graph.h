@@ -1,6 +1,6 @@
-// encoder_graph.h owns the computation of an encoder's layers for many tokens at once: a graph of ggml on the CPU, made anew for every
-// pass, because its sizes are those of the pass. What tokens attend to of earlier passes stands before the new ones in the rows of states
-// (keys and values, half precision), which a pass is given and from which its new ones are read back.
+// encoder_graph.h owns the computation of an encoder's layers for many tokens at once: a ggml graph on the CPU. It is
+// built anew for every pass, because its sizes are those of the pass. The states (keys and values, half precision) of
+// earlier passes that tokens attend to come first in the rows. The caller provides them, and reads the new ones back.
 #pragma once
 
 #include "engine/encoder_weights.h"
@@ -21,16 +21,16 @@ class encoder_graph {
     // Throws OUT_OF_MEMORY.
     void begin(size_t n_past, size_t n_new);
 
-    // `n` rows of one kind from `row` on, n_past rows in all before the new ones: [n, width].
+    // Sets n rows of one kind, beginning at `row`. n_past rows in total precede the new ones: [n, width].
     void set_states(size_t kind, size_t row, size_t n, const ggml_fp16_t * states);
     void get_states(size_t kind, size_t row, size_t n, ggml_fp16_t * states) const;
 
-    // mask: [n_new, n_past + n_new], 0 where a token attends to a row and otherwise minus infinity. Throws DECODE_FAILED.
+    // mask: [n_new, n_past + n_new], 0 if a token attends to a row, otherwise minus infinity. Throws DECODE_FAILED.
     void compute(const std::vector<int32_t> &     tokens,
                  const std::vector<int32_t> &     positions,
                  const std::vector<ggml_fp16_t> & mask);
 
-    // What a member's last layer gives for the new tokens: [n_new, width].
+    // The output of a member's last layer for the new tokens: [n_new, width].
     std::vector<float> output(size_t member) const;
 
   private:

@@ -9,10 +9,10 @@ namespace {
 struct search_for_beginning {
     const std::vector<int32_t> & wanted;
     place                        best;
-    size_t                       n_best     = 0;      // tokens of the response
-    bool                         ends_there = false;  // the best place is the end of a stretch
+    size_t                       n_best     = 0;      // of the response's tokens
+    bool                         ends_there = false;  // the best place is at the end of a stretch
 
-    // Looks through a stretch whose first token is the nth of the response.
+    // Searches a stretch that begins after n_before tokens of the response.
     void visit(stretch & s, size_t n_before) {
         const size_t most = std::min(s.tokens.size(), wanted.size() - n_before);
         size_t       n    = 0;

@@ -1,5 +1,6 @@
-// encoder_memory.h owns what an encoder has read: for each prompt a tree of stretches of tokens, each behind a place in another one, so
-// that texts which begin alike share what was read of their beginning. What was not used for longest goes first.
+// encoder_memory.h owns the encoder's prefix cache: for each prompt a tree of stretches of tokens, so that texts with a
+// common prefix share its states. Each stretch continues another one from some place in it. The least recently used
+// goes first.
 #pragma once
 
 #include "ggml.h"
@@ -12,21 +13,21 @@
 
 namespace ig {
 
-// Tokens that were read at once; the first of a tree holds a prompt.
+// Tokens that were read at once. A tree's first stretch holds a prompt.
 struct stretch {
     stretch *            parent      = nullptr;  // null: the first of its tree
-    size_t               n_of_parent = 0;        // tokens of the parent that these stand behind
+    size_t               n_of_parent = 0;        // number of the parent's tokens that precede these
     size_t               position    = 0;        // of the first token
     std::vector<int32_t> tokens;
     uint64_t             last_use = 0;
 
     std::vector<ggml_fp16_t> states;  // [kinds, tokens, width]
-    std::vector<float>       sums;    // over a response up to each token, [tokens, members, width]
-    std::vector<float>       said;  // by the heads at the last token, [members, outputs]; empty: it is still to be read
+    std::vector<float>       sums;    // over the response up to each token, [tokens, members, width]
+    std::vector<float>       said;    // output of the heads at the last token, [members, outputs]; empty: not computed
 
     std::vector<std::unique_ptr<stretch>> children;
 
-    // of the pass at work: the rows of states that its first tokens take
+    // in the current pass: first of its rows of states
     size_t row    = 0;
     size_t n_rows = 0;
 
@@ -35,7 +36,7 @@ struct stretch {
     const stretch & prompt() const { return parent != nullptr ? parent->prompt() : *this; }
 };
 
-// behind the first n tokens of a stretch
+// after the first n tokens of a stretch
 struct place {
     stretch * in;
     size_t    n;
@@ -45,21 +46,21 @@ class encoder_memory {
   public:
     explicit encoder_memory(size_t most_tokens) : most_tokens(most_tokens) {}
 
-    // The tree of a prompt; a new one is a stretch without states.
+    // The tree of a prompt. A new tree is one stretch without states.
     stretch & tree_of(const std::vector<int32_t> & prompt);
 
-    // Where the longest beginning of a response ends that is held; marks it as used.
+    // The end of the longest prefix of the response in the tree. It is marked as used.
     place longest_beginning(stretch & tree, const std::vector<int32_t> & response);
 
-    // Tokens behind a place, without states.
+    // Adds tokens after a place, without states.
     stretch & add(const place & behind, std::vector<int32_t> tokens);
 
-    // Drops what was not used for longest, until no more is held than may be.
+    // Drops the least recently used until the size limit is met.
     void shrink();
 
     void clear();
 
-    // A moment begins: what is used from now on was used later than what was used before.
+    // Advances the clock: later uses count as more recent.
     void tick() { ++clock; }
 
   private:

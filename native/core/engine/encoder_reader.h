@@ -1,5 +1,5 @@
-// encoder_reader.h owns the reading of texts by an encoder with a classification head. It keeps no memory: every text is
-// read in whole, as many at once as fit into one batch.
+// encoder_reader.h owns the reading of texts by an encoder with a classification head. It has no cache: every text is
+// read whole, as many at once as fit into a batch.
 #pragma once
 
 #include "engine/classifier_head.h"

@@ -19,7 +19,7 @@ const double  largest_epsilon = 0.1;
 const std::set<ggml_type> matrix_types = { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0 };
 const std::set<ggml_type> word_types = { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q5_0, GGML_TYPE_Q4_0 };
 
-// forms of matrices in memory that only the CPU's own products read
+// memory layouts of matrices that only the CPU's own products read
 std::vector<ggml_backend_buffer_type_t> packed_forms(ggml_backend_dev_t cpu) {
     const auto list = reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(
         ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), "ggml_backend_dev_get_extra_bufts"));
@@ -54,7 +54,7 @@ std::vector<float> dense_layer::operator()(const std::vector<float> & in) const 
     return out;
 }
 
-// Describes all tensors first, for each form in memory a context of its own, and fills them then.
+// Describes all tensors first, in a context for each memory layout, and then fills them.
 class encoder_weights::loader {
   public:
     loader(const tensor_file & file, size_t n_tensors) :
@@ -73,7 +73,7 @@ class encoder_weights::loader {
         return add(read(name, shape, types), shape, false);
     }
 
-    // Matrices of the same input as one, the outputs of one behind those of the other.
+    // Joins matrices with the same input into one, with their outputs in a row.
     affine linear(const std::string & at, const std::vector<std::string> & names, int64_t n_in, int64_t n_out) {
         packed_tensor weights, biases;
         for (const std::string & name : names) {
@@ -124,7 +124,7 @@ class encoder_weights::loader {
   private:
     const tensor_file &                                      file;
     ggml_backend_dev_t                                       cpu;
-    std::vector<ggml_backend_buffer_type_t>                  forms;     // in memory, the plain one last
+    std::vector<ggml_backend_buffer_type_t>                  forms;     // memory layouts, the plain one last
     std::vector<ggml_context_ptr>                            contexts;  // [forms]
     std::vector<std::pair<ggml_tensor *, std::vector<char>>> pending;
 

@@ -1,6 +1,6 @@
-// encoder_weights.h owns the weights of a judge that reads a response as it grows (see streaming_encoder.h), as they lie in its
-// file: a table of words, a trunk of layers, and members with layers and a head of their own behind it. Matrices keep the type
-// that the file has, in the form that the CPU multiplies fastest.
+// encoder_weights.h owns the weights of a judge that reads a response as it grows (see streaming_encoder.h), as stored
+// in its file: a table of words, a trunk of layers, and members with layers and a head of their own after it. Matrices
+// keep the file's type, in the memory layout that the CPU multiplies fastest.
 #pragma once
 
 #include "ggml-cpp.h"
@@ -10,15 +10,15 @@
 
 namespace ig {
 
-// a matrix [n_in, n_out] and a bias, or the factors and offsets of a norm
+// a matrix [n_in, n_out] and a bias, or a norm's factors and offsets
 struct affine {
     ggml_tensor * weight = nullptr;
     ggml_tensor * bias   = nullptr;
 };
 
-// of a transformer that normalises behind each half
+// of a transformer that normalises after each half
 struct encoder_layer {
-    affine qkv;  // queries, keys and values, one behind the other
+    affine qkv;  // queries, keys and values, joined
     affine o, norm1, up, down, norm2;
 };
 
@@ -32,17 +32,17 @@ struct dense_layer {
 
 struct encoder_member {
     std::vector<encoder_layer> layers;
-    dense_layer                hidden, output;  // of the last state beside the mean of all
+    dense_layer                hidden, output;  // of the last state and the mean of all
     dense_layer                prompt;          // of the state at the prompt's end
 };
 
 class encoder_weights {
   public:
-    // Throws what the file does for what it lacks, and INVALID_COST_MODEL.
+    // Throws the file's errors if something is missing, and INVALID_COST_MODEL.
     explicit encoder_weights(const tensor_file & file);
 
     int32_t width, n_heads, n_positions;
-    size_t  n_outputs;  // of a member
+    size_t  n_outputs;  // per member
     double  epsilon;    // of the norms
 
     std::vector<std::string>    vocabulary;

@@ -11,7 +11,7 @@ namespace {
 
 const uint32_t n_tokens = 4;
 
-// the tensor of the file that lies behind `source` in the memory of the CPU, or null
+// the file's tensor that `source` refers to in CPU memory, or null
 const ggml_tensor * weight_behind(const ggml_tensor * source) {
     const ggml_tensor * t         = source != nullptr && source->view_src != nullptr ? source->view_src : source;
     const bool          is_weight = t != nullptr && t->buffer != nullptr && ggml_backend_buffer_is_host(t->buffer) &&
@@ -29,14 +29,14 @@ bool moves_only(enum ggml_op op) {
         case GGML_OP_DUP:
         case GGML_OP_CPY:
         case GGML_OP_CONT:
-        case GGML_OP_IM2COL:  // takes halves
+        case GGML_OP_IM2COL:  // takes half precision
             return true;
         default:
             return false;
     }
 }
 
-// Rotations turn pairs of the first values of a head.
+// A rotation turns pairs of the first values of a head.
 bool can_rotate(const ggml_tensor * node) {
     const int32_t * params       = reinterpret_cast<const int32_t *>(node->op_params);
     const int32_t   n_rotated    = params[1];

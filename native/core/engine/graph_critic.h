@@ -1,4 +1,4 @@
-// graph_critic.h owns what the decoder asks of a critic that runs inside the model's own graph, on the model's device.
+// graph_critic.h owns the interface of a critic that runs inside the model's own graph, on the model's device.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +10,12 @@ namespace ig {
 
 const double least_log_p = -100;  // of a token that the model excludes
 
-// what the graph has made of a step's rows
+// a step's rows in the graph
 struct graph_latents {
     ggml_tensor * hidden;         // [n_embd, n]
     ggml_tensor * top_log_p;      // [n_top, n] log-probabilities of the most probable tokens, in order
     ggml_tensor * entropy;        // [1, n]
-    ggml_tensor * critic_inputs;  // [n_critic_inputs, n] from the host; null where there is none
+    ggml_tensor * critic_inputs;  // [n_critic_inputs, n] from the host; null if there are none
 };
 
 class graph_critic {

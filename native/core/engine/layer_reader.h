@@ -1,5 +1,6 @@
-// layer_reader.h owns a context that tells what the residual stream holds behind every layer at the last token of a prompt. It
-// shares the weights of the model and steers nothing. The graph is cut at every layer, so it is for prompts, not for decoding.
+// layer_reader.h owns a context that returns the residual stream behind every layer at the last token of a prompt. It
+// shares the model's weights and does not steer. The graph is cut at every layer, so it is for prompts, not for
+// decoding.
 #pragma once
 
 #include "engine/llama_model.h"
@@ -13,8 +14,8 @@ class layer_reader {
         threads(std::move(threads)),
         n_threads(n_threads) {}
 
-    // [n_layers, n_embd]. Throws UNSUPPORTED_MODEL where the architecture does not name its layers' outputs.
-    // Throws KV_CAPACITY where the prompt does not fit into the memory that the process may still use (0: unknown).
+    // [n_layers, n_embd]. Throws UNSUPPORTED_MODEL if the architecture does not name its layers' outputs, and
+    // KV_CAPACITY if the prompt does not fit into the memory that the process may still use (0: unknown).
     std::vector<float> read(const std::vector<token_id> & prompt, uint64_t available_bytes, const cancel_flag & cancel);
 
   private:
@@ -22,7 +23,7 @@ class layer_reader {
     std::shared_ptr<ggml_threadpool> threads;  // outlives the context
     int32_t                          n_threads;
     llama_context_ptr                context;
-    std::vector<float>               layers;  // of the chunk decoded last
+    std::vector<float>               layers;  // of the last chunk
     int32_t                          n_seen         = 0;
     const cancel_flag *              current_cancel = nullptr;
 

@@ -107,7 +107,7 @@ std::vector<ggml_backend_dev_t> choose_gpus(const std::string & device, int32_t 
 
 std::shared_ptr<ggml_threadpool> make_threads(int32_t n_threads) {
     ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
-    params.poll                   = 1;  // some milliseconds: longer than what lies between two steps
+    params.poll                   = 1;  // a few milliseconds: longer than the time between two steps
     try {
         return std::shared_ptr<ggml_threadpool>(ggml_threadpool_new(&params), ggml_threadpool_free);
     } catch (const std::exception &) {
@@ -117,8 +117,8 @@ std::shared_ptr<ggml_threadpool> make_threads(int32_t n_threads) {
     }
 }
 
-// The list of outputs, 4 bytes each, lies before the tensors of a graph in the same buffer. Where it does not fill its last cache line,
-// none of them begins on one, and AVX-512 and AMX take up to half as long again.
+// llama.cpp's list of outputs, 4 bytes each, precedes a graph's tensors in the same buffer. If it does not fill its
+// last cache line, no tensor begins on one, and AVX-512 and AMX take up to half as long again.
 const uint32_t outputs_per_line = 16;
 
 llama_context_ptr make_llama_context(llama_model *        model,

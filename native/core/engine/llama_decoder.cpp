@@ -22,7 +22,7 @@ llama_decoder::~llama_decoder() {
     llama_batch_free(batch);
 }
 
-// What is held is copied to the host while it moves.
+// What the cache holds is copied to the host while it moves.
 void llama_decoder::check_memory(int64_t more_cells, uint64_t copied_bytes) const {
     memory_need       cells = model.memory_for(more_cells, available_bytes);
     const memory_need copy  = { copied_bytes, available_bytes };
@@ -69,7 +69,7 @@ int64_t llama_decoder::make_room(int32_t sequences, int64_t cells) {
     return usable_cells();
 }
 
-// llama.cpp rounds up what it was asked for.
+// llama.cpp rounds the requested size up.
 int64_t llama_decoder::usable_cells() const {
     return options.max_cells > 0 ? std::min(n_cells, options.max_cells) : n_cells;
 }
@@ -91,7 +91,7 @@ void llama_decoder::reopen(int32_t sequences, int64_t cells, const held_tokens &
     restore(held);
 }
 
-// 0 where nothing is held.
+// 0 if nothing is held.
 uint64_t llama_decoder::held_bytes() const {
     if (std::all_of(lengths.begin(), lengths.end(), [](int32_t n) { return n == 0; })) {
         return 0;
@@ -204,8 +204,8 @@ bool llama_decoder::cut_rows() {
     return cuts_proven;
 }
 
-// Whether an architecture's graph names what is cut down, and whether sequences that are no neighbours share a graph, shows in a step
-// only.
+// Only a step shows whether the architecture's graph names the tensors needed, and whether non-adjacent sequences share
+// a graph.
 bool llama_decoder::first_rows_are_cut() {
     llama_set_embeddings(context.get(), with_hidden);
     rows->expect(/*asks_critic =*/true, {});
@@ -255,7 +255,7 @@ void llama_decoder::fork(seq_id from, seq_id to) {
     lengths[to] = lengths[from];
 }
 
-// llama.cpp walks over all cells to remove a sequence, also one that holds none.
+// To remove a sequence, even an empty one, llama.cpp visits all cells.
 void llama_decoder::drop(seq_id seq) {
     if (lengths[seq] > 0) {
         llama_memory_seq_rm(llama_get_memory(context.get()), seq, -1, -1);
@@ -286,7 +286,8 @@ void llama_decoder::extend(const std::vector<decode_item> & items,
     }
 }
 
-// The critic's part of the graph comes and goes with the hidden states, whose setting makes llama.cpp build the graph anew.
+// The critic's part of the graph comes and goes with the hidden states. Their setting makes llama.cpp rebuild the
+// graph.
 void llama_decoder::step(const std::vector<decode_item> & items,
                          const step_wishes &              wishes,
                          const row_processor &            process,
@@ -300,8 +301,7 @@ void llama_decoder::step(const std::vector<decode_item> & items,
     if (rows && !rows->copy_to_host(items.size())) {
         throw error("INTERNAL", "a step's outputs were not cut down on the device as the first one's were");
     }
-    host_logits =
-        rows ? nullptr : llama_get_logits(context.get());  // puts rows in order: not to be called by several threads
+    host_logits = rows ? nullptr : llama_get_logits(context.get());  // reorders rows: not safe on several threads
     const float * hidden = wishes.hidden && with_hidden ? llama_get_embeddings(context.get()) : nullptr;
     const auto    read   = [&](size_t i, size_t thread) {
         output_row row = {
@@ -338,7 +338,8 @@ void llama_decoder::decode(const decode_item * items, size_t n, bool outputs, co
     if (tap) {
         tap->expect(items, n);
     }
-    current_cancel = with_hidden ? &cancel : nullptr;  // recurrent memory moves other sequences' states within a decode
+    current_cancel =
+        with_hidden ? &cancel : nullptr;  // within a decode, recurrent memory moves other sequences' states
     const int32_t status = decode_batch(context.get(), batch);
     current_cancel       = nullptr;
     if (status == 0) {
@@ -371,7 +372,7 @@ void llama_decoder::repair() {
     for (seq_id seq = 0; seq < n_sequences; ++seq) {
         if (llama_memory_seq_pos_max(memory, seq) >= lengths[seq] &&
             !llama_memory_seq_rm(memory, seq, lengths[seq], -1)) {
-            llama_memory_seq_rm(memory, seq, -1, -1);  // recurrent memory cannot be cut: the sequence is gone
+            llama_memory_seq_rm(memory, seq, -1, -1);  // recurrent memory cannot be cut: drop the sequence
             lengths[seq] = 0;
         }
     }
@@ -387,8 +388,8 @@ const float * llama_decoder::logits(const output_row & row) {
     return whole.data();
 }
 
-// What an architecture does to logits behind the matrix (caps, scales, biases) is not known here: the first projection is
-// compared with what llama.cpp made of a hidden state.
+// An architecture may change logits after the matrix (caps, scales, biases). Therefore the first projection is compared
+// with llama.cpp's logits for a hidden state.
 std::vector<float> llama_decoder::project(const std::vector<float> & states,
                                           const std::vector<float> & known_hidden,
                                           const std::vector<float> & known_logits) {

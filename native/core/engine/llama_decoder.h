@@ -1,7 +1,7 @@
-// llama_decoder.h owns the decoder on llama.cpp: one context with a unified KV cache in which all sequences share the
-// prompt. Every condition on which llama.cpp would abort is checked before the call. Outputs are copied to the host whole, or cut down on
-// the device that made them.
-// After a failed or aborted decode each sequence is cut back to what it held before, or dropped where its memory cannot be cut.
+// llama_decoder.h owns the decoder on llama.cpp: one context with a unified KV cache, in which all sequences share the
+// prompt. Every condition on which llama.cpp would abort is checked before the call. Outputs are copied to the host
+// whole, or reduced on the device that computed them. After a failed or aborted decode each sequence is cut back to its
+// earlier length, or dropped if its memory cannot be cut.
 #pragma once
 
 #include "engine/device_rows.h"
@@ -15,7 +15,7 @@
 namespace ig {
 
 enum row_route {
-    ROWS_AUTO,  // on the device where it is a GPU and they can be cut down there
+    ROWS_AUTO,  // on the device if it is a GPU that can reduce them
     ROWS_ON_DEVICE,
     ROWS_ON_HOST,
 };
@@ -31,10 +31,10 @@ class llama_decoder : public real_decoder {
     llama_decoder(loaded_model & model, std::shared_ptr<ggml_threadpool> threads, const decoder_options & options);
     ~llama_decoder() override;
 
-    // Before any room is made: the critic that runs on the device where rows are cut down there.
+    // Before the first make_room(): sets the critic that runs on the device if rows are reduced there.
     void set_critic(const graph_critic * critic) { on_device = critic; }
 
-    // Before any room is made: the layers behind which the residual stream can be read. Throws UNSUPPORTED_MODEL.
+    // Before the first make_room(): the layers behind which the residual stream can be read. Throws UNSUPPORTED_MODEL.
     void read_residual(const std::vector<int32_t> & layers);
 
     int32_t n_vocab() const override { return model.n_vocab(); }
@@ -72,10 +72,10 @@ class llama_decoder : public real_decoder {
         return rows && on_device != nullptr ? size_t(on_device->n_critic_outputs()) : 0;
     }
 
-    // Whether outputs are cut down on the device. From any thread.
+    // Whether outputs are reduced on the device. From any thread.
     bool cuts_rows() const { return rows_are_cut; }
 
-    // What is added to the residual stream behind layers 1, 2, ... from now on: [n_layers - 1, n_embd]; empty: nothing.
+    // Sets what is added to the residual stream behind layers 1, 2, ...: [n_layers - 1, n_embd]; empty: nothing.
     void steer(std::vector<float> directions);
 
     // Memory that the process may still use; 0: unknown. From any thread.
@@ -86,32 +86,32 @@ class llama_decoder : public real_decoder {
                                const std::vector<float> & known_logits) override;
 
   private:
-    loaded_model &                   model;
-    decoder_options                  options;
-    bool                             with_hidden;  // recurrent models would decode one sequence at a time
-    std::shared_ptr<ggml_threadpool> threads;      // outlives the context
+    loaded_model &  model;
+    decoder_options options;
+    bool            with_hidden;  // with hidden states, recurrent models would decode one sequence at a time
+    std::shared_ptr<ggml_threadpool> threads;  // outlives the context
     thread_team                      team;
     const graph_critic *             on_device = nullptr;
-    std::unique_ptr<device_rows>     rows;  // null: outputs are copied to the host whole; outlives the context
-    bool                             cuts_proven = false;  // in a context, now or before
+    std::unique_ptr<device_rows>     rows;  // null: whole outputs are copied to the host; outlives the context
+    bool                             cuts_proven = false;  // in this context or an earlier one
     std::unique_ptr<residual_tap>    tap;  // null: nobody reads the residual stream; outlives the context
     llama_context_ptr                context;
     int32_t                          n_sequences = 0;
     int64_t                          n_cells     = 0;
     llama_batch                      batch;
     std::atomic<bool>                rows_are_cut{ false };
-    std::vector<int32_t>             lengths;     // tokens per sequence; 0: it holds no cell
+    std::vector<int32_t>             lengths;               // tokens per sequence; 0: it holds no cells
     const cancel_flag *              current_cancel = nullptr;
-    const float *         host_logits = nullptr;  // of the last step, where outputs are copied to the host whole
-    std::atomic<uint64_t> available_bytes{ 0 };
-    std::vector<std::vector<float>> whole_rows;   // per thread that processes rows, a whole row from the device
-    std::unique_ptr<output_head>    head;         // once it was asked for
+    const float *                   host_logits = nullptr;  // of the last step, if whole outputs are copied to the host
+    std::atomic<uint64_t>           available_bytes{ 0 };
+    std::vector<std::vector<float>> whole_rows;  // per thread that processes rows: a whole row from the device
+    std::unique_ptr<output_head>    head;        // created on first use
     std::vector<float>              steering;
     bool                            steering_is_set = true;  // in the context
 
     struct held_tokens {
         std::vector<int32_t> lengths;
-        std::vector<uint8_t> state;  // empty where nothing is held
+        std::vector<uint8_t> state;  // empty if nothing is held
     };
 
     void        check_memory(int64_t more_cells, uint64_t copied_bytes) const;

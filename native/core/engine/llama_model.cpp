@@ -26,7 +26,7 @@ int64_t round_up(int64_t value, int64_t unit) {
     return (value + unit - 1) / unit * unit;
 }
 
-const uint32_t visible_space = 0x2581;  // SentencePiece writes a space so
+const uint32_t visible_space = 0x2581;  // SentencePiece's sign for a space
 
 bool is_blank(uint32_t c) {
     return c == visible_space || is_white_space(c);
@@ -42,7 +42,7 @@ std::vector<uint32_t> characters_of(const std::string & text) {
     return characters;
 }
 
-// Vocabularies also define letters, words and runs of spaces.
+// User-defined tokens also include letters, words and runs of spaces, which mark no turn.
 bool can_mark_turns(const std::vector<uint32_t> & characters) {
     const auto is_sign = [](uint32_t c) {
         return !is_word_character(c) && !is_blank(c);
@@ -73,8 +73,8 @@ llama_load_mode load_mode(const model_options & options) {
     return options.use_mmap ? LLAMA_LOAD_MODE_AUTO : LLAMA_LOAD_MODE_NONE;
 }
 
-// Of a kind in a row, as tokenizers' regular expressions match them. libstdc++ calls itself for every character of a match, and takes up
-// to half a kilobyte of the stack for it.
+// Longest run of one kind of character, as tokenizers' regular expressions match them. libstdc++ recurses once per
+// matched character, which takes up to half a kilobyte of stack.
 size_t most_in_a_row() {
 #ifdef __linux__
     const size_t   bytes_each = 2048;
@@ -175,8 +175,8 @@ loaded_model::loaded_model(const model_options &              options,
     check_step(options);
 }
 
-// What llama.cpp asserts about a model while it builds a step, and what its kernels cannot compute, is to show here and not in the
-// first generation.
+// Finds here, instead of in the first generation, what llama.cpp asserts about a model while it builds a step, and what
+// its kernels cannot compute.
 void loaded_model::check_step(const model_options & options) const {
     llama_context_params params = llama_context_default_params();
     params.n_ctx                = cell_padding;
@@ -236,7 +236,7 @@ void loaded_model::expect_loaded_file() const {
     }
 }
 
-// A piece is spelled with at least as many bytes as it stands for.
+// A piece's spelling has at least as many bytes as the text that it stands for.
 uint64_t loaded_model::most_bytes(int64_t n_tokens) const {
     const enum llama_vocab_type type = llama_vocab_type(vocab);
     const uint64_t              most = std::numeric_limits<uint64_t>::max();
@@ -282,8 +282,7 @@ std::vector<marker> loaded_model::read_markers() const {
         }
         const std::vector<uint32_t> characters = characters_of(token_text(token));
         const bool                  is_control = has(LLAMA_TOKEN_ATTR_CONTROL) || is_end(token);
-        const bool                  turns =
-            is_end(token) || token == llama_vocab_bos(vocab);  // also where it stands for the unknown too
+        const bool turns = is_end(token) || token == llama_vocab_bos(vocab);  // even if it is also the unknown token
         const bool is_unknown = has(LLAMA_TOKEN_ATTR_UNKNOWN) || (unknown == std::to_string(token) && !turns);
         if (std::all_of(characters.begin(), characters.end(), is_blank) ||
             !(is_unknown || is_control || can_mark_turns(characters))) {
@@ -309,7 +308,7 @@ int64_t loaded_model::hyperparameter(const char * name) const {
     return std::strtoll(metadata(metadata("general.architecture") + "." + name).c_str(), nullptr, 10);
 }
 
-// llama.cpp asserts that there is a tokenizer, and that the tokens exist which it puts before and behind every text
+// llama.cpp asserts that there is a tokenizer, and that the tokens exist that it adds at both ends of every text.
 void loaded_model::check_vocabulary(const std::string & path) const {
     if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE || llama_vocab_n_tokens(vocab) == 0) {
         throw error("UNSUPPORTED_MODEL", "expected a model with a tokenizer, but " + path + " has none");
@@ -329,8 +328,8 @@ void loaded_model::check_vocabulary(const std::string & path) const {
     expect(!has_pieces || exists(llama_vocab_sep(vocab)), "closes");
 }
 
-// Models with two sets of rotary factors choose between them by the size of the context. It is kept on one side of the
-// border, so that the size of a search does not change what the model computes.
+// Models with two sets of rotary factors choose between them by the context's size. The size stays on one side of that
+// border, so that a search's size does not change what the model computes.
 int64_t loaded_model::context_cells(int64_t cells, int64_t least) const {
     const int64_t padded       = std::max<int64_t>(round_up(cells, cell_padding), least);
     const int64_t border       = hyperparameter("rope.scaling.original_context_length");

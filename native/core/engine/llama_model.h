@@ -1,5 +1,5 @@
-// llama_model.h owns one loaded model: its weights, its tokenizer and the names of what it runs on. It outlives every
-// decoder made on it.
+// llama_model.h owns one loaded model: its weights, its tokenizer and its devices' names. It outlives all of its
+// decoders.
 #pragma once
 
 #include "engine/mapped_files.h"
@@ -18,8 +18,8 @@ namespace ig {
 struct model_options {
     std::string   path;
     std::string   device;                // "auto", "cpu" or a device's name
-    int32_t       n_gpu_layers = -1;     // -1: all that the device takes
-    bool          use_mmap     = true;   // where the device can; otherwise the file is read into memory
+    int32_t       n_gpu_layers = -1;     // -1: as many as the device has room for
+    bool          use_mmap     = true;   // if the device supports it; otherwise the file is read into memory
     bool          use_mlock    = false;  // keeps it in memory
     model_purpose purpose      = PURPOSE_GENERATE;
 };
@@ -42,14 +42,16 @@ class loaded_model {
                  const cancel_flag &                cancel,
                  const std::function<void(float)> & progress);
 
-    // Text in which control tokens are not read; user-defined ones are, see markup.h. With the tokens that begin and end every text of
-    // the model, or without. Throws INVALID_PROMPT, or ABORTED soon after the flag was set; null: there is none.
+    // Tokenizes text without control tokens; user-defined tokens are recognised, see markup.h. with_ends adds the
+    // tokens that begin and end every text of the model. Throws INVALID_PROMPT, or ABORTED soon after the flag (may be
+    // null) is set.
     std::vector<token_id> tokenize(const std::string & text, bool with_ends, const cancel_flag * cancel) const;
     token_id              beginning() const;               // the token that begins every text; -1: none
 
     const markup & chat_markup() const { return *rules; }  // of the chat template
 
-    // The longest text that so many tokens can hold, in bytes. There is no limit for vocabularies that leave white space or words out.
+    // The size, in bytes, of the longest text that n_tokens tokens can hold. Unlimited for vocabularies that drop white
+    // space or words.
     uint64_t most_bytes(int64_t n_tokens) const;
 
     bool is_end(token_id token) const { return ends[token]; }
@@ -76,19 +78,19 @@ class loaded_model {
 
     ggml_backend_dev_t first_gpu() const { return gpus.empty() ? nullptr : gpus[0]; }  // null: the CPU
 
-    // What so many KV cells take of the GPUs that run the model, or of the memory that the process may still use (0: unknown).
+    // Memory for `cells` KV cells, and what is free on the model's GPUs or, on a CPU, in this process (0: unknown).
     memory_need memory_for(int64_t cells, uint64_t available_bytes) const;
 
-    // The size of a context for so many KV cells, at least `least`.
+    // The context's size for this many KV cells, at least `least`.
     int64_t context_cells(int64_t cells, int64_t least) const;
 
-    // Throws INVALID_MODEL where a file that weights are mapped from was changed. To be called after every decode.
+    // After every decode: throws INVALID_MODEL if a file that weights are mapped from was changed.
     void check_files() const { files->check(); }
 
-    // Before and after the file is read once more. Throws INVALID_MODEL where its path leads to another one than was loaded.
+    // Before and after the file is read again: throws INVALID_MODEL if its path leads to another file than was loaded.
     void expect_loaded_file() const;
 
-    // A number from the metadata, by its key behind the architecture's name; 0 where there is none.
+    // A number from the metadata; the key follows the architecture's name. 0 if it is missing.
     int64_t hyperparameter(const char * name) const;
 
   private:
@@ -107,7 +109,7 @@ class loaded_model {
     std::vector<std::unique_ptr<std::string>> pieces;  // filled on demand
     std::vector<std::once_flag>               piece_is_known;
     std::string                               file_path;
-    file_state                                loaded_file;  // what the path led to
+    file_state                                loaded_file;  // state of the file when it was loaded
     std::string                               backend_name;
     std::vector<ggml_backend_dev_t>           gpus;
 };

@@ -16,7 +16,7 @@
 #    include <csignal>
 #    include <mutex>
 
-// of llama.cpp, without a header outside it
+// llama.cpp's; declared in no public header
 const std::vector<std::pair<std::string, ggml_tensor *>> & llama_internal_get_tensor_map(const llama_model * model);
 
 namespace ig {
@@ -24,12 +24,12 @@ namespace ig {
 // A range of mapped memory; free while `end` is 0.
 struct mapped_range {
     std::atomic<uintptr_t> begin{ 0 }, end{ 0 };
-    std::atomic<bool>      lost{ false };  // pages of it
+    std::atomic<bool>      lost{ false };  // pages were lost
 };
 
 namespace {
 
-// More files than these are not watched. The handler of a signal may wait for nothing, so that it finds them in a fixed place.
+// Files beyond this number are not watched. A signal handler may not wait, so it needs a fixed place to find them.
 mapped_range mapped_ranges[256];
 std::mutex   changing_ranges;
 
@@ -42,7 +42,7 @@ void hand_on(int signal, siginfo_t * info, void * context) {
     } else if (handled_before.sa_handler != SIG_DFL && handled_before.sa_handler != SIG_IGN) {
         handled_before.sa_handler(signal);
     } else {
-        sigaction(SIGBUS, &handled_before, nullptr);  // what faulted faults again
+        sigaction(SIGBUS, &handled_before, nullptr);  // the access faults again
         if (info->si_code <= 0) {                     // sent by a process
             raise(signal);
         }
@@ -101,7 +101,7 @@ std::vector<std::string> parts_of(const llama_model * model, const std::string &
 }  // namespace
 
 mapped_files::mapped_files(const llama_model * model, const std::string & path) {
-    std::map<const void *, size_t> mapped;  // size of every buffer by its beginning
+    std::map<const void *, size_t> mapped;  // each buffer's size, by its address
     for (const auto & named : llama_internal_get_tensor_map(model)) {
         ggml_backend_buffer_t buffer = named.second->buffer;
         if (buffer != nullptr && std::string(ggml_backend_buffer_name(buffer)) == "CPU_Mapped") {

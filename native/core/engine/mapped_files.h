@@ -1,8 +1,9 @@
-// mapped_files.h owns the files that the weights of a loaded model are mapped from: whether they are still as they were when it was loaded.
-// Whoever replaces one in place changes the weights, and whoever cuts one off takes pages away, which ends a process that reads them
-// (SIGBUS). Such a page is replaced by one of zeros, and the loss is noted; what was computed with it is an error before anything of it is
-// used. A file that is replaced by renaming another one over it stays as it was for those that have mapped it. Where weights lie in memory
-// of the process or on a GPU nothing is watched; on Windows neither, which lets nobody cut off a mapped file.
+// mapped_files.h owns the files that a loaded model's weights are mapped from, and checks that they have not changed
+// since. Replacing a file in place changes the weights. Truncating it removes pages, and a process that reads them ends
+// (SIGBUS). Here, such a page is replaced by zeros and the loss is noted; results computed with it become an error
+// before they are used. Renaming another file over it is safe: existing mappings keep the old file. Weights in the
+// process's memory or on a GPU are not watched; neither are files on Windows, which does not let anyone truncate a
+// mapped file.
 #pragma once
 
 #include "llama-cpp.h"
@@ -17,13 +18,13 @@ struct mapped_range;
 
 class mapped_files {
   public:
-    // Of a model that was just loaded from `path`. It must be gone before the model is.
+    // For a model that was just loaded from `path`. It must be destroyed before the model.
     mapped_files(const llama_model * model, const std::string & path);
     ~mapped_files();
     mapped_files(const mapped_files &)             = delete;
     mapped_files & operator=(const mapped_files &) = delete;
 
-    // Throws INVALID_MODEL where a file was changed. To be called after everything that was computed with the weights.
+    // After every computation with the weights: throws INVALID_MODEL if a file was changed.
     void check() const;
 
   private:
@@ -34,7 +35,7 @@ class mapped_files {
     };
 
     std::vector<watched_file>   files;
-    std::vector<mapped_range *> ranges;  // of memory, in the list that the signal's handler looks at
+    std::vector<mapped_range *> ranges;  // in the list that the signal handler reads
 
     void watch_range(const void * begin, size_t n_bytes);
 };

@@ -8,9 +8,9 @@ namespace ig {
 
 namespace {
 
-const size_t shortest_affixes = 3;  // bytes: "<" and ">" alone are in many templates
+const size_t shortest_affixes = 3;  // bytes: "<" and ">" alone occur in many templates
 
-// as llama.cpp sees it beside a marker
+// by llama.cpp's rule for spaces next to a marker
 bool is_ascii_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
@@ -27,7 +27,7 @@ bool is_word(char c) {
     return c == '_' || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
 }
 
-// Whether a template puts a marker together, such as '<|' + role + '|>' or <|{{ role }}|>.
+// Whether a template composes a marker, such as '<|' + role + '|>' or <|{{ role }}|>.
 bool is_composed_in(const std::string & source, const std::string & marker_text) {
     const auto first = std::find_if(marker_text.begin(), marker_text.end(), is_word);
     const auto last  = std::find_if(marker_text.rbegin(), marker_text.rend(), is_word).base();

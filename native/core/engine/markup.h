@@ -1,6 +1,7 @@
-// markup.h owns the border between the text of a template and what the template is filled with. What the template writes may mean markers,
-// the tokens that open and close turns; contents never mean one, whatever they spell. Each stretch of plain text between two
-// markers, template and contents together, is tokenised as one, so that the tokens are those of the whole text.
+// markup.h owns the border between a template's text and the contents that fill it. The template may write markers, the
+// tokens that open and close turns. Contents never produce a marker, whatever they spell. Each stretch of plain text
+// between two markers, template and contents together, is tokenized as a whole, so that the tokens equal those of the
+// whole text.
 #pragma once
 
 #include "support/token.h"
@@ -14,16 +15,16 @@
 namespace ig {
 
 enum marker_kind {
-    MARKER_CONTROL,  // contents never mean it
-    MARKER_DEFINED,  // the tokenizer reads it in any text: contents never mean it where the template uses it
-    MARKER_UNKNOWN,  // stands for what the vocabulary lacks: contents may hold it
+    MARKER_CONTROL,  // contents never produce it
+    MARKER_DEFINED,  // the tokenizer reads it in any text; contents never produce it if the template uses it
+    MARKER_UNKNOWN,  // stands for unknown text; contents may produce it
 };
 
 struct marker {
     token_id    token;
     std::string text;
     marker_kind kind;
-    bool        strips_left = false, strips_right = false;  // white space beside it
+    bool        strips_left = false, strips_right = false;  // white space next to it
 };
 
 // All markers of a vocabulary.
@@ -34,9 +35,9 @@ class marker_table {
     const std::vector<marker> & all() const { return markers; }
 
     const marker * find(const std::string & text) const;  // null: none
-    const marker * of(token_id token) const;              // null: it is none
+    const marker * of(token_id token) const;              // null: not a marker
 
-    // Calls `visit` with the markers that stand at a place, the longest first, until it returns true.
+    // Calls `visit` with the markers at a place, the longest first, until it returns true.
     template <typename Visitor> bool visit_at(const std::string & text, size_t at, Visitor visit) const {
         for (size_t length : lengths[uint8_t(text[at])]) {
             const marker * found = length <= text.size() - at ? find(text.substr(at, length)) : nullptr;
@@ -51,17 +52,17 @@ class marker_table {
     std::vector<marker>                     markers;
     std::unordered_map<std::string, size_t> by_text;
     std::unordered_map<token_id, size_t>    by_token;
-    std::vector<std::vector<size_t>>        lengths;  // of the markers that begin with a byte, falling
+    std::vector<std::vector<size_t>>        lengths;  // of the markers that begin with each byte, in descending order
 };
 
 using plain_tokenizer = std::function<std::vector<token_id>(const std::string &)>;
 
-// What contents must not mean beside a template.
+// The markers that contents must not produce with a given template.
 class markup {
   public:
     explicit markup(const marker_table & table) : table(&table) {}
 
-    // Counts the markers that a template writes as markup; from its source also those that it puts together of parts.
+    // Counts the markers that a template writes. A template's source also counts those that it composes.
     void use_text(const std::string & template_text);
     void use_source(const std::string & source);
 
@@ -69,8 +70,8 @@ class markup {
 
     std::vector<std::string> texts() const;
 
-    // The tokens of a text that means no markup: a marker that the tokenizer would read in it is cut behind its first character.
-    // Throws SPECIAL_TOKEN_TEXT where that does not help.
+    // The tokens of a text without markup. A marker that the tokenizer would read in it is split after its first
+    // character. Throws SPECIAL_TOKEN_TEXT if that does not help.
     std::vector<token_id> plain_tokens(const std::string & text, const plain_tokenizer & tokenize) const;
 
   private:
@@ -80,10 +81,10 @@ class markup {
     bool is_forbidden(const marker & m) const;
 };
 
-// With the token that begins every text (-1: none) in front, where it does not stand there.
+// Prepends the token that begins every text (-1: none) unless it is already there.
 std::vector<token_id> begun_with(token_id beginning, std::vector<token_id> tokens);
 
-// A text of both kinds, as it is read.
+// A text with markup and plain parts, while it is read.
 class marked_text {
   public:
     marked_text(const markup & rules, const plain_tokenizer & tokenize) : rules(&rules), tokenize(&tokenize) {}
@@ -96,7 +97,7 @@ class marked_text {
     const markup *          rules;
     const plain_tokenizer * tokenize;
     std::vector<token_id>   tokens;
-    std::string             stretch;  // plain text that is not tokenised yet
+    std::string             stretch;  // plain text that is not tokenized yet
     bool                    skips_space = false;
 
     void add_plain(char c);

@@ -18,10 +18,10 @@ const size_t   shown_elements  = 8;
 // llama.cpp asserts on these (LLAMA_MAX_LAYERS, LLAMA_MAX_EXPERTS)
 const uint32_t max_layers      = 512;
 const uint32_t max_experts     = 1024;
-// what comes twice is looked for by comparing all with all
+// bounds the search for duplicates, which compares all pairs
 const uint64_t max_entries     = 1 << 14;
 const uint64_t max_tensors     = 1 << 15;
-const size_t   least_alignment = 32;  // of what llama.cpp computes with in the file's own memory
+const size_t   least_alignment = 32;  // for what llama.cpp computes on the file's mapped memory
 
 struct opened_file {
     gguf_context_ptr gguf;
@@ -132,7 +132,7 @@ std::string string_value(const gguf_context * gguf, const std::string & key) {
     return id >= 0 && gguf_get_kv_type(gguf, id) == GGUF_TYPE_STRING ? gguf_get_val_str(gguf, id) : "";
 }
 
-// the values of a 32-bit key, one or those of an array; empty where there is none
+// the values of a 32-bit key, a single number or an array; empty if it is missing
 std::vector<uint32_t> count_values(const gguf_context * gguf, const std::string & path, const std::string & key) {
     const int64_t id = gguf_find_key(gguf, key.c_str());
     if (id < 0) {
@@ -148,7 +148,7 @@ std::vector<uint32_t> count_values(const gguf_context * gguf, const std::string 
     return { values, values + (array ? gguf_get_arr_n(gguf, id) : 1) };
 }
 
-// the largest of the values; 0 where there is none
+// the largest of the values; 0 if there are none
 uint32_t count_value(const gguf_context * gguf, const std::string & path, const std::string & key) {
     const std::vector<uint32_t> values = count_values(gguf, path, key);
     return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
@@ -166,7 +166,7 @@ float real_value(const gguf_context * gguf, const std::string & key, float other
     return id >= 0 && gguf_get_kv_type(gguf, id) == GGUF_TYPE_FLOAT32 ? gguf_get_val_f32(gguf, id) : otherwise;
 }
 
-// llama.cpp computes with counts as signed numbers of 32 bits
+// llama.cpp computes with counts as signed 32-bit numbers
 void check_counts(const gguf_context * gguf, const std::string & path, const std::string & arch) {
     for (int64_t i = 0; i < gguf_get_n_kv(gguf); ++i) {
         const std::string key = gguf_get_key(gguf, i);
@@ -176,7 +176,7 @@ void check_counts(const gguf_context * gguf, const std::string & path, const std
     }
 }
 
-// Layers without attention have no heads; those of linear attention none of keys and values.
+// Layers without attention have no heads; those with linear attention have none for keys and values.
 void check_heads(const gguf_context * gguf, const std::string & path, const std::string & arch) {
     const std::vector<uint32_t> heads    = count_values(gguf, path, arch + ".attention.head_count");
     const std::vector<uint32_t> kv_heads = count_values(gguf, path, arch + ".attention.head_count_kv");
@@ -190,7 +190,7 @@ void check_heads(const gguf_context * gguf, const std::string & path, const std:
     }
 }
 
-// the conditions that llama.cpp asserts on while it reads the hyperparameters, or computes with them
+// llama.cpp's assertions while it reads the hyperparameters, or computes with them
 void check_hyperparameters(const gguf_context * gguf, const std::string & path, const std::string & arch) {
     const auto count = [&](const char * name) {
         return count_value(gguf, path, arch + name);
@@ -222,8 +222,8 @@ namespace {
 
 const std::string converting = "; convert its Hugging Face folder with `inferenceguard convert FOLDER --out x.gguf`";
 
-// The dense layer before the classes: llama.cpp's converter drops that of BertForSequenceClassification, and llama.cpp applies
-// tanh where DistilBERT has ReLU. A file that names the activation itself was made with both in mind.
+// Checks the dense layer before the classes. llama.cpp's converter drops that of BertForSequenceClassification, and
+// llama.cpp applies tanh where DistilBERT has ReLU. A file that names the activation was made with both in mind.
 void check_head(const gguf_context * gguf, const std::string & path, const std::string & arch) {
     const std::string activation = string_value(gguf, "inferenceguard.classifier.activation");
     const std::string before     = "expected a sequence classifier with its whole head, but " + path;
@@ -251,7 +251,7 @@ void check_head(const gguf_context * gguf, const std::string & path, const std::
     }
 }
 
-// Without a head llama.cpp hands out hidden values in place of classes.
+// Without a head, llama.cpp returns hidden values instead of classes.
 void check_classes(const gguf_context * gguf, const std::string & path, const std::string & arch) {
     static const std::set<std::string> with_heads = { "bert", "neo-bert", "modern-bert", "qwen3" };
     if (with_heads.count(arch) == 0) {
@@ -280,11 +280,11 @@ void check_classes(const gguf_context * gguf, const std::string & path, const st
     }
 }
 
-// llama.cpp asserts that tokens differ
+// llama.cpp asserts that all tokens differ
 void check_tokens(const gguf_context * gguf, const std::string & path) {
     const int64_t tokens = gguf_find_key(gguf, "tokenizer.ggml.tokens");
     if (tokens < 0) {
-        return;  // llama.cpp says so itself
+        return;  // llama.cpp reports that itself
     }
     const bool valid =
         gguf_get_kv_type(gguf, tokens) == GGUF_TYPE_ARRAY && gguf_get_arr_type(gguf, tokens) == GGUF_TYPE_STRING;

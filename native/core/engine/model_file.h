@@ -1,5 +1,5 @@
-// model_file.h owns what can be learned from a GGUF file without loading it, and the checks that keep llama.cpp from
-// aborting the process on a bad one.
+// model_file.h owns the information in a GGUF file that is available without loading it, and the checks that keep
+// llama.cpp from aborting the process on a bad file.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace ig {
 struct file_entry {
     std::string key;
     std::string type;
-    std::string value;  // arrays: their first elements
+    std::string value;  // of an array, the first elements
 };
 
 struct file_tensor {
@@ -22,7 +22,7 @@ struct file_tensor {
 
 struct model_file {
     uint32_t                 version;
-    uint64_t                 data_offset;  // where the tensor data begins
+    uint64_t                 data_offset;  // start of the tensor data
     uint64_t                 n_bytes;
     std::vector<file_entry>  entries;
     std::vector<file_tensor> tensors;
@@ -36,7 +36,7 @@ enum model_purpose {
     PURPOSE_CLASSIFY,  // has a classification head
 };
 
-// Throws INVALID_MODEL or UNSUPPORTED_MODEL unless llama.cpp can be trusted with the file, for this purpose.
+// Throws INVALID_MODEL or UNSUPPORTED_MODEL unless llama.cpp can safely load the file for this purpose.
 void check_model_file(const std::string & path, model_purpose purpose);
 
 }  // namespace ig

@@ -34,7 +34,7 @@ output_head::output_head(const std::string & model_path, int32_t n_embd, int32_t
     }
     ggml_tensor * found = ggml_get_tensor(described, "output.weight");
     if (found == nullptr) {
-        found = ggml_get_tensor(described, "token_embd.weight");  // tied
+        found = ggml_get_tensor(described, "token_embd.weight");  // tied to the embeddings
     }
     if (found == nullptr) {
         fail("it has none; a model in several files is not supported");

@@ -1,5 +1,5 @@
-// output_head.h owns a copy of a model's output matrix, read from its file, so that logits can be computed from hidden states
-// outside of a decode. It knows nothing of what an architecture does to logits afterwards; the caller compares.
+// output_head.h owns a copy of a model's output matrix, read from its file, to compute logits from hidden states
+// outside of a decode. It does not know how an architecture changes logits afterwards; the caller compares.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace ig {
 
 class output_head {
   public:
-    // Throws UNSUPPORTED_MODEL where the file has no output matrix of this shape.
+    // Throws UNSUPPORTED_MODEL if the file has no output matrix of this shape.
     output_head(const std::string & model_path, int32_t n_embd, int32_t n_vocab, int32_t n_threads);
     ~output_head();
 

@@ -11,8 +11,8 @@ namespace ig {
 
 namespace {
 
-// XLM-R splits at all white space; llama.cpp at what the model's table of characters makes a space of. Control characters are
-// left to that table.
+// XLM-R splits at all white space, llama.cpp at the characters that the model's character table maps to a space.
+// Control characters are left to that table.
 std::string with_plain_spaces(const std::string & text) {
     std::string plain;
     for (size_t at = 0; at < text.size();) {

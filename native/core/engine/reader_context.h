@@ -1,5 +1,5 @@
-// reader_context.h owns what the readers of texts have in common: a context of llama.cpp over a loaded model, its batch, and
-// the calls on them. Every condition on which llama.cpp would abort is checked before the call.
+// reader_context.h owns the common part of all text readers: a llama.cpp context of a loaded model, its batch, and the
+// calls on them. Every condition on which llama.cpp would abort is checked before the call.
 #pragma once
 
 #include "engine/llama_model.h"
@@ -24,15 +24,15 @@ class reader_context : public text_model {
     const markup & chat_markup() const override { return model->chat_markup(); }
 
     token_id              beginning() const override;
-    // Throws TEXT_TOO_LONG for one that cannot be read, by its length alone.
+    // Throws TEXT_TOO_LONG for a text that is too long to be read.
     std::vector<token_id> tokenize(const std::string & text, bool with_ends, const cancel_flag * cancel) const override;
 
   protected:
     struct batch_shape {
         int64_t n_cells;
-        int32_t n_tokens;   // of a batch
+        int32_t n_tokens;   // per batch
         int32_t n_sequences;
-        int32_t n_outputs;  // of a batch
+        int32_t n_outputs;  // per batch
     };
 
     std::shared_ptr<loaded_model>    model;
@@ -44,25 +44,25 @@ class reader_context : public text_model {
     batch_shape                      shape = { 0, 0, 0, 0 };
     llama_batch                      batch = {};
 
-    // A fresh context. Throws KV_CAPACITY.
+    // Creates a fresh context. Throws KV_CAPACITY.
     void make_context(const batch_shape & wanted);
 
     void clear_batch() { batch.n_tokens = 0; }
 
     void add_to_batch(token_id token, int32_t position, const std::vector<seq_id> & sequences, bool with_output);
 
-    // Computes the batch. Returns false where the KV cache is full; throws OUT_OF_MEMORY, DECODE_FAILED or ABORTED.
+    // Computes the batch. Returns false if the KV cache is full. Throws OUT_OF_MEMORY, DECODE_FAILED or ABORTED.
     bool compute();
 
     // Throws TEXT_TOO_LONG, or INTERNAL for a sequence that llama.cpp would reject.
     void check(const std::vector<token_sequence> & sequences) const;
 
-    // what the pooling gives of a sequence of the last batch
+    // the pooled output of a sequence of the last batch
     const float * pooled_row(seq_id sequence) const;
 
   private:
     std::unique_ptr<word_pieces> pieces;                         // null: llama.cpp's tokenizer
-    std::string (*prepare)(const std::string & text) = nullptr;  // before llama.cpp tokenizes; null: nothing
+    std::string (*prepare)(const std::string & text) = nullptr;  // applied before llama.cpp tokenizes; null: none
 };
 
 }  // namespace ig

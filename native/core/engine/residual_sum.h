@@ -1,4 +1,4 @@
-// residual_sum.h owns the running sum of the residual stream over a response, from which means are made.
+// residual_sum.h owns the running sum of the residual stream over a response, which yields its means.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace ig {
 
-// what the residual stream holds behind chosen layers, summed up over the first tokens of a response
+// the residual stream behind chosen layers, summed over the first tokens of a response
 struct residual_sum {
     std::vector<float> values;  // [layer, n_embd]; empty before the first token
     size_t             n_tokens = 0;
@@ -19,7 +19,7 @@ struct residual_sum {
         ++n_tokens;
     }
 
-    // Of n values; zeros before the first token.
+    // The mean of n values; zeros before the first token.
     std::vector<float> mean(size_t first, size_t n) const {
         std::vector<float> result(n, 0);
         for (size_t i = 0; i < n && n_tokens > 0; ++i) {

@@ -46,7 +46,7 @@ int32_t residual_tap::place_of(const ggml_tensor * node) const {
     return layer < 0 || found == layers.end() ? -1 : int32_t(found - layers.begin());
 }
 
-// Rows that lie side by side are copied at once.
+// Adjacent rows are copied at once.
 void residual_tap::bring_home(const ggml_tensor * node, size_t place) {
     const bool is_whole =
         node->type == GGML_TYPE_F32 && size_t(node->ne[0]) == n_embd && size_t(ggml_nrows(node)) == places.size();

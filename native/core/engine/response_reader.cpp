@@ -7,18 +7,18 @@ namespace ig {
 namespace {
 
 const size_t most_at_once  = 64;    // responses
-const size_t cells_at_once = 1024;  // of several responses
+const size_t cells_at_once = 1024;  // for a wave of several responses
 
-// responses that are read beside one another
+// responses that are read together
 struct wave {
     std::vector<size_t> members;
-    size_t              n_shared = 0;  // tokens that all prompts begin with
-    size_t              n_apart  = 0;  // cells, were nothing shared
+    size_t              n_shared = 0;  // length of the prompts' common prefix
+    size_t              n_apart  = 0;  // cells without any sharing
 
     size_t cells() const { return n_apart - n_shared * (members.size() - 1); }
 };
 
-// This wave with one more response.
+// The wave with one more response.
 wave widened(wave some, size_t member, const std::vector<given_response> & responses) {
     const given_response &        added    = responses[member];
     const std::vector<token_id> & first    = *responses[some.members.empty() ? member : some.members[0]].prompt;
@@ -29,7 +29,7 @@ wave widened(wave some, size_t member, const std::vector<given_response> & respo
     return some;
 }
 
-// Neighbours share the most of their prompts.
+// Sorted, so that adjacent responses share the longest prompt prefixes.
 std::vector<wave> waves_of(const std::vector<given_response> & responses) {
     std::vector<size_t> order;
     for (size_t i = 0; i < responses.size(); ++i) {
@@ -53,7 +53,7 @@ std::vector<wave> waves_of(const std::vector<given_response> & responses) {
     return waves;
 }
 
-// Sequence 0 holds what the prompts share.
+// Sequence 0 holds the shared prefix of the prompts.
 class wave_reader {
   public:
     wave_reader(decoder &                           model,
@@ -93,10 +93,10 @@ class wave_reader {
     const wave &                        own;
     bool                                with_hidden;
     const cancel_flag &                 cancel;
-    std::vector<size_t>                 n_read;  // tokens of each member, those of its prompt included
-    std::vector<residual_sum>           sums;    // of each
+    std::vector<size_t>                 n_read;  // tokens of each member, including its prompt's
+    std::vector<residual_sum>           sums;    // per member
     std::vector<decode_item>            items;
-    std::vector<decode_item>            ends;    // whose states are asked for
+    std::vector<decode_item>            ends;    // items whose states are requested
 
     static size_t member_of(const decode_item & item) { return size_t(item.seq) - 1; }
 
@@ -118,7 +118,7 @@ class wave_reader {
         model.keep(0, std::move(shared));
     }
 
-    // False where no response is that long.
+    // False if no response is that long.
     bool begin(size_t length) {
         items.clear();
         ends.clear();

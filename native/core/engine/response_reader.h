@@ -1,5 +1,5 @@
-// response_reader.h owns the reading of responses that are at hand: what a search would have known of their latent states had it
-// generated the tokens itself. Many are read beside one another, each as a sequence of its own.
+// response_reader.h owns the reading of existing responses: it yields the latent states that a search would have seen
+// if it had generated the tokens. Many responses are read in parallel, each in its own sequence.
 #pragma once
 
 #include "engine/residual_sum.h"
@@ -12,23 +12,23 @@ namespace ig {
 struct given_response {
     const std::vector<token_id> * prompt;
     const std::vector<token_id> * tokens;
-    std::vector<size_t>           lengths;  // numbers of its tokens after which it is visited: ascending, at least 1
+    std::vector<size_t>           lengths;  // prefix lengths, in tokens, at which it is visited: ascending, at least 1
 };
 
 struct response_state {
     size_t               response;  // its index
     size_t               length;    // index among its lengths
-    const residual_sum & residual;  // over so many tokens
-    const float *        hidden;    // [n_embd] final-norm state at the last of them; null unless it was asked for
+    const residual_sum & residual;  // over the first `length` tokens
+    const float *        hidden;    // [n_embd] final-norm state at the last of them; null unless requested
 };
 
 using state_visitor = std::function<void(const response_state & state)>;
 
-// A decoder for some responses; the one before is gone.
+// Returns a decoder for some responses. The previous one must be gone.
 using open_decoder = std::function<std::unique_ptr<decoder>()>;
 
-// Visits all responses, in no order but that of the lengths of each, on several threads at once. `with_hidden`: with the state of the
-// last token. What the prompts begin with is kept for others that begin so.
+// Visits all responses on several threads at once. The order is unspecified, except that each response's lengths
+// ascend. with_hidden adds the state of the last token. The prompts' common prefixes are kept and shared.
 void read_responses(const open_decoder &                open,
                     const std::vector<given_response> & responses,
                     bool                                with_hidden,

@@ -10,8 +10,8 @@ namespace ig {
 
 namespace {
 
-const size_t      most_bytes    = 128 << 20;     // of what was read
-const size_t      rows_per_pass = 512;           // from which on a pass takes no further text
+const size_t      most_bytes    = 128 << 20;     // limit of the cache
+const size_t      rows_per_pass = 512;           // a pass with this many rows takes no further text
 const ggml_fp16_t visible = 0, hidden = 0xFC00;  // 0 and minus infinity in half precision
 
 size_t tokens_held(const encoder_weights & weights) {
@@ -60,7 +60,7 @@ std::vector<encoder_verdict> streaming_encoder::read(const std::vector<encoder_t
         try {
             read_some(texts, verdicts);
         } catch (...) {
-            memory.clear();  // of what was to be read
+            memory.clear();  // planned stretches were not read
             throw;
         }
         memory.shrink();
@@ -68,7 +68,7 @@ std::vector<encoder_verdict> streaming_encoder::read(const std::vector<encoder_t
     return verdicts;
 }
 
-// As many of the texts without a verdict as go in one pass.
+// Reads as many of the texts without a verdict as fit into one pass.
 void streaming_encoder::read_some(const std::vector<encoder_text> & texts, std::vector<encoder_verdict> & verdicts) {
     memory.tick();
     pass                         p;
@@ -91,7 +91,7 @@ void streaming_encoder::read_some(const std::vector<encoder_text> & texts, std::
     }
 }
 
-// The stretch that ends where the text does.
+// The stretch that ends where the text ends.
 stretch & streaming_encoder::plan(const encoder_text & text, pass & p) {
     const auto add_to_pass = [&](stretch & s) {
         s.n_rows = s.tokens.size();
@@ -108,7 +108,7 @@ stretch & streaming_encoder::plan(const encoder_text & text, pass & p) {
         if (behind.n == behind.in->tokens.size()) {
             return *behind.in;
         }
-        --n_known;  // what the heads say at the last token is not known
+        --n_known;  // the heads' output at the last token is unknown
         behind = behind.n > 1 ? place{ behind.in, behind.n - 1 } : place{ behind.in->parent, behind.in->n_of_parent };
     }
     stretch & rest = memory.add(behind, { text.response.begin() + std::ptrdiff_t(n_known), text.response.end() });
@@ -141,7 +141,7 @@ void streaming_encoder::compute(pass & p) {
     for (const stretch * s : p.unread) {
         for (size_t i = 0; i < s->n_rows; ++i) {
             ggml_fp16_t * seen = &mask[tokens.size() * n_rows];
-            size_t        n    = s->parent == nullptr ? s->n_rows : i + 1;  // a prompt is read both ways
+            size_t        n    = s->parent == nullptr ? s->n_rows : i + 1;  // a prompt attends in both directions
             for (const stretch * at = s; at != nullptr; n = at->n_of_parent, at = at->parent) {
                 std::fill_n(seen + at->row, n, visible);
             }
@@ -169,7 +169,7 @@ void streaming_encoder::keep(const pass & p) {
     }
 }
 
-// Sums of the states of a response up to each token.
+// Adds up the states of a response to a sum for each token.
 void streaming_encoder::add_up(stretch & s, size_t row, const std::vector<std::vector<float>> & outputs) const {
     if (s.parent == nullptr) {
         return;

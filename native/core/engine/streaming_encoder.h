@@ -1,6 +1,6 @@
-// streaming_encoder.h owns the reading of responses, as they grow, by an encoder that reads a prompt both ways and what follows it from
-// left to right: a token is read once, whatever text it stands in. Many texts go in one pass, which reads what none has read. All
-// calls may come from any thread; they run one after the other.
+// streaming_encoder.h owns the reading of growing responses by an encoder that attends in both directions in the
+// prompt, and left to right after it. So a token is read once, whatever text continues it. One pass takes many texts
+// and reads only what is not cached. Calls may come from any thread; they run one at a time.
 #pragma once
 
 #include "engine/encoder_graph.h"
@@ -11,13 +11,13 @@
 
 namespace ig {
 
-// what is asked of an encoder
+// an encoder's input
 struct encoder_text {
-    const std::vector<int32_t> * prompt;    // with the tokens around it
+    const std::vector<int32_t> * prompt;    // including the tokens around it
     std::vector<int32_t>         response;  // at least one token
 };
 
-// what the heads say, for each member
+// the heads' outputs, per member
 struct encoder_verdict {
     std::vector<std::vector<float>> response;  // [members, outputs]
     std::vector<float>              prompt;    // [members]
@@ -25,7 +25,7 @@ struct encoder_verdict {
 
 class streaming_encoder {
   public:
-    // `computing` is held while the threads compute. Throws as encoder_weights does.
+    // `computing` is locked while the threads compute. Throws as encoder_weights does.
     streaming_encoder(const tensor_file &              file,
                       std::shared_ptr<ggml_threadpool> threads,
                       int32_t                          n_threads,
@@ -35,16 +35,16 @@ class streaming_encoder {
 
     size_t n_positions() const { return size_t(weights.n_positions); }
 
-    // Prompt and response together have at most n_positions() tokens. The flag (null: none) stops it. Throws OUT_OF_MEMORY,
-    // DECODE_FAILED or ABORTED.
+    // Prompt and response together have at most n_positions() tokens. The flag (may be null) stops the call. Throws
+    // OUT_OF_MEMORY, DECODE_FAILED or ABORTED.
     std::vector<encoder_verdict> read(const std::vector<encoder_text> & texts, const cancel_flag * cancel);
 
   private:
     struct pass {
-        std::vector<stretch *> unread;      // a stretch behind those that it stands behind
-        std::vector<stretch *> held;        // that those attend to
-        size_t                 n_past = 0;  // rows of what is held
-        size_t                 n_new  = 0;  // rows of what is unread
+        std::vector<stretch *> unread;      // each stretch after those that it continues
+        std::vector<stretch *> held;        // stretches in the cache that those attend to
+        size_t                 n_past = 0;  // cached rows
+        size_t                 n_new  = 0;  // unread rows
     };
 
     encoder_weights weights;

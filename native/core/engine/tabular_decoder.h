@@ -1,6 +1,7 @@
-// tabular_decoder.h owns a model given as a transition table: the logits of the next token depend on the last token
-// alone, the hidden state is that token, one-hot, and the output head is the table. It is the ground truth of the search's tests, so it counts KV cells
-// as a real cache does (forked sequences share theirs) and treats misuse of the interface as an error.
+// tabular_decoder.h owns a model that is a transition table. The next token's logits depend only on the last token, the
+// hidden state is that token, one-hot, and the output head is the table. The tests of the search use it as ground
+// truth. Hence it counts KV cells as a real cache does (forked sequences share theirs) and treats misuse of the
+// interface as an error.
 #pragma once
 
 #include "serving/decoder.h"
@@ -56,7 +57,7 @@ class tabular_decoder : public real_decoder {
                                const std::vector<float> & known_logits) override;
 
   private:
-    using cell = std::shared_ptr<token_id>;  // shared by the sequences that hold it
+    using cell = std::shared_ptr<token_id>;  // shared by forks
 
     const tabular_model &          model;
     std::vector<std::vector<cell>> sequences;

@@ -9,7 +9,7 @@ namespace ig {
 
 namespace {
 
-const size_t soon_read = 1 << 16;  // bytes
+const size_t soon_read = 1 << 16;  // bytes that are tokenized without a thread
 
 struct end_notice {
     rendezvous & news;
@@ -43,7 +43,7 @@ std::vector<token_id> text_tokenizer::tokenize(const std::string &   text,
             return read();
         });
     } catch (const std::system_error &) {
-        return read();  // there is no thread to be had
+        return read();  // no thread is available
     }
     serve([&] { return has_ended; });
     return reading.get();

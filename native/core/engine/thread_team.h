@@ -1,5 +1,5 @@
-// thread_team.h owns work on many items by the threads that decode: they are awake right after a decode, and none are added
-// to them.
+// thread_team.h owns parallel work on the decoder's threads. They are awake right after a decode, so no others are
+// needed.
 #pragma once
 
 #include "ggml-cpp.h"
@@ -20,7 +20,7 @@ class thread_team {
 
     int32_t size() const { return n_threads; }
 
-    // Calls work(i, thread) once for every i below n. What the work throws is thrown here, once all threads have stopped.
+    // Calls work(i, thread) once for every i below n. Rethrows what the work throws, once all threads have stopped.
     void run(size_t n, const std::function<void(size_t i, size_t thread)> & work);
 
   private:
@@ -29,7 +29,7 @@ class thread_team {
     ggml_context_ptr                 ctx;
     ggml_cgraph *                    graph;
 
-    // of the run at work
+    // of the current run
     const std::function<void(size_t, size_t)> * work    = nullptr;
     size_t                                      n_items = 0;
     std::atomic<size_t>                         next{ 0 };

@@ -11,10 +11,10 @@ namespace ig {
 
 namespace {
 
-const std::string word_beginning = "\xe2\x96\x81";  // ▁ stands before such pieces in a model's file
-const std::string continuation   = "##";            // stands before the others in a list
-const size_t      longest_word   = 100;             // characters; longer ones are unknown
-const token_id    usual_unknown  = 100;             // what llama.cpp takes where a file does not say
+const std::string word_beginning = "\xe2\x96\x81";  // ▁ precedes such pieces in a model's file
+const std::string continuation   = "##";            // precedes the others in a vocabulary list
+const size_t      longest_word   = 100;             // characters; longer words are unknown
+const token_id    usual_unknown  = 100;             // llama.cpp's choice if the file names none
 
 bool is_dropped(uint32_t c) {
     return c == 0 || c == 0xfffd || (is_invisible(c) && c != '\t' && c != '\n' && c != '\r');

@@ -1,6 +1,7 @@
-// word_pieces.h owns BERT's tokenizer: text is cleaned, split into words, and every word into the longest pieces that the
-// vocabulary has, as BertNormalizer, BertPreTokenizer and WordPiece of Hugging Face do it. llama.cpp's own departs from them in
-// words of more than 100 characters, in Hangul, in scripts whose vowels are marks, and at some control characters.
+// word_pieces.h owns BERT's tokenizer. Text is cleaned and split into words, and each word into the longest pieces in
+// the vocabulary, like BertNormalizer, BertPreTokenizer and WordPiece of Hugging Face. llama.cpp's own tokenizer
+// differs for words of more than 100 characters, for Hangul, for scripts whose vowels are marks, and for some control
+// characters.
 #pragma once
 
 #include "engine/llama_model.h"
@@ -13,13 +14,13 @@ namespace ig {
 
 class word_pieces {
   public:
-    // Of a model whose vocabulary is one of word pieces. Whether a file that does not say so is uncased is seen in its pieces.
+    // For a model with a word-piece vocabulary. If the file does not say whether it is uncased, its pieces tell.
     explicit word_pieces(const loaded_model & model);
 
-    // Of a list as BERT's vocab.txt has it, where pieces that continue a word begin with ##; uncased.
+    // For a list like BERT's vocab.txt, uncased, in which pieces that continue a word begin with ##.
     explicit word_pieces(const std::vector<std::string> & vocabulary);
 
-    // Whether there are tokens for both ends of a text and for unknown words.
+    // Whether it has the tokens for both ends of a text and for unknown words.
     bool is_complete() const { return begin >= 0 && end >= 0 && unknown >= 0; }
 
     std::vector<token_id> tokenize(const std::string & text, bool with_ends) const;
@@ -28,7 +29,7 @@ class word_pieces {
     using piece_ids = std::unordered_map<std::string, token_id>;
 
     piece_ids beginnings, continuations;  // of words
-    size_t    longest = 0;                // bytes of a piece
+    size_t    longest = 0;                // bytes of the longest piece
     token_id  begin = -1, end = -1, unknown = -1;
     bool      lowercase = true, strip_accents = true;
 
