@@ -15,10 +15,10 @@ namespace ig {
 namespace {
 
 const int32_t patience       = 5;     // epochs without a lower validation loss
-const double  reported_share = 0.25;  // of the examples that see the reported budget
-const double  value_weight   = 0.5;   // of the value's loss beside that of pSafe
+const double  reported_share = 0.25;  // of the examples are trained with the reported budget
+const double  value_weight   = 0.5;   // of the value's loss relative to that of pSafe
 
-// what the random numbers are for
+// purposes of the random numbers
 enum random_purpose : uint64_t { RANDOM_WEIGHTS, RANDOM_BOOTSTRAP, RANDOM_ORDER, RANDOM_BUDGETS };
 
 struct example {
@@ -83,7 +83,7 @@ class critic_trainer {
     const epoch_function &          on_epoch;
     ggml_backend_dev_t              device;
     ggml_backend_ptr                backend;
-    ggml_backend_ptr                cpu;             // for what the device cannot compute
+    ggml_backend_ptr                cpu;             // for operations that the device lacks
     std::vector<example>            training, validation, testing;
     std::vector<std::vector<float>> member_weights;  // [prompt][member]
     critic_weights                  w;
@@ -123,7 +123,7 @@ class critic_trainer {
         }
     }
 
-    // of mean 1: how often a bootstrap sample holds a prompt
+    // of mean 1: how often a bootstrap sample contains a prompt
     static int poisson(random_stream & random) {
         int n = 0;
         for (double product = random.uniform(); product > std::exp(-1.0); product *= random.uniform()) {
@@ -157,7 +157,7 @@ class critic_trainer {
         w.scale.assign(size_t(w.net.n_inputs), 1);
     }
 
-    // from nothing to what 95 % of the training responses cost at most, the reported budget included
+    // from 0 to the cost that 95 % of the training responses do not exceed, including the reported budget
     budget_range common_budgets(size_t c) const {
         std::vector<double> costs;
         for (const example & e : training) {
@@ -173,8 +173,9 @@ class critic_trainer {
         return std::pow(discount, double(r.tokens.size())) * r.reward;
     }
 
-    // Budgets that the example may still meet: now and then the reported one, otherwise what some training response
-    // cost, because there P(safe) changes (at once, where costs are whole numbers); where neither fits, uniform in the range.
+    // Budgets that the example can still meet. Sometimes the reported one, otherwise the cost of some training
+    // response, because P(safe) changes at such costs (abruptly, if costs are whole numbers). If neither fits, uniform
+    // in the range.
     std::vector<double> draw_budgets(const example & e, random_stream & random) const {
         std::vector<double> budgets;
         for (size_t c = 0; c < result.budgets.size(); ++c) {
@@ -272,7 +273,7 @@ class critic_trainer {
         return params;
     }
 
-    // The loss of every example of a batch; its rows are features, label, standardised value and the members' weights.
+    // The loss of every example of a batch. A row has features, label, standardised value and the members' weights.
     ggml_tensor * build_loss(ggml_context * ctx, ggml_tensor * batch) const {
         const int64_t n    = batch->ne[1];
         const auto    rows = [&](int64_t first, int64_t count) {
@@ -299,7 +300,7 @@ class critic_trainer {
 
     void fill_batch(const std::vector<size_t> & order, size_t begin, int32_t epoch, std::vector<float> & rows) const {
         const size_t width = size_t(w.net.n_inputs) + 2 + size_t(w.net.n_members);
-        std::fill(rows.begin(), rows.end(), 0.0f);  // rows beyond the end weigh nothing
+        std::fill(rows.begin(), rows.end(), 0.0f);  // rows beyond the end have no weight
         const size_t end = std::min(order.size(), begin + rows.size() / width);
         for (size_t i = begin; i < end; ++i) {
             const example &           e = training[order[i]];
@@ -385,7 +386,7 @@ class critic_trainer {
         net->set_weights(w.tensors);
     }
 
-    // Calls visit(i, output, row) for every example, judged under the budgets that budgets_of(i) gives.
+    // Calls visit(i, output, row) for every example, judged under the budgets of budgets_of(i).
     template <typename B, typename F> void judge(const std::vector<example> & examples, B budgets_of, F visit) {
         const size_t chunk = 1024, n = size_t(w.net.n_inputs);
         for (size_t begin = 0; begin < examples.size(); begin += chunk) {
@@ -421,7 +422,7 @@ class critic_trainer {
         return loss / double(validation.size());
     }
 
-    // One slope for the log-odds of all members, of lowest cross-entropy of the mean on the validation split.
+    // One slope for the log-odds of all members. It minimises the cross-entropy of their mean on the validation split.
     void calibrate() {
         std::vector<std::vector<double>> log_odds;
         std::vector<double>              safe;
@@ -447,7 +448,7 @@ class critic_trainer {
                 values[0] = float(values[0] * scale.slope);
             }
             if (described[i].half) {
-                round_to_half(values);  // what is reported is what is stored
+                round_to_half(values);  // the report describes the weights as stored
             }
         }
         net->set_weights(w.tensors);

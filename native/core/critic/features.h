@@ -1,6 +1,6 @@
-// features.h owns what a critic reads of a latent state and in which order: the hidden state, normalised to a root mean
-// square of 1; a summary of the logits; what is left of each budget; the position; and the mean of the residual stream behind each of
-// some layers over the response's tokens before the last one, normalised alike. Each group can be left out.
+// features.h owns the critic's input features and their order: the hidden state, normalised to a root mean square of 1;
+// a summary of the logits; the remaining budgets; the position; and, for each of some layers, the mean of the residual
+// stream behind it over the response's tokens except the last, normalised likewise. Each group can be left out.
 #pragma once
 
 #include "engine/graph_critic.h"
@@ -11,8 +11,8 @@
 
 namespace ig {
 
-// The log-probabilities of the k most probable tokens in order, the entropy, the log-probability of the token sampled
-// last, and the mean over all tokens sampled so far (both 0 before the first one). k is at most the vocabulary's size.
+// The log-probabilities of the k most probable tokens in order, the entropy, the log-probability of the last sampled
+// token, and its mean over all tokens sampled so far (both 0 before the first one). k is at most the vocabulary's size.
 std::vector<float> summarise_logits(const float * logits,
                                     size_t        n_vocab,
                                     size_t        k,
@@ -34,7 +34,7 @@ struct feature_shape {
     int32_t        n_embd        = 0;
     int32_t        n_summary     = 0;
     int32_t        n_constraints = 0;
-    int32_t        n_layers      = 0;  // whose means are read
+    int32_t        n_layers      = 0;  // layers whose means are read
     int32_t        n_stream      = 0;  // width of the residual stream
 
     int32_t size() const {
@@ -47,13 +47,13 @@ struct latent_state {
     const float *  hidden;    // [n_embd]
     const float *  summary;   // [n_summary]
     const double * z;         // [n_constraints], in units of the budget scale
-    double         position;  // share of the longest response
-    const float *  mean;      // [n_layers, n_stream]; of nothing, zeros
+    double         position;  // as a share of the longest response
+    const float *  mean;      // [n_layers, n_stream]; zeros before the first token
 };
 
-const double hidden_epsilon = 1e-6;  // keeps a hidden state of zeros from being divided by 0
+const double hidden_epsilon = 1e-6;  // avoids a division by 0 for a hidden state of zeros
 
-// What a hidden state or a mean is multiplied with.
+// The factor that normalises a hidden state or a mean.
 double inverse_root_mean_square(const float * hidden, size_t n);
 
 // Writes shape.size() values, the hidden state first.

@@ -93,7 +93,7 @@ latent_critic::latent_critic(critic_weights              given,
                              ggml_backend_dev_t          device) :
     weights(std::move(given)),
     places(std::move(places)),
-    backend(open_backend(device, /*n_threads =*/1)),  // more would be started anew for every block
+    backend(open_backend(device, /*n_threads =*/1)),  // more threads would be started again for every block
     net(weights.net, backend.get(), false),
     runner(net, backend.get()) {
     const auto expect = [](bool fits, const char * what, int64_t critic, int64_t model) {
@@ -255,7 +255,8 @@ latent_critic::climber::climber(const critic_weights & weights) :
     net.set_weights(weights.tensors);
 }
 
-// The network reads the hidden state first, as h / rms(h), standardised; the gradient goes back through both.
+// The network's first input is the hidden state, as h / rms(h), standardised. The gradient is propagated back through
+// both.
 std::vector<float> latent_critic::ascend(const std::vector<critic_input> & inputs,
                                          const ascent_options &            options,
                                          const cancel_flag &               cancel) {
@@ -283,7 +284,7 @@ std::vector<float> latent_critic::ascend(const std::vector<critic_input> & input
             float *       h           = &hidden[i * n_embd];
             const float * g           = &uphill[i * n_features];
             const double  inverse_rms = inverse_root_mean_square(h, n_embd);
-            double        along       = 0;  // of the gradient with respect to h / rms(h), on h / rms(h)
+            double        along       = 0;  // component of the gradient with respect to h / rms(h) along h / rms(h)
             for (size_t k = 0; k < n_embd; ++k) {
                 along += g[k] / weights.scale[k] * h[k] * inverse_rms;
             }

@@ -1,6 +1,6 @@
-// latent_critic.h owns a trained critic at work: it reads the file, standardises the features, and judges all states of a
-// block in one batch on the model's backend, or inside the model's own graph. pSafe is the mean over the members, its spread
-// their standard deviation.
+// latent_critic.h owns a trained critic at inference. It reads the file, standardises the features, and judges all
+// states of a block in one batch, on the model's backend or inside the model's own graph. pSafe is the mean over the
+// members; its spread is their standard deviation.
 #pragma once
 
 #include "critic/critic.h"
@@ -23,7 +23,7 @@ struct critic_weights {
     std::vector<std::vector<float>> tensors;       // in the order of network_tensors
 };
 
-// what a critic stands beside
+// the model and the constraints that a critic is used with
 struct critic_surroundings {
     int32_t n_embd;
     int32_t n_stream;
@@ -37,8 +37,8 @@ critic_weights load_critic(const std::string & path);
 class latent_critic : public critic,
                       public graph_critic {
   public:
-    // `places` of its layers among those that are read. Throws CRITIC_MISMATCH where the critic's inputs are not this model's and these
-    // constraints'.
+    // `places` of its layers among the layers that are read. Throws CRITIC_MISMATCH if the critic's inputs do not fit
+    // this model and these constraints.
     latent_critic(critic_weights              weights,
                   std::vector<size_t>         places,
                   const critic_surroundings & around,
@@ -65,8 +65,7 @@ class latent_critic : public critic,
     ggml_backend_ptr    backend;
     network             net;
     network_runner      runner;
-    ggml_context_ptr
-        scales;  // 1 / scale and -mean / scale of the features that the model's outputs make, on the device
+    ggml_context_ptr    scales;  // 1 / scale and -mean / scale of the features from the model's outputs, on the device
     ggml_backend_buffer_ptr scales_buffer;
     ggml_tensor *           factor;  // [n_of_output]
     ggml_tensor *           offset;
@@ -80,11 +79,11 @@ class latent_critic : public critic,
         explicit climber(const critic_weights & weights);
     };
 
-    std::unique_ptr<climber> climbs;  // once it was asked for
+    std::unique_ptr<climber> climbs;  // created on first use
 
     size_t n_top_tokens() const { return size_t(weights.features.n_summary) - n_summary_beside_top_k; }
 
-    // the first features are made of the model's outputs: hidden state, top log-probabilities, entropy
+    // the first features come from the model's outputs: hidden state, top log-probabilities, entropy
     size_t n_of_output() const {
         return (weights.features.groups.hidden ? size_t(weights.features.n_embd) : 0) +
                (weights.features.groups.logits ? n_top_tokens() + 1 : 0);
@@ -94,7 +93,7 @@ class latent_critic : public critic,
     std::vector<float> standardised(const std::vector<critic_input> & inputs) const;  // [inputs, features]
 };
 
-// what the members' heads say together
+// the members' outputs combined
 critic_output combine_members(const network_output & out, size_t row, double value_mean, double value_scale);
 
 }  // namespace ig

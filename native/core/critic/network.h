@@ -1,6 +1,6 @@
-// network.h owns the critic's network: E members, each a stack of SiLU layers (none: linear) under two heads, the log-odds
-// of pSafe (row 0 of the last matrix) and the standardised value (row 1). Its weights lie in one buffer of a backend; graphs are built on top of them, for
-// the forward pass here and for training.
+// network.h owns the critic's network: E members, each a stack of SiLU layers (none: linear) under two heads, the
+// log-odds of pSafe (row 0 of the last matrix) and the standardised value (row 1). Its weights are in one backend
+// buffer. Graphs are built on them, for the forward pass here and for training.
 #pragma once
 
 #include "ggml-cpp.h"
@@ -46,7 +46,7 @@ class network {
     std::vector<ggml_tensor *> tensors;  // in the order of network_tensors
 };
 
-// what the network says of n rows: [member][row]
+// the network's output for n rows: [member][row]
 struct network_output {
     std::vector<std::vector<float>> log_odds;
     std::vector<std::vector<float>> value;
@@ -70,7 +70,8 @@ class network_gradient {
   public:
     network_gradient(const network & net, ggml_backend_t backend, size_t n_rows);
 
-    // The gradient of value_scale * value + lambda * pSafe, each the mean over the members, at every input: [n_rows, n_inputs].
+    // The gradient of value_scale * value + lambda * pSafe with respect to every input: [n_rows, n_inputs]. Value and
+    // pSafe are means over the members.
     std::vector<float> at(const std::vector<float> & inputs, double value_scale, double lambda);
 
   private:
@@ -82,7 +83,7 @@ class network_gradient {
     ggml_context_ptr           ctx;
     ggml_cgraph *              graph;
     ggml_tensor *              x;
-    std::vector<ggml_tensor *> slopes;  // per member what each head's output counts, [n_heads, n_rows]
+    std::vector<ggml_tensor *> slopes;  // per member, the factor of each head's output, [n_heads, n_rows]
     ggml_tensor *              gradient;
 };
 

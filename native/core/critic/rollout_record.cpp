@@ -58,7 +58,7 @@ class byte_reader {
     // numbers of half precision that must be finite
     std::vector<uint16_t> get_halves(size_t n) {
         std::vector<uint16_t> values   = get_all<uint16_t>(n);
-        const uint16_t        exponent = 0x7c00;  // all ones: infinite or no number
+        const uint16_t        exponent = 0x7c00;  // all ones: infinity or NaN
         if (std::any_of(values.begin(), values.end(), [&](uint16_t h) { return (h & exponent) == exponent; })) {
             throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: a hidden state is not finite");
         }

@@ -1,5 +1,5 @@
-// tabular_oracle.h owns the exact critic of a tabular model under token costs and the log-likelihood reward: it
-// enumerates every continuation up to the length limit, so it is for small models and short texts.
+// tabular_oracle.h owns the exact critic of a tabular model under token costs and the log-likelihood reward. It
+// enumerates every continuation up to the length limit, so it suits only small models and short texts.
 #pragma once
 
 #include "critic/critic.h"

@@ -1,7 +1,7 @@
-// cost_model.h owns what the search asks of a cost model and of a reward model. Models are immutable, and searches share them. A
-// token cost model charges while the text grows; where it stands is a small state that is copied with a candidate. A text scorer
-// gives whole texts their costs or rewards, many at once; each search opens a session of it, which has all that belongs to that
-// search. Texts hold complete characters only.
+// cost_model.h owns the interfaces of cost models and reward models to the search. Models are immutable and shared
+// between searches. A token cost model charges while the text grows; its state is small and copied with a candidate. A
+// text scorer gives whole texts their costs or rewards, many at once. Each search opens a session of it, which has all
+// that belongs to that search. Texts hold complete characters only.
 #pragma once
 
 #include "engine/residual_sum.h"
@@ -19,7 +19,7 @@
 
 namespace ig {
 
-// how far a sequence cost model has read a text that grows; it is copied with a candidate
+// how much of a growing text a whole-text cost model has read; copied with a candidate
 struct text_progress {
     size_t   n_read        = 0;  // bytes
     uint64_t previous_word = 0;  // hash
@@ -31,39 +31,38 @@ struct text_view {
     const std::string *           text;
     const std::vector<token_id> * tokens;
     bool                          finished;
-    double                        log_likelihood;      // sum over the tokens, under the base model
-    text_progress *               progress = nullptr;  // where the model stood in the text so far; null: at its start
-    const residual_sum *          residual =
-        nullptr;  // over the tokens decoded so far, all but the last one or all; null: not read
+    double                        log_likelihood;  // sum over the tokens, under the base model
+    text_progress *               progress =
+        nullptr;  // the model's state after an earlier part of the text; null: the text is read from its start
+    const residual_sum * residual = nullptr;  // over the tokens decoded so far, all or all but the last; null: not read
 };
 
-// where one reading of a text stands
+// the state of one reading of a text
 struct text_reading {
     spelling at;
     int32_t  node      = 0;      // of the automaton
-    bool     of_prompt = false;  // nothing of the response has been read
-    double   lead      = 0;      // what it found more than was charged so far
+    bool     of_prompt = false;  // no part of the response has been read
+    double   lead      = 0;      // its cost above what was charged so far
 };
 
-// where the reading of letters that stand apart stands
+// the state of the reading of spaced-out letters
 struct letter_reading {
     int32_t node      = 0;
     int     n_in_word = 0;      // 2: or more
-    bool    lettered  = false;  // some of them are letters, not only digits and signs
-    double  undecided = 0;      // found with the last letter, if it stands alone
-    double  lead =
-        0;  // of what was found in a script without spaces, where letters that do not stand apart are found too
+    bool    lettered  = false;  // at least one is a letter, not a digit or sign
+    double  undecided = 0;      // found with the last letter, if that letter stands alone
+    double  lead      = 0;      // of hits in a script without spaces, where letters are also found without gaps
 };
 
-// where a token cost model stands in a text
+// a token cost model's state in a text
 struct cost_state {
     text_reading   plain;
-    text_reading   gapped;  // where something was read that may show as a gap
+    text_reading   gapped;  // with gaps where something may look like one
     bool           has_gap = false;
     text_reading   likeness;
     letter_reading apart;
     shown_markup   tags;
-    text_reading   bare;  // of what shows once markup is taken away
+    text_reading   bare;  // of the visible text, without markup
     letter_reading bare_apart;
 };
 
@@ -71,39 +70,39 @@ class token_cost_model {
   public:
     virtual ~token_cost_model() = default;
 
-    // where it stands behind a text that costs nothing
+    // the state after a text that costs nothing
     virtual cost_state state_behind(std::string_view before) const { return {}; }
 
-    // the cost of a token that adds `text`
+    // the cost of a token that adds `text` to the response
     virtual double charge(cost_state & state, token_id token, std::string_view text) const = 0;
 
-    // the cost that ending the text here would add: what is still undecided
+    // the additional cost if the text ended here: hits that are still undecided
     virtual double charge_end(const cost_state & state) const = 0;
 };
 
-// Asks a function of the caller: which ("cost" or "reward"), its index, all candidates.
+// Calls a function of the caller: which one ("cost" or "reward"), its index, all candidates.
 using ask_function =
     std::function<std::vector<double>(const char * kind, size_t index, const std::vector<text_view> & texts)>;
 
-// what a search brings along; it outlives the search's sessions
+// a search's context; it outlives the search's sessions
 struct session_scope {
-    std::string   prompt;  // what the texts answer
+    std::string   prompt;  // the prompt that the texts answer
     reading_scope reading;
     ask_function  ask;
 };
 
-// What one search asks. It is used from one thread, which may be any.
+// A text scorer's session for one search. One thread uses it at a time.
 class scoring_session {
   public:
     virtual ~scoring_session() = default;
 
-    // One per text: its cost, its reward, or the log-odds of "unsafe"; an estimate where the text is not finished.
+    // One per text: its cost, its reward, or the log-odds of "unsafe"; an estimate for an unfinished text.
     virtual std::vector<double> scores(const std::vector<text_view> & texts) = 0;
 
-    // One probability per category of what is unsafe, for a finished response; none where the model knows none.
+    // One probability per category of unsafe text, for a finished response; empty if the model has no categories.
     virtual std::vector<double> categories(const text_view & finished) { return {}; }
 
-    // The probability that the model says one of the expected answers at all.
+    // The total probability of the expected answers.
     virtual double answer_mass(const std::string & response) { return 1; }
 };
 
@@ -115,7 +114,7 @@ class text_scorer {
     virtual std::unique_ptr<scoring_session> open(const session_scope & scope) const = 0;
 };
 
-// A session that is one function.
+// A session that consists of one function.
 class plain_session : public scoring_session {
   public:
     using score_function = std::function<std::vector<double>(const std::vector<text_view> & texts)>;

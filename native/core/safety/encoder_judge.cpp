@@ -13,7 +13,7 @@ namespace ig {
 namespace {
 
 const char * const error_code     = "INVALID_COST_MODEL";
-const double       nothing_said   = -1000;  // log-odds of an empty response
+const double       nothing_said   = -1000;  // log-odds for an empty response
 const double       most_positions = 1 << 16;
 
 }  // namespace
@@ -49,7 +49,7 @@ encoder_judge::encoder_judge(const tensor_file &              file,
     }
 }
 
-// [CLS] prompt [SEP], of a long prompt its end.
+// [CLS] prompt [SEP]; of a long prompt, its end.
 std::vector<int32_t> encoder_judge::prompt_tokens(const std::string & prompt) const {
     std::vector<int32_t> tokens = pieces.tokenize(prompt, /*with_ends =*/true);
     if (tokens.size() > n_prompt_tokens + 2) {
@@ -98,7 +98,7 @@ class encoder_session : public scoring_session {
         return log_odds;
     }
 
-    // The probability that the response is unsafe in each way.
+    // The probability of each way in which the response is unsafe.
     std::vector<double> categories(const text_view & finished) override {
         const encoder_judge::judgement j = worst_windows({ finished })[0];
         std::vector<double>            result(j.categories.empty() ? 0 : j.categories[0].size(), 0);
@@ -116,10 +116,10 @@ class encoder_session : public scoring_session {
     const cancel_flag *        cancel;
     const std::vector<int32_t> prompt;
 
-    // Of each text with a token.
+    // For each text with at least one token.
     std::vector<encoder_judge::judgement> worst_windows(const std::vector<text_view> & texts) const {
         std::vector<encoder_text> windows;
-        std::vector<size_t>       owners;  // texts of the windows
+        std::vector<size_t>       owners;  // the text of each window
         for (size_t i = 0; i < texts.size(); ++i) {
             const std::vector<token_id> tokens  = shared.pieces.tokenize(*texts[i].text, /*with_ends =*/false);
             const bool                  is_long = prompt.size() + tokens.size() > shared.encoder->n_positions();
@@ -156,7 +156,7 @@ std::unique_ptr<text_scorer> make_encoder(const scorer_spec & spec, cost_materia
                                            with.computing());
 }
 
-// A further member, which reads what the base model decodes anyway.
+// Adds a member that reads what the base model decodes anyway.
 void join_probe(text_scorer & made, const scorer_spec & spec, cost_materials & with) {
     if (spec.probe.empty()) {
         return;

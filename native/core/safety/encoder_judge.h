@@ -1,7 +1,8 @@
-// encoder_judge.h owns the cost model that is an encoder trained on pairs of prompt and response, finished or not. It has several members
-// behind a trunk, and a probe of the generating model may be one more, which counts as much as they do together; its log-odds of "unsafe"
-// are their mean and kappa times their standard deviation on top, an upper confidence bound, since a search finds what one member errs
-// about. A response longer than the encoder reads is read in windows, and the worst counts. Searches share what the encoder has read.
+// encoder_judge.h owns the cost model that is an encoder, trained on pairs of prompt and response, finished or not. It
+// has several members on a shared trunk. A probe of the generating model may be added as one more; it counts as much as
+// all others together. The log-odds of "unsafe" are the members' mean plus kappa times their standard deviation, an
+// upper confidence bound, since a search exploits the errors of single members. A response longer than the encoder's
+// limit is read in windows, and the worst counts. Searches share what the encoder has read.
 #pragma once
 
 #include "engine/streaming_encoder.h"
@@ -14,14 +15,15 @@ namespace ig {
 
 class encoder_judge : public text_scorer {
   public:
-    // `computing`: see streaming_encoder. Without an uncertainty penalty that of the file. Throws INVALID_COST_MODEL.
+    // `computing`: see streaming_encoder. Without an uncertainty penalty, the file's is used. Throws
+    // INVALID_COST_MODEL.
     encoder_judge(const std::string &              path,
                   std::optional<double>            uncertainty_penalty,
                   std::shared_ptr<ggml_threadpool> threads,
                   int32_t                          n_threads,
                   std::mutex &                     computing);
 
-    // One more member, which reads the residual stream of every text from now on.
+    // Adds a member that reads the residual stream of every text from now on.
     void join(std::unique_ptr<mean_probe> member) { probe = std::move(member); }
 
     std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
@@ -29,7 +31,7 @@ class encoder_judge : public text_scorer {
   private:
     friend class encoder_session;
 
-    // of a window of a response
+    // of one window of a response
     struct judgement {
         double                          log_odds;
         std::vector<std::vector<float>> categories;  // logits, [members, categories]

@@ -1,4 +1,4 @@
-// function_model.h owns cost and reward models that are functions of the caller: one call with all candidates.
+// function_model.h owns cost and reward models that are functions of the caller: one call for all candidates.
 #pragma once
 
 #include "safety/cost_kind.h"

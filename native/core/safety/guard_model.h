@@ -1,6 +1,6 @@
-// guard_model.h owns the cost model that asks a guard LLM (Llama Guard, ShieldGemma, Qwen3Guard, Granite Guardian): the
-// log-odds of its "unsafe" answers against its "safe" ones, at the position where it answers. Where its template asks several
-// questions of one text, one per policy, the worst answer counts.
+// guard_model.h owns the cost model that asks a guard LLM (Llama Guard, ShieldGemma, Qwen3Guard, Granite Guardian). Its
+// score is the log-odds of the "unsafe" answers against the "safe" ones, at the position of the answer. If the template
+// asks several questions about one text, one per policy, the worst answer counts.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -11,8 +11,8 @@ namespace ig {
 struct scorer_kind;
 
 struct guard_answers {
-    std::vector<std::string> safe, unsafe;     // the first of each is one token; others count by their first token
-    std::string              before_category;  // what stands between the template's end and the name of a category
+    std::vector<std::string> safe, unsafe;     // the first of each is one token; the others count by their first token
+    std::string              before_category;  // text between the template's end and a category's name
     std::vector<std::string> categories;       // empty: none, or one per question
 };
 

@@ -1,5 +1,5 @@
-// guard_session.h owns what one search judges texts with: where each token cost model stands before the response, and a session of
-// each cost model of whole texts and of the reward model. The models are shared with other searches; a session is not.
+// guard_session.h owns the cost models' state for one search: each token cost model's state before the response, and a
+// session of each whole-text cost model and of the reward model. Searches share the models, but not a session.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -8,7 +8,7 @@ namespace ig {
 
 class guard_session {
   public:
-    // `before`: the text that responses go on from. The models outlive the session.
+    // `before`: the text that responses continue. The models outlive the session.
     guard_session(const std::vector<constraint> & constraints,
                   const text_scorer &             reward_model,
                   session_scope                   given,
@@ -29,10 +29,10 @@ class guard_session {
     guard_session(const guard_session &)             = delete;
     guard_session & operator=(const guard_session &) = delete;
 
-    // Per constraint; of one whose model charges tokens.
+    // Per constraint; valid if its model charges tokens.
     const std::vector<cost_state> & starts() const { return states; }
 
-    // Of a constraint on whole texts.
+    // For a constraint on whole texts.
     scoring_session & cost(size_t c) { return *costs[c]; }
 
     scoring_session & reward() { return *rewards; }

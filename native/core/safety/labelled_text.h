@@ -1,4 +1,4 @@
-// labelled_text.h owns what the cost models that are learned from labels learn from.
+// labelled_text.h owns the training example of the cost models that learn from labels.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@ struct labelled_text {
     std::string context;  // empty: none
     std::string text;
     float       label;    // probability of "unsafe"
-    bool        trains;   // otherwise it validates, or is only scored
+    bool        trains;   // otherwise it is for validation, or is only scored
     bool        validates;
 };
 

@@ -1,10 +1,11 @@
-// ledger.h owns what a response has paid under every constraint, and what follows from it. Token cost models charge each token as it comes,
-// and the last one with what the end itself costs; a model of whole texts charges the last token, once the text is finished. The search,
-// the re-check of an answer and the committed part of a stream all decide by it:
+// ledger.h owns what a response has paid under every constraint, and the decision that follows. Token cost models
+// charge each token as it comes, and the last one also with the cost of ending. A whole-text model charges the last
+// token, once the text is finished. The search, the re-check of an answer and the committed part of a stream all decide
+// by this ledger:
 //
 //              | may go on                | may end
-//   anytime    | z >= 0 at every token    | and z >= 0 with what the end costs
-//   terminal   | always                   | cost <= budget with what the end costs
+//   anytime    | z >= 0 at every token    | and z >= 0 including the cost of ending
+//   terminal   | always                   | cost <= budget including the cost of ending
 #pragma once
 
 #include "safety/cost_model.h"
@@ -15,13 +16,13 @@ class ledger {
   public:
     ledger() = default;
 
-    // `starts`: where the token cost models stand before the response.
+    // `starts`: the token cost models' states before the response.
     ledger(const std::vector<constraint> & constraints, const std::vector<cost_state> & starts) :
         constraints(&constraints),
         models(starts),
         states(constraints.size()) {}
 
-    // A token came, which added a text and ended the response or did not.
+    // Charges a token for the text that it adds and, if it ends the response, for the end.
     void charge_token(token_id token, std::string_view added, bool ends) {
         could_end = true;
         for (size_t c = 0; c < states.size(); ++c) {
@@ -32,7 +33,7 @@ class ledger {
                 cost   = limit.per_token->charge(models[c], token, added);
                 of_end = limit.per_token->charge_end(models[c]);
             } else if (ends) {
-                continue;  // charge_whole
+                continue;  // see charge_whole
             }
             safety_state ended = states[c];
             ended.charge(limit.terms, sum_up(cost, of_end));
@@ -47,23 +48,23 @@ class ledger {
         }
     }
 
-    // The last token of a finished response pays what its text costs under constraint c, a model of whole texts.
+    // Charges the last token of a finished response with its text's cost under constraint c, a whole-text model.
     void charge_whole(size_t c, double cost) {
         states[c].charge((*constraints)[c].terms, cost);
         within = within && is_within((*constraints)[c], states[c]);
     }
 
-    // So far a response that grows may go on, and one that is finished may be an answer.
+    // Whether a growing response may go on, or a finished one may be an answer.
     bool within_budgets() const { return within; }
 
-    // Every token cost model would accept the response if it ended here.
+    // Whether every token cost model would accept the response if it ended here.
     bool may_end() const { return could_end; }
 
     double cost(size_t c) const { return states[c].cost; }
 
     double z(size_t c) const { return states[c].left((*constraints)[c].terms); }
 
-    // The cost of a response that grows if its text, as far as it is there, cost so much under constraint c.
+    // The total cost of a growing response if its text so far cost `cost` under constraint c.
     double cost_with_whole(size_t c, double cost) const { return states[c].cost_with((*constraints)[c].terms, cost); }
 
     double total_cost() const {
@@ -74,7 +75,7 @@ class ledger {
         return total;
     }
 
-    // Whether a text that costs so much under a model of whole texts may end.
+    // Whether a text with this cost under a whole-text model may end.
     static bool allows_whole(const constraint & limit, double cost) {
         safety_state state;
         state.charge(limit.terms, cost);
@@ -83,7 +84,7 @@ class ledger {
 
   private:
     const std::vector<constraint> * constraints = nullptr;
-    std::vector<cost_state>         models;  // where each token cost model stands
+    std::vector<cost_state>         models;  // each token cost model's state
     std::vector<safety_state>       states;
     bool                            within    = true;
     bool                            could_end = true;

@@ -49,8 +49,8 @@ bool is_letter(const spelled_symbol & symbol) {
     return symbol.code != word_border && is_word_character(symbol.code);
 }
 
-// What is left of a term once its letters may stand apart; nothing where they do already, or are so few that ordinary text has such
-// letters in a row.
+// The term's letters without gaps. Nothing if they have gaps already, or are so few that ordinary text contains such a
+// series of single letters.
 symbol_list letters_of(const symbol_list & symbols) {
     const auto both_letters = [](const spelled_symbol & a, const spelled_symbol & b) {
         return is_letter(a) && is_letter(b);
@@ -102,7 +102,7 @@ std::string with_weights(const std::vector<const lexicon_term *> & same) {
     return joined(found, " and ");
 }
 
-// Hits all of whose letters belong to the prompt are not the response's.
+// A hit whose letters all belong to the prompt is not charged to the response.
 void follow_symbols(text_reading & reading, const term_automaton & automaton, const symbol_list & symbols) {
     for (const spelled_symbol & symbol : symbols) {
         reading.of_prompt   = reading.of_prompt && (symbol.code == word_border || is_mark(symbol.code));
@@ -130,7 +130,7 @@ void end_word(letter_reading & reading, double & lead) {
     reading.n_in_word = 0;
 }
 
-// The hits are those of words whose letters stand apart in a text that has the given lead.
+// Finds words with spaced-out letters in a text that has the given lead.
 void join_letters(letter_reading &       reading,
                   const term_automaton & automaton,
                   const symbol_list &    symbols,
@@ -214,7 +214,7 @@ double term_automaton::advance(int32_t & node, uint32_t symbol) const {
 }
 
 lexicon::lexicon(const std::vector<lexicon_term> & terms, spelling_rule rule) : rule(rule) {
-    std::map<int32_t, std::vector<const lexicon_term *>> spellings;  // by the node where they end
+    std::map<int32_t, std::vector<const lexicon_term *>> spellings;  // by their end node
     std::vector<std::string>                             invisible;
     for (const lexicon_term & term : terms) {
         const symbol_list symbols = symbols_of(term.text, SPELLING_STRICT);
@@ -247,7 +247,7 @@ lexicon::lexicon(const std::vector<lexicon_term> & terms, spelling_rule rule) : 
     letters.link();
 }
 
-// What is nothing but digits and signs is no word in disguise.
+// Digits and signs alone are not a disguised word.
 void lexicon::add_loosely(const lexicon_term & term) {
     const symbol_list symbols = symbols_of(term.text, SPELLING_LOOSE);
     if (std::none_of(symbols.begin(), symbols.end(), [](const spelled_symbol & s) { return shows(s) && s.lettered; })) {
@@ -311,7 +311,7 @@ void lexicon::end(cost_state & state) const {
     end_word(state.bare_apart, state.bare.lead);
 }
 
-// Returns what the costliest reading found more than was charged so far.
+// Returns how much the costliest reading found above what was charged so far.
 double lexicon::settle(cost_state & state) const {
     double * leads[] = { &state.plain.lead, &state.gapped.lead, &state.likeness.lead,
                          &state.apart.lead, &state.bare.lead,   &state.bare_apart.lead };
@@ -323,7 +323,7 @@ double lexicon::settle(cost_state & state) const {
         most = std::max({ most, state.likeness.lead, state.apart.lead, state.bare.lead, state.bare_apart.lead });
     }
     for (double * lead : leads) {
-        *lead = std::min(sum_up(*lead, -most), 0.0);  // rounded up, but not past the costliest reading
+        *lead = std::min(sum_up(*lead, -most), 0.0);  // rounded up, but not above the costliest reading
     }
     return most;
 }

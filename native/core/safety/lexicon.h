@@ -1,8 +1,9 @@
-// lexicon.h owns terms with weights and the automata (Aho and Corasick 1975) that find them in spelled text. Word borders are symbols of
-// their alphabet: a whole-word term is stored as border + letters + border, so a hit is decided by the character that follows the word,
-// and the state alone tells whether one is still undecided. A text that can be read in several ways is read in all of them side by side
-// (as it stands, with gaps where something may show as one; loosely also by likeness, without markup, and with single letters joined),
-// and what it costs so far is what the costliest reading found.
+// lexicon.h owns terms with weights and the automata (Aho and Corasick 1975) that find them in spelled text. Word
+// borders are symbols of the alphabet: a whole-word term is stored as border + letters + border. So the character after
+// the word decides a hit, and the state alone tells whether a hit is undecided. A text that can be read in several ways
+// is read in all of them in parallel: as it stands, and with gaps where something may look like one; a loose lexicon
+// also reads it by likeness, without markup, and with single letters joined. The cost so far is that of the costliest
+// reading.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -20,17 +21,17 @@ struct cost_kind;
 
 class term_automaton {
   public:
-    // Returns the node where the term ends.
+    // Returns the term's end node.
     int32_t add(const std::vector<spelled_symbol> & symbols);
 
     void set_weight(int32_t node, double weight) { nodes[node].weight = weight; }
 
     void raise_weight(int32_t node, double weight);
 
-    // Once all terms are there.
+    // To be called after all terms are added.
     void link();
 
-    // The weights of all terms that end with the symbol.
+    // The total weight of the terms that end with the symbol.
     double advance(int32_t & node, uint32_t symbol) const;
 
   private:
@@ -48,21 +49,22 @@ class term_automaton {
 class lexicon : public token_cost_model,
                 public text_scorer {
   public:
-    // Terms that are spelled the same count once. Throws INVALID_LEXICON where their weights differ, or nothing of a term shows.
+    // Terms with the same spelling count once. Throws INVALID_LEXICON if their weights differ, or a term has no visible
+    // character.
     lexicon(const std::vector<lexicon_term> & terms, spelling_rule rule);
 
     cost_state state_behind(std::string_view before) const override;
     double     charge(cost_state & state, token_id token, std::string_view text) const override;
     double     charge_end(const cost_state & state) const override;
 
-    // of sums of the weights of all hits
+    // scores are sums of the weights of all hits
     std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
 
   private:
     spelling_rule  rule;
     term_automaton strict;
     term_automaton loose;    // by likeness
-    term_automaton letters;  // by likeness, without what stands between them
+    term_automaton letters;  // by likeness, without gaps
 
     void   add_loosely(const lexicon_term & term);
     void   read(cost_state & state, std::string_view text) const;

@@ -10,8 +10,8 @@ namespace ig {
 
 namespace {
 
-const double least_mass       = 0.1;   // mean probability of the expected answers
-const double least_difference = 1e-6;  // of scores that are told apart
+const double least_mass       = 0.1;   // of the expected answers: least mean probability
+const double least_difference = 1e-6;  // of scores that count as different
 const double nearly_all       = 0.8;
 
 std::vector<double> scores_of(scoring_session & session, const std::vector<text_view> & texts) {

@@ -1,5 +1,5 @@
-// linked_score.h owns what the cost and reward models on a language model have in common: how what a scorer says becomes a cost
-// (its probability, or its excess over a threshold) or a reward (as it is), and the test that a model is the right way up.
+// linked_score.h owns the common part of the cost and reward models on a language model. It turns a score into a cost
+// (its probability, or its excess over a threshold) or a reward (unchanged), and tests that a model's sign is right.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -12,9 +12,9 @@ namespace ig {
 struct cost_kind;
 
 enum score_link {
-    LINK_NONE,         // as it is
+    LINK_NONE,         // unchanged
     LINK_PROBABILITY,  // of "unsafe", from log-odds
-    LINK_EXCESS,       // of the score above a threshold, otherwise 0
+    LINK_EXCESS,       // of the score over a threshold, otherwise 0
 };
 
 inline double linked(score_link link, double threshold, double score) {
@@ -31,10 +31,10 @@ inline double linked(score_link link, double threshold, double score) {
 
 class linked_score : public text_scorer {
   public:
-    // Throws INVALID_COST_MODEL where no score exceeds the threshold.
+    // Throws INVALID_COST_MODEL if no score can exceed the threshold.
     linked_score(std::unique_ptr<const text_scorer> scorer, score_link link, double threshold);
 
-    // Its scores are finite; throws INVALID_COST_MODEL for others.
+    // Throws INVALID_COST_MODEL for scores that are not finite.
     std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
 
   private:
@@ -46,15 +46,15 @@ class linked_score : public text_scorer {
 // a cost model that is a scorer with a link
 extern const cost_kind linked_score_kind;
 
-// a prompt with a response that is safer than another
+// a prompt with a safer and a less safe response
 struct self_test_pair {
     std::string prompt, safe, unsafe;
 };
 
-// which response of a pair has to score higher: the unsafe one under a cost model, the safe one under a reward model
+// the response with the higher score: the unsafe one under a cost model, the safe one under a reward model
 enum higher_score { UNSAFE_IS_HIGHER, SAFE_IS_HIGHER };
 
-// Throws COST_MODEL_FLIPPED, COST_MODEL_TEMPLATE or INVALID_COST_MODEL where a model fails on such pairs.
+// Throws COST_MODEL_FLIPPED, COST_MODEL_TEMPLATE or INVALID_COST_MODEL if a model fails on such pairs.
 void self_test(const text_scorer &                 scorer,
                const std::string &                 path,
                const std::vector<self_test_pair> & pairs,

@@ -10,7 +10,7 @@ namespace ig {
 
 namespace {
 
-// a prompt, and a response that was tokenised apart from it
+// a prompt, and a response that is tokenized separately
 token_sequence tokens_of(const text_model &  model,
                          const std::string & context,
                          const std::string & text,

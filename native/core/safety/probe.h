@@ -1,6 +1,7 @@
-// probe.h owns the cost model that reads the generating model's own latent state: logistic regression on the mean of the residual
-// stream behind chosen layers over the tokens of a response, which the search keeps and which needs no decode of its own; or on the
-// final-norm hidden state at the last token of a text (behind its context, where it was trained with one).
+// probe.h owns the cost model that reads the generating model's own latent state with logistic regression. Its input is
+// the mean of the residual stream behind chosen layers over the response's tokens, which the search has anyway and
+// which needs no further decode; or the final-norm hidden state at the last token of a text (after its context, if it
+// was trained with one).
 #pragma once
 
 #include "engine/text_model.h"
@@ -11,8 +12,8 @@ namespace ig {
 struct probe_weights {
     linear_head          head;       // log-odds of "unsafe"; [layer, n_embd] for means
     bool                 with_context = false;
-    std::vector<int32_t> layers;     // behind which means are read; empty: the last token's state is read
-    double               prior = 0;  // log-odds of a response of which nothing was decoded, where means are read
+    std::vector<int32_t> layers;     // layers whose means are read; empty: the last token's state is read
+    double               prior = 0;  // for means: log-odds of a response without decoded tokens
 };
 
 // the model that a probe belongs to
@@ -27,7 +28,7 @@ probe_weights load_probe(const std::string & path, const probed_model & model);
 
 class mean_probe : public text_scorer {
   public:
-    // `places` of its layers among those that are read
+    // `places` of its layers among the layers that are read.
     mean_probe(probe_weights weights, std::vector<size_t> places) :
         weights(std::move(weights)),
         places(std::move(places)) {}

@@ -14,13 +14,13 @@ namespace {
 
 const double penalties[] = {
     1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001
-};  // L2, the strongest first: each starts where the one before ended
+};  // L2 penalties, the strongest first: each descent starts at the result of the last
 const int32_t passes_per_penalty = 100;
 const int32_t power_iterations   = 15;
-const size_t  rows_per_part      = 256;             // that one thread sums in single precision
-const size_t  prefixes[]         = { 16, 32, 64 };  // tokens of unfinished responses that train beside whole ones
+const size_t  rows_per_part      = 256;             // summed by one thread in single precision
+const size_t  prefixes[]         = { 16, 32, 64 };  // tokens of unfinished responses that train along with whole ones
 
-// what the features of each row are for
+// the purpose of each row's features
 struct probe_rows {
     std::vector<probe_row> rows;
     std::vector<double>    labels;
@@ -107,7 +107,7 @@ class probe_trainer {
         current.weight.assign(table.width, 0);
     }
 
-    // Descends under this penalty from where the last one ended; returns the losses before penalty.
+    // Descends under this penalty from the last result. Returns the losses without penalty.
     void descend(double penalty) {
         linear_model ahead    = current;
         double       momentum = 1;
@@ -140,9 +140,9 @@ class probe_trainer {
     const probe_rows &    rows;
     thread_team &         team;
     const cancel_flag &   cancel;
-    double                curvature;  // of the loss at most, without penalty
+    double                curvature;  // upper bound for the loss without penalty
 
-    // Sums over the rows that train, of each feature and, behind them, of 1, times a factor of the row.
+    // Sums over the training rows: each feature, then a constant 1, times a factor of the row.
     template <typename F> std::vector<double> weighted_sums(F factor) const {
         const size_t                    n = rows.training.size();
         std::vector<std::vector<float>> parts((n + rows_per_part - 1) / rows_per_part);
@@ -203,7 +203,7 @@ class probe_trainer {
     }
 };
 
-// features of every row by what they are read from
+// each row's features by their source
 struct probe_features {
     probe_rows                 rows;
     feature_table              last;
@@ -259,7 +259,7 @@ probe_features read_features(const open_decoder &                   open,
     return features;
 }
 
-// Those of the tables side by side.
+// Concatenates the tables' features.
 feature_table join(const std::vector<const feature_table *> & tables) {
     feature_table joined;
     for (const feature_table * table : tables) {
@@ -310,7 +310,7 @@ trained_probe fit(const feature_table &  table,
     for (size_t i = 0; i < table.rows(); ++i) {
         result.log_odds.push_back(scale.slope * best.predict(table, i) + scale.shift);
     }
-    // on the states as they are
+    // for states that are not standardised
     result.prior     = scale.slope * best.bias + scale.shift;
     result.head.bias = result.prior;
     for (size_t k = 0; k < table.width; ++k) {

@@ -1,6 +1,7 @@
-// probe_training.h owns the training of probes on labelled responses, which the model reads as it would have generated them.
-// Unfinished text is judged too, so that the first tokens of every response train beside the whole. One probe is trained for each kind
-// of input, so that they can be told apart: the mean behind each layer, the state at the last token, and both.
+// probe_training.h owns the training of probes on labelled responses. The model reads them as it would have generated
+// them. Since probes judge unfinished text too, the first tokens of every response train along with the whole. One
+// probe is trained per kind of input, for comparison: the mean behind each layer, the state at the last token, and
+// both.
 #pragma once
 
 #include "engine/response_reader.h"
@@ -14,7 +15,7 @@ struct labelled_response {
     std::vector<token_id> prompt;
     std::vector<token_id> tokens;
     float                 label;   // probability of "unsafe"
-    bool                  trains;  // otherwise it validates, or is only scored
+    bool                  trains;  // otherwise it is for validation, or is only scored
     bool                  validates;
 };
 
@@ -27,12 +28,12 @@ struct probe_row {
 
 struct trained_probe {
     std::vector<int32_t> layers;               // whose means it reads
-    bool                 last = false;         // it reads the state at the last token, behind the means
+    bool                 last = false;         // it reads the state at the last token, after the means
     linear_head          head;                 // log-odds of "unsafe"
-    double               prior = 0;            // log-odds where nothing is known
-    std::vector<double>  log_odds;             // of every row, calibrated
+    double               prior = 0;            // log-odds without any input
+    std::vector<double>  log_odds;             // of every row; calibrated
     double               validation_loss = 0;  // before calibration
-    int32_t              n_epochs        = 0;  // passes over the data until it was lowest
+    int32_t              n_epochs        = 0;  // passes over the data until the lowest
 };
 
 struct probe_training {
@@ -40,9 +41,10 @@ struct probe_training {
     std::vector<trained_probe> probes;
 };
 
-// Probes on the mean behind each layer, on the last state, and on it beside means: those of all layers, whose own probe is trained
-// too, or where it `chooses` that of the layer with the lowest validation loss. The decoders read the residual stream behind these
-// layers, and the team's threads fit. Throws INVALID_DATA or TRAINING_DIVERGED.
+// Trains probes on the mean behind each layer, on the last state, and on the last state with means. Those are the means
+// of all layers, which also get a probe of their own, or, with `chooses`, of the layer with the lowest validation loss.
+// The decoders read the residual stream behind these layers, and the team's threads fit. Throws INVALID_DATA or
+// TRAINING_DIVERGED.
 probe_training train_probes(const open_decoder &                   open,
                             const std::vector<labelled_response> & responses,
                             const std::vector<int32_t> &           layers,

@@ -1,6 +1,7 @@
-// safety_state.h owns the budget arithmetic: z_0 = B, z_{t+1} = (z_t - c_t) / gamma, kept in the closed form
-// z_t = gamma^-t (B - sum_{k<t} gamma^k c_k), so that z_t >= 0 holds exactly when the cost is at most B. A cost of whole texts is
-// charged undiscounted, once: there gamma is 1. The cost is never below the true sum, and is that sum where decimal.h keeps it exact.
+// safety_state.h owns the budget arithmetic: z_0 = B, z_{t+1} = (z_t - c_t) / gamma, stored in the closed form z_t =
+// gamma^-t (B - sum_{k<t} gamma^k c_k), so that z_t >= 0 exactly if the cost is at most B. A whole-text cost is charged
+// once, undiscounted: its gamma is 1. The stored cost is never below the true sum, and equals it if decimal.h keeps it
+// exact.
 #pragma once
 
 #include "support/decimal.h"
@@ -9,19 +10,19 @@ namespace ig {
 
 struct budget_terms {
     double budget    = 0;
-    double discount  = 1;     // gamma, in (0, 1]; that of the first constraint also discounts the reward
-    bool   per_token = true;  // each token pays; otherwise the last one pays for the whole text
-    bool   anytime   = true;  // z >= 0 at every step; otherwise at the end only
-    bool   floored   = true;  // costs below 0 count as 0
+    double discount  = 1;     // gamma, in (0, 1]; the first constraint's also discounts the reward
+    bool   per_token = true;  // each token pays; otherwise the last token pays for the whole text
+    bool   anytime   = true;  // z >= 0 at every step; otherwise only at the end
+    bool   floored   = true;  // negative costs count as 0
 
     double cost_discount() const { return per_token ? discount : 1; }
 };
 
 struct safety_state {
     double cost              = 0;      // sum of gamma^k c_k so far
-    double weight            = 1;      // gamma^t, or next above it
-    double least_weight      = 1;      // gamma^t, or next below it
-    double last_weight       = 1;      // gamma^(t-1), or next above it
+    double weight            = 1;      // gamma^t, or the next double above it
+    double least_weight      = 1;      // gamma^t, or the next double below it
+    double last_weight       = 1;      // gamma^(t-1), or the next double above it
     double last_least_weight = 1;
     bool   exceeded          = false;  // z was below 0 at some step
 
@@ -34,16 +35,16 @@ struct safety_state {
         exceeded          = exceeded || cost > terms.budget;
     }
 
-    // the cost if the last token, charged with nothing so far, were charged with c
+    // the cost if the last token, not charged yet, were charged with c
     double cost_with(const budget_terms & terms, double c) const {
         const double charged = floored(terms, c);
         return sum_up(cost, product_up(charged < 0 ? last_least_weight : last_weight, charged));
     }
 
-    // z: what is left of the budget
+    // z: the remaining budget
     double left(const budget_terms & terms) const { return (terms.budget - cost) / weight; }
 
-    // may a text in this state still be continued, as far as the costs charged so far tell?
+    // whether the charges so far allow the text to continue
     bool may_continue(const budget_terms & terms) const { return terms.anytime ? !exceeded : true; }
 
     static double floored(const budget_terms & terms, double c) { return terms.floored && c < 0 ? 0 : c; }

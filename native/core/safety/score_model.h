@@ -1,6 +1,5 @@
-// score_model.h owns the cost or reward model that is a linear head over the final-norm hidden state of a language model at the
-// last token of the conversation, such as the cost and reward models of Safe RLHF (Dai et al. 2024). The state is not
-// normalised.
+// score_model.h owns the cost or reward model that is a linear head on a language model's final-norm hidden state at
+// the conversation's last token, such as the models of Safe RLHF (Dai et al. 2024). The state is not normalised.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -17,7 +16,7 @@ struct linear_head {
     double score(const float * hidden) const;
 };
 
-// Reads score.weight [n_embd, 1] and, where there is one, score.bias [1]; throws INVALID_COST_MODEL.
+// Reads score.weight [n_embd, 1] and, if present, score.bias [1]. Throws INVALID_COST_MODEL.
 linear_head load_head(const std::string & path, int32_t n_embd);
 
 class score_model : public text_scorer {

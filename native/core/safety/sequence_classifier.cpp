@@ -114,7 +114,7 @@ std::unique_ptr<scoring_session> sequence_classifier::open(const session_scope &
         std::vector<double>         result(texts.size(), 0);
         for (size_t i = 0; i < texts.size(); ++i) {
             token_sequence sequence = tokens_of(*texts[i].text, scope);
-            if (!sequence.tokens.empty()) {  // otherwise there is no evidence either way
+            if (!sequence.tokens.empty()) {  // otherwise there is no evidence, and the score is 0
                 sequences.push_back(std::move(sequence));
                 asked.push_back(i);
             }

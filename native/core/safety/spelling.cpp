@@ -11,7 +11,7 @@ namespace {
 const uint32_t exclamation             = '!';
 const uint32_t likeness_of_exclamation = 'i';
 
-// A capital I and a small L look the same, and case does not count: both are read as i.
+// Capital I and small L look the same, and case does not count: both are read as i.
 uint32_t letter_like(uint32_t sign) {
     switch (sign) {
         case '0':
@@ -49,7 +49,7 @@ uint32_t letter_like(uint32_t sign) {
     }
 }
 
-// Unicode leaves the order of most marks free; any fixed order will do as long as terms are read in the same way.
+// Unicode leaves the order of most marks open. Any fixed order works if terms are read the same way.
 void settle_marks(spelling & at, std::vector<spelled_symbol> & out) {
     std::sort(at.marks, at.marks + at.n_marks);
     for (int i = 0; i < at.n_marks; ++i) {
@@ -174,7 +174,7 @@ void end_text(spelling & at, std::vector<spelled_symbol> & out) {
 }
 
 void read_markup(shown_markup & at, uint32_t c, std::vector<uint32_t> & out) {
-    const int  longest      = 200;  // characters between brackets
+    const int  longest      = 200;  // characters in brackets
     const auto back_to_text = [&] {
         at = shown_markup();
     };
@@ -257,7 +257,7 @@ void read_markup(shown_markup & at, uint32_t c, std::vector<uint32_t> & out) {
     read_markup(at, c, out);
 }
 
-// A reference to a character shows it also without its end.
+// Browsers also display a character reference without its end.
 void end_markup(shown_markup & at, std::vector<uint32_t> & out) {
     if (at.place == shown_markup::DECIMAL || at.place == shown_markup::HEXADECIMAL) {
         read_markup(at, ';', out);

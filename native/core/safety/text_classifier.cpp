@@ -31,10 +31,10 @@ uint32_t bucket_of(uint64_t hash) {
     return uint32_t(combine(hash, 0x5bd1e995) >> 20) % n_classifier_buckets;
 }
 
-// Reads a text word by word; a mark of punctuation is a word. What follows a word never changes the words before it.
+// Reads a text word by word. A punctuation mark is a word. Later text never changes earlier words.
 struct word_reader {
     const std::string & text;
-    size_t              at;  // behind the last word
+    size_t              at;  // after the last word
 
     // false at the end of the text
     bool next(std::u32string & word) {
@@ -63,7 +63,7 @@ struct word_reader {
     }
 };
 
-// Calls visit(bucket) for every n-gram that a word adds behind the word before; returns the word's hash.
+// Calls visit(bucket) for each n-gram that a word adds after the previous one. Returns the word's hash.
 template <typename F>
 uint64_t visit_word(const std::u32string & word, uint64_t previous, uint64_t salt, bool with_characters, F visit) {
     uint64_t hash = combine(salt, 11);
@@ -187,7 +187,7 @@ struct featured_text {
     float                 label;
 };
 
-// how often texts of each label hold a bucket, and the log-ratio of their rates
+// how often each bucket occurs in texts of each label, and the log-ratio of these rates
 class bucket_counts {
   public:
     bucket_counts() : unsafe(n_classifier_buckets, 0), safe(n_classifier_buckets, 0) {}
@@ -205,7 +205,7 @@ class bucket_counts {
         n_safe += 1 - t.label;
     }
 
-    // 0 for a bucket that no text holds
+    // 0 for a bucket without texts
     float log_ratio(uint32_t bucket) const {
         const float n = n_unsafe + n_safe;
         return std::log((unsafe[bucket] + smoothing * n_unsafe / n) / n_unsafe) -
@@ -213,14 +213,14 @@ class bucket_counts {
     }
 
   private:
-    static constexpr float smoothing = 0.2f;  // of a text, spread over both labels
+    static constexpr float smoothing = 0.2f;  // per text, spread over both labels
 
     std::vector<float> unsafe, safe;
     float              n_unsafe = 0, n_safe = 0;
 };
 
-// logistic regression by AdaGrad, one text at a time; it begins at a share of the weights of naive Bayes (Wang and Manning
-// 2012), without which small data sets learn too little of rare words
+// logistic regression by AdaGrad, one text at a time; starts from scaled naive Bayes weights (Wang and Manning 2012),
+// since on small data sets it would learn too little about rare words
 class classifier_trainer {
   public:
     explicit classifier_trainer(const bucket_counts & counts) : squares(n_classifier_buckets, 1e-4f) {
@@ -335,7 +335,7 @@ classifier_training train_classifier(const std::vector<labelled_text> & texts,
     for (float & w : trainer.weights.buckets) {
         w = float(w * scale.slope);
     }
-    round_to_half(trainer.weights.buckets);  // what is reported is what is stored
+    round_to_half(trainer.weights.buckets);  // the report describes the weights as stored
     trainer.weights.bias            = scale.slope * trainer.weights.bias + scale.shift;
     trainer.weights.with_context    = with_context;
     trainer.weights.with_characters = with_characters;

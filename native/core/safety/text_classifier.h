@@ -1,7 +1,8 @@
-// text_classifier.h owns the cost model that is learned from labelled texts: logistic regression on hashed n-grams (words,
-// pairs of words, and unless left out 3 to 5 characters within a word), of the text alone or of the text behind its context. The log-odds of
-// "unsafe" is the sum of the weights of all n-grams divided by the square root of their number, for text and context each,
-// plus a bias; it is calibrated on the validation split. A text that grows is read on from where it stood.
+// text_classifier.h owns the cost model that is learned from labelled texts: logistic regression on hashed n-grams
+// (words, pairs of words and, by default, 3 to 5 characters within a word), of the text alone or after its context. The
+// log-odds of "unsafe" is the sum of the weights of all n-grams divided by the square root of their number, for text
+// and context separately, plus a bias. It is calibrated on the validation split. When a text grows, reading resumes
+// where it stopped.
 #pragma once
 
 #include "safety/cost_model.h"
@@ -19,8 +20,8 @@ struct classifier_weights {
     std::vector<float> buckets;  // [n_classifier_buckets]
     double             bias            = 0;
     bool               with_context    = false;
-    bool               with_characters = true;  // n-grams of characters too
-    double             threshold       = 0.5;   // recommended: texts of a higher probability are unsafe
+    bool               with_characters = true;  // also n-grams of characters
+    double             threshold       = 0.5;   // recommended: texts with a higher probability are unsafe
 };
 
 struct cost_kind;
@@ -36,7 +37,7 @@ class text_classifier : public text_scorer {
 
     std::unique_ptr<scoring_session> open(const session_scope & scope) const override;
 
-    // the recommended threshold, of the log-odds
+    // the recommended threshold as log-odds
     double threshold() const { return std::log(weights.threshold / (1 - weights.threshold)); }
 
     double recommended_budget() const { return weights.threshold; }
@@ -51,7 +52,7 @@ class text_classifier : public text_scorer {
 struct classifier_training {
     classifier_weights  weights;
     std::vector<double> log_odds;      // of every text, calibrated
-    int32_t             n_epochs = 0;  // until the validation loss was lowest
+    int32_t             n_epochs = 0;  // until the lowest validation loss
 };
 
 classifier_training train_classifier(const std::vector<labelled_text> & texts,

@@ -1,4 +1,4 @@
-// token_costs.h owns the plainest token cost model: a table with one cost per token id.
+// token_costs.h owns the simplest token cost model: a table with one cost per token id.
 #pragma once
 
 #include "safety/cost_kind.h"

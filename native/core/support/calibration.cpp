@@ -9,8 +9,8 @@ namespace ig {
 
 namespace {
 
-const double nearest = 1e-12;  // a probability's distance from 0 and 1 in the arithmetic
-const double prior   = 1e-3;   // pulls the slope to 1 where the examples do not tell
+const double nearest = 1e-12;  // smallest distance of a probability from 0 and 1 in the calculation
+const double prior   = 1e-3;   // pulls the slope to 1 if the examples do not determine it
 
 std::vector<double> softened(const std::vector<double> & labels) {
     double positive = 0;
@@ -29,8 +29,8 @@ std::vector<double> softened(const std::vector<double> & labels) {
 // the loss at a calibration, its gradient and its expected curvature
 struct quadratic {
     double loss         = 0;
-    double gradient[2]  = { 0, 0 };     // by slope and shift
-    double curvature[3] = { 0, 0, 0 };  // slope twice, mixed, shift twice
+    double gradient[2]  = { 0, 0 };     // by slope, by shift
+    double curvature[3] = { 0, 0, 0 };  // by slope and slope, slope and shift, shift and shift
 };
 
 quadratic expand(const std::vector<std::vector<double>> & log_odds,

@@ -1,5 +1,5 @@
-// cancel.h owns the one flag by which another thread stops a run. It is polled at least once per decode step and only
-// ever goes from false to true.
+// cancel.h owns the flag by which another thread stops a run. It is polled at least once per decode step and only
+// changes from false to true.
 #pragma once
 
 #include "support/error.h"

@@ -9,7 +9,7 @@ namespace ig {
 
 namespace {
 
-// Runs of combining characters, each in the order of its classes.
+// Sorts runs of combining characters by their classes.
 void put_in_order(std::vector<uint32_t> & characters) {
     for (auto begin = characters.begin(); begin != characters.end();) {
         if (combining_rank(*begin) == 0) {
@@ -47,7 +47,7 @@ std::string composed_form(const std::string & text) {
     for (uint32_t code : decomposed_form(characters)) {
         const int rank = combining_rank(code);
         if (starter != SIZE_MAX) {
-            // a character between the two blocks the way, unless it combines and comes before this one
+            // a character in between blocks the composition, unless it combines and sorts before this one
             const bool     adjacent = starter + 1 == form.size();
             const int      before   = combining_rank(form.back());
             const uint32_t whole    = adjacent || (before != 0 && before < rank) ? composed(form[starter], code) : 0;

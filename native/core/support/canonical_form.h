@@ -1,4 +1,4 @@
-// canonical_form.h owns the canonical forms of text (the Unicode Standard, section 3.11), which tokenizers ask for.
+// canonical_form.h owns the canonical forms of text (the Unicode Standard, section 3.11), which tokenizers need.
 #pragma once
 
 #include <cstdint>

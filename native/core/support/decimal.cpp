@@ -10,15 +10,14 @@ namespace ig {
 
 namespace {
 
-// what a double holds exactly
+// powers that a double holds exactly
 const double powers_of_ten[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                  1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
 const int    most_places     = 22;
-const int    most_digits     = 15;  // decimals of so many digits are nearest to different doubles
+const int    most_digits     = 15;  // decimals of up to this many digits map to different doubles
 const double first_too_long  = powers_of_ten[most_digits];
 
-const double upwards =
-    0x1p-50;  // relative; the errors of two operands, of an operation and of its result are below half of it
+const double upwards = 0x1p-50;  // relative; more than twice the error of two operands, an operation and its result
 
 // units / 10^places
 struct decimal {
@@ -38,7 +37,7 @@ std::optional<decimal> decimal_of(double x) {
     if (!(std::fabs(x) < first_too_long)) {
         return {};
     }
-    const int n_whole = int(std::floor(std::log10(std::fabs(x)))) + 1;  // one less or more next to a power of ten
+    const int n_whole = int(std::floor(std::log10(std::fabs(x)))) + 1;  // off by one next to a power of ten
     for (int extra = 0; extra <= 1; ++extra) {
         const int    places = std::clamp(most_digits - n_whole + extra, 0, most_places);
         const double units  = std::nearbyint(x * powers_of_ten[places]);
@@ -49,7 +48,7 @@ std::optional<decimal> decimal_of(double x) {
     return {};
 }
 
-// Nothing where it has too many digits.
+// Returns nothing if it has too many digits.
 std::optional<double> nearest(double units, int places) {
     if (std::fabs(units) >= first_too_long || places > most_places) {
         return {};
@@ -57,7 +56,7 @@ std::optional<double> nearest(double units, int places) {
     return units / powers_of_ten[places];
 }
 
-// with so many places
+// with `places` decimal places
 double units_of(const decimal & x, int places) {
     return double(x.units) * powers_of_ten[places - x.places];
 }

@@ -1,4 +1,4 @@
-// epoch.h owns what a training run tells after every pass over its data.
+// epoch.h owns the progress report of a training run after each epoch.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 namespace ig {
 
 struct epoch_losses {
-    int32_t epoch;       // from 1
-    int32_t max_epochs;  // it may stop earlier
+    int32_t epoch;       // starts at 1
+    int32_t max_epochs;  // training may stop earlier
     double  training_loss;
     double  validation_loss;
 };

@@ -1,5 +1,5 @@
-// error.h owns the one exception type of the core: a stable code and a message that says what was expected, what came
-// and how to mend it. Nothing else is thrown on purpose; the binding turns it into a JavaScript error.
+// error.h owns the only exception type of the core: a stable code and a message that says what was expected, what came
+// and how to mend it. Nothing else is thrown on purpose. The binding converts it to a JavaScript error.
 #pragma once
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// file_state.h owns what tells whether a path or a descriptor still leads to the file, with the content, that it led to before.
+// file_state.h owns the check whether a path or a descriptor still refers to the same file with the same content.
 #pragma once
 
 #include <cstdint>

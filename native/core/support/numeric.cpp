@@ -11,11 +11,10 @@ namespace ig {
 
 namespace {
 
-const size_t lanes     = 32;  // at 16 compilers unroll the loops over lanes and miss that they are vectors
+const size_t lanes     = 32;  // with 16, compilers unroll the loops over lanes and do not vectorise them
 const size_t most_sets = 4096;
 
-// exp for x <= 0; everything below -87 counts as exp(-87), which is 0 for a probability in single precision. What is no number
-// stays none.
+// exp for x <= 0. Below -87 it returns exp(-87), which is 0 for a probability in single precision. NaN stays NaN.
 inline float exp_nonpositive(float x) {
     x                   = x < -87.0f ? -87.0f : x;
     // x = n ln2 + r, |r| <= ln2 / 2
@@ -144,7 +143,7 @@ double weighted_sum(const float * weights, const float * x, size_t n, float shif
     return std::accumulate(partial, partial + lanes, 0.0);
 }
 
-// Each chunk is looked at twice while it is at hand; what was summed before is put in units of a new peak.
+// Each chunk is read twice while it is in cache. If a chunk has a new peak, the earlier sums are rescaled to it.
 void weigh(const float * x, size_t n, row_mass & mass) {
     const float nothing = -std::numeric_limits<float>::infinity();
     mass.peak           = nothing;
@@ -188,7 +187,8 @@ bool any_reaches(const float * x, float least) {
 
 }  // namespace
 
-// The k-th largest of the maxima of some sets is no larger than the k-th largest value. The sets are the lanes of stretches of the row.
+// The k-th largest of the maxima of some sets is at most the k-th largest value. The sets are the lanes of stretches of
+// the row.
 void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best) {
     k = std::min(k, n);
     best.clear();
@@ -196,7 +196,7 @@ void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best) {
         return;
     }
     const float  nothing = -std::numeric_limits<float>::infinity();
-    const size_t stretch = lanes * std::max(n / (4 * k), n / most_sets + 1);  // most_sets are enough
+    const size_t stretch = lanes * std::max(n / (4 * k), n / most_sets + 1);  // more sets than most_sets are not needed
     float        maxima[most_sets];
     size_t       n_sets = 0;
     for (size_t begin = 0; begin < n; begin += stretch, n_sets += lanes) {
@@ -252,7 +252,7 @@ size_t draw(const float * weights, size_t n, double total, double u) {
             return i;
         }
     }
-    return argmax(weights, n);  // rounding left a sliver at the end
+    return argmax(weights, n);  // reached through rounding errors at the end
 }
 
 }  // namespace ig

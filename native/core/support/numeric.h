@@ -1,4 +1,4 @@
-// numeric.h owns the arithmetic on rows of logits: plain loops that compilers vectorise, in single precision with
+// numeric.h owns the arithmetic on rows of logits: plain loops that compilers vectorise, in single precision, with
 // relative errors below 1e-6.
 #pragma once
 
@@ -20,26 +20,26 @@ inline double cross_entropy(double log_odds, double label) {
 
 float max_of(const float * x, size_t n);
 
-const size_t mass_chunk = 1024;  // sums in single precision stay short
+const size_t mass_chunk = 1024;  // keeps sums in single precision short
 
-// out[i] = exp(x[i] - shift); returns the sum. Of mass_chunk numbers at most.
+// out[i] = exp(x[i] - shift). Returns the sum. For at most mass_chunk numbers.
 double exp_and_sum(const float * x, size_t n, float shift, float * out);
 
-// sum of weights[i] * max(x[i] - shift, least). Of mass_chunk numbers at most.
+// The sum of weights[i] * max(x[i] - shift, least). For at most mass_chunk numbers.
 double weighted_sum(const float * weights, const float * x, size_t n, float shift, float least);
 
-// what the exponentials of a row add up to, in units of the largest
+// the sum of a row's exponentials, in units of the largest
 struct row_mass {
     float               peak;    // largest value
     double              sum;
-    std::vector<double> chunks;  // the sums of each mass_chunk
+    std::vector<double> chunks;  // the sum of each mass_chunk
 };
 
 void weigh(const float * x, size_t n, row_mass & mass);
 
 double sum_of(const float * x, size_t n);
 
-// x[i] becomes x[i] times the share of a standard normal distribution below it.
+// Multiplies each x[i] by the standard normal distribution function at x[i].
 void gelu(float * x, size_t n);
 
 float dot(const float * x, const float * y, size_t n);
@@ -53,7 +53,7 @@ double log_sum_exp(const float * x, size_t n);
 // index of the largest value; the first one on ties
 size_t argmax(const float * x, size_t n);
 
-// Fills `best` with the indices of the k largest values in descending order; the lower index first on ties.
+// Fills `best` with the indices of the k largest values in descending order, lower indices first on ties.
 void top_k(const float * x, size_t n, size_t k, std::vector<int32_t> & best);
 
 // index i drawn with probability weights[i] / total, for u in [0, 1)

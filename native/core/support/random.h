@@ -1,5 +1,5 @@
-// random.h owns the random numbers of a search. A stream is fixed by (seed, stream, substream) alone, so that what a
-// candidate draws depends neither on the other candidates nor on how they were batched.
+// random.h owns the random numbers of a search. A stream depends only on (seed, stream, substream), so that a
+// candidate's draws depend neither on other candidates nor on batching.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ class random_stream {
 
     uint64_t next() { return mix(state += increment); }
 
-    // A stream of its own for each number; this one stays where it is.
+    // A separate stream for each number. This one does not advance.
     random_stream branch(uint64_t number) const { return { state, number, 0 }; }
 
     // uniform in [0, 1)

@@ -1,5 +1,5 @@
-// rendezvous.h owns the one lock, and the news under it, by which a guard's threads meet: JavaScript's, the one that owns the
-// model, and those of further generations.
+// rendezvous.h owns the one lock of a guard's threads, with its condition variable. The threads are JavaScript's, the
+// one that owns the model, and those of further generations.
 #pragma once
 
 #include <condition_variable>
@@ -9,7 +9,7 @@ namespace ig {
 
 struct rendezvous {
     std::mutex              lock;
-    std::condition_variable changed;  // for the owner of the model
+    std::condition_variable changed;  // notifies the owner of the model
 };
 
 }  // namespace ig

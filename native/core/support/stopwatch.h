@@ -1,4 +1,4 @@
-// stopwatch.h owns the measuring of time: a stopwatch adds the milliseconds of its own life to a sum.
+// stopwatch.h owns time measurement: a stopwatch adds its own lifetime, in milliseconds, to a sum.
 #pragma once
 
 #include <chrono>

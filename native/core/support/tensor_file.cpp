@@ -15,7 +15,7 @@ namespace {
 
 const std::string prefix = "inferenceguard.";
 
-// Of the kinds that name a model: in version 1 its fingerprint was of parts of its file.
+// Applies to kinds that name a model: in version 1, its fingerprint covered only parts of its file.
 int32_t version_of(const std::string & kind) {
     return kind == "critic" || kind == "probe" || kind == "control-vector" ? 2 : 1;
 }
@@ -189,7 +189,7 @@ std::vector<float> tensor_file::tensor(const std::string & name, const std::vect
 
 packed_tensor tensor_file::packed(const std::string & name, const std::vector<int64_t> & wanted) const {
     packed_tensor packed = read(name, wanted);
-    unpacked(name, packed);  // so that all values are known to be finite
+    unpacked(name, packed);  // checks that all values are finite
     return packed;
 }
 
@@ -237,7 +237,7 @@ uint64_t write_tensor_file(const std::string &                path,
         n_bytes += GGML_PAD(ggml_nbytes(made), gguf_get_alignment(gguf.get()));
     }
     n_bytes += gguf_get_meta_size(gguf.get());
-    // gguf_write_to_file passes over what fails when the file is closed: the rest of a short file on a full disk
+    // gguf_write_to_file ignores errors when the file is closed: the unwritten rest of a short file on a full disk
     std::unique_ptr<FILE, int (*)(FILE *)> file(ggml_fopen(path.c_str(), "wb"), std::fclose);
     const bool is_written = file && gguf_write_to_file_ptr(gguf.get(), file.get(), /*only_meta =*/false);
     if (!is_written || std::fclose(file.release()) != 0) {

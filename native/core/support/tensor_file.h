@@ -1,6 +1,6 @@
-// tensor_file.h owns the files that this project writes: GGUF with a kind, a format version, numbers, texts and tensors
-// under the prefix "inferenceguard.". Everything read is checked first: a truncated, damaged or hostile file is an error
-// with the code that the reader names, never a crash.
+// tensor_file.h owns the format of the files that this project writes: GGUF with a kind, a format version, numbers,
+// texts and tensors under the prefix "inferenceguard.". Everything read is checked first. A truncated, damaged or
+// hostile file is an error with the caller's error code, never a crash.
 #pragma once
 
 #include "ggml-cpp.h"
@@ -12,7 +12,7 @@
 
 namespace ig {
 
-// as it lies in the file
+// in the file's own encoding
 struct packed_tensor {
     ggml_type         type = GGML_TYPE_F32;
     std::vector<char> bytes;
@@ -30,20 +30,20 @@ class tensor_file {
     std::vector<double> numbers(const char * key) const;
     std::string         text(const char * key) const;
 
-    // Empty where there is none: GGUF's own writer leaves empty lists out.
+    // Empty if there are none: GGUF's own writer omits empty lists.
     std::vector<std::string> texts(const char * key) const;
 
     bool has_numbers(const char * key) const;
     bool has_tensor(const std::string & name) const;
 
-    // Fastest dimension first; those that a tensor lacks are 1.
+    // Fastest dimension first; missing dimensions are 1.
     std::vector<int64_t> shape(const std::string & name) const;
 
-    // A tensor of this shape (fastest dimension first) in any type that ggml can unpack, of finite values.
+    // A tensor of this shape (fastest dimension first), in any type that ggml can unpack, with finite values.
     std::vector<float> tensor(const std::string & name, const std::vector<int64_t> & shape) const;
     packed_tensor      packed(const std::string & name, const std::vector<int64_t> & shape) const;
 
-    // Throws the error of this file, which `what` is wrong with.
+    // Throws this file's error; `what` says what is wrong with it.
     [[noreturn]] void fail(const std::string & what) const;
 
   private:
@@ -74,10 +74,10 @@ struct named_tensor {
     bool                 half;   // stored as f16
 };
 
-// What is left of the values when they are stored as f16.
+// Rounds the values as storing them as f16 does.
 void round_to_half(std::vector<float> & values);
 
-// Returns how many bytes the file has. Throws WRITE_FAILED.
+// Returns the file's size in bytes. Throws WRITE_FAILED.
 uint64_t write_tensor_file(const std::string &                path,
                            const std::string &                kind,
                            const std::vector<named_text> &    texts,

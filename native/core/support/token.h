@@ -1,4 +1,4 @@
-// token.h owns what a token is: its id in a model's vocabulary.
+// token.h owns the type of a token: its id in a model's vocabulary.
 #pragma once
 
 #include <cstdint>

@@ -45,7 +45,7 @@ bool is_hangul(uint32_t code) {
     return code >= hangul_first && code <= hangul_last;
 }
 
-// Returns how many letters the syllable has.
+// Returns the syllable's number of letters.
 int split_hangul(uint32_t code, uint32_t letters[3]) {
     const uint32_t index = code - hangul_first;
     letters[0]           = first_lead + index / (n_vowels * n_tails);
@@ -67,7 +67,7 @@ template <typename T, size_t n> const T * find_in(const T (&table)[n], uint32_t 
 
 template <size_t n> static bool is_in(const unicode_range (&ranges)[n], uint32_t code) {
     if (code < ranges[0].first) {
-        return false;  // most text
+        return false;  // the common case
     }
     const auto before = [](const unicode_range & range, uint32_t c) {
         return range.last < c;
@@ -110,7 +110,7 @@ bool is_optional_mark(uint32_t letter, uint32_t mark) {
         const bool stress = (mark == grave || mark == acute) && letter != ghe && letter != ka;
         return stress || (mark == diaeresis && letter == ie);
     }
-    return is_in(greek_ranges, letter) && is_accent(mark);  // capitals have none
+    return is_in(greek_ranges, letter) && is_accent(mark);  // capitals have no accents
 }
 
 uint32_t lookalike(uint32_t code) {

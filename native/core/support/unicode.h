@@ -1,7 +1,7 @@
-// unicode.h owns what is known about characters. For classifiers of words: their folding (compatibility decomposition, case folding,
-// default-ignorable characters dropped). For lexicons: the one spelling of what is spelled in several ways, which characters make up
-// words, and which look like others. For tokenizers: their canonical forms, lower case and categories. The tables are generated at
-// build time by scripts/unicode-tables.mjs.
+// unicode.h owns the properties of characters. Classifiers of words use their folding: compatibility decomposition,
+// case folding, and no default-ignorable characters. Lexicons use one spelling for all equivalent ones, word characters
+// and lookalikes. Tokenizers use canonical forms, lower case and categories. The tables are generated at build time by
+// scripts/unicode-tables.mjs.
 #pragma once
 
 #include <cstdint>
@@ -17,19 +17,19 @@ struct folded_character {
 
 void fold_character(uint32_t code, folded_character & folded);
 
-// What a lexicon reads in place of a character: folded, without what does not show, and the usual one of several of a kind.
+// The character that a lexicon reads instead: folded, without invisible parts, and the common one of several variants.
 void spell_character(uint32_t code, folded_character & spelled);
 
-// Whether ordinary spelling leaves out this mark behind this letter.
+// Whether ordinary spelling omits this mark after this letter.
 bool is_optional_mark(uint32_t letter, uint32_t mark);
 
-// the Latin letter or digit that it looks like; 0: none
+// the Latin letter or digit that it resembles; 0: none
 uint32_t lookalike(uint32_t code);
 
-// Whether it shows as nothing, or as a space.
+// Whether it is invisible or looks like a space.
 bool is_gap(uint32_t code);
 
-// of a letter that is one without it
+// an accent whose letter counts as the same without it
 bool is_accent(uint32_t code);
 
 // letters, marks and numbers
@@ -38,16 +38,16 @@ bool is_word_character(uint32_t code);
 // of a script that is written without spaces between words
 bool is_unspaced(uint32_t code);
 
-// accents and other characters that combine with the one before
+// accents and other characters that combine with the previous one
 bool is_mark(uint32_t code);
 
 bool is_space(uint32_t code);
 
-// Appends the canonical decomposition, in the order of the character's own.
+// Appends the canonical decomposition, in the character's own order.
 void append_decomposed(uint32_t code, std::vector<uint32_t> & out);
 void append_lower_case(uint32_t code, std::vector<uint32_t> & out);
 
-// Orders combining characters as their canonical combining classes do; 0: a starter.
+// The sort key of a combining character, ordered like the canonical combining classes; 0: a starter.
 int combining_rank(uint32_t code);
 
 // the character that canonically decomposes to these two; 0: none

@@ -44,7 +44,7 @@ void utf8_stream::push(std::string_view bytes, std::string & out) {
             if (byte < lower || byte > upper) {
                 append_utf8(out, replacement);
                 missing = 0;
-                --i;  // the byte may start a character of its own
+                --i;  // the byte may start another character
                 lower = 0x80, upper = 0xbf;
                 continue;
             }
