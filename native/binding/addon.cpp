@@ -1,5 +1,5 @@
-// addon.cpp owns the functions that JavaScript sees. Workers are opaque handles with a type tag; a wrong one is an error,
-// never a crash.
+// addon.cpp owns the functions that JavaScript calls. Workers are opaque handles with a type tag; a wrong handle is an
+// error, never a crash.
 #include "engine/llama_backend.h"
 #include "hooks/assertions.h"
 #include "jobs.h"
@@ -13,7 +13,7 @@ const napi_type_tag worker_tag = { 0x6c1f0f5b6d9c4e0a, 0x9f37d2a15be84c11 };
 
 using worker_handle = Napi::External<worker>;
 
-// Unless the caller's object has thrown something already.
+// Unless the caller's object has already thrown.
 void throw_js(Napi::Env env, const std::string & code, const std::string & message) {
     if (env.IsExceptionPending()) {
         return;
@@ -23,7 +23,7 @@ void throw_js(Napi::Env env, const std::string & code, const std::string & messa
     e.ThrowAsJavaScriptException();
 }
 
-// Runs `body`; an error of the core becomes a JavaScript error with its code.
+// Runs `body`. An error of the core becomes a JavaScript error with its code.
 template <typename F> Napi::Value guarded(Napi::Env env, F body) {
     const ggml_throwing_assertions scope;
     try {
@@ -49,7 +49,7 @@ uint32_t id_of(const Napi::CallbackInfo & info) {
     return from_js<uint32_t>(info[1], "the number of a job");
 }
 
-// start(dispatch) -> handle; dispatch(id, kind, payload) gets everything that happens
+// start(dispatch) -> handle; dispatch(id, kind, payload) receives all events
 Napi::Value start(const Napi::CallbackInfo & info) {
     worker *      made   = new worker(info.Env(), info[0].As<Napi::Function>());
     worker_handle handle = worker_handle::New(info.Env(), made, [](Napi::BasicEnv, worker * w) { delete w; });
@@ -85,7 +85,7 @@ Napi::Value cancel(const Napi::CallbackInfo & info) {
     return info.Env().Undefined();
 }
 
-// describe() -> what crosses, by names
+// describe() -> the names of everything that crosses the boundary
 Napi::Value describe(const Napi::CallbackInfo & info) {
     return to_js(info.Env(), describe_protocol());
 }
@@ -98,7 +98,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
                      ", and this one lacks " + missing + "; build from source on this machine (node-gyp rebuild)");
         return exports;
     }
-    init_llama_backend();  // from here on its log is silent
+    init_llama_backend();  // silences its log from here on
     const auto add = [&](const char * name, std::function<Napi::Value(const Napi::CallbackInfo &)> run) {
         exports.Set(name, Napi::Function::New(env, [run](const Napi::CallbackInfo & info) {
                         return guarded(info.Env(), [&] { return run(info); });

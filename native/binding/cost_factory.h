@@ -1,4 +1,5 @@
-// cost_factory.h owns the lists of all kinds of cost models, and what a guard makes its own with. All of them share one set of threads.
+// cost_factory.h owns the lists of all kinds of cost models, and the means by which a guard makes its own. All of these
+// share one set of threads.
 #pragma once
 
 #include "engine/llama_model.h"
@@ -12,8 +13,8 @@ extern const std::vector<const scorer_kind *> scorer_kinds;
 
 class cost_factory : public cost_materials {
   public:
-    // What probes read of the residual stream is noted in `layers`. `computing` is held while the threads compute for what serves several
-    // searches.
+    // `layers` collects the layers of the residual stream that probes read. `computing` is locked while the threads
+    // compute for something that several searches use.
     cost_factory(model_options                    device,
                  std::shared_ptr<ggml_threadpool> threads,
                  int32_t                          n_threads,
@@ -21,7 +22,7 @@ class cost_factory : public cost_materials {
                  std::mutex &                     computing,
                  const cancel_flag &              cancel);
 
-    // The model that generates; before a cost model that reads it is made.
+    // Sets the generating model. Call it before making a cost model that reads it.
     void set_base(std::shared_ptr<loaded_model> model) { generating = std::move(model); }
 
     constraint make(const constraint_spec & spec, size_t index);

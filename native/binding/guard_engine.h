@@ -1,5 +1,5 @@
-// guard_engine.h owns everything native that one guard holds: model, decoder, cost models, reward model and critic. It
-// lives on the guard's thread.
+// guard_engine.h owns all native parts of one guard: model, decoder, cost models, reward model and critic. It lives on
+// the guard's thread.
 #pragma once
 
 #include "critic/latent_critic.h"
@@ -25,19 +25,19 @@ enum reward_kind { REWARD_LOG_LIKELIHOOD, REWARD_LEXICON, REWARD_FUNCTION, REWAR
 struct steering_spec {
     std::string path;          // of a control vector; empty: no steering
     double      strength = 0;
-    double      sparsity = 1;  // share of components kept
+    double      sparsity = 1;  // share of components that are kept
     bool        gated    = false;
 };
 
 struct guard_spec {
-    model_options                model;           // without a path: nothing is generated, finished texts are scored
-    std::optional<tabular_model> tabular;         // instead of a model file
-    bool                         oracle = false;  // the exact critic of a tabular model
+    model_options                model;           // without a path: it generates nothing and scores finished texts
+    std::optional<tabular_model> tabular;         // replaces the model file
+    bool                         oracle = false;  // use the exact critic of a tabular model
     std::string                  critic;          // path of a trained critic; empty: none
-    std::vector<int32_t>         mean_layers;     // behind which rollouts keep means of the residual stream
+    std::vector<int32_t>         mean_layers;     // layers whose means of the residual stream rollouts keep
     decoder_options              decoder;
     steering_spec                steering;
-    int64_t                      context_size = 0;  // 0: what the model was trained with
+    int64_t                      context_size = 0;  // 0: the model's training context
     std::vector<constraint_spec> constraints;
     reward_kind                  reward = REWARD_LOG_LIKELIHOOD;
     std::vector<lexicon_term>    reward_lexicon;
@@ -49,38 +49,38 @@ struct guard_info {
     std::string              chat_template;
     std::string              bos_text;
     std::string              eos_text;
-    std::vector<std::string> markup_texts;  // that no content means
+    std::vector<std::string> markup_texts;  // text that no content can produce as markup
     int64_t                  context_size;
     int32_t                  n_vocab;
-    int32_t                  n_embd;    // width of a hidden state; 0 when the model gives none
+    int32_t                  n_embd;    // width of a hidden state; 0 if the model has none
     int32_t                  n_stream;  // width of the residual stream; 0 for a tabular model
     int32_t                  n_layers;  // 0 for a tabular model
     std::vector<double>      budgets;   // per constraint
     bool                     has_critic;
 };
 
-// what a template wrote, or what it was filled with
+// a part written by a template, or contents
 struct text_part {
     std::string text;
     bool        from_template;
 };
 
 struct prompt_source {
-    std::optional<std::vector<token_id>> tokens;  // the prompt, or:
+    std::optional<std::vector<token_id>> tokens;  // the prompt; or:
     std::vector<text_part>               parts;
 
     bool is_text() const { return !tokens; }
 
     size_t      n_bytes() const;
     std::string text() const;
-    bool        is_raw() const;  // no template wrote any of it
+    bool        is_raw() const;  // no part was written by a template
 };
 
 struct generation_request {
     prompt_source                prompt;
-    std::optional<prompt_source> noted;  // the prompt with a note: one attempt at a repair in place of a search
+    std::optional<prompt_source> noted;  // the prompt with a note, for one attempt at a repair instead of a search
     std::optional<std::string>
-                   question;  // what the response answers, for cost models that read it; nothing: the prompt's text
+        question;  // the text that the response answers, for cost models that read it; unset: the prompt's text
     search_options search;
     uint64_t       available_bytes = 0;  // memory that the process may still use
 };
@@ -100,28 +100,27 @@ struct harm_kind {
 struct generation_result {
     search_result         search;
     int64_t               n_prompt;
-    std::optional<double> steering;               // strength of the control vector after its gate
-    bool                  rows_on_device;         // outputs were cut down there
+    std::optional<double> steering;               // the control vector's strength, after its gate
+    bool                  rows_on_device;         // outputs were reduced there
 
     std::vector<std::vector<double>> categories;  // [constraint][category], of the response
-    std::optional<harm_kind>
-        harm;  // of a refusal that may be repaired: what the first rejected text was, where a cost model says it
+    std::optional<harm_kind> harm;  // of a repairable refusal: the kinds of harm in the first rejected text, if known
 };
 
 struct score_request {
     std::string              prompt;
-    bool                     is_raw;  // the texts go on from the prompt
+    bool                     is_raw;  // the texts continue the prompt
     std::vector<std::string> texts;   // finished
     std::vector<std::optional<prompt_source>>
-        asked;  // per constraint: the prompt in front of the texts, where the residual stream is read
+        asked;                        // per constraint: the prompt before the texts, if the residual stream is read
 };
 
-// labelled responses to prompts, which all end behind the prompt that comes with them
+// labelled responses to prompts; each follows its own prompt
 struct probe_request {
     std::vector<prompt_source> prompts;
     std::vector<labelled_text> texts;
     std::vector<int32_t>       layers;
-    bool                       chooses;  // one of the layers
+    bool                       chooses;  // uses one of the layers
 };
 
 struct rollout_result {
@@ -138,14 +137,14 @@ class guard_engine {
                  const cancel_flag &                cancel,
                  const std::function<void(float)> & progress);
 
-    // For generations side by side; null where they run one at a time: without a model, and with a control vector, whose strength
-    // is set for one prompt.
+    // For parallel generations. Null if they run one at a time: without a model, and with a control vector, whose
+    // strength is set per prompt.
     scheduler * slots() { return spec.steering.path.empty() ? shared.get() : nullptr; }
 
     guard_info info() const;
 
-    // From any thread where there are slots; otherwise, as everything else, from the thread that made it. `ahead`: a slot that was
-    // opened for it, or null.
+    // From any thread if there are slots; otherwise, like all other calls, from the thread that made it. `ahead`: a
+    // slot that was opened for it, or null.
     generation_result generate(const generation_request & request,
                                std::unique_ptr<slot>      ahead,
                                const ask_function &       ask,
@@ -157,41 +156,42 @@ class guard_engine {
 
     rollout_result rollouts(const rollout_request & request, const ask_function & ask, const cancel_flag & cancel);
 
-    // Log-likelihood of each token of `tokens` behind the prompt, decoded afresh one by one.
+    // The log-likelihood of each token of `tokens` after the prompt, decoded again one by one.
     std::vector<double> log_likelihoods(const std::vector<token_id> & prompt,
                                         const std::vector<token_id> & tokens,
                                         const cancel_flag &           cancel);
 
-    // What the residual stream holds behind every layer at each prompt's last token, not steered: [prompts, n_layers, n_embd].
+    // The residual stream behind every layer at each prompt's last token, without steering: [prompts, n_layers,
+    // n_embd].
     std::vector<float>  layer_states(const std::vector<prompt_source> & prompts, const cancel_flag & cancel);
-    // The cost of finished texts, [text][constraint]: what a discount would make of it is not known without tokens.
+    // The cost of finished texts, [text][constraint], undiscounted, since a discount needs tokens.
     std::vector<double> score(const score_request & request, const ask_function & ask, const cancel_flag & cancel);
 
-    // Of a guard that has generated nothing yet.
+    // For a guard that has not generated yet.
     probe_training train_probes(const probe_request &  request,
                                 const cancel_flag &    cancel,
                                 const epoch_function & on_epoch);
 
-    // Seconds for decoding n_tokens steps of n_sequences that share a prompt, with nothing else done: what the search
-    // is measured against.
+    // Seconds for decoding n_tokens steps of n_sequences with a shared prompt, and nothing else: the baseline for the
+    // search.
     double bare_decode(int32_t n_prompt, int32_t n_sequences, int32_t n_tokens, const cancel_flag & cancel);
 
   private:
     guard_spec                       spec;
     std::shared_ptr<ggml_threadpool> threads;
-    std::mutex          computing;    // held while the threads compute, where several native threads may ask them to
-    residual_layers     residual;     // that anyone reads
+    std::mutex          computing;    // locked while the threads compute, if several native threads may use them
+    residual_layers     residual;     // the layers that are read
     std::vector<size_t> mean_places;  // of spec.mean_layers
     std::shared_ptr<loaded_model>      model;
     std::unique_ptr<text_tokenizer>    tokenizer;        // null without a model file
     std::unique_ptr<real_decoder>      steps;
     std::unique_ptr<scheduler>         shared;           // null without a model
-    llama_decoder *                    llama = nullptr;  // the same, unless the model is tabular
+    llama_decoder *                    llama = nullptr;  // the same object, unless the model is tabular
     std::vector<constraint>            constraints;
     std::unique_ptr<const text_scorer> reward;
-    std::unique_ptr<critic>            judge;   // null: none
+    std::unique_ptr<critic>            judge;   // null: no critic
     control_vector                     steering;
-    std::unique_ptr<layer_reader>      layers;  // once it was asked for
+    std::unique_ptr<layer_reader>      layers;  // created on first use
 
     void           load_judge();
     void           load_critic_file();

@@ -1,4 +1,4 @@
-// what a guard says of prompts and responses that are at hand
+// what a guard computes for given prompts and responses
 #include "engine/response_reader.h"
 #include "guard_engine.h"
 #include "support/numeric.h"
@@ -7,7 +7,7 @@
 
 namespace ig {
 
-// Of each text behind a prompt, over all of its tokens.
+// For each text after a prompt, over all of its tokens.
 std::vector<residual_sum> guard_engine::residuals_of(const prompt_source &            prompt,
                                                      const std::vector<std::string> & texts,
                                                      const cancel_flag &              cancel) {
@@ -41,7 +41,7 @@ void guard_engine::expect_readable(size_t n_bytes) const {
     }
 }
 
-// Of a response that is given as text.
+// For a response given as text.
 std::vector<token_id> guard_engine::response_tokens(const std::vector<token_id> & prompt,
                                                     const std::string &           text,
                                                     const cancel_flag &           cancel) {
@@ -84,7 +84,7 @@ std::vector<double> guard_engine::log_likelihoods(const std::vector<token_id> & 
                                                   const std::vector<token_id> & tokens,
                                                   const cancel_flag &           cancel) {
     if (llama != nullptr) {
-        llama->steer({});  // likelihoods are the base model's
+        llama->steer({});  // likelihoods are those of the base model
     }
     const std::unique_ptr<slot> own = shared->open();
     const std::vector<token_id> nothing_known;

@@ -10,7 +10,7 @@ namespace ig {
 
 namespace {
 
-// What jobs do, on the worker's thread.
+// Jobs, on the worker's thread.
 
 using prompts = std::vector<prompt_source>;
 
@@ -78,7 +78,7 @@ classifier_training train_classifier(worker & w, job & j, classifier_request & r
                                 epochs_of(w, j));
 }
 
-// Apart from the training, so that a whole folder need not be in memory twice.
+// Separate from the training, so that a whole folder is not in memory twice.
 std::monostate add_rollouts(worker & w, job &, rollout_records & given) {
     for (const std::vector<uint8_t> & record : given.records) {
         std::vector<rollout> some = read_record(given.shape, record.data(), record.size());
@@ -94,7 +94,7 @@ critic_training train_critic(worker & w, job & j, critic_request & request) {
     return ig::train_critic(rollouts, request.options, j.cancel, epochs_of(w, j));
 }
 
-// What calls do.
+// Calls.
 
 tensor_header read_tensors(const std::string &                             path,
                            const std::string &                             kind,
@@ -116,7 +116,7 @@ tensor_header read_tensors(const std::string &                             path,
     return header;
 }
 
-// Returns how many bytes the file has.
+// Returns the file's size in bytes.
 uint64_t write_tensors(const std::string &               path,
                        const std::string &               kind,
                        const record<std::string> &       texts,

@@ -1,5 +1,5 @@
-// jobs.h owns the tables of everything that JavaScript can ask for by name: jobs, which a worker's thread runs, and calls, which are
-// answered at once. A new one is a row in jobs.cpp and its function.
+// jobs.h owns the tables of everything that JavaScript can request by name: jobs, which a worker's thread runs, and
+// calls, which are answered at once. To add one, add a row in jobs.cpp and its function.
 #pragma once
 
 #include "worker.h"
@@ -7,7 +7,7 @@
 namespace ig {
 
 struct job_kind {
-    // Throws INTERNAL where the request is not what describe() says.
+    // Throws INTERNAL if the request differs from describe().
     std::function<job_work(const Napi::Value & request)> read;
     std::function<std::string()>                         describe;
     bool                                                 is_generation = false;
@@ -23,7 +23,7 @@ template <typename T> using table = std::vector<std::pair<const char *, T>>;
 const table<job_kind> &  jobs();
 const table<call_kind> & calls();
 
-// Both tables, and what happens during a job, in TypeScript's words.
+// Both tables, and the events of a job, in TypeScript's words.
 record<std::string> describe_protocol();
 
 }  // namespace ig

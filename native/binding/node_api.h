@@ -1,5 +1,5 @@
-// node_api.h is the only include of Node-API. It fixes how the addon uses it: no C++ exceptions from the API, no
-// external buffers (Electron forbids them), only finalizers that may run during garbage collection.
+// node_api.h is the only include of Node-API. It configures its use: no C++ exceptions from the API, no external
+// buffers (Electron forbids them), and only finalizers that may run during garbage collection.
 #pragma once
 
 #define NAPI_VERSION 8

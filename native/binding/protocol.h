@@ -1,6 +1,6 @@
-// protocol.h owns the members of every message, each named once: what lib/native/protocol.ts says to TypeScript. Most structs are the
-// core's own; the others stand here. `of` is a reader, a writer or a describer of values.h: on the way in, a member whose shape differs
-// is read into a local first; on the way out it is given as an expression.
+// protocol.h owns the members of every message, each named once, in step with lib/native/protocol.ts. Most structs are
+// the core's; the others are defined here. `of` is a reader, a writer or a describer of values.h. A member whose shape
+// differs is read into a local first, and written as an expression.
 #pragma once
 
 #include "cost_factory.h"
@@ -163,7 +163,7 @@ inline finish finish_of(const search_result & it) {
     return is_cut ? finish::safety : it.finish == FINISH_STOP ? finish::stop : finish::length;
 }
 
-// where outputs were cut down
+// where outputs were reduced
 enum class output_place { device, host };
 
 template <>
@@ -256,7 +256,7 @@ template <typename V> void members(V & of, const generation_result & it) {
        row("trace", it.search.trace));
 }
 
-// what happens during a job
+// the events of a job
 
 struct asked_candidate {
     std::string           text;
@@ -290,7 +290,7 @@ template <typename V> void members(V & of, const failure & it) {
     of(row("code", it.code), row("message", it.message));
 }
 
-// what a guard says of prompts and responses that are at hand
+// readings of given prompts and responses
 
 template <typename V> void members(V & of, score_request & it) {
     of(row("prompt", it.prompt), row("isRaw", it.is_raw), row("texts", it.texts), row("asked", it.asked));
@@ -385,7 +385,7 @@ template <typename V> void members(V & of, named_tensor & it) {
     of(row("name", it.name), row("shape", it.shape), row("values", it.values), row("half", it.half));
 }
 
-// One number of each row.
+// One number per row.
 template <typename N, typename Row, typename F> std::vector<N> column(const std::vector<Row> & rows, F number_of) {
     std::vector<N> values;
     for (const Row & row : rows) {
@@ -426,7 +426,7 @@ template <typename V> void members(V & of, const critic_training & it) {
 
 // Labelled texts cross as columns.
 template <typename V> void labelled_columns(V & of, std::vector<labelled_text> & rows) {
-    const uint8_t            trains = 0, validates = 1;  // others are only scored
+    const uint8_t            trains = 0, validates = 1;  // other texts are only scored
     std::vector<std::string> texts;
     std::vector<float>       labels;
     std::vector<uint8_t>     splits;

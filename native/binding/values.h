@@ -1,6 +1,7 @@
-// values.h owns how values cross between JavaScript and C++: each kind of value is checked, read, written and described in one place.
-// JavaScript has checked every option already, so a value of another kind is a fault of this package. Memory that JavaScript gets is
-// allocated by JavaScript. A struct crosses by its members, which protocol.h names once:
+// values.h owns the conversion of values between JavaScript and C++: each kind of value is checked, read, written and
+// described in one place. JavaScript has checked every option before, so a value of another kind is a bug of this
+// package. Memory that JavaScript gets is allocated by JavaScript. A struct crosses by its members, which protocol.h
+// names once:
 //
 //     template <typename V> void members(V & of, lexicon_term & it) {
 //         of(row("term", it.text), row("weight", it.weight));
@@ -21,8 +22,8 @@
 
 namespace ig {
 
-// A kind of value: is() tells whether a value is of it, read() reads one that is, write() makes one, describe() names it as TypeScript
-// does. The elements and members of what is read are checked in turn.
+// A kind of value. is() tests whether a value is of this kind, read() reads one, write() makes one, and describe()
+// names the kind as TypeScript does. read() checks elements and members in turn.
 template <typename T, typename = void> struct crossing;
 
 template <typename T> T from_js(const Napi::Value & v, const std::string & what) {
@@ -83,7 +84,7 @@ template <> struct crossing<std::string> {
     static std::string describe() { return "string"; }
 };
 
-// What the values of an enum are called. One name may stand for several values.
+// The names of an enum's values. Several values may share a name.
 template <typename E> using choices = std::vector<std::pair<const char *, E>>;
 template <typename E> const choices<E> names_of;
 
@@ -133,7 +134,7 @@ template <typename E> struct crossing<E, std::enable_if_t<std::is_enum_v<E>>> {
     }
 };
 
-// A kind that a list has, by its name; it only comes in.
+// An entry of a list, by its name. It is only read, never written.
 template <typename K, const std::vector<const K *> & all> struct kind_crossing {
     static bool is(const Napi::Value & v) { return v.IsString() && read(v) != nullptr; }
 
@@ -152,7 +153,7 @@ template <typename K, const std::vector<const K *> & all> struct kind_crossing {
     }
 };
 
-// What may be absent is undefined or null on the way in, and null on the way out.
+// An absent value is undefined or null when read, and null when written.
 template <typename T> struct crossing<std::optional<T>> {
     static bool is(const Napi::Value & v) { return v.IsUndefined() || v.IsNull() || crossing<T>::is(v); }
 
@@ -237,7 +238,7 @@ template <typename T> struct crossing<std::vector<T>, std::enable_if_t<array_of<
     static std::string describe() { return "(" + crossing<T>::describe() + ")[]"; }
 };
 
-// numbers that people read, in a list
+// a list of numbers that people read
 struct number_list {
     const std::vector<double> & values;
 };
@@ -291,7 +292,7 @@ template <typename T> member_row<T> row(const char * name, T && value) {
     return { name, std::forward<T>(value) };
 }
 
-// a member that stays as it is where it is absent
+// a member that keeps its value if it is absent
 template <typename T> struct member_maybe {
     const char * name;
     T &          value;

@@ -1,10 +1,10 @@
-// worker.h owns one native thread and the queue to it: each guard has one, and so has a training run. Jobs run in the
-// order they came; generations that may share the model run side by side, the first on this thread, which makes every call
-// on the model, the others on threads of their own. Everything that happened goes back to JavaScript through one
-// thread-safe function as events; it keeps the process alive only while jobs are pending. Stopping is possible at any time,
-// also while the environment is being torn down: running work is cancelled, the thread joined and the engine freed. All workers
-// are known, so that the threads can be ended when the process exits, however it does: process.exit() runs no cleanup hooks, and
-// destroys what a decode needs.
+// worker.h owns one native thread and its queue. Each guard has one, and so has a training run. Jobs run in the order
+// of their arrival. Generations that may share the model run in parallel: the first on this thread, which makes every
+// call on the model, the others on threads of their own. All results return to JavaScript as events through one
+// thread-safe function. It keeps the process alive only while jobs are pending. A worker can be stopped at any time,
+// also while the environment is torn down: running work is cancelled, the thread joined and the engine freed. All
+// workers are registered, so that their threads end before the process does, however it exits: process.exit() runs no
+// cleanup hooks, but destroys what a decode needs.
 #pragma once
 
 #include "critic/rollout_record.h"
@@ -19,7 +19,7 @@
 
 namespace ig {
 
-// makes what an event carries
+// makes an event's payload
 using payload = std::function<Napi::Value(Napi::Env)>;
 
 template <typename T> payload payload_of(T value) {
@@ -32,14 +32,14 @@ template <typename T> payload payload_of(T value) {
 struct delivery {
     uint32_t     id;
     const char * kind;
-    bool         last;  // the job is over
+    bool         last;  // the job has ended
     payload      carries;
 };
 
 class worker;
 struct job;
 
-// what a job does, and its result
+// a job's work and its result
 using job_work = std::function<payload(worker &, job &)>;
 
 // one queued or running job
@@ -48,13 +48,13 @@ struct job {
     bool                      is_generation = false;
     cancel_flag               cancel;
     job_work                  work;
-    std::unique_ptr<slot>     slot_ahead;     // of a generation that begins beside others
-    std::unique_ptr<delivery> out_of_memory;  // made ahead: there may be no memory left to say so
+    std::unique_ptr<slot>     slot_ahead;     // for a generation that starts while others run
+    std::unique_ptr<delivery> out_of_memory;  // allocated ahead, since memory may be too short to report it later
 
-    // the answer to a question to a JavaScript function; under the worker's lock
+    // a JavaScript function's answer; guarded by the worker's lock
     std::condition_variable            answered;
     bool                               has_answer = false;
-    std::optional<std::vector<double>> answer;  // nothing: the function failed
+    std::optional<std::vector<double>> answer;  // unset: the function failed
 };
 
 class worker {
@@ -70,13 +70,13 @@ class worker {
     // Cancels everything, joins the thread and frees the engine. Idempotent; JavaScript thread only.
     void stop();
 
-    // JavaScript thread: an event of the last job was delivered, or a job was queued.
+    // JavaScript thread: called when the last job's event was delivered, or a job was queued.
     void hold_process(bool hold);
 
     // For jobs, on the thread that runs them.
     void           open(guard_spec spec, const cancel_flag & cancel, const std::function<void(float)> & progress);
     void           close();
-    guard_engine & guard();  // throws INTERNAL where none is open
+    guard_engine & guard();  // throws INTERNAL if none is open
     ask_function   asker(job & j);
 
     std::vector<ggml_backend_dev_t> gpus(const std::string & device);
@@ -91,16 +91,16 @@ class worker {
     Napi::Env                                env;
     napi_threadsafe_function                 events = nullptr;
     std::thread                              thread;
-    std::mutex                               ending;   // held while the thread is joined
-    rendezvous                               news;     // its lock is that of everything down to `stopping`
+    std::mutex                               ending;   // locked while the thread is joined
+    rendezvous                               news;     // its lock guards everything down to `stopping`
     std::deque<std::shared_ptr<job>>         queue;
     std::map<uint32_t, std::shared_ptr<job>> jobs;     // queued or running
     std::vector<std::thread>                 helpers;  // each runs one generation
     std::vector<std::thread::id>             finished_helpers;
     bool                                     stopping        = false;
-    bool                                     runs_generation = false;  // this thread, which alone uses it
-    std::unique_ptr<guard_engine>            engine;                   // the thread's; null without a guard
-    uint32_t                                 n_pending = 0;            // the JavaScript thread's
+    bool                                     runs_generation = false;  // of this thread, which alone uses it
+    std::unique_ptr<guard_engine>            engine;                   // used by the thread only; null without a guard
+    uint32_t                                 n_pending = 0;            // used by the JavaScript thread only
 
     void                run();
     void                run_job(job & j);

@@ -11,10 +11,10 @@ namespace {
 thread_local bool throws = false;
 thread_local int  holds  = 0;
 
-// ggml aborts when this returns
+// ggml aborts if this returns
 void on_failed_assertion(const char * message) {
     if (throws && holds == 0) {
-        const std::string text = message;  // folder/file:line: what
+        const std::string text = message;  // folder/file:line: message
         throw std::runtime_error(text.substr(text.find_last_of("/\\", text.find(": ")) + 1));
     }
     std::fprintf(stderr, "%s\n", message);

@@ -1,13 +1,14 @@
-// assertions.h owns what happens where an assertion of ggml or llama.cpp fails. By itself that ends the process. On a thread that
-// asked for it, it throws std::runtime_error, through C code that is compiled to let it pass; but not while several threads compute
-// together: the others would wait forever for the one that threw. ggml says when they do, by a patch.
+// assertions.h owns what happens if an assertion of ggml or llama.cpp fails. By default, that ends the process. On a
+// thread that asks for it, it throws std::runtime_error instead, through C code that is compiled to let exceptions
+// pass. It does not throw while several threads compute together, since the others would wait forever for the one that
+// threw. A patch makes ggml report when they do.
 #pragma once
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-// Between the two, failed assertions of this thread end the process.
+// Between these two calls, failed assertions of this thread end the process.
 void ggml_hold_assertions(void);
 void ggml_release_assertions(void);
 
@@ -17,7 +18,7 @@ void ggml_release_assertions(void);
 // Once per process.
 void ggml_watch_assertions();
 
-// While it lives, failed assertions of this thread throw.
+// While an instance exists, failed assertions of this thread throw.
 class ggml_throwing_assertions {
   public:
     ggml_throwing_assertions();

@@ -1,7 +1,8 @@
-// How long a thread of ggml keeps its CPU while it waits for others. Barriers on an idle machine take microseconds, and what a single
-// thread does between them rarely more than some hundred. Where a wait is longer, a thread that is waited for may have no CPU, and
-// spinning may be what keeps it from one: the waiting thread goes to another CPU if it shares its own with such a one, and sleeps
-// after a while otherwise. It does not yield: Linux lets a thread that yields wait for whole turns of all others.
+// Bounds the time for which a ggml thread keeps its CPU while it waits for others. Barriers take microseconds on an
+// idle machine, and the work of a single thread between them rarely more than some hundred. If a wait is longer, the
+// thread waited for may have no CPU, perhaps because the waiting one spins on it. Then the waiting thread moves to
+// another CPU if it shares its own with such a thread, and otherwise sleeps after a while. It does not yield: on Linux,
+// a thread that yields waits for whole turns of all others.
 #include "bounded_wait.h"
 
 #include <algorithm>
@@ -20,16 +21,16 @@ using std::chrono::steady_clock;
 
 namespace {
 
-const microseconds longest_turns{ 2 };   // between two calls of one wait; what takes longer was work
-const microseconds longest_spin{ 200 };  // without a look at where the others are
-const microseconds sleepless{ 1000 };    // at the beginning of a wait
+const microseconds longest_turns{ 2 };   // between two calls within one wait; a longer time was work
+const microseconds longest_spin{ 200 };  // between two checks of the others' CPUs
+const microseconds sleepless{ 1000 };    // the first part of a wait, without sleep
 const microseconds sleep_time{ 50 };
 
 #ifdef __linux__
 
 const milliseconds recent{ 20 };
 
-// The threads that wait, and where they were seen last.
+// The waiting threads and their last known CPUs.
 struct seen_thread {
     int                      cpu = -1;
     steady_clock::time_point when;
@@ -59,7 +60,8 @@ seen_thread::~seen_thread() {
     list.erase(std::find(list.begin(), list.end(), this));
 }
 
-// The scheduler may leave two threads that wait for each other on one CPU, and foreign ones on another, since both are equally loaded.
+// The scheduler may leave two threads that wait for each other on one CPU and other processes' threads on another,
+// since both CPUs have the same load.
 bool leave_shared_cpu(steady_clock::time_point now) {
     thread_local seen_thread           self;
     const std::unique_lock<std::mutex> lock(seen().mutex, std::try_to_lock);
@@ -111,7 +113,6 @@ void ggml_wait_bounded(void) {
     if (!leave_shared_cpu(now) && now >= sleeps_from) {
         std::this_thread::sleep_for(sleep_time);
     }
-    last_call = steady_clock::now();
-    spins_until =
-        last_call + longest_spin;  // a row of short waits looks like a long one: most of it must stay spinning
+    last_call   = steady_clock::now();
+    spins_until = last_call + longest_spin;  // a series of short waits looks like a long one, and must mostly spin
 }

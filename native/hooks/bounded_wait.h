@@ -1,11 +1,11 @@
-// bounded_wait.h owns how long a thread of ggml keeps its CPU while it waits for others: ggml's loops that wait, in which a patch counts
-// the turns, give it up after a while.
+// bounded_wait.h owns the limit on how long a ggml thread keeps its CPU while it waits for others. A patch counts the
+// turns of ggml's wait loops, which give the CPU up after a while.
 #pragma once
 
 #ifdef __cplusplus
 extern "C"
 #endif
-    void ggml_wait_bounded(void);  // to be called now and then by a thread that turns in a loop and waits for others
+    void ggml_wait_bounded(void);  // called now and then by a thread that waits for others in a loop
 
 #ifndef __cplusplus
 #    ifdef _MSC_VER
@@ -16,7 +16,7 @@ static _Thread_local unsigned ggml_wait_turns;
 
 // One turn of a loop that waits for other threads.
 static inline void ggml_wait_turn(void) {
-    if (++ggml_wait_turns % 32 == 0) {  // barriers take less: nothing but this may stand in their way
+    if (++ggml_wait_turns % 32 == 0) {  // barriers are shorter, and nothing else may delay them
         ggml_wait_bounded();
     }
 }

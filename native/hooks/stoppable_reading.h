@@ -1,14 +1,14 @@
-// stoppable_reading.h owns how another thread stops llama.cpp while it tokenises, which may take minutes for a long text.
-// A patch has llama.cpp look for it in its loops over texts.
+// stoppable_reading.h owns the way for another thread to stop llama.cpp while it tokenizes, which may take minutes for
+// a long text. A patch makes llama.cpp check for it in its loops over text.
 #pragma once
 
 #include <atomic>
 #include <exception>
 
-// Throws what derives from std::exception once this thread's reading is to stop.
+// Throws an exception derived from std::exception if this thread should stop reading.
 void llama_look_for_stop();
 
-// While one lives, what this thread tokenises stops once `stop` is set. Null: it does not.
+// While an instance exists, tokenization on this thread stops once `stop` is set. Null: it does not stop.
 class llama_stoppable_reading {
   public:
     explicit llama_stoppable_reading(const std::atomic<bool> * stop);

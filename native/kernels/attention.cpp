@@ -1,11 +1,12 @@
-// attention.cpp owns attention on the CPU for what a search decodes: many sequences at once, most of whose cells are those of one prompt.
-// ggml's kernel goes through the cells of one query after another below 64 sequences, and from there on computes every cell of a tile for
-// all. Here the queries that see many cells of a tile are the rows of a product of matrices, with all heads that share keys, and the
-// scattered cells that a query sees of other tiles are gathered for products of its own. What a query gets depends on the cells it sees
-// and on their order alone, not on the queries beside it, nor on where tiles begin: every product adds in the order of the cells, and
-// weights are rounded so that their sum is the same in any order. What this does not know (ALiBi, soft caps, sinks, several masks or
-// streams, keys that are not half precision), what has too few queries for the threads or too many cells for its memory, and values that
-// are no whole vectors are left to ggml's kernel.
+// attention.cpp owns attention on the CPU for a search's decodes: many sequences at once that share most of their
+// cells, the prompt's. Below 64 sequences, ggml's kernel visits the cells of one query at a time; from 64 on, it
+// computes every cell of a tile for all. Here, the queries that see many cells of a tile form the rows of a matrix
+// product, together with all heads that share keys. The scattered cells that a query sees in other tiles are gathered
+// for products of their own. A query's result depends only on the cells that it sees and on their order, not on the
+// other queries or on where tiles begin: every product adds in the order of the cells, and weights are rounded so that
+// their sum is the same in any order. ggml's kernel handles the rest: features not implemented here (ALiBi, soft caps,
+// sinks, several masks or streams, keys other than half precision), too few queries for the threads, too many cells for
+// the memory, and value sizes that are not whole vectors.
 #include "ggml-backend-impl.h"
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
@@ -29,17 +30,17 @@ const int vector_size = 0;  // words of four halves are read as little-endian nu
 #elif defined(GGML_SIMD) && defined(GGML_F32_EPR) && !defined(__ARM_FEATURE_SVE)
 const int vector_size = GGML_F32_EPR;  // of ggml's products of small matrices
 #else
-const int vector_size = 0;  // they go number by number
+const int vector_size = 0;  // they are computed one number at a time
 #endif
-const int         max_rows          = 64;       // query heads of one turn
-const int64_t     max_weights       = 1 << 20;  // of one turn of several queries
-const int64_t     most_weights      = 1 << 22;  // of one query
+const int         max_rows          = 64;       // query heads per turn
+const int64_t     max_weights       = 1 << 20;  // per turn of several queries
+const int64_t     most_weights      = 1 << 22;  // per turn of one query
 const int         tile_cells        = 64;
-const int         min_shared_rows   = 16;       // of a turn, below which more turns than threads do not pay
-const int         few_cells         = 16;       // of a tile, up to which they count as scattered
+const int         min_shared_rows   = 16;       // per turn; with fewer, having more turns than threads does not pay
+const int         few_cells         = 16;       // per tile; up to this number they count as scattered
 const int         cells_unit        = 16;       // gathered cells are padded to whole vectors
-const int64_t     long_cells        = 512;      // from which ggml splits the cells of a single sequence among threads
-const ggml_fp16_t hidden_cell       = 0xFC00;   // minus infinity as half precision
+const int64_t     long_cells        = 512;     // from here on, ggml splits the cells of a single sequence among threads
+const ggml_fp16_t hidden_cell       = 0xFC00;  // minus infinity as half precision
 const uint64_t    four_hidden_cells = 0xFC00FC00FC00FC00;
 
 static_assert(tile_cells % cells_unit == 0 && few_cells % cells_unit == 0, "gatherings have room for whole vectors");
@@ -53,13 +54,13 @@ const ggml_fp16_t * halves(const ggml_tensor & t, int64_t i1, int64_t i2) {
     return reinterpret_cast<const ggml_fp16_t *>(bytes(t, i1, i2));
 }
 
-// What a query sees of a tile of cells.
+// The cells of a tile that a query sees.
 struct view {
-    bool many;   // more than a few
+    bool many;   // more than few_cells
     bool plain;  // all of them, without a bias
 };
 
-// Floats that begin at a cache line.
+// Floats aligned to a cache line.
 struct line_buffer {
     std::vector<float> memory;
     float *            data = nullptr;
@@ -74,12 +75,12 @@ struct line_buffer {
     }
 };
 
-// Cells as whole vectors.
+// The number of cells, padded to whole vectors.
 int padded(int n_cells) {
     return (n_cells + cells_unit - 1) / cells_unit * cells_unit;
 }
 
-// What a thread keeps between turns.
+// A thread's buffers, kept between turns.
 struct memory {
     line_buffer              queries;            // [rows, key size], scaled
     line_buffer              outputs;            // [rows, value size]
@@ -88,17 +89,17 @@ struct memory {
     line_buffer              tile;               // [key size, width] or [width, value size]
     std::vector<uint64_t>    quads;              // of four cells' keys, four halves each: [4, key size / 4]
     std::vector<ggml_fp16_t> half_tile;          // [key size, width]
-    std::vector<int>         n_mixed;            // [queries]: scattered cells that are in the outputs already
+    std::vector<int>         n_mixed;            // [queries]: scattered cells that the outputs already include
 
     // What the queries from `looked_from` on see, for all key heads.
     int64_t              looked_from = -1;
     int64_t              n_tiles     = 0;
-    std::vector<int64_t> tiles;        // first cells of those that some query sees many cells of
+    std::vector<int64_t> tiles;        // first cells of the tiles of which some query sees many cells
     std::vector<view>    views;        // [tiles, queries]
     std::vector<int>     n_scattered;  // [queries]
     std::vector<int64_t> scattered;    // cells, for each query
 
-    // Room for turns of at most `n` queries.
+    // Reserves memory for turns of at most `n` queries.
     void reserve(size_t n, size_t heads, size_t most_tiles, size_t key_size, size_t value_size) {
         queries.reserve(n * heads * key_size);
         outputs.reserve(n * heads * value_size);
@@ -123,7 +124,7 @@ bool is_finite(const ggml_fp16_t * row, int n) {
     return wrong == 0;
 }
 
-// Of a multiple of 8 values.
+// n is a multiple of 8.
 float largest_of(const float * values, int n) {
     float largest[8];
     std::copy_n(values, 8, largest);
@@ -135,7 +136,7 @@ float largest_of(const float * values, int n) {
     return *std::max_element(largest, largest + 8);
 }
 
-// Of weights up to 1, each rounded to a multiple of 2^-30, so that the sum is exact in any order.
+// For weights up to 1. Each is rounded to a multiple of 2^-30, so that the sum is exact in any order.
 double sum_of(const float * values, int n) {
     const double unit    = 1.5 * (1 << 22);
     double       sums[8] = {};
@@ -147,8 +148,8 @@ double sum_of(const float * values, int n) {
     return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-// Of four rows of halves, in groups of four: out[i, group] holds the i-th of the group of each row. Elementwise on words of four halves, so
-// that the compiler makes vectors of it.
+// For four rows of halves, in groups of four: out[i, group] holds the i-th half of each row's group. It works
+// elementwise on words of four halves, so that the compiler vectorises it.
 void transpose_quads(const ggml_fp16_t *      a,
                      const ggml_fp16_t *      b,
                      const ggml_fp16_t *      c,
@@ -175,7 +176,7 @@ void transpose_quads(const ggml_fp16_t *      a,
 }
 
 // The queries [first, first + n) with the heads that share a key head; row = query * heads + head. `at` counts the
-// tiles that some query sees many cells of.
+// tiles of which some query sees many cells.
 struct turn {
     const ggml_tensor & queries;
     const ggml_tensor & keys;
@@ -218,7 +219,7 @@ struct turn {
 
     float * weights_of(int64_t at, int query) { return own.weights.data + (at * n + query) * heads * tile_cells; }
 
-    int64_t scattered_room() const { return (keys.ne[1] + tile_cells - 1) / tile_cells * few_cells; }  // of a query
+    int64_t scattered_room() const { return (keys.ne[1] + tile_cells - 1) / tile_cells * few_cells; }  // per query
 
     int64_t * scattered_of(int query) { return own.scattered.data() + query * scattered_room(); }
 
@@ -243,7 +244,7 @@ struct turn {
     template <typename use> void each_run(int64_t at, use product);
 };
 
-// Begins to read what the next tile needs: rows of one head lie too far apart for the processor to see what comes next. A macro, since gcc
+// Prefetches for the next tile: the rows of one head are too far apart for the hardware prefetcher. A macro, since gcc
 // drops calls of a function that does nothing else.
 #if defined(__GNUC__)
 #    define FETCH_CELL(rows, cell)                                                                   \
@@ -269,7 +270,7 @@ void turn::run() {
         std::memcpy(own.queries.data + row * key_size, query, size_t(key_size) * sizeof(float));
     }
     ggml_vec_scale_f32(rows * key_size, own.queries.data, scale);
-    if (own.looked_from != first) {  // all key heads see the same
+    if (own.looked_from != first) {  // all key heads see the same cells
         look();
         own.looked_from = first;
     }
@@ -309,11 +310,11 @@ void turn::look() {
     }
 }
 
-// What a query sees of a tile; whether it is many.
+// Finds the cells of a tile that a query sees; returns whether they are many.
 bool turn::look_at(int64_t at, int query) {
     const int           n_cells = cells_in(at);
     const ggml_fp16_t * visible = mask_of(query) + cell_of(at);
-    uint16_t            n_seen  = 0;  // as wide as what is read, which the compiler makes vectors of
+    uint16_t            n_seen  = 0;  // as wide as its input, so that the compiler vectorises it
     uint16_t            bits    = 0;
     for (int c = 0; c < n_cells; ++c) {
         n_seen += visible[c] != hidden_cell;
@@ -345,7 +346,7 @@ void turn::list_scattered(int64_t at, int query, int n_seen) {
     }
 }
 
-// Keys become the columns of own.tile; those behind them hold what was there.
+// The keys become the columns of own.tile. Columns after them keep their old content.
 void turn::put_keys(const int64_t * cells, int n_cells, int width) {
     const int           n_quads = key_size / 4;
     uint64_t * const    quads   = own.quads.data();
@@ -364,7 +365,7 @@ void turn::put_keys(const int64_t * cells, int n_cells, int width) {
     ggml_cpu_fp16_to_fp32(tile, own.tile.data, key_size * width);
 }
 
-// False, and `instead` in its place, where the value has overflowed.
+// If the value has overflowed, returns false and stores `instead`.
 bool turn::put_value(float * row, int64_t cell, float instead) {
     const ggml_fp16_t * value  = halves(values, cell, key_head);
     const bool          finite = is_finite(value, value_size);
@@ -376,7 +377,7 @@ bool turn::put_value(float * row, int64_t cell, float instead) {
     return finite;
 }
 
-// Queries behind one another that see many cells of a tile are rows of one product.
+// Adjacent queries that see many cells of a tile are the rows of one product.
 template <typename use> void turn::each_run(int64_t at, use product) {
     for (int query = 0; query < n;) {
         int end = query;
@@ -404,7 +405,7 @@ void turn::score_many(int64_t at) {
                 continue;
             }
             const ggml_fp16_t * visible = mask_of(query + row / heads) + cell_of(at);
-            for (int c = 0; c < n_cells; ++c) {  // what is hidden may be what a model that overflowed has left
+            for (int c = 0; c < n_cells; ++c) {  // hidden cells may hold values of a model that overflowed
                 scores[c] = visible[c] == hidden_cell ? -INFINITY : scores[c] + GGML_CPU_FP16_TO_FP32(visible[c]);
             }
             std::fill(scores + n_cells, scores + tile_cells, -INFINITY);
@@ -434,7 +435,7 @@ void turn::score_scattered(int query) {
     }
 }
 
-// From scores to weights that sum to 1.
+// Turns scores into weights with sum 1.
 void turn::weigh() {
     for (int query = 0; query < n; ++query) {
         for (int head = 0; head < heads; ++head) {
@@ -485,7 +486,7 @@ void turn::mix_many(int64_t at) {
     }
 }
 
-// Only queries that see a value that is no number get none.
+// Only queries that see a NaN get NaN.
 void turn::spread_overflow(int64_t at, int cell) {
     for (int query = 0; query < n; ++query) {
         if (view_of(at, query).many && mask_of(query)[cell_of(at) + cell] != hidden_cell) {
@@ -494,7 +495,7 @@ void turn::spread_overflow(int64_t at, int cell) {
     }
 }
 
-// Those of the cells before `before` that are not in the query's outputs yet.
+// Adds the scattered cells before `before` that are not in the query's outputs yet.
 void turn::mix_scattered(int query, int64_t before) {
     const int64_t * cells   = scattered_of(query);
     const int       n_all   = own.n_scattered[size_t(query)];
@@ -540,7 +541,7 @@ bool is_shared_attention(const ggml_compute_params & params, const ggml_tensor &
     return whole_vectors && plain && types && rows && one_mask && one_stream && fits && !starves_threads;
 }
 
-// How many queries one turn takes.
+// The number of queries per turn.
 int64_t queries_per_turn(const ggml_tensor & dst, int n_threads) {
     const int64_t n_queries    = dst.src[0]->ne[1];
     const int64_t key_heads    = dst.src[1]->ne[2];
@@ -557,7 +558,7 @@ int64_t queries_per_turn(const ggml_tensor & dst, int n_threads) {
     return n;
 }
 
-// False where ggml is to compute it.
+// Returns false if ggml should compute it.
 bool attend(const ggml_compute_params & params, ggml_tensor & dst) {
     if (!is_shared_attention(params, dst)) {
         return false;
@@ -569,7 +570,7 @@ bool attend(const ggml_compute_params & params, ggml_tensor & dst) {
     const int64_t       n_tiles   = (keys.ne[1] + tile_cells - 1) / tile_cells;
 
     static thread_local memory own;
-    char *                     has_room = static_cast<char *>(params.wdata);  // of each thread
+    char *                     has_room = static_cast<char *>(params.wdata);  // per thread
     try {
         const int64_t heads = dst.src[0]->ne[2] / keys.ne[2];
         own.reserve(size_t(per_turn), size_t(heads), size_t(n_tiles), size_t(keys.ne[0]), size_t(dst.src[2]->ne[0]));
@@ -600,7 +601,7 @@ struct attention_traits : ggml::cpu::tensor_traits {
 };
 
 struct attention_entry : ggml::cpu::extra_buffer_type {
-    bool supports_op(ggml_backend_dev_t, const ggml_tensor *) override { return false; }  // it keeps no weights
+    bool supports_op(ggml_backend_dev_t, const ggml_tensor *) override { return false; }  // it stores no weights
 
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
         static attention_traits traits;

@@ -1,13 +1,15 @@
-// kernels.h owns what ggml's CPU backend computes with kernels of our own. Before ggml runs an operation, it asks each entry of its list of
-// extra buffer types to compute it, and does so itself where all decline. An entry can also keep weights in a form of its own.
+// kernels.h owns the registration of our own kernels with ggml's CPU backend. Before ggml runs an operation, it asks
+// each entry in its list of extra buffer types to compute it, and computes it itself if all decline. An entry can also
+// store weights in its own format.
 #pragma once
 
 struct ggml_backend_buffer_type;
 
-// Once per process, before anything is computed or a model is loaded: ggml copies the list when it is first asked where weights can be kept.
+// Call it once per process, before anything is computed or a model is loaded: ggml copies the list the first time that
+// it looks for a place for weights.
 void register_kernels();
 
-// The entries: attention of many sequences that share a prompt, which keeps no weights; and products with packed q8_0 weights, null where
-// this build has no use for them.
+// The entries: attention of many sequences that share a prompt, which stores no weights; and products with packed q8_0
+// weights, null if this build does not use them.
 ggml_backend_buffer_type * shared_attention();
 ggml_backend_buffer_type * packed_q8_0();

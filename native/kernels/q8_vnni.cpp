@@ -1,9 +1,10 @@
-// q8_vnni.cpp owns the products of q8_0 weights where AVX-512 has VNNI and there are no AMX tiles. For q8_0 ggml packs weights on ARM and
-// for AMX alone; elsewhere it takes the blocks of one weight row after another, which is as slow for each of 16 sequences as for one of four.
-// Here a weight matrix lies in groups of 16 rows, so that one instruction multiplies four numbers of each by four of an input. The group
-// holds the values of all blocks, four of every row in turn and 128 above their own (the instruction wants one side unsigned), and behind
-// them their scales: as many bytes as before. An input is rounded as ggml rounds it. What a row of the output gets does not depend on the
-// rows beside it, nor on the number of threads.
+// q8_vnni.cpp owns the products of q8_0 weights on CPUs with AVX-512 VNNI but without AMX tiles. ggml packs q8_0
+// weights only on ARM and for AMX; elsewhere it processes the blocks of one weight row after another, which is as slow
+// for each of 16 sequences as for each of four. Here, a weight matrix is stored in groups of 16 rows, so that one
+// instruction multiplies four numbers of each row by four of an input. A group holds the values of all blocks, four of
+// every row in turn, each with 128 added (the instruction needs one unsigned operand), followed by their scales. The
+// size in bytes is the same. Inputs are rounded as ggml rounds them. A result depends neither on other rows nor on the
+// number of threads.
 #include "kernels.h"
 
 #if defined(__AVX512VNNI__) && !defined(__AMX_INT8__)
@@ -27,19 +28,19 @@
 
 namespace {
 
-const int    group_rows      = 16;                  // of a weight matrix: the numbers in a vector
+const int    group_rows      = 16;                  // of a weight matrix: one number of each fills a vector
 const int    columns_at_once = 2 * group_rows;      // of the output
-const int    most_inputs     = 6;                   // at once: 12 sums and 12 products of a block are in registers
-const int    values_at_once  = 4;                   // of a row, by one instruction
-const size_t block_values    = group_rows * QK8_0;  // of a group
+const int    most_inputs     = 6;                   // per call: 12 sums and 12 products of a block fit into registers
+const int    values_at_once  = 4;                   // per row and instruction
+const size_t block_values    = group_rows * QK8_0;  // per group
 const size_t block_scales    = group_rows * sizeof(ggml_half);
 const size_t vector_bytes    = 64;
 const size_t large_page      = 2 << 20;
-const int    excess          = 128;  // of a packed value over its own
+const int    excess          = 128;  // added to each packed value
 
 struct input_block {
     float   scale;
-    int32_t correction;  // takes off what the excess of the weights adds
+    int32_t correction;  // subtracts the contribution of the weights' excess
     int8_t  values[QK8_0];
 };
 
@@ -69,7 +70,7 @@ void pack_group(const block_q8_0 * rows, int64_t blocks, char * group) {
     }
 }
 
-// As ggml's quantize_row_q8_0.
+// Like ggml's quantize_row_q8_0.
 void round_input(const float * numbers, int64_t blocks, input_block * rounded) {
     for (int64_t i = 0; i < blocks; ++i, numbers += QK8_0) {
         const __m512  low         = _mm512_loadu_ps(numbers);
@@ -93,7 +94,8 @@ __m512i four_of(const int8_t * values) {
     return _mm512_set1_epi32(four);
 }
 
-// 32 columns of `inputs` rows of the output. Fetches every `period`th block of the next columns' weights from `phase` on.
+// Computes 32 columns of `inputs` rows of the output. Prefetches every `period`th block of the next columns' weights,
+// starting at `phase`.
 template <int inputs>
 void multiply(const input_block * input,
               const char *        weights,
@@ -147,7 +149,7 @@ using multiplication = void (*)(const input_block *, const char *, int64_t, floa
 const multiplication multiply_some[most_inputs] = { multiply<1>, multiply<2>, multiply<3>,
                                                     multiply<4>, multiply<5>, multiply<6> };
 
-// Those of `count` that thread `ith` of `nth` takes.
+// Thread `ith` of `nth`'s part of `count`.
 struct share {
     int64_t begin;
     int64_t end;

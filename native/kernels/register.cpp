@@ -4,7 +4,7 @@
 void register_kernels() {
     std::vector<ggml_backend_buffer_type_t> & entries = ggml_backend_cpu_get_extra_buffer_types();
     if (packed_q8_0() != nullptr) {
-        entries.insert(entries.begin(), packed_q8_0());  // weights are kept by the first entry that takes them
+        entries.insert(entries.begin(), packed_q8_0());  // the first entry that accepts weights stores them
     }
     entries.push_back(shared_attention());
 }

@@ -25,7 +25,7 @@ struct held_prompt {
     std::vector<token_id> prompt;
 };
 
-// Whether there was room; the rest of the prompt is read then.
+// Returns whether there was room, and if so reads the rest of the prompt.
 bool begin(held_prompt & search, kv_allocator & cache, test_decoder & decoder) {
     if (!cache.reserve(search.holding, search.prompt)) {
         return false;

@@ -11,7 +11,7 @@ using namespace ig;
 
 namespace {
 
-// the same count from cells that know who holds them
+// computes the same count from cells that know their holders
 struct shared_cells {
     std::vector<std::vector<std::shared_ptr<int>>> sequences;
 

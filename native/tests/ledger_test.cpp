@@ -10,7 +10,7 @@ using namespace ig;
 
 namespace {
 
-// Costs what a token of its number costs, and so much more if a response ended behind it.
+// A token costs its number's cost, plus a further cost if the response ends after it.
 class costs_with_ends : public token_costs {
   public:
     costs_with_ends(std::vector<double> costs, double of_end) : token_costs(std::move(costs)), of_end(of_end) {}
@@ -23,7 +23,7 @@ class costs_with_ends : public token_costs {
 
 struct random_case {
     std::vector<constraint> constraints;
-    std::vector<double>     costs;        // of the tokens, which are 0, 1, ... in their order
+    std::vector<double>     costs;        // of the tokens 0, 1, ..., in this order
     double                  of_end  = 0;
     double                  of_text = 0;  // under the second constraint
 };

@@ -1,4 +1,4 @@
-// random_values.h owns what the tests' properties are tried on: values fixed by a seed.
+// random_values.h owns the inputs of property tests: random values determined by a seed.
 #pragma once
 
 #include "safety/cost_model.h"

@@ -11,7 +11,7 @@ using namespace ig;
 
 namespace {
 
-// A number of hundredths over a power of ten, as the nearest double.
+// hundredths / 10^n_more_digits, as the nearest double.
 double decimal(int64_t hundredths, int n_more_digits) {
     return std::strtod(format("%llde-%d", (long long) hundredths, 2 + n_more_digits).c_str(), nullptr);
 }

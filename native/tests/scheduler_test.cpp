@@ -19,7 +19,7 @@ tabular_model some_model(int32_t max_sequences = 64) {
     return model;
 }
 
-// A prompt in sequence 0, without its last token.
+// Reads a prompt, without its last token, into sequence 0.
 void read_prompt(slot &                        l,
                  const std::vector<token_id> & prompt,
                  const kv_plan &               plan,
@@ -31,7 +31,7 @@ void read_prompt(slot &                        l,
     l.extend(items, no_residual, cancel);
 }
 
-// One token more for one sequence; returns the row of logits.
+// Appends one token to one sequence; returns the row of logits.
 std::vector<float> step_one(slot & l, const decode_item & item, const cancel_flag & cancel = not_cancelled) {
     std::vector<float> row;
     const step_wishes  wishes;
@@ -116,14 +116,14 @@ TEST_CASE(
         decoder.limit        = draw_int(random, 60, 200);
         const size_t n_slots = size_t(draw_int(random, 2, 7));
 
-        // Each slot forks, drops and steps; what it gets is the row of the token that it gave.
+        // Each slot forks, drops and steps; its row has to be that of the token that it gave.
         std::vector<size_t>   n_wrong(n_slots, 0);
         std::vector<slot_job> jobs;
         for (size_t i = 0; i < n_slots; ++i) {
             jobs.push_back([&, i](slot & l) {
                 random_stream own(seed, 1, i);
                 const int32_t n_forks = draw_int(own, 1, 3), n_steps = draw_int(own, 1, 8);
-                const auto    prompt = random_tokens(own, draw_int(own, 1, 20), 2);  // some begin alike
+                const auto    prompt = random_tokens(own, draw_int(own, 1, 20), 2);  // some share a prefix
                 read_prompt(l, prompt, { 1 + n_forks, int64_t(prompt.size()) + 1 + n_forks * n_steps });
                 const int32_t n_prompt = int32_t(prompt.size());
                 step_one(l, { 0, n_prompt - 1, prompt.back() });
@@ -213,7 +213,7 @@ TEST_CASE("widening gives what others leave, and does not wait") {
         read_prompt(l, { 1 }, { 2, 10, 8, 5 });
         n_alone = l.widen(8, not_cancelled);
         CHECK(l.widen(0, not_cancelled) == 0);
-        step_one(l, { 0, 0, 1 });  // with its next step it needs less
+        step_one(l, { 0, 0, 1 });  // its next step frees cells
         l.leave();
         const std::unique_ptr<slot> other = server.shared.open();
         read_prompt(*other, { 1 }, { 3, 10 });
@@ -362,7 +362,7 @@ TEST_CASE("work that comes while others are served runs beside them") {
     const tabular_model      model = some_model();
     test_decoder             decoder(model, 2);
     serving                  server(decoder);
-    int                      n_waiting = 5, n_running = 0;  // under the lock
+    int                      n_waiting = 5, n_running = 0;  // guarded by the lock
     std::vector<std::thread> helpers;
     const auto               work = [](slot & l) {
         read_prompt(l, { 1, 2 }, { 1, 50 });
@@ -490,7 +490,7 @@ TEST_CASE("stopping one search at any step leaves the others as they are, and no
         for (size_t i = 0; i < cancels.size(); ++i) {
             jobs.push_back([&, i](slot & l) {
                 read_prompt(l, { 1, 2, 3 }, { 1, 1000 }, cancels[i]);
-                for (int32_t t = 0; i % 2 == 0 || t < 30; ++t) {  // those that are to be stopped would never end
+                for (int32_t t = 0; i % 2 == 0 || t < 30; ++t) {  // those to be stopped would never end
                     l.cut(0, 2);
                     step_one(l, { 0, 2, 0 }, cancels[i]);
                     ++n_steps;

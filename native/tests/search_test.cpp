@@ -14,7 +14,7 @@ using namespace ig;
 
 namespace {
 
-// A critic that all searches share, as a guard's do; it says what is fixed by the text.
+// A critic that all searches share, as in a guard. Its output depends only on the text.
 class text_critic : public critic {
   public:
     std::vector<float> keep(const float * hidden, const float *, size_t n_vocab) const override {
@@ -37,7 +37,7 @@ class text_critic : public critic {
     }
 };
 
-// Everything that one guard's searches share.
+// What the searches of one guard share.
 struct shared_models {
     std::vector<double>     token_prices;
     std::vector<constraint> constraints;
@@ -52,7 +52,7 @@ struct shared_models {
         constraints[0].terms.budget   = draw_of<double>(random, { 0, 0.3, 1, 2 });
         constraints[0].terms.discount = draw_of<double>(random, { 1, 1, 0.9 });
         constraints[0].per_token      = std::make_unique<token_costs>(token_prices);
-        if (draw_bool(random)) {  // of whole texts: how many letters of one kind there are
+        if (draw_bool(random)) {  // of whole texts: the number of letters of one kind
             constraint whole;
             whole.terms.budget    = draw_of<double>(random, { 0, 1, 2 });
             whole.terms.per_token = false;
@@ -61,7 +61,7 @@ struct shared_models {
         }
     }
 
-    // what the functions say
+    // the results of the functions
     static std::vector<double> ask(const char * kind, size_t, const std::vector<text_view> & texts) {
         std::vector<double> scores;
         for (const text_view & t : texts) {
@@ -73,7 +73,7 @@ struct shared_models {
 
     static double letters_in(const std::string & text) { return double(std::count(text.begin(), text.end(), 'b')); }
 
-    // Adds the costs up anew.
+    // Adds the costs up again.
     bool is_within_budget(const search_result & r) const {
         double cost = 0;
         for (size_t t = 0; t < r.tokens.size(); ++t) {
@@ -96,7 +96,7 @@ struct search_case {
 search_case random_case(random_stream & random, int32_t n_vocab) {
     search_case      c;
     search_options & o = c.options;
-    c.prompt           = random_tokens(random, draw_int(random, 1, 12), 2);  // some begin alike
+    c.prompt           = random_tokens(random, draw_int(random, 1, 12), 2);  // some share a prefix
     o.expansion        = draw_int(random, 0, 3) == 0 ? EXPANSION_TOKEN : EXPANSION_SAMPLE;
     o.estimator        = draw_of<estimator_kind>(
         random, { ESTIMATOR_MODELS, ESTIMATOR_CRITIC, ESTIMATOR_BOTH, ESTIMATOR_LOG_LIKELIHOOD });
@@ -125,7 +125,7 @@ search_case random_case(random_stream & random, int32_t n_vocab) {
     return c;
 }
 
-// what a search comes to, without what depends on the cache or the clock
+// a search's result, without what depends on the cache or the clock
 struct answer {
     search_result result;
     std::string   committed;

@@ -10,7 +10,7 @@ using namespace ig;
 
 namespace {
 
-// parents of which some hold a sequence of the plan
+// some of these parents hold a sequence of the plan
 std::vector<path> random_parents(random_stream & random, sequence_plan & plan, int32_t n) {
     std::vector<path> parents;
     for (int32_t i = 0; i < n; ++i) {

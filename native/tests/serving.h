@@ -1,5 +1,5 @@
-// serving.h owns searches side by side, as a guard runs them: each on a thread and a slot of its own, served by the thread that owns the
-// decoder.
+// serving.h owns parallel searches, as a guard runs them: each has a thread and a slot, and the thread that owns the
+// decoder serves them.
 #pragma once
 
 #include "serving/scheduler.h"
@@ -14,10 +14,10 @@ class serving {
   public:
     explicit serving(real_decoder & real) : shared(real, news, computing) {}
 
-    // Runs the jobs to their ends; returns the code of the error that each ended with, which is empty where there was none.
+    // Runs the jobs to their ends. Returns the code of each job's error, empty if there was none.
     std::vector<std::string> run(const std::vector<slot_job> & jobs) {
         std::vector<std::string>           codes(jobs.size());
-        std::vector<std::unique_ptr<slot>> slots;  // all are open before the first is served
+        std::vector<std::unique_ptr<slot>> slots;  // all are opened before the first is served
         for (size_t i = 0; i < jobs.size(); ++i) {
             slots.push_back(shared.open());
         }
@@ -40,7 +40,7 @@ class serving {
         return codes;
     }
 
-    // Runs one on the owner's own thread.
+    // Runs a job on the owner's own thread.
     std::string run(const slot_job & job) {
         std::unique_ptr<slot> own  = shared.open();
         const std::string     code = code_of([&] { job(*own); });
@@ -49,7 +49,7 @@ class serving {
         return code;
     }
 
-    // As another thread does that wants a search to stop.
+    // Requests a stop, as another thread would.
     void request(cancel_flag & cancel) {
         const std::lock_guard<std::mutex> guard(news.lock);
         cancel.requested = true;

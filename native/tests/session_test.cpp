@@ -1,4 +1,4 @@
-// Searches share cost and reward models; what belongs to one search is in its sessions.
+// Searches share cost and reward models. What belongs to one search is in its sessions.
 #include "safety/function_model.h"
 #include "safety/guard_model.h"
 #include "safety/lexicon.h"
@@ -18,7 +18,7 @@ namespace {
 
 const int32_t n_bytes = 256;
 
-// A model whose tokens are bytes and whose output is a hash of all that it reads.
+// A model whose tokens are bytes and whose output is a hash of everything that it reads.
 class byte_model : public text_model {
   public:
     explicit byte_model(int32_t width) : n_values(width) {}
@@ -100,7 +100,7 @@ const guard_answers answers = {
     { "violence", "theft", "thanks" }
 };
 
-// a kind of scorer, and the model that it reads with; null: none
+// a kind of scorer and the model that it reads with; null: none
 struct scorer_case {
     const char *                 name;
     std::unique_ptr<text_scorer> scorer;
@@ -177,7 +177,7 @@ std::string random_text(random_stream & random, int32_t n) {
     return text;
 }
 
-// What one search asks: in each round its texts, which have grown since the last one.
+// One search. In each round it asks about its texts, which have grown since the last one.
 struct asker {
     std::string                           prompt;
     std::vector<std::vector<std::string>> rounds;
@@ -212,7 +212,7 @@ struct asker {
         session = scorer.open(scope);
     }
 
-    // all that the session says in a round
+    // all answers of the session in a round
     std::vector<double> ask(size_t round) {
         const bool                  is_last = round + 1 == rounds.size();
         const std::vector<token_id> no_tokens;
@@ -231,7 +231,7 @@ struct asker {
 
 const int32_t n_rounds = 4;
 
-// what each asker is told in each round when it is alone
+// each asker's answers in each round when it is alone
 std::vector<std::vector<std::vector<double>>> told_alone(std::vector<asker> & askers, const text_scorer & scorer) {
     std::vector<std::vector<std::vector<double>>> told;
     for (asker & a : askers) {
@@ -276,7 +276,7 @@ TEST_CASE("sessions of one model that are asked by turns say what each says alon
             for (asker & a : askers) {
                 a.draw(random, n_rounds);
             }
-            askers[1].rounds = askers[0].rounds;  // the same texts, behind another prompt
+            askers[1].rounds = askers[0].rounds;  // the same texts, after another prompt
             const auto alone = told_alone(askers, *c.scorer);
             n_that_differ += alone[0] != alone[1];
             for (asker & a : askers) {

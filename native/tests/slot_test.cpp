@@ -13,7 +13,7 @@ const cancel_flag not_cancelled;
 // Serves every request at once, on the search's own thread.
 class direct_server : public slot_server {
   public:
-    std::vector<slot_state>          states;  // that slots were in, one after the other
+    std::vector<slot_state>          states;  // successive states of the slots
     std::function<void(slot_data &)> serving = [](slot_data &) {
     };
 

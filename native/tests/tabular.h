@@ -1,5 +1,5 @@
-// tabular.h owns the models of the tests: random transition tables, and a decoder on one that has a limit, has several threads process its rows
-// and counts what it holds.
+// tabular.h owns the models of the tests: random transition tables, and a decoder on one that has a size limit,
+// processes rows on several threads and counts what it holds.
 #pragma once
 
 #include "engine/tabular_decoder.h"
@@ -21,7 +21,7 @@ inline tabular_model random_model(random_stream & random, int32_t n_vocab) {
     return model;
 }
 
-// what the decoder was asked for
+// the decoder's input
 struct decoded {
     bool   is_step;
     size_t n_items;
@@ -33,15 +33,15 @@ inline std::unique_ptr<thread_team> make_team(int32_t n_threads) {
     return std::make_unique<thread_team>(threads, n_threads);
 }
 
-// All calls come from one thread, so what it counts is read there, or once it rests.
+// All calls come from one thread, so its counts are read there, or when it is idle.
 class test_decoder : public tabular_decoder {
   public:
     explicit test_decoder(const tabular_model & model, int32_t n_threads = 1) :
         tabular_decoder(model),
         team(make_team(n_threads)) {}
 
-    int64_t               limit     = 1 << 20;  // cells that there can be
-    bool                  loses_all = false;    // when it grows next
+    int64_t               limit     = 1 << 20;  // maximum number of cells
+    bool                  loses_all = false;    // when it next grows
     std::vector<decoded>  calls;
     std::function<void()> before_call = [] {
     };

@@ -31,7 +31,7 @@ TEST_CASE("what the work throws is thrown once all threads have stopped, and the
         const auto team = make_team(n_threads);
         for (size_t run = 0; run < 100; ++run) {
             const size_t     failing = run % 20;
-            std::vector<int> times(20, 0);  // gone by the time that a thread would still work
+            std::vector<int> times(20, 0);  // destroyed before a late thread would use it
             std::string      code;
             try {
                 team->run(times.size(), [&](size_t i, size_t) {

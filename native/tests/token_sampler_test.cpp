@@ -14,7 +14,7 @@ struct test_row {
     std::vector<float>    logits;
     std::vector<token_id> head_tokens;
     std::vector<float>    head_logits;
-    int                   n_copied = 0;  // times that the whole row was
+    int                   n_copied = 0;  // number of copies of the whole row
 
     test_row(random_stream & random, int32_t n_vocab, double spread) {
         for (int32_t i = 0; i < n_vocab; ++i) {
@@ -43,7 +43,7 @@ struct test_row {
     }
 };
 
-// What the sampler promises, in the plainest way.
+// The distribution that the sampler promises, computed in the simplest way.
 std::vector<double> distribution(const std::vector<float> & logits,
                                  const sampling_options &   options,
                                  const token_counts &       tried,
@@ -121,7 +121,7 @@ TEST_CASE("tokens are drawn as often as temperature, truncation and penalty say"
         for (int i = 0; i < n_draws; ++i) {
             ++n[size_t(sampler.draw(random).token)];
         }
-        // Rare tokens count as one.
+        // Rare tokens are counted as one.
         double     chi_square = 0, rare_expected = 0, rare_drawn = 0;
         int        n_cells = 0;
         const auto add     = [&](double drawn, double wanted) {
@@ -178,7 +178,7 @@ TEST_CASE("the most probable tokens come in order, the lower id first where two 
         random_stream random(seed, 0, 2);
         test_row      row(random, draw_int(random, 1, 300), 4);
         for (float & logit : row.logits) {
-            logit = std::round(logit);  // with ties
+            logit = std::round(logit);  // produces ties
         }
         std::vector<token_id> order(row.logits.size());
         std::iota(order.begin(), order.end(), 0);
@@ -198,7 +198,7 @@ TEST_CASE("the most probable tokens come in order, the lower id first where two 
     }
 }
 
-// The code of the error that reading a row ends with, or "".
+// The code of the error thrown while a row is read, or "".
 std::string code_of_reading(test_row & row, const sampling_options & options) {
     token_sampler    sampler(options);
     const row_source source = row.whole();

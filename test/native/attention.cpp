@@ -1,7 +1,7 @@
-// attend(shape, queries, keys, values, mask) runs ggml's attention on the CPU and
-// returns [query, head, value size]. Queries are [head, query, key size], keys and values [cell, key head, size] as llama.cpp keeps them,
-// the mask is [query, cell]; keys, values and mask become half precision. In the graph an attention with another mask comes first, as of
-// a layer with a sliding window. Takes what the test gives on trust.
+// attend(shape, queries, keys, values, mask) runs ggml's attention on the CPU and returns [query, head, value size].
+// Queries are [head, query, key size]; keys and values are [cell, key head, size], as in llama.cpp; the mask is [query,
+// cell]. Keys, values and mask are converted to half precision. The graph first has an attention with another mask,
+// like that of a layer with a sliding window. Inputs are not checked.
 #include "ggml-cpu.h"
 #include "ggml.h"
 #include "kernels.h"
@@ -66,7 +66,7 @@ Napi::Value attend(const Napi::CallbackInfo & info) {
     ggml_cplan           plan = ggml_graph_plan(graph, int(number("threads")), nullptr);
     std::vector<uint8_t> work(plan.work_size);
     plan.work_data = work.data();
-    if (shape.Get("freshThread").As<Napi::Boolean>()) {  // which has no memory of other shapes
+    if (shape.Get("freshThread").As<Napi::Boolean>()) {  // which has not processed other shapes
         std::thread([&] { ggml_graph_compute(graph, &plan); }).join();
     } else {
         ggml_graph_compute(graph, &plan);

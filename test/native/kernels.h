@@ -1,4 +1,4 @@
-// What an addon of its own runs by itself for test/kernels.test.ts.
+// The parts of the test addon for test/kernels.test.ts.
 #pragma once
 
 #include <napi.h>

@@ -1,6 +1,7 @@
-// multiply(shape, weights, inputs) runs ggml's product of a q8_0 matrix on the CPU, as
-// llama.cpp would place the weights, and returns { output: [input, row], weights: as they are rounded, buffer: where they lie }. Weights are
-// [row, column], inputs [input, column] or, `apart`, with unused numbers between them. Takes what the test gives on trust.
+// multiply(shape, weights, inputs) runs ggml's product of a q8_0 matrix on the CPU, with the weights placed as
+// llama.cpp would, and returns { output: [input, row], weights: as rounded, buffer: where they are stored }. Weights
+// are [row, column]; inputs are [input, column] or, with `apart`, have unused numbers between them. Inputs are not
+// checked.
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
@@ -20,7 +21,7 @@ context_ptr make_context() {
              ggml_free };
 }
 
-// The first of the CPU's types that can multiply with a weight it holds.
+// The first of the CPU's buffer types that can multiply a weight that it stores.
 ggml_backend_buffer_type_t choose_buffer_type(ggml_tensor * weight, const ggml_tensor * product) {
     ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     using extra_types         = ggml_backend_buffer_type_t * (*) (ggml_backend_dev_t);
