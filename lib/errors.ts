@@ -18,7 +18,7 @@ export class InferenceGuardError extends Error {
 	}
 }
 
-/** The base of one class of error, as the declarations tell it: a class without a name would bring in the types of Node. */
+/** The constructor type of one error class, as the declarations show it: an unnamed class would pull in Node's types. */
 interface Failure {
 	readonly code: string;
 	new (message: string, options?: ErrorOptions): InferenceGuardError;
@@ -39,7 +39,7 @@ function failure(code: string): Failure {
 export class InvalidOptionError extends failure("INVALID_OPTION") {}
 /** The prompt is empty, not valid Unicode, or not tokens of this model. */
 export class InvalidPromptError extends failure("INVALID_PROMPT") {}
-/** A text cannot be kept from meaning one of the model's control tokens: in a role, or where chat template or tokenizer change it. */
+/** A text could produce one of the model's control tokens: in a role, or because chat template or tokenizer change it. */
 export class SpecialTokenTextError extends failure("SPECIAL_TOKEN_TEXT") {}
 /** The prompt leaves no room for a response in the context. */
 export class PromptTooLongError extends failure("PROMPT_TOO_LONG") {}
@@ -101,7 +101,7 @@ export class OutOfMemoryError extends failure("OUT_OF_MEMORY") {}
 export class DecodeError extends failure("DECODE_FAILED") {}
 /** A cost or reward function threw, or returned something other than one finite number per candidate; see `cause`. */
 export class CallbackError extends failure("CALLBACK_FAILED") {}
-/** A second loop wanted the pieces of a stream. */
+/** A second loop asked for the pieces of a stream. */
 export class StreamUsedError extends failure("STREAM_USED") {}
 /** The guard was disposed. */
 export class DisposedError extends failure("DISPOSED") {}

@@ -1,4 +1,4 @@
-// Listening to the caller's abort signals, which may live as long as the process and be given to many calls at once.
+// Listens to the caller's abort signals. A signal may live as long as the process and be given to many calls at once.
 
 interface Listener {
 	readonly reactions: Set<() => void>;
@@ -20,7 +20,10 @@ function listenerOf(signal: AbortSignal): Listener {
 	return listener;
 }
 
-/** Calls `react` when the signal aborts, or at once where it has. A signal has one listener, however many wait for it. Returns how to stop waiting. */
+/**
+ * Calls `react` when the signal aborts, or at once if it has aborted. A signal has only one listener, shared by all who wait for it.
+ * Returns a function that stops waiting.
+ */
 export function whenAborted(signal: AbortSignal, react: () => void): () => void {
 	if (signal.aborted) {
 		react();
@@ -36,7 +39,7 @@ export function whenAborted(signal: AbortSignal, react: () => void): () => void 
 	};
 }
 
-/** A controller that aborts with the caller's signal too, until it is disposed of. */
+/** A controller that also aborts with the caller's signal, until it is disposed. */
 export class LinkedController extends AbortController implements Disposable {
 	readonly #unlink: () => void;
 

@@ -1,4 +1,4 @@
-// How options are checked, and the message for a wrong one.
+// Checks options, and words the message for a wrong one.
 import { types } from "node:util";
 import { z } from "zod";
 import { InvalidOptionError } from "../errors.js";
@@ -7,7 +7,7 @@ import { inspected, reasonOf } from "./thrown.js";
 
 const mostShown = 80; // characters
 
-/** Cuts a value down to the part that is shown: it may contain itself a thousand times. */
+/** Cuts a value down to the part that is shown, because it may contain itself a thousand times. */
 function shortened(): (key: string, part: unknown) => unknown {
 	let left = mostShown;
 	return (_, part) => {
@@ -45,7 +45,7 @@ export function real(min: number, max = Number.MAX_VALUE) {
 
 export const text = (what: string) => z.string(expected(what)).min(1, expected(what));
 
-/** A path, or a command: the system reads none beyond a NUL, so that another file would be meant. */
+/** A path, or a command. The system stops reading it at a NUL, so a NUL would name another file. */
 export const path = (what: string) => text(what).refine((given) => !given.includes("\0"), expected(`${what}, without NUL characters`));
 
 export const callback = <F>(what: string) => z.custom<F>((value) => typeof value === "function", expected(what));
@@ -71,7 +71,7 @@ export const now = z
 
 export const flag = z.boolean(expected("true or false"));
 
-/** What only inherits from AbortSignal throws when it is asked. */
+/** An object that merely inherits from AbortSignal throws when it is read. */
 function isSignal(value: unknown): boolean {
 	try {
 		return value instanceof AbortSignal && typeof value.aborted === "boolean" && (value.reason === undefined || value.aborted);
@@ -82,30 +82,30 @@ function isSignal(value: unknown): boolean {
 
 export const abortSignal = z.custom<AbortSignal>(isSignal, expected("an AbortSignal"));
 
-/** An option as the tables of options have it (settings.ts, engine.ts): how it is checked, and its flag on the command line. */
+/** An option as a row of a table (settings.ts, engine.ts): its check and its command-line flag. */
 export interface OptionRow {
 	check: z.ZodType;
-	/** Where nothing is given; absent: none, or one that depends on others. */
+	/** If the option is not given; absent: none, or one that depends on other options. */
 	default?: unknown;
-	/** Of the flag; the long one is the name in kebab case. */
+	/** The flag's short form; the long form is the name in kebab case. */
 	shortFlag?: string;
-	/** What the flag takes, for its help; absent: a number, one of the choices, or nothing. */
+	/** The flag's argument, for its help; absent: a number, one of the choices, or nothing. */
 	takes?: "name" | "low:high" | "n|all";
 	/** The flag switches something off that is on by default. */
 	turnsOff?: boolean;
-	/** Of the flag. */
+	/** The flag's help. */
 	help: string;
 }
 
-/** An option given as undefined is not given. */
+/** An option given as undefined counts as not given. */
 function withoutUndefined(options: object): object {
 	return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-/** Stands where a message is about all options together. */
+/** Names the option in a message about all options together. */
 const rootOption = "options";
 
-/** Properties of the caller's objects may be functions that throw. Errors: INVALID_OPTION. */
+/** Properties of the caller's objects may be getters that throw. Errors: INVALID_OPTION. */
 function whatCanBeRead<T>(read: () => T): T {
 	try {
 		return read();
@@ -114,14 +114,14 @@ function whatCanBeRead<T>(read: () => T): T {
 	}
 }
 
-/** Of a message. */
+/** Per message. */
 const mostProblems = 100;
 
 const mostParts = 10_000;
 
 const untilFirstProblem: z.core.ParseContextInternal<z.core.$ZodIssue> = { abortEarly: true };
 
-/** Whether a value has so many parts that a problem of each of them would take long to tell. */
+/** Whether a value has so many parts that reporting a problem of each would take long. */
 function isVast(value: unknown): boolean {
 	const parts = [value];
 	for (const part of parts) {
@@ -134,12 +134,12 @@ function isVast(value: unknown): boolean {
 	return false;
 }
 
-/** Errors: INVALID_OPTION with a line per problem, which begins with the option; of vast options with the first one. */
+/** Errors: INVALID_OPTION with one line per problem, which begins with the option; for vast options, only the first problem. */
 export function check<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
 	const result = whatCanBeRead(() => schema.safeParse(given, untilFirstProblem));
 	if (result.success) return withoutUndefined(result.data as object) as z.output<S>;
 	const whole = whatCanBeRead(() => (isVast(given) ? result : schema.safeParse(given)));
-	const { issues } = whole.error ?? result.error; // what is read again may be another value
+	const { issues } = whole.error ?? result.error; // the value may differ when it is read again
 	const problems = issues.flatMap((issue) => {
 		if (issue.code !== "unrecognized_keys") return `${issue.path.join(".") || rootOption}: ${issue.message}`;
 		return issue.keys.map((key) => `${[...issue.path, key].join(".")}: there is no such option; check the spelling`);
@@ -163,13 +163,13 @@ export class Problems {
 		}
 	}
 
-	/** Errors: INVALID_OPTION where there are any. */
+	/** Errors: INVALID_OPTION if there are any. */
 	throwAny(): void {
 		if (this.#lines.size > 0) throw new InvalidOptionError([...this.#lines].join("\n"));
 	}
 }
 
-/** Puts the option of a line below another one. */
+/** Puts a line's option below another option. */
 export const below = (place: string) => (line: string) =>
 	line.startsWith(`${rootOption}: `) ? place + line.slice(rootOption.length) : `${place}.${line}`;
 

@@ -1,9 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-// What the declarations name, and TypeScript knows with the types of Node or a library of its own only. Each is the same thing where it is
-// known already.
+// Types that the declarations name, but TypeScript knows only with Node's types or another library. If a type is known already, this adds
+// nothing to it.
 declare global {
 	interface AbortSignal {}
-	/** Named by the declarations of zod. */
+	/** Used in zod's declarations. */
 	interface URL {}
 }
 

@@ -1,2 +1,2 @@
-/** `bestOfN` as it is typed on a command line: `best-of-n`. */
+/** `bestOfN` as typed on a command line: `best-of-n`. */
 export const kebabCase = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

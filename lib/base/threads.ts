@@ -5,17 +5,17 @@ import { availableParallelism } from "node:os";
 import { posix } from "node:path";
 import { warn } from "./warn.js";
 
-/** The text of a file, or undefined where it cannot be read. */
+/** The text of a file, or undefined if it cannot be read. */
 export type ReadText = (path: string) => string | undefined;
 
-/** What is known of the machine, as this process sees it. */
+/** The machine as this process sees it. */
 export interface Machine {
 	platform: string;
 	arch: string;
 	/** Logical CPUs that the process may run on. */
 	logicalCpus: number;
 	read: ReadText;
-	/** A number that macOS knows by name; undefined elsewhere. */
+	/** A number that macOS knows by name; undefined on other systems. */
 	sysctl: (name: string) => number | undefined;
 }
 
@@ -39,17 +39,17 @@ function sysctl(name: string): number | undefined {
 
 const lines = (text: string | undefined) => text?.split("\n") ?? [];
 
-/** Where a control group's files lie: its folder, and the mount that it is below of. */
+/** The location of a control group's files: their folder, and the mount that contains it. */
 interface GroupFolder {
 	version: 1 | 2;
 	mount: string;
 	folder: string;
 }
 
-/** mountinfo writes white space and backslashes of paths in octal. */
+/** mountinfo writes white space and backslashes in paths in octal. */
 const unescapeMount = (path: string) => path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 
-/** The groups of this process that may limit its CPU time: of cgroup v2, and of the cpu controller of v1. */
+/** The groups that may limit this process's CPU time: of cgroup v2, and of the cpu controller of v1. */
 function cpuGroups(read: ReadText): GroupFolder[] {
 	const paths = new Map<1 | 2, string>();
 	for (const line of lines(read("/proc/self/cgroup"))) {
@@ -66,11 +66,11 @@ function cpuGroups(read: ReadText): GroupFolder[] {
 		if (!version || !path || !mountPoint) return [];
 		const mount = unescapeMount(mountPoint);
 		const below = posix.relative(unescapeMount(root), path);
-		return { version, mount, folder: below.startsWith("..") ? mount : posix.join(mount, below) }; // a container sees itself as the mount
+		return { version, mount, folder: below.startsWith("..") ? mount : posix.join(mount, below) }; // a container sees its own group as the mount
 	});
 }
 
-/** A quota of microseconds per period, in CPUs; infinite where there is none. */
+/** A quota of microseconds per period, as a number of CPUs; infinite without a quota. */
 function cpusOf(quota: string | undefined, period: string | undefined): number {
 	const cpus = Number(quota) / Number(period);
 	return cpus > 0 && Number.isFinite(cpus) ? cpus : Number.POSITIVE_INFINITY;
@@ -82,7 +82,10 @@ function quotaOf(read: ReadText, version: 1 | 2, folder: string): number {
 	return cpusOf(quota, period);
 }
 
-/** CPUs' worth of time that the control groups grant: the smallest quota from the process's group up; infinite without one. */
+/**
+ * The CPU time that the control groups grant, as a number of CPUs: the smallest quota from the process's group upwards; infinite without
+ * one.
+ */
 export function cpuQuota(read: ReadText): number {
 	let smallest = Number.POSITIVE_INFINITY;
 	for (const { version, mount, folder } of cpuGroups(read)) {
@@ -103,7 +106,7 @@ function cpuList(text: string): number[] {
 	});
 }
 
-/** Cores behind the CPUs that the process may run on; undefined where Linux does not say. */
+/** Physical cores of the CPUs that the process may run on; undefined if Linux does not say. */
 function linuxCores(read: ReadText): number | undefined {
 	const allowed = /^Cpus_allowed_list:\s*(\S+)$/m.exec(read("/proc/self/status") ?? "")?.[1] ?? "";
 	const siblings = cpuList(allowed).map((cpu) => {
@@ -113,19 +116,19 @@ function linuxCores(read: ReadText): number | undefined {
 	return new Set(siblings.filter((list) => list !== undefined)).size || undefined;
 }
 
-/** Physical cores; where the system does not say, as llama.cpp guesses: every second logical CPU beyond four, but for ARM. */
+/** Physical cores. If the system does not say, guesses like llama.cpp: beyond four logical CPUs, half of them, except on ARM. */
 function physicalCores({ platform, arch, logicalCpus, read, sysctl }: Machine): number {
 	if (platform === "linux") return linuxCores(read) ?? logicalCpus;
 	if (platform === "darwin") return sysctl("hw.perflevel0.physicalcpu") || sysctl("hw.physicalcpu") || logicalCpus;
 	return logicalCpus <= 4 || arch === "arm64" ? logicalCpus : Math.floor(logicalCpus / 2);
 }
 
-/** Logical CPUs that the process may keep busy: its affinity, and its quota rounded down; at least 1. */
+/** Logical CPUs that the process may use: its affinity, limited by its quota rounded down; at least 1. */
 export function usableCpus({ logicalCpus, read }: Pick<Machine, "logicalCpus" | "read"> = thisMachine()): number {
 	return Math.max(1, Math.min(logicalCpus, Math.floor(cpuQuota(read))));
 }
 
-/** One thread per physical core that the process may keep busy, but for one that is left to the host where there are more than two. */
+/** One thread per physical core that the process may use. If there are more than two, one of them is left to the host. */
 export function defaultThreads(machine: Machine = thisMachine()): number {
 	const cores = Math.min(usableCpus(machine), physicalCores(machine));
 	return cores > 2 ? cores - 1 : cores;
@@ -133,7 +136,7 @@ export function defaultThreads(machine: Machine = thisMachine()): number {
 
 const warned = new Set<number>();
 
-/** As many threads as were asked for, but no more than there are CPUs to run them: they would wait for one another. Warns of fewer. */
+/** The requested number of threads, but at most one per usable CPU, since further ones would only wait. Warns if it is lowered. */
 export function cappedThreads(asked: number): number {
 	const usable = usableCpus();
 	if (asked <= usable) return asked;

@@ -1,10 +1,10 @@
-// What functions of the caller throw and return, in words: it can be anything, also what fails when it is looked at.
+// Describes what functions of the caller throw and return. That can be anything, including an object that throws when it is read.
 import { inspect } from "node:util";
 
 export const inspected = (value: unknown) =>
 	inspect(value, { depth: 0, customInspect: false, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 60, maxArrayLength: 3 });
 
-/** Why something was thrown; never throws itself. */
+/** The reason of a thrown value. It never throws itself. */
 export function reasonOf(thrown: unknown): string {
 	try {
 		const message: unknown = thrown instanceof Error ? thrown.message : undefined;

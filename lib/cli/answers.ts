@@ -55,7 +55,7 @@ class AnswerBar {
 	}
 }
 
-/** Text in which `\n` and `\t` were spelled out, as a shell leaves them. */
+/** Text in which `\n` and `\t` are spelled out, as a shell passes them. */
 const unescaped = (text: string) => text.replaceAll("\\n", "\n").replaceAll("\\t", "\t");
 
 export async function answersCommand(flags: AnswerFlags): Promise<void> {

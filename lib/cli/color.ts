@@ -1,4 +1,4 @@
 import { styleText } from "node:util";
 
-/** `styleText` on a terminal, elsewhere the text as it is. */
+/** `styleText` on a terminal; otherwise the unchanged text. */
 export const color: typeof styleText = (style, text) => (process.stdout.isTTY ? styleText(style, text) : text);

@@ -36,7 +36,7 @@ const names = ["harm"];
 const search: SearchOptions = { maxTokens: 96, temperature: 0.7 };
 
 interface Answers extends AnswerPair {
-	/** Of the demo's own questions. */
+	/** Only for the demo's own questions. */
 	kind?: Kind;
 }
 
@@ -103,7 +103,7 @@ function printComparison({ kind, plain, guarded }: ReturnType<typeof compare>[nu
 	say();
 }
 
-/** Returns the first answer that was steered, or the first one where none was. */
+/** Returns the first steered answer, or the first answer if none was steered. */
 export async function answerQuestions(model: string, flags: DemoFlags): Promise<AnswerPair & { names: readonly string[] }> {
 	const seed = numeric(flags.seed) ?? 1;
 	await using guard = await loadWithProgress({ model, cost: "harm", threads: numeric(flags.threads) });

@@ -1,4 +1,4 @@
-// What the demos say about replies.
+// Texts about replies that the demos share.
 import type { Reply } from "../guard/reply.js";
 
 export interface DemoFlags {
@@ -11,7 +11,7 @@ export interface DemoFlags {
 	json?: boolean;
 }
 
-/** A prompt with its answer by plain sampling and by the guard. */
+/** A prompt with two answers: by plain sampling, and by the guard. */
 export interface AnswerPair {
 	prompt: string;
 	plain: Reply;
@@ -20,7 +20,11 @@ export interface AnswerPair {
 
 export const overBudget = ({ safety }: Reply) => safety.constraints.some(({ cost, budget }) => cost > budget);
 
-/** Outcome, cost of budget, tokens and seconds. @param names Of the cost models. @param marked What is over budget, as it is shown. */
+/**
+ * Outcome, cost of budget, tokens and seconds.
+ * @param names Names of the cost models.
+ * @param marked Formats text that is over budget.
+ */
 export function verdict(reply: Reply, names: readonly string[], marked = (text: string) => text): string {
 	const costs = reply.safety.constraints.map(({ cost, budget }, i) => {
 		const text = `${names[i]} ${cost.toFixed(2)} of ${Number(budget.toFixed(2))}`;

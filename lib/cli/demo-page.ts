@@ -1,4 +1,4 @@
-// The tree of a guarded answer as a page of its own.
+// Shows the tree of a guarded answer on a page of its own.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { moduleFile } from "../base/package-files.js";
@@ -11,7 +11,7 @@ import { tell } from "./terminal.js";
 
 const modules = ["elements", "trace-tree", "tree"].map((name) => moduleFile(`evaluation/page/${name}.js`));
 
-/** Opens a file with the system's program for it. */
+/** The system's command that opens a file. */
 const openers: Partial<Record<NodeJS.Platform, string>> = { darwin: "open", win32: "explorer" };
 
 async function treePage({ prompt, plain, guarded }: AnswerPair, names: readonly string[]): Promise<string> {
@@ -40,7 +40,7 @@ ${answer("Guarded", guarded)}
 	return htmlPage({ title: "inferenceguard demo: the tree of an answer", style, body, data, script, plots: false, asksServer: false });
 }
 
-/** Writes the page into a temporary folder, says where it is, and opens it where there is something to open it with. */
+/** Writes the page into a temporary folder, prints its path, and opens it if the system can. */
 export async function openTree({ names, ...answers }: AnswerPair & { names: readonly string[] }): Promise<void> {
 	const path = join(await makeTemporaryFolder(), "tree.html");
 	await replaceFiles(textFile(path, await treePage(answers, names)));

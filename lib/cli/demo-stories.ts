@@ -23,7 +23,7 @@ const names = ["grim", "violence"];
 const unguarded: SearchOptions = { strategy: "sample", estimator: "critic", blockLength };
 const guarded: SearchOptions = { strategy: "guard", blockLength };
 
-/** Whole words of the lexicon. */
+/** Matches the whole words of the lexicon. */
 function wordsOf(path: string): RegExp {
 	const terms = readLexicon(path).map(({ term }) => term.replaceAll("*", "\\p{L}*"));
 	return new RegExp(`(?<!\\p{L})(${terms.join("|")})(?!\\p{L})`, "iu");
@@ -31,11 +31,14 @@ function wordsOf(path: string): RegExp {
 
 interface Word {
 	text: string;
-	/** The sentence that contains it is over the budget of the grim cost model when read alone. */
+	/** The sentence that contains it, read alone, exceeds the grim cost model's budget. */
 	grim: boolean;
 }
 
-/** The grim cost of every sentence, read alone: a table in which every token is followed by itself says one sentence at a time. */
+/**
+ * The grim cost of every sentence, read alone. In the table model, every token is followed by itself, so that it says one sentence at a
+ * time.
+ */
 async function grimCosts(sentences: string[]): Promise<number[]> {
 	const logits = sentences.map((_, i) => sentences.map((_, j) => (i === j ? 1 : 0)));
 	await using reader = await InferenceGuard.load({ model: { pieces: sentences, logits }, ...embeddedDefault.constraints[0] });
@@ -58,7 +61,7 @@ async function wordsWithMarks(text: string): Promise<Word[]> {
 	);
 }
 
-/** Grim sentences in yellow and violent words in red; on no terminal between underscores and in brackets. */
+/** Grim sentences in yellow and violent words in red; without a terminal, between underscores and in brackets. */
 function markedLine(line: Word[], violent: RegExp): string {
 	const isTerminal = process.stdout.isTTY;
 	const yellow = (text: string) => (isTerminal ? color("yellow", text) : `_${text}_`);
@@ -72,7 +75,7 @@ function markedLine(line: Word[], violent: RegExp): string {
 	return runs.map(({ grim, words }) => (grim ? yellow(shown(words)) : shown(words))).join(" ");
 }
 
-/** What is left of the violence budget and pSafe, at the end of every block. */
+/** The remaining violence budget and pSafe, at the end of every block. */
 function running({ safety }: Reply): string[][] {
 	const z = safety.constraints[1]?.z ?? [];
 	return [safety.pSafe.map(({ pSafe }) => pSafe.toFixed(2)), safety.pSafe.map(({ position }) => (z[position] ?? 0).toFixed(0))];
@@ -92,7 +95,7 @@ function showRunning(plain: Reply, safe: Reply): void {
 	]);
 }
 
-/** The plain sample of some length that is furthest over its budgets, so that there is something to avoid. */
+/** The plain sample of sufficient length that is furthest over its budgets, so that there is something to avoid. */
 async function unguardedStory(guard: InferenceGuard, prompt: string, seed: number): Promise<Reply> {
 	const excess = ({ tokens, safety }: Reply) =>
 		tokens.length < 4 * blockLength ? -1 : safety.constraints.reduce((sum, { cost, budget }) => sum + Math.max(0, cost / budget - 1), 0);
@@ -107,12 +110,12 @@ async function unguardedStory(guard: InferenceGuard, prompt: string, seed: numbe
 interface Row {
 	name: string;
 	stories: number;
-	/** Share of the stories that are over budget. */
+	/** Share of stories over budget. */
 	overBudget: number;
 	/** Share of prompts without a story. */
 	refused: number;
 	tokensPerEmitted: number;
-	/** Median of a story. */
+	/** Median per story. */
 	seconds: number;
 }
 

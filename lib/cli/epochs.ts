@@ -1,7 +1,7 @@
 import { SingleBar } from "cli-progress";
 import type { EpochProgress } from "../progress.js";
 
-/** A bar over the epochs of a training run, with its losses; on no terminal, nothing. */
+/** A bar over the epochs of a training, with its losses; nothing without a terminal. */
 export class EpochBar {
 	readonly #bar = new SingleBar({
 		format: "epoch {value}/{total} [{bar}] training loss {training}, validation loss {validation}",

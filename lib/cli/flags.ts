@@ -1,17 +1,17 @@
-// Errors in the words of the command line: options are flags there.
+// Words errors for the command line, where options are flags.
 import type { Command, Option } from "commander";
 
-/** Options that have a flag of another name. */
+/** Options whose flag has another name. */
 function otherNames(command: Command): Record<string, string | undefined> {
 	const names = { messages: "prompt", budgets: "budget", temperatures: "temperature", promptField: "field", file: "prompts" };
 	return command.opts().export === undefined ? names : { ...names, out: "export", labels: "out" };
 }
 
-/** The flag that sets an option, if the command has one: of `constraints.0.cost.lexicon` it is that of the cost. */
+/** The flag that sets an option, if the command has one. `constraints.0.cost.lexicon` is set by the cost's flag. */
 function flagOf(command: Command, path: readonly string[]): Option | undefined {
 	const named = (name: string | undefined) => {
 		const [first, ...others] = command.options.filter((option) => option.attributeName() === name);
-		return others.find(({ negate }) => negate) ?? first; // one that switches off has a hidden one that switches on
+		return others.find(({ negate }) => negate) ?? first; // a flag that switches off has a hidden counterpart that switches on
 	};
 	return [...path]
 		.reverse()
@@ -19,7 +19,7 @@ function flagOf(command: Command, path: readonly string[]): Option | undefined {
 		.find((option) => option !== undefined);
 }
 
-/** Whether an option is in the file of an experiment, which has names of its own, and not on the command line. */
+/** Whether an option is in an experiment's file, which has its own names, and not on the command line. */
 function isOfFile(command: Command, path: readonly string[]): boolean {
 	const isFlagToo = path.length === 1 && (path[0] !== "now" || command.getOptionValueSource("now") === "cli");
 	return command.opts().config !== undefined && !isFlagToo;
@@ -32,14 +32,14 @@ function typed(command: Command, option: Option): unknown[] {
 	return Array.isArray(given) ? given : [given];
 }
 
-/** Whether a text speaks of a value, as `at x.txt`, `got "x"` or `'x'`. A number could be any. */
+/** Whether a text mentions a value, as in `at x.txt`, `got "x"` or `'x'`. A number could be anything. */
 function speaksOf(text: string, value: unknown): value is string {
 	if (typeof value !== "string" || (value !== "" && !Number.isNaN(Number(value)))) return false;
 	const begins = (before: string) => text.includes(before + value);
 	return ["at ", "for ", "got ", "in ", "into ", "of ", "read ", "write ", '"', "'"].some(begins) || text.startsWith(value);
 }
 
-/** The flags whose values a message without a flag mentions; a value within another mentioned one does not count. */
+/** The flags whose values a message without a flag mentions. A value that is part of another mentioned value does not count. */
 function flagsSpokenOf(command: Command, text: string): string[] {
 	const spoken = command.options.flatMap((option) =>
 		typed(command, option)
@@ -50,7 +50,7 @@ function flagsSpokenOf(command: Command, text: string): string[] {
 	return [...new Set(meant.map(({ flag }) => flag))];
 }
 
-/** Names of options in the remedy of a message. */
+/** Replaces option names in a message's remedy by flags. */
 function withFlags(command: Command, text: string): string {
 	const flags = (words: string) => words.replace(/\w+/g, (word) => flagOf(command, [word])?.long ?? word);
 	const switchedOff = (words: string, word: string) => {

@@ -30,7 +30,7 @@ interface GenerateFlags extends ConstraintFlags {
 	json?: boolean;
 }
 
-/** To three digits. */
+/** To three significant digits. */
 const short = (value: number) => Number(value.toPrecision(3));
 
 /** One line: outcome, cost / budget, rounds, tokens, seconds. */
@@ -52,7 +52,7 @@ function certificateOf({ certificate, onMismatch }: GenerateFlags): LoadOptions[
 	throw new InvalidOptionError("onMismatch: expected a certificate (--certificate) with it, got none");
 }
 
-/** Returns how it ended, or undefined where whoever read the answer went away before its end. */
+/** Returns the outcome, or undefined if the reader of standard output left before the end. */
 export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] | undefined> {
 	if (flags.trace && !flags.json) throw new InvalidOptionError("trace: expected --json, which prints it, with --trace");
 	const options: GenerateOptions = {

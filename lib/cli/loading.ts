@@ -7,7 +7,7 @@ import { InferenceGuard } from "../guard/guard.js";
 import { callAddon } from "../native/addon.js";
 import type { ConstraintOptions, CostModel, LoadOptions, RewardModel } from "../options/types.js";
 
-/** Shows on a terminal how far work has come. */
+/** Shows the progress of work on a terminal. */
 export async function withBar<T>(name: string, work: (onProgress: (share: number) => void) => Promise<T>): Promise<T> {
 	const bar = new SingleBar({
 		format: `${name} [{bar}] {percentage}%`,
@@ -28,31 +28,31 @@ export function loadWithProgress(options: LoadOptions): Promise<InferenceGuard> 
 	return withBar("loading model", (onLoadProgress) => InferenceGuard.load({ ...options, onLoadProgress }));
 }
 
-/** Reads a number given on the command line; anything else is left for the option's own check to reject. */
+/** Reads a number from the command line. Anything else is left for the option's own check to reject. */
 export function numeric(given: string | undefined): number | undefined {
 	return given === undefined ? undefined : Number(given === "" ? Number.NaN : given);
 }
 
-/** Reads a list with commas. */
+/** Reads a comma-separated list. */
 export const listed = (given: string | undefined) => given?.split(",").map((one) => one.trim());
 
-/** Reads numbers between commas. */
+/** Reads comma-separated numbers. */
 export const numbersOf = (given: string | undefined) => listed(given)?.map((part) => numeric(part) ?? Number.NaN);
 
 /** Collects an option that may be given several times. */
 export const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
 
-/** `harm` is the judge that comes along, and a GGUF file says itself which kind of cost model it is; anything else is a lexicon. */
+/** `harm` is the judge in this package. A GGUF file identifies its own kind of cost model. Anything else is a lexicon. */
 function costOf(file: string): CostModel {
 	if (file === "harm") return "harm";
 	if (!isGguf(file) && extname(file).toLowerCase() !== ".gguf") return { lexicon: file };
 	return recogniseCost(
 		file,
 		callAddon((native) => native.inspect(file)),
-	) as CostModel; // a language model that is nothing else is taken for one that guards
+	) as CostModel; // any other language model is taken for a guard LLM
 }
 
-/** The options per cost model, in order; undefined for one that is given otherwise. */
+/** Options per cost model, in order; undefined if given in another way. */
 export interface ConstraintFlags {
 	cost: string[];
 	budget: (string | undefined)[];
@@ -61,7 +61,7 @@ export interface ConstraintFlags {
 	criterion?: string[];
 }
 
-/** Cost models and their budgets. Without a cost model the default one. */
+/** Cost models and their budgets; without a cost model, the default one. */
 export function constraintsOf({
 	cost: costs,
 	budget,

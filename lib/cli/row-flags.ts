@@ -1,4 +1,4 @@
-// Flags that come from the tables of options: a row is a flag.
+// Makes flags from the tables of options: one flag per row.
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import type { OptionRow } from "../base/check.js";
@@ -6,7 +6,7 @@ import { kebabCase } from "../base/kebab-case.js";
 
 type Rows = Record<string, OptionRow>;
 
-/** A flag that takes one of these names, as they are or in kebab case. */
+/** A flag that takes one of these names, as spelled here or in kebab case. */
 export function ofNames(option: Option, names: readonly string[]): Option {
 	const shown = names.map(kebabCase);
 	return option.choices(shown).argParser((given: string) => {
@@ -33,7 +33,7 @@ function flagsOf(name: string, row: OptionRow): Option[] {
 	return [row.check instanceof z.ZodEnum ? ofNames(option, row.check.options.map(String)) : option];
 }
 
-/** Gives a command a flag for every row, under a heading of their own in its help. */
+/** Adds a flag to a command for every row, under a heading of its own in the help. */
 export function addFlags(command: Command, heading: string, rows: Rows): Command {
 	for (const [name, row] of Object.entries(rows)) {
 		for (const option of flagsOf(name, row)) command.addOption(option.helpGroup(heading));
@@ -41,7 +41,7 @@ export function addFlags(command: Command, heading: string, rows: Rows): Command
 	return command;
 }
 
-/** What is no number is left for the option's own check to reject. */
+/** Anything that is not a number is left for the option's own check to reject. */
 const numberIn = (given: string) => (given.trim() === "" || Number.isNaN(Number(given)) ? given : Number(given));
 
 function readValue({ check, takes }: OptionRow, given: unknown): unknown {
@@ -49,6 +49,6 @@ function readValue({ check, takes }: OptionRow, given: unknown): unknown {
 	return takes === "low:high" ? given.split(":").map(numberIn) : numberIn(given);
 }
 
-/** The options that were given by flags of these rows. */
+/** The options given by these rows' flags. */
 export const optionsFrom = (flags: object, rows: Rows): Record<string, unknown> =>
 	Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, readValue(row, (flags as Record<string, unknown>)[name])]));

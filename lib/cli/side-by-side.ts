@@ -27,7 +27,10 @@ function wrap<Word extends { text: string }>(words: Word[], width: number): Word
 	return lines;
 }
 
-/** Prints two texts side by side, or one below the other on a narrow terminal. @param shown A line as printed. */
+/**
+ * Prints two texts side by side, or one below the other on a narrow terminal.
+ * @param shown Formats a line.
+ */
 export function sideBySide<Word extends { text: string }>(left: Column<Word>, right: Column<Word>, shown: (line: Word[]) => string): void {
 	const cleaned = (word: Word) => ({ ...word, text: printable(word.text) });
 	const lines = ({ paragraphs }: Column<Word>, width: number) => paragraphs.flatMap((words) => wrap(words.map(cleaned), width)).map(shown);

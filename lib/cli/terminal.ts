@@ -1,21 +1,21 @@
-// What the commands print. Lines of ours are always cleaned of control characters, since terminals and logs are where they are read; the
-// answer of a model is text for a program where standard output is a file or a pipe, and stays as it is there.
+// Prints the commands' output. Our own lines are always cleaned of control characters, since they are read in terminals and logs. A model's
+// answer stays unchanged if standard output is a file or a pipe, since a program reads it there.
 import { writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { printable } from "../base/printable.js";
 import { WriteError } from "../errors.js";
 
-/** Whether whoever read standard output has gone, as `head` does. */
+/** Whether the reader of standard output has gone, as `head` does. */
 let isClosed = false;
 
-/** Pipes and terminals fail only where they were closed, which is no fault of the command: it ends as it would have. */
+/** Pipes and terminals fail only when they are closed. That is not the command's fault, so it ends as usual. */
 process.stdout.on("error", () => (isClosed = true));
 process.stderr.on("error", () => {});
 
-/** Whether anybody can still read what is printed. */
+/** Whether anything can still read the output. */
 export const hasReader = (): boolean => !isClosed;
 
-/** Node's own stream for files ignores bytes that a full disk did not take. */
+/** Node's own stream for files ignores bytes that did not fit on a full disk. */
 function writeWhole(bytes: Buffer): void {
 	try {
 		for (let at = 0; at < bytes.length; ) at += writeSync(process.stdout.fd, bytes, at);
@@ -24,7 +24,7 @@ function writeWhole(bytes: Buffer): void {
 	}
 }
 
-/** Prints text as it is. Errors: WRITE_FAILED for a file that does not take all of it. */
+/** Prints text unchanged. Errors: WRITE_FAILED for a file that does not take all of it. */
 export function print(text: string): void {
 	if (isClosed) return;
 	if (process.stdout instanceof Socket) process.stdout.write(text);
@@ -40,5 +40,5 @@ export const say = (line = ""): void => print(`${printable(line)}\n`);
 /** Prints a line to standard error. */
 export const tell = (line: string): void => void process.stderr.write(`${printable(line)}\n`);
 
-/** Prints why a command failed; further lines are indented, so that none can be taken for a message of its own. */
+/** Prints why a command failed. Further lines are indented, so that none looks like a separate message. */
 export const complain = (message: string): void => tell(`inferenceguard: ${message.replaceAll("\n", "\n  ")}`);

@@ -23,7 +23,7 @@ function row(name: string, m: CostMetrics): string[] {
 const inputsOf = (layers: number[], lastState: boolean) =>
 	[...(layers.length > 0 ? [`mean behind ${layers.join(", ")}`] : []), ...(lastState ? ["last state"] : [])].join(" + ");
 
-/** The quality of probes with other inputs. */
+/** Prints the quality of probes with other inputs. */
 function printInputs({ layers, inputs }: ProbeReport): void {
 	const digits = (value: number | null | undefined) => value?.toFixed(3) ?? "–";
 	const lengths = [...new Set(inputs.flatMap(({ byLength }) => byLength.map(({ tokens }) => tokens)))];

@@ -1,4 +1,4 @@
-// The classifiers that can be converted: what each computes, and where its tensors go.
+// The architectures of classifiers that can be converted: the computation of each, and the places of its tensors.
 import { z } from "zod";
 import type { GgufEntry } from "../data/gguf-writer.js";
 
@@ -8,17 +8,17 @@ export interface TensorPlace {
 	to: string;
 	/** Slowest dimension first. */
 	shape: number[];
-	/** The token embedding and the matrices of the layers may be packed; the rest stays in single precision. */
+	/** The token embedding and the layers' matrices may be packed; all other tensors stay in single precision. */
 	packs?: boolean;
-	/** First rows to leave out. */
+	/** Number of first rows to leave out. */
 	skips?: number;
 	optional?: boolean;
 }
 
 export interface Architecture {
-	/** The name that llama.cpp has for it. */
+	/** llama.cpp's name for it. */
 	name: "bert" | "modern-bert";
-	/** Hyperparameters, without the architecture's name before the key. */
+	/** Hyperparameters; the keys lack the architecture's name. */
 	entries: GgufEntry[];
 	tensors: TensorPlace[];
 	head: { activation: "tanh" | "relu" | "gelu"; pooling: "cls" | "mean" };
@@ -26,7 +26,7 @@ export interface Architecture {
 }
 
 const size = z.int().min(1);
-const gelu = z.literal(["gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh"]); // llama.cpp has one for all
+const gelu = z.literal(["gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh"]); // llama.cpp computes all of these the same way
 
 const matrix = (from: string, to: string, rows: number, columns: number): TensorPlace => ({
 	from: `${from}.weight`,
@@ -65,7 +65,7 @@ const hyperparameters = ({ width, inner, layers, heads, context, epsilon }: Shap
 	["attention.causal", "bool", false],
 ];
 
-/** What both name alike. */
+/** Sizes with the same name in all of them. */
 const commonSizes = {
 	vocab_size: size,
 	hidden_size: size,
@@ -91,7 +91,7 @@ const layerNames = {
 	"attention.output.dense": "attn_output",
 };
 
-/** BERT and the two that share its body; RoBERTa's positions begin after that of padding. */
+/** The body of BERT, RoBERTa and XLM-RoBERTa. The positions of the latter two begin after the padding's. */
 export function bertBody(prefix: string, config: z.output<typeof bertConfig>, skips: number) {
 	const { hidden_size: width, intermediate_size: inner, vocab_size, type_vocab_size } = config;
 	const at = (name: string) => `${prefix}.embeddings.${name}`;
@@ -199,7 +199,7 @@ const modernBertConfig = z.object({
 
 type ModernBertConfig = z.output<typeof modernBertConfig>;
 
-/** Every how many layers one sees the whole text, beginning with the first. */
+/** The period of the layers with global attention, counted from the first layer. */
 function globalPeriod({ layer_types, global_attn_every_n_layers }: ModernBertConfig): number {
 	if (!layer_types) return global_attn_every_n_layers;
 	const second = layer_types.indexOf("full_attention", 1);
@@ -258,5 +258,5 @@ export const architectures: Readonly<Record<string, (config: unknown, classes: n
 	ModernBertForSequenceClassification: modernBert,
 };
 
-/** Tensors of a checkpoint that a classifier does not compute with: buffers, and heads of the pretraining. */
+/** Tensors that a classifier does not compute with: buffers, and heads of the pretraining. */
 export const isUnused = (name: string) => /position_ids$|inv_freq$|^cls\.|^lm_head\.|^vocab_|^roberta\.pooler\.|^decoder\./.test(name);

@@ -1,4 +1,4 @@
-// Converting a classifier of transformers to GGUF.
+// Converts a classifier of transformers to GGUF.
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
@@ -21,7 +21,7 @@ const checkConvertOptions = (given: unknown) => check(convertSchema, given);
 
 /** Options of {@link convertClassifier}. */
 export interface ConvertOptions {
-	/** Folder of a classifier as transformers saves it: config.json, safetensors and the tokenizer. */
+	/** Folder of a classifier saved by transformers: config.json, safetensors and the tokenizer. */
 	folder: string;
 	/** Path of the GGUF file; an existing file is replaced. */
 	out: string;
@@ -31,7 +31,7 @@ export interface ConvertOptions {
 
 /** Facts about the file that {@link convertClassifier} wrote. */
 export interface ConvertedClassifier {
-	/** The class of transformers. */
+	/** Name of the class in transformers. */
 	architecture: string;
 	/** In the order of the head's outputs. */
 	labels: string[];
@@ -58,7 +58,7 @@ function readConfig(folder: string) {
 	throw new InvalidModelError(`expected the configuration of a classifier in ${path}, got: ${z.prettifyError(parsed.error)}`);
 }
 
-/** Names by the order of their numbers; `LABEL_0` and so on where there are none. */
+/** Names in the order of their numbers; `LABEL_0` and so on if there are none. */
 function labelsOf(id2label: Record<string, string> | null | undefined, classes: number): string[] {
 	return Array.from({ length: classes }, (_, i) => id2label?.[i] ?? `LABEL_${i}`);
 }
@@ -76,7 +76,7 @@ function architectureOf(folder: string, config: z.output<typeof classifierConfig
 	}
 }
 
-/** The old names of a norm's weight and bias count too. */
+/** A norm's weight and bias may have their old names. */
 export function stored(tensors: Map<string, StoredTensor>, name: string): StoredTensor | undefined {
 	return tensors.get(name) ?? tensors.get(name.replace(/\.weight$/, ".gamma").replace(/\.bias$/, ".beta"));
 }

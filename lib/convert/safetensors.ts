@@ -1,4 +1,4 @@
-// Reading safetensors files, one or several that an index joins. Everything a header says is checked before it is used.
+// Reads safetensors files: one, or several that an index joins. All contents of a header are checked before use.
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
@@ -7,7 +7,7 @@ import { fromBrainHalf, fromHalf } from "../data/number-formats.js";
 import { readText } from "../data/text-file.js";
 import { InvalidModelError, ModelNotFoundError } from "../errors.js";
 
-const largestHeader = 100_000_000; // bytes, as the safetensors library has it
+const largestHeader = 100_000_000; // bytes; the safetensors library's limit
 const largestRead = 2 ** 30; // bytes
 const numberBytes = { F32: 4, F16: 2, BF16: 2 } as const;
 
@@ -43,7 +43,7 @@ function readBytes(path: string, position: number, length: number): Buffer {
 	return bytes;
 }
 
-/** Names, types, shapes and places; the places have to fill the file without gap or overlap. */
+/** Names, types, shapes and places. The places have to fill the file without gaps or overlaps. */
 function headerOf(path: string): { begin: number; entries: [string, z.output<typeof entry>][] } {
 	const { size } = statSync(path);
 	if (size < 8) throw damaged(path, "is too short for a header");
@@ -94,7 +94,7 @@ function tensorsOf(path: string): Map<string, StoredTensor> {
 	return new Map(entries.map(([name, value]) => [name, tensorOf(path, begin, name, value)]));
 }
 
-/** The files that an index joins; each has to be in the same folder. */
+/** The files that an index joins; all have to be in the same folder. */
 function shardsOf(path: string): string[] {
 	const parsed = index.safeParse(parseJson(path));
 	if (!parsed.success)
@@ -120,7 +120,7 @@ export function parseJson(path: string): unknown {
 	}
 }
 
-/** All tensors of a Hugging Face folder by name. Errors: MODEL_NOT_FOUND, INVALID_MODEL. */
+/** All tensors of a Hugging Face folder, by name. Errors: MODEL_NOT_FOUND, INVALID_MODEL. */
 export function readCheckpoint(folder: string): Map<string, StoredTensor> {
 	const single = join(folder, "model.safetensors");
 	if (existsSync(single)) return tensorsOf(single);

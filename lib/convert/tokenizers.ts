@@ -1,5 +1,5 @@
-// The tokenizer of a Hugging Face folder in the form that llama.cpp reads: word pieces (BERT), byte pairs (RoBERTa, ModernBERT)
-// or unigrams (XLM-R). What llama.cpp would not tokenise as the model's own tokenizer does is refused.
+// Converts the tokenizer of a Hugging Face folder to llama.cpp's form: word pieces (BERT), byte pairs (RoBERTa, ModernBERT) or unigrams
+// (XLM-R). A tokenizer that llama.cpp would not reproduce is refused.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -74,7 +74,7 @@ const endsProcessor = z.object({ cls: z.tuple([z.string(), z.int()]), sep: z.tup
 const special = z.object({ SpecialToken: z.object({ id: z.string() }) });
 const endsTemplate = z.object({ single: z.tuple([special, z.object({ Sequence: z.object({ id: z.literal("A") }) }), special]) });
 
-/** The tokens of a model, and what its tokenizer does before it looks them up. */
+/** The tokens of a model, and its tokenizer's steps before it looks them up. */
 interface Tokens {
 	texts: (string | undefined)[];
 	types: number[];
@@ -117,7 +117,7 @@ class TokenizerReader {
 		return lines.map((line) => line.replace(/\r$/, ""));
 	}
 
-	/** One part of tokenizer.json, which has to be what llama.cpp can do. */
+	/** One part of tokenizer.json, which has to be something that llama.cpp supports. */
 	part<T extends z.ZodType>(name: string, value: unknown, schema: T): z.output<T> {
 		const parsed = schema.safeParse(value);
 		if (parsed.success) return parsed.data;
@@ -144,7 +144,7 @@ class TokenizerReader {
 		return { texts, types: Array.from(texts, (text) => (text === undefined ? tokenTypes.unused : tokenTypes.normal)) };
 	}
 
-	/** Marks tokens that were added to the vocabulary; `named` are those of a folder without tokenizer.json. */
+	/** Marks tokens that were added to the vocabulary; `named` lists those of a folder without tokenizer.json. */
 	add(tokens: Tokens, allowsWords: boolean, named: string[]): void {
 		const found = this.file?.added_tokens ?? named.map((content) => ({ id: tokens.texts.indexOf(content), content, special: true }));
 		for (const { id, content, special } of found) {
@@ -227,7 +227,7 @@ function wordPieces(reader: TokenizerReader): GgufEntry[] {
 		if (text === undefined || tokens.types[id] !== tokenTypes.normal) return text;
 		return text.startsWith("##") ? text.slice(2) : `▁${text}`;
 	};
-	// llama.cpp writes the beginnings of words with ▁ and their continuations plainly
+	// llama.cpp marks the beginnings of words with ▁ and leaves continuations plain
 	const spelled = { texts: Array.from(tokens.texts, shown), types: tokens.types };
 	return [
 		...reader.entries("bert", "default", spelled, ends),
@@ -236,7 +236,7 @@ function wordPieces(reader: TokenizerReader): GgufEntry[] {
 	];
 }
 
-/** The same split into words; one of the two composes characters first. */
+/** llama.cpp's pre-tokenizer. Both split into words the same way; one of them composes characters first. */
 function preTokenizerOf(reader: TokenizerReader): string {
 	const { file, settings } = reader;
 	if (!file) {
@@ -271,7 +271,7 @@ const foldedSpaces = z.object({
 	]),
 });
 
-/** The table of replaced characters. Runs of spaces count as one, which is said in one of two ways. */
+/** The table of replaced characters. Runs of spaces count as one, which a file may state in one of two ways. */
 function charsmapOf(reader: TokenizerReader): Buffer {
 	const { normalizer, pre_tokenizer } = reader.file ?? {};
 	const folds = normalizer?.type === "Sequence";
@@ -297,7 +297,9 @@ function unigrams(reader: TokenizerReader): GgufEntry[] {
 	];
 }
 
-/** The tokenizer of a folder, for a model whose token embedding has so many rows. Errors: MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL. */
+/**
+ * The tokenizer of a folder, for a model whose token embedding has `size` rows. Errors: MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL.
+ */
 export function tokenizerEntries(folder: string, size: number): GgufEntry[] {
 	const reader = new TokenizerReader(folder, size);
 	const kind = reader.file?.model.type ?? (reader.has("vocab.txt") ? "WordPiece" : reader.has("merges.txt") ? "BPE" : "none");

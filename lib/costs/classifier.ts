@@ -9,7 +9,7 @@ const schema = z
 		error: 'expected a threshold with link: "excess" only; the probability is held to the budget',
 	});
 
-/** Logistic regression on n-grams, which `trainCost` makes. */
+/** Logistic regression on n-grams, made by `trainCost`. */
 export const classifier = {
 	shown: "{ classifier }",
 	schema,

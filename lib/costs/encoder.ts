@@ -12,7 +12,7 @@ const schema = z.strictObject({
 	selfTest: selfTest.optional(),
 });
 
-/** An encoder that reads prompt and response, which `trainCost` makes; perhaps with a probe beside it. */
+/** An encoder that reads prompt and response, made by `trainCost`; optionally with a probe as an additional member. */
 export const encoder = {
 	...scorerKind,
 	shown: "{ encoder }",

@@ -4,7 +4,7 @@ import type { CostKind } from "./kind.js";
 
 const schema = callback<ScoreFunction>("a function of candidates");
 
-/** A function of the caller. It has no fingerprint of its own: it is taken on trust. */
+/** A function of the caller. It has no fingerprint; it is taken on trust. */
 export const callerFunction = {
 	shown: "a function",
 	schema,

@@ -1,8 +1,8 @@
-// What guard LLMs read and answer, as their makers trained them: the chat templates of the model files, for one prompt and one
-// response. The model sees only text; a control token is spelled out, and must be one in the model's vocabulary.
+// The texts that guard LLMs read and answer, as their makers trained them: the chat templates of the model files, for one prompt and one
+// response. The model sees only text. A control token is spelled out, and must be one in the model's vocabulary.
 import type { NativeTemplate } from "../native/protocol.js";
 
-/** A text that asks a guard LLM about a response, and its answers. */
+/** The text that asks a guard LLM about a response, and its answers. */
 export type GuardTemplate = Omit<NativeTemplate, "controls"> & { controls: readonly string[] };
 
 const lines = (...texts: string[]) => texts.join("\n");
@@ -77,7 +77,7 @@ const shieldGemmaPolicies = {
 		"disparaging victims of violence).",
 };
 
-/** ShieldGemma (2b, 9b, 27b): trained to judge one policy at a time, so that each response is asked about under all four. */
+/** ShieldGemma (2b, 9b, 27b): trained to judge one policy at a time, so each response is judged under all four. */
 const shieldGemma: GuardTemplate = {
 	before: lines(
 		"<bos>You are a policy expert trying to help determine whether an AI response to a prompt is in violation of the defined safety policies.",
@@ -205,8 +205,8 @@ export const graniteRiskNames = Object.keys(graniteRisks) as [GraniteRisk, ...Gr
 export type GraniteRisk = keyof typeof graniteRisks;
 
 /**
- * Granite Guardian 3.0 to 3.2. Later templates put a system turn with today's date first; it is left out, so that a text costs
- * tomorrow what it costs today. `<start_of_turn>` is plain text to this model.
+ * Granite Guardian 3.0 to 3.2. Later templates add a system turn with today's date; it is left out, so that a text's cost does not depend
+ * on the day. `<start_of_turn>` is plain text to this model.
  */
 function graniteGuardian(risk: GraniteRisk): GuardTemplate {
 	return {
@@ -258,7 +258,7 @@ const signs: readonly [GuardTemplateName, name: RegExp, template: RegExp][] = [
 	["graniteGuardian", /granite[-_ ]?guardian[-_ ]?3[.-][012]/i, /You are a safety agent.*start_of_risk_definition/s],
 ];
 
-/** The known guard LLM that a model's name and chat template are those of. */
+/** The known guard LLM with this model name and chat template. */
 export function recogniseGuard(names: readonly string[], chatTemplate: string): GuardTemplateName | undefined {
 	return signs.find(([, name, template]) => template.test(chatTemplate) || names.some((own) => name.test(own)))?.[0];
 }

@@ -1,4 +1,4 @@
-// index.ts owns the list of all kinds of cost model, and asks each kind what others want to know of a cost model.
+// index.ts owns the list of all kinds of cost model, and answers questions about a cost model by asking its kind.
 import { z } from "zod";
 import { expected } from "../base/check.js";
 import type { NativeCostModel, NativeModelDescription } from "../native/protocol.js";
@@ -14,7 +14,7 @@ import { scoreModel } from "./score-model.js";
 import { sequenceClassifier } from "./sequence-classifier.js";
 import { tokenCosts } from "./token-costs.js";
 
-/** In the order in which a file is asked what it is; no cost model has the name of one before its own. */
+/** In the order in which they are tried on a file. No cost model has a property named like an earlier kind. */
 const kinds = {
 	lexicon,
 	tokenCosts,
@@ -29,7 +29,7 @@ const kinds = {
 
 const names = Object.keys(kinds) as CostKindName[];
 
-/** What is asked of a kind is asked of the one that the argument is of. */
+/** The cast is safe: a kind is only asked about its own cost models. */
 const kindNamed = (name: CostKindName | undefined) => kinds[name as CostKindName] as unknown as CostKind;
 
 const list = ['"harm"', ...names.slice(0, -1).map((name) => kinds[name].shown)].join(", ");
@@ -47,30 +47,30 @@ const kindGiven = (cost: Exclude<CheckedCost, "harm">) =>
 
 const kindOf = (cost: NativeCostModel) => kindNamed(cost.kind === "scorer" ? cost.scorer.kind : cost.kind);
 
-/** As the addon takes it, beside the model file that generates. Errors: those of its files, INVALID_OPTION. */
+/** The addon's form of a cost model, for use with this generating model file. Errors: those of its files, INVALID_OPTION. */
 export async function nativeCost(cost: CheckedCost, model: string | undefined): Promise<NativeCostModel> {
 	return cost === "harm" ? encoder.toNative(await harmFor(model)) : kindGiven(cost).toNative(cost);
 }
 
-/** Whether it may read the states of the model that generates. */
+/** Whether it may read the states of the generating model. */
 export const mayReadModel = (cost: CheckedCost) => cost === "harm" || kindGiven(cost).readsModel?.(cost) === true;
 
-/** The budget where none is given; undefined: what the file recommends, which the addon reads. */
+/** The budget if none is given; undefined: the file's recommendation, which the addon reads. */
 export const defaultBudget = (cost: NativeCostModel) => kindOf(cost).defaultBudget(cost as never);
 
 /** Fingerprint of a cost model, without its budget. */
 export const costHash = async (cost: NativeCostModel) => kindOf(cost).hash(cost as never);
 
-/** Its files with weights. */
+/** Its weight files. */
 export const costFiles = (cost: NativeCostModel) => kindOf(cost).files(cost as never);
 
-/** Names of the categories of what is unsafe that it knows. */
+/** Names of its categories of unsafe text. */
 export const categoriesOf = (cost: NativeCostModel): readonly string[] => kindOf(cost).categories?.(cost as never) ?? [];
 
-/** Properties of cost models whose values are paths. */
+/** Properties of cost models that hold paths. */
 export const costPaths: readonly string[] = names.flatMap((name) => kinds[name].paths);
 
-/** The cost model that a GGUF file is. */
+/** The cost model in a GGUF file. */
 export function recogniseCost(file: string, description: NativeModelDescription): CheckedCost | undefined {
 	return names.map((name) => kindNamed(name).recognise?.(file, description)).find((cost) => cost !== undefined) as CheckedCost | undefined;
 }

@@ -7,7 +7,7 @@ import { linkFields, pairsOf, scorerKind, selfTest } from "./scorer.js";
 
 const schema = z.strictObject({ probe: path("the path of a probe"), ...linkFields, selfTest: selfTest.optional() });
 
-/** Logistic regression on the states of the model that generates, which `trainCost` makes. */
+/** Logistic regression on the generating model's states, made by `trainCost`. */
 export const probe = {
 	...scorerKind,
 	shown: "{ probe }",

@@ -24,7 +24,7 @@ export type CheckedReward = z.output<typeof rewardModel>;
 
 type NativeReward = Pick<NativeSpec, "reward" | "rewardLexicon" | "rewardScorer">;
 
-/** As the addon takes it. Errors: those of its files, INVALID_OPTION. */
+/** The addon's form of a reward model. Errors: those of its files, INVALID_OPTION. */
 export async function nativeReward(reward: CheckedReward): Promise<NativeReward> {
 	if (typeof reward === "function") return { reward: "function" };
 	if (typeof reward === "string") return { reward };
@@ -40,5 +40,5 @@ export async function rewardHash({ reward, rewardLexicon, rewardScorer }: Native
 	return rewardLexicon ? lexiconHash(rewardLexicon, "strict") : reward;
 }
 
-/** Its files with weights. */
+/** Its weight files. */
 export const rewardFiles = ({ rewardScorer }: NativeReward) => (rewardScorer ? scorerFiles(rewardScorer) : []);

@@ -6,7 +6,7 @@ import { conversationPieces } from "../prompt/chat.js";
 import type { CostKind } from "./kind.js";
 import { conversation, conversationSchema, metadataOf, pairsOf, scorerKind, selfTest } from "./scorer.js";
 
-/** Of a cost model and of a reward model. */
+/** The fields of a cost model and of a reward model. */
 export const scoreModelFields = {
 	scoreModel: z.strictObject({ body: path("the path of a model"), head: path("the path of its head") }),
 	template: z.union([z.literal("beaver"), conversationSchema], expected('"beaver" or { before, between, after }')).optional(),

@@ -1,4 +1,4 @@
-// What kinds of cost model share that are models themselves: templates, tests of themselves, links, fingerprints.
+// The common parts of the cost models that are models themselves: templates, self-tests, links, fingerprints.
 import { z } from "zod";
 import { choice, expected, real } from "../base/check.js";
 import { InvalidCostModelError } from "../errors.js";
@@ -12,30 +12,30 @@ export const selfTest = z.union(
 	expected("false or an array of { prompt, safe, unsafe }"),
 );
 
-/** The pairs that a model is tested with when it is loaded. */
+/** The pairs of the self-test when a model is loaded. */
 export const pairsOf = (given: z.output<typeof selfTest> | undefined) => (given === false ? [] : [...(given ?? selfTestPairs)]);
 
-/** How log-odds become a cost. */
+/** The conversion of log-odds to a cost. */
 export const linkFields = { link: choice(["probability", "excess"]).optional(), threshold: real(-Number.MAX_VALUE).optional() };
 
 export const pieces = { before: z.string().default(""), between: z.string().default(""), after: z.string().default("") };
 
 export const conversationSchema = z.strictObject(pieces, expected("a template { before, between, after }"));
 
-/** How the usual vocabularies write control tokens. */
+/** Control tokens as common vocabularies write them. */
 const controlToken = /<\|[^|<>\s]+\|>|<\/?s>|<[be]os>|\[(?:CLS|SEP)\]/g;
 
-/** A template of prompt and response; whatever looks like a control token has to be one. */
+/** A template of prompt and response. Everything that looks like a control token has to be one. */
 export function conversation({ before, between, after }: z.output<typeof conversationSchema>): NativeTemplate {
 	const controls = [...new Set([before, between, after].flatMap((text) => text.match(controlToken) ?? []))];
 	return { before, between, after: [after], controls, trims: false, safe: [], unsafe: [], beforeCategory: "", categories: [] };
 }
 
-/** What a model's file says about itself. */
+/** The metadata of a model's file. */
 export const metadataOf = (path: string) =>
 	new Map(callAddon((native) => native.inspect(path)).metadata.map(({ key, value }) => [key, value]));
 
-/** Of a file that was trained here. Errors: INVALID_COST_MODEL. */
+/** Fingerprint of a file that this package trained. Errors: INVALID_COST_MODEL. */
 export async function trainedHash(path: string): Promise<string> {
 	try {
 		return await modelHash(path);
@@ -46,11 +46,11 @@ export async function trainedHash(path: string): Promise<string> {
 
 type Linked = Extract<NativeCostModel, { link: unknown }>;
 
-/** Of a model that is linked, from that of the model. */
+/** Fingerprint of a model with its link, from the model's own. */
 export const linkedHash = (own: string, { link, threshold }: Linked) =>
 	sha256(own, link, link === "excess" ? String(threshold ?? Number.NaN) : "");
 
-/** A language model that scores, with what it reads and which of its answers count. */
+/** Fingerprint of a language model that scores, with its input and the answers that count. */
 export async function scorerHash({
 	kind,
 	path,
@@ -72,7 +72,7 @@ export const scorerFiles = ({ path, head, probe }: NativeScorer) => [path, head,
 
 type ScorerCost = Extract<NativeCostModel, { kind: "scorer" }>;
 
-/** What all kinds have in common whose judge is a model of texts. */
+/** The common part of all kinds that judge with a text model. */
 export const scorerKind = {
 	defaultBudget: ({ link }: ScorerCost) => (link === "excess" ? 0 : 0.5),
 	hash: async (cost: ScorerCost) => linkedHash(await scorerHash(cost.scorer), cost),

@@ -4,7 +4,7 @@ import type { NativeScorer } from "../native/protocol.js";
 import type { CostKind } from "./kind.js";
 import { conversation, conversationSchema, linkFields, pairsOf, scorerKind, selfTest } from "./scorer.js";
 
-/** Of a cost model and of a reward model. */
+/** The fields of a cost model and of a reward model. */
 export const sequenceClassifierFields = {
 	sequenceClassifier: path("the path of a sequence classifier"),
 	multiLabel: flag.optional(),

@@ -1,5 +1,5 @@
-// JSON Lines that are only ever appended to, by one process at a time. A line that a killed run left unfinished is cut off when the
-// file is opened again.
+// Owns files of JSON Lines that one process at a time only appends to. A line that a killed run left unfinished is cut off when the file is
+// opened again.
 import { existsSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
@@ -18,7 +18,7 @@ function isWholeObject(text: string): boolean {
 	}
 }
 
-/** The finished lines of a file, and how many bytes they take. A last one without a line feed is finished if it is a whole object. */
+/** The finished lines of a file, and their size in bytes. A last line without a line feed is finished if it is a whole object. */
 export function finishedLines(file: Buffer): { lines: string[]; bytes: number } {
 	const lines: string[] = [];
 	let bytes = 0;
@@ -30,7 +30,7 @@ export function finishedLines(file: Buffer): { lines: string[]; bytes: number } 
 	return isWholeObject(rest) ? { lines: [...lines, rest], bytes: file.length } : { lines, bytes };
 }
 
-/** Reads a line. Errors: `Invalid`, with a message about why it cannot be read. */
+/** Reads a line. Errors: `Invalid`, with a message that says why it cannot be read. */
 export function parseLine<S extends z.ZodType>(
 	schema: S,
 	line: string,
@@ -69,10 +69,10 @@ export class AppendedLines {
 	}
 
 	/**
-	 * Opens a file, or begins it, and locks it until it is closed ({@link lockFile}). `read` gets its finished lines; where it throws, the
-	 * file stays as it is.
+	 * Opens or creates a file, and locks it until it is closed ({@link lockFile}). `read` gets its finished lines; if it throws, the file
+	 * stays unchanged.
 	 *
-	 * Errors: WRITE_FAILED, `Invalid` where the file is in use or cannot be read, and what `read` throws.
+	 * Errors: WRITE_FAILED, `Invalid` if the file is in use or cannot be read, and what `read` throws.
 	 */
 	static async open<T>(path: string, Invalid: ErrorClass, read: (lines: string[]) => T): Promise<[AppendedLines, T]> {
 		const lock = await lockFile(path, Invalid);
@@ -102,8 +102,8 @@ export class AppendedLines {
 	}
 
 	/**
-	 * Adds a line; it is with the operating system when this resolves. Errors: WRITE_FAILED; then the file is as it was before, or another
-	 * process has taken it over.
+	 * Appends a line. When this resolves, the operating system has it. Errors: WRITE_FAILED; then the file is unchanged, or another process
+	 * has taken it over.
 	 */
 	append(value: unknown): Promise<void> {
 		const write = this.#lastWrite.then(() => this.#write(`${JSON.stringify(value)}\n`));
@@ -111,7 +111,7 @@ export class AppendedLines {
 		return write;
 	}
 
-	/** Errors: WRITE_FAILED where the lines have not reached the disk. */
+	/** Errors: WRITE_FAILED if the lines have not reached the disk. */
 	async close(): Promise<void> {
 		await this.#lastWrite;
 		try {
@@ -128,7 +128,7 @@ export class AppendedLines {
 			await writing(this.#path, this.#file.appendFile(text));
 			this.#end += Buffer.byteLength(text);
 		} catch (error) {
-			await this.#file.truncate(this.#end).catch(() => {}); // half a line would spoil the next one
+			await this.#file.truncate(this.#end).catch(() => {}); // half a line would damage the next one
 			throw error;
 		}
 	}

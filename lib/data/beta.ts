@@ -1,6 +1,6 @@
 // The beta distribution: its tails by continued fraction (Abramowitz and Stegun 26.5.8) and its quantiles by Newton's method.
 
-/** ln(n!) less Stirling's approximation of it (Loader 2000): by recurrence to where the series is exact to double precision. */
+/** ln(n!) minus its approximation by Stirling (Loader 2000): by recurrence, up to where the series is exact to double precision. */
 function stirlingError(n: number): number {
 	let sum = 0;
 	for (; n < 16; n++) sum += (n + 0.5) * Math.log1p(1 / n) - 1;
@@ -8,7 +8,7 @@ function stirlingError(n: number): number {
 	return sum + (1 / 12 - m * (1 / 360 - m * (1 / 1260 - m * (1 / 1680 - m / 1188)))) / n;
 }
 
-/** k·ln(k / m) + m - k without cancellation where k is close to m (Loader 2000). */
+/** k·ln(k / m) + m - k without cancellation if k is close to m (Loader 2000). */
 function deviance(k: number, m: number): number {
 	if (Math.abs(k - m) >= 0.1 * (k + m)) return k * Math.log(k / m) + m - k;
 	const v = (k - m) / (k + m);
@@ -22,7 +22,7 @@ function deviance(k: number, m: number): number {
 	}
 }
 
-/** x^a·y^b / B(a, b), which is density times x·y. Writing x, y = 1 - x keeps both exact where one is tiny. */
+/** x^a·y^b / B(a, b), which is density times x·y. Passing x and y = 1 - x keeps both exact if one is tiny. */
 function kernel(x: number, y: number, a: number, b: number): number {
 	const n = a + b;
 	const exponent = stirlingError(n) - stirlingError(a) - stirlingError(b) - deviance(a, n * x) - deviance(b, n * y);
@@ -61,7 +61,7 @@ function tails(x: number, y: number, a: number, b: number): { lower: number; upp
 	return { lower: 1 - upper, upper, kernel: value };
 }
 
-/** Which tail of the distribution a probability is of. The smaller one keeps its precision. */
+/** The tail of the distribution that a probability refers to. The smaller one keeps its precision. */
 export type Tail = "lower" | "upper";
 
 /** P(X <= x) for X ~ Beta(a, b), the regularised incomplete beta function I_x(a, b); the upper tail is P(X > x). */
@@ -76,7 +76,7 @@ export function betaProbability(x: number, a: number, b: number, tail: Tail = "l
 export function betaQuantile(probability: number, a: number, b: number, tail: Tail = "lower"): number {
 	if (probability > 0.5) return betaQuantile(1 - probability, a, b, tail === "lower" ? "upper" : "lower");
 	if (probability === 0) return tail === "lower" ? 0 : 1;
-	// over u = ln(x / (1 - x)) the log of a tail is concave and next to linear far out, so that Newton's method is quick and safe
+	// over u = ln(x / (1 - x)) the log of a tail is concave and almost linear far out, so Newton's method is fast and safe
 	const slope = tail === "lower" ? 1 : -1;
 	let [low, high] = [-745, 745];
 	let u = Math.log(a / b);

@@ -1,6 +1,6 @@
-// Where two values of plain JSON differ.
+// Finds the differences between two values of plain JSON.
 
-/** A leaf that two values do not share; undefined where one lacks it. */
+/** A leaf in which two values differ; undefined if one lacks it. */
 export interface Difference {
 	/** Keys from the root, joined by full stops. */
 	path: string;
@@ -10,7 +10,7 @@ export interface Difference {
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
 
-/** Every leaf in which two values differ, whichever of them has it. */
+/** Every leaf in which two values differ, including those that only one has. */
 export function differencesOf(found: unknown, expected: unknown, path: readonly string[] = []): Difference[] {
 	if (isObject(found) && isObject(expected) && Array.isArray(found) === Array.isArray(expected)) {
 		const keys = new Set([...Object.keys(expected), ...Object.keys(found)]);

@@ -1,11 +1,11 @@
-// Writing GGUF files.
+// Writes GGUF files.
 import { closeSync, openSync, writeSync } from "node:fs";
 
 const valueTypes = { u8: 0, u16: 2, u32: 4, i32: 5, f32: 6, bool: 7, string: 8 } as const;
 const arrayType = 9;
 const alignment = 32;
 
-/** Types of tensors: their number, and how many bytes a block of how many values takes. */
+/** Types of tensors: the number of the type, the values per block, and the block's size in bytes. */
 const tensorTypes = {
 	f32: { id: 0, values: 1, bytes: 4 },
 	f16: { id: 1, values: 1, bytes: 2 },
@@ -23,7 +23,7 @@ export interface GgufTensor {
 	/** Fastest dimension first. */
 	shape: number[];
 	type: GgufTensorType;
-	/** Called once, when its turn to be written has come. */
+	/** Called once, when the tensor is about to be written. */
 	data: () => Uint8Array;
 }
 
@@ -101,7 +101,7 @@ function writeAll(file: number, bytes: Uint8Array): number {
 	return bytes.length;
 }
 
-/** Writes a GGUF file, one tensor after the other, so that no more than one is in memory. Returns how many bytes it has. */
+/** Writes a GGUF file one tensor at a time, so that only one is in memory. Returns the file's size in bytes. */
 export function writeGguf(path: string, { metadata, tensors }: { metadata: GgufEntry[]; tensors: GgufTensor[] }): number {
 	const file = openSync(path, "w");
 	const writePadded = (bytes: Uint8Array) => writeAll(file, bytes) + writeAll(file, Buffer.alloc(padded(bytes.length) - bytes.length));

@@ -1,11 +1,11 @@
-// JSON and objects of others.
+// Guards against JSON and objects from elsewhere that are nested too deeply.
 
-/** Deep enough for anything that means something, and shallow enough for all that goes through it by recursion. */
+/** Deep enough for any meaningful value, and shallow enough for all recursive code. */
 const deepest = 500;
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 
-/** Errors: one for a value that is nested too deep, or contains itself. */
+/** Errors: one for a value that is nested too deeply, or contains itself. */
 export function expectShallow(value: unknown): void {
 	let level = new Set([value].filter(isObject));
 	for (let depth = 0; level.size > 0; depth++) {
@@ -14,7 +14,7 @@ export function expectShallow(value: unknown): void {
 	}
 }
 
-/** Errors: one for text that is no JSON, or nested too deep. */
+/** Errors: one for text that is not JSON, or is nested too deeply. */
 export function parseJson(text: string): unknown {
 	const value: unknown = JSON.parse(text);
 	expectShallow(value);

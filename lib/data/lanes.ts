@@ -1,7 +1,7 @@
-// Working on many jobs, several at once.
+// Runs many jobs, several at a time.
 
 /**
- * Begins jobs in order, at most `lanes` at a time. After a failure it begins none, tells running ones to stop, and throws the first
+ * Starts jobs in order, at most `lanes` at a time. After a failure it starts no more, tells running jobs to stop, and throws the first
  * failure.
  */
 export async function inLanes<T>(

@@ -1,5 +1,5 @@
-// One process at a time: a file beside what it guards that says which process holds it. Process ids mean something within one container of
-// one machine only. Where a lock comes from elsewhere, its holder gives signs of life: it touches the file every two seconds.
+// Locks a file for one process at a time, by a second file that names the holder. Process ids are meaningful only within one container of
+// one machine. Therefore the holder also touches its lock every two seconds, as a sign of life for processes elsewhere.
 import { readFileSync, readlinkSync } from "node:fs";
 import { type FileHandle, open, rename, rm, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -12,22 +12,22 @@ export type ErrorClass = new (message: string, options?: ErrorOptions) => Infere
 
 const beatEvery = 2000; // ms
 const lookEvery = 100; // ms
-const silence = 10_000; // ms without a sign of life, after which a holder of whom nothing else is known is no more
+const silence = 10_000; // ms without a sign of life; after it, a holder about which nothing else is known counts as dead
 
 const holderSchema = z.object({
 	pid: z.int().min(1),
-	/** When the process started, in the system's own measure: ids come again. Empty where that is not to be had. */
+	/** When the process started, in the system's own unit, because ids are reused. Empty if unknown. */
 	start: z.string(),
 	host: z.string(),
-	/** Of the machine, new with every boot; empty where there is none. */
+	/** Of the machine; it changes with every boot. Empty if unknown. */
 	boot: z.string(),
-	/** Within which ids and starts can be compared. */
+	/** Ids and start times are comparable within the same ones. */
 	namespaces: z.string(),
 });
 
 type Holder = z.output<typeof holderSchema>;
 
-/** What a lock says at one moment. */
+/** The content of a lock at one moment. */
 interface Sight {
 	text: string;
 	touched: number;
@@ -35,7 +35,7 @@ interface Sight {
 
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
 
-/** Of what /proc says; empty where it does not. */
+/** Reads from /proc; empty if it is not available. */
 function fromProc(read: () => string): string {
 	try {
 		return read();
@@ -44,7 +44,7 @@ function fromProc(read: () => string): string {
 	}
 }
 
-/** State and start are the 3rd and 22nd field; the 2nd is a name in brackets that may hold anything. */
+/** State and start are the 3rd and 22nd field; the 2nd is a name in brackets that may contain anything. */
 function statusOf(pid: number | "self"): { state: string; start: string } {
 	const status = fromProc(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
 	const [, state = "", start = ""] = /.*\) (\S) (?:\S+ ){18}(\d+)/s.exec(status) ?? [];
@@ -81,20 +81,20 @@ function isRunning(pid: number): boolean {
 	}
 }
 
-/** Whether a holder still runs; undefined where that cannot be known from here. */
+/** Whether a holder still runs; undefined if that cannot be determined from here. */
 function isAlive(holder: Holder): boolean | undefined {
 	const { pid, host, boot, namespaces } = thisProcess();
 	const isHere = holder.boot === boot && holder.namespaces === namespaces && (boot !== "" || holder.host === host);
 	if (!isHere) return undefined;
 	if (!isRunning(holder.pid)) return false;
-	const isOwnProc = fromProc(() => readlinkSync("/proc/self")) === String(pid); // it may be that of another container
+	const isOwnProc = fromProc(() => readlinkSync("/proc/self")) === String(pid); // /proc may belong to another container
 	if (!isOwnProc && holder.pid !== pid) return undefined;
 	const { state, start } = statusOf(isOwnProc ? holder.pid : "self");
 	if (start === "") return undefined;
 	return start === holder.start && state !== "Z"; // a zombie has ended
 }
 
-/** Makes a lock of this process, unless there is one. */
+/** Creates this process's lock, unless one exists. */
 async function make(path: string): Promise<boolean> {
 	let file: FileHandle;
 	try {
@@ -106,7 +106,7 @@ async function make(path: string): Promise<boolean> {
 	try {
 		await file.writeFile(JSON.stringify(thisProcess()));
 	} catch (error) {
-		await rm(path, { force: true }); // a full disk leaves an empty one
+		await rm(path, { force: true }); // a full disk leaves an empty lock
 		throw error;
 	} finally {
 		await file.close();
@@ -114,7 +114,7 @@ async function make(path: string): Promise<boolean> {
 	return true;
 }
 
-/** Undefined where the lock is gone. Opened first, since a network's file system is asked again only then. */
+/** Undefined if the lock is gone. Opens the file first, because only that makes a network file system look again. */
 async function look(path: string): Promise<Sight | undefined> {
 	try {
 		const file = await open(path);
@@ -131,7 +131,7 @@ async function look(path: string): Promise<Sight | undefined> {
 
 const isSame = (a: Sight | undefined, b: Sight) => a?.text === b.text && a.touched === b.touched;
 
-/** Whether the holder of a lock is no more, or gives no sign of life for a while. */
+/** Whether a lock's holder is dead, or gives no sign of life for a while. */
 async function isAbandoned(path: string, seen: Sight): Promise<boolean> {
 	const holder = holderOf(seen);
 	const alive = holder && isAlive(holder);
@@ -152,17 +152,17 @@ export class Lock {
 		this.#path = path;
 		this.#beat = setInterval(() => {
 			const now = new Date();
-			utimes(path, now, now).catch(() => {}); // where it is gone, expectHeld tells
+			utimes(path, now, now).catch(() => {}); // if the lock is gone, expectHeld reports it
 		}, beatEvery).unref();
 	}
 
-	/** Errors: WRITE_FAILED where it was taken over, as happens to a process that was stopped for long. */
+	/** Errors: WRITE_FAILED if it was taken over, which happens to a process that was suspended for long. */
 	async expectHeld(): Promise<void> {
 		if (await this.#isHeld()) return;
 		throw new WriteError(`expected to hold ${this.#path}, but it was removed or taken over by another process; start again`);
 	}
 
-	/** Becomes the lock at another path, and is none any more itself; false where it is no longer held. */
+	/** Moves the lock to another path, and ends at this one; false if it is no longer held. */
 	async moveTo(path: string): Promise<boolean> {
 		if (!(await this.#isHeld())) return false;
 		await rename(this.#path, path);
@@ -180,16 +180,16 @@ export class Lock {
 	}
 }
 
-/** Who holds a lock, for a message. */
+/** The holder of a lock, for a message. */
 function nameOf(seen: Sight): string {
 	const holder = holderOf(seen);
 	return holder === undefined ? "another process" : `process ${holder.pid} on ${holder.host}`;
 }
 
 /**
- * Takes a lock, over from a process that is no more. Returns the lock, or who holds it. Of the processes that find it abandoned one
- * replaces it, under a lock of its own, so that what another has taken meanwhile stays; that lock too may be taken over from a process
- * that is no more. Where a process is unknown here (it runs or ran in another container, on another machine, or before a restart), it is
+ * Takes a lock, also over from a dead process. Returns the lock, or its holder's name. If several processes find it abandoned, one of them
+ * replaces it under a second lock, so that a lock that another has just taken stays. The second lock may be taken over from a dead process
+ * in the same way. A process whose state is unknown here (it runs or ran in another container, on another machine, or before a restart) is
  * watched for up to ten seconds.
  */
 export async function takeLock(path: string): Promise<Lock | string> {
@@ -211,8 +211,8 @@ export async function takeLock(path: string): Promise<Lock | string> {
 }
 
 /**
- * Locks a file by one beside it, `<path>.lock`; until that is released, no other process can, in whichever container and on whichever
- * machine. Errors: WRITE_FAILED, `Invalid` where it is in use.
+ * Locks a file by `<path>.lock` next to it. Until that is released, no other process can lock it, in any container and on any machine.
+ * Errors: WRITE_FAILED, `Invalid` if it is in use.
  */
 export async function lockFile(path: string, Invalid: ErrorClass): Promise<Lock> {
 	const beside = `${path}.lock`;

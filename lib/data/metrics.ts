@@ -1,11 +1,11 @@
-// How good predicted probabilities and values are.
+// Measures the quality of predicted probabilities and values.
 import { betaQuantile } from "./beta.js";
 import { randomNumbers } from "./random.js";
 
-/** A figure, or null where there is none. */
+/** The number, or null if it is not finite. */
 export const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
-/** Area under the ROC curve (ties count half); NaN where only one class occurs or a score is none. */
+/** Area under the ROC curve (ties count half); NaN if only one class occurs or a score is NaN. */
 export function auc(scores: ArrayLike<number>, labels: ArrayLike<number>): number {
 	if (Array.prototype.some.call(scores, Number.isNaN)) return Number.NaN;
 	const order = Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => (scores[a] as number) - (scores[b] as number));
@@ -76,7 +76,7 @@ export function accuracy(probabilities: ArrayLike<number>, labels: ArrayLike<num
 
 const mean = (values: ArrayLike<number>) => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length;
 
-/** Pearson correlation; NaN where one side is constant. */
+/** Pearson correlation; NaN if one side is constant. */
 export function correlation(a: ArrayLike<number>, b: ArrayLike<number>): number {
 	const [meanA, meanB] = [mean(a), mean(b)];
 	let [ab, aa, bb] = [0, 0, 0];
@@ -93,12 +93,14 @@ export function correlation(a: ArrayLike<number>, b: ArrayLike<number>): number 
 export type Interval = [low: number, high: number];
 
 const bootstrapSamples = 400;
-/** Fewer groups than this say nothing about others. */
+/** Fewer groups allow no conclusion about others. */
 export const fewestGroups = 10;
-/** Of fewer groups than this percentiles of a bootstrap are too narrow. */
+/** Bootstrap percentiles of fewer groups are too narrow. */
 const fewestResampled = 30;
 
-/** How an interval over groups was found: Student's t with the jackknife's standard error (fewer than 30 groups), or percentiles of a bootstrap. */
+/**
+ * Method of an interval over groups: Student's t with the jackknife's standard error (fewer than 30 groups), or percentiles of a bootstrap.
+ */
 export type IntervalMethod = "t" | "bootstrap";
 
 export function intervalMethod(groups: ArrayLike<unknown>): IntervalMethod {
@@ -137,8 +139,8 @@ function percentileInterval(groups: number[][], statistic: Statistic, seed: numb
 }
 
 /**
- * 95 % interval of a statistic over groups of rows (rows of one prompt are not independent), by {@link intervalMethod}: `statistic` gets row
- * numbers. Null below {@link fewestGroups}, and where the statistic is no number, or with few groups hinges on one of them.
+ * 95 % interval of a statistic over groups of rows (rows of one prompt are not independent), by {@link intervalMethod}. `statistic` gets
+ * row numbers. Null below {@link fewestGroups} groups, and if the statistic is NaN or, with few groups, depends on a single one.
  */
 export function groupedInterval(groups: ArrayLike<number>, statistic: Statistic, seed = 0): Interval | null {
 	const members = new Map<number, number[]>();
@@ -152,13 +154,15 @@ export function groupedInterval(groups: ArrayLike<number>, statistic: Statistic,
 	return intervalMethod(groups) === "t" ? jackknifeInterval(all, statistic) : percentileInterval(all, statistic, seed);
 }
 
-/** The same of an area under a ROC curve, or of another share. */
+/** The same for an area under a ROC curve, or another share. */
 export function groupedShareInterval(groups: ArrayLike<number>, statistic: Statistic): Interval | null {
 	const interval = groupedInterval(groups, statistic);
 	return interval && [Math.max(0, interval[0]), Math.min(1, interval[1])];
 }
 
-/** Share of pairs of equal names, and Cohen's κ (1960): that share beyond what the names' own frequencies would give; null where these give 1. */
+/**
+ * Share of pairs of equal names, and Cohen's κ (1960): the share beyond the one expected from the names' frequencies; null if that is 1.
+ */
 export function agreementOf(pairs: readonly (readonly [string, string])[]): { agreed: number; kappa: number | null } {
 	const shareOf = (side: 0 | 1, name: string) => pairs.filter((pair) => pair[side] === name).length / pairs.length;
 	const agreed = pairs.filter(([a, b]) => a === b).length / pairs.length;

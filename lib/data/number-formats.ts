@@ -1,6 +1,6 @@
-// The number formats of tensors: from what checkpoints hold to single precision, and on to what GGUF files hold.
+// Converts the number formats of tensors: from those of checkpoints to single precision, and from there to those of GGUF files.
 
-/** Rounds to half precision, ties to even; the sign, exponent and mantissa of each value lie in `bits`. */
+/** Rounds to half precision, ties to even. `bits` holds each value's sign, exponent and mantissa. */
 function halfOf(bits: number): number {
 	const sign = (bits >>> 16) & 0x8000;
 	const rest = bits & 0x7fffffff;

@@ -1,24 +1,24 @@
-// Writing results so that a reader never sees half of one.
+// Writes results so that a reader never sees half of one.
 import { randomBytes } from "node:crypto";
 import { access, constants, mkdtemp, open, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { InferenceGuardError, WriteError } from "../errors.js";
 
-/** A file to be put in place. */
+/** A file to be written. */
 export interface NewFile {
 	path: string;
-	/** Fills a temporary file, and says how many bytes it should have then. */
+	/** Fills a temporary file, and returns the size in bytes that it should have. */
 	write: (temporary: string) => Promise<number> | number;
 }
 
-/** What a failure to write becomes: an error with a code. */
+/** The error with a code for a failure to write. */
 export function writeFailure(path: string, cause: unknown): InferenceGuardError {
 	if (InferenceGuardError.isInstance(cause)) return cause;
 	return new WriteError(`expected to write ${path}, got: ${(cause as Error).message}; check the folder and the free space`, { cause });
 }
 
-/** The path to write: the target of a link, so that the link stays. Errors: WRITE_FAILED if something else than a file is there. */
+/** The path to write: a link's target, so that the link stays. Errors: WRITE_FAILED if something other than a file is there. */
 async function placeOf(path: string): Promise<string> {
 	const found = await stat(path).catch(() => undefined);
 	if (found === undefined) return path;
@@ -27,7 +27,7 @@ async function placeOf(path: string): Promise<string> {
 	return realpath(path);
 }
 
-/** Fails before any work is done where a result could not be written later. Errors: WRITE_FAILED. */
+/** Fails before any work is done if a result could not be written later. Errors: WRITE_FAILED. */
 export async function expectWritable(path: string): Promise<void> {
 	const place = await placeOf(path);
 	try {
@@ -38,7 +38,7 @@ export async function expectWritable(path: string): Promise<void> {
 	}
 }
 
-/** Errors: one that says how many of the bytes are on the disk. */
+/** Errors: one that says how many of the bytes are on disk. */
 async function expectWhole(path: string, bytes: number): Promise<void> {
 	const file = await open(path, "r+");
 	try {
@@ -51,8 +51,8 @@ async function expectWhole(path: string, bytes: number): Promise<void> {
 }
 
 /**
- * Writes files that belong together: each into a temporary file in the same folder and, once all of them are whole and on the disk, into
- * place, each in one step. Errors: WRITE_FAILED, and those of `write`; then the old files stay, and nothing else is left.
+ * Writes files that belong together. Each is written to a temporary file in the same folder. Once all of them are complete and on disk,
+ * each is moved into place in one step. Errors: WRITE_FAILED, and those of `write`; then the old files stay, and nothing else is left.
  */
 export async function replaceFiles(...files: NewFile[]): Promise<void> {
 	const moves: { path: string; from: string; to: string }[] = [];
@@ -87,7 +87,7 @@ export async function makeTemporaryFolder(): Promise<string> {
 	}
 }
 
-/** Lets `work` use a folder of its own, which is gone afterwards. Errors: WRITE_FAILED, and those of `work`. */
+/** Gives `work` a folder of its own and removes it afterwards. Errors: WRITE_FAILED, and those of `work`. */
 export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
 	const folder = await makeTemporaryFolder();
 	try {
@@ -97,7 +97,7 @@ export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>)
 	}
 }
 
-/** Text as a file to be put in place. */
+/** A text file to be written. */
 export function textFile(path: string, text: string): NewFile {
 	const write = async (temporary: string) => {
 		await writeFile(temporary, text);
@@ -106,5 +106,5 @@ export function textFile(path: string, text: string): NewFile {
 	return { path, write };
 }
 
-/** An object as a file of indented JSON. */
+/** A file of indented JSON to be written. */
 export const jsonFile = (path: string, value: unknown): NewFile => textFile(path, `${JSON.stringify(value, null, "\t")}\n`);

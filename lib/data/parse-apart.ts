@@ -1,14 +1,14 @@
-// Parsing on a thread that can be ended: a small file may keep a parser busy for ever, or make it ask for all memory there is.
+// Parses on a thread that can be ended, because a small file may keep a parser busy forever, or make it use all memory.
 import { Worker } from "node:worker_threads";
 import { moduleFile } from "../base/package-files.js";
 
-/** What is parsed; see parse-worker.js. */
+/** The input; see parse-worker.js. */
 export type ParseTask = { kind: "parquet"; path: string } | { kind: "yaml"; text: string };
 
-/** Many times the need of a sound file of this size. */
+/** Many times what a sound file of this size needs. */
 const limitsFor = (bytes: number) => ({ seconds: 8 + bytes / 20_000, heapMegabytes: Math.ceil(256 + (64 * bytes) / 1e6) });
 
-/** Parses a file, or a text, of so many bytes. Errors: one that names the fault, or says that it took too much time or memory. */
+/** Parses a file or a text of `bytes` bytes. Errors: one that names the fault, or says that it took too much time or memory. */
 export async function parseApart(task: ParseTask, bytes: number): Promise<unknown> {
 	const { seconds, heapMegabytes } = limitsFor(bytes);
 	const worker = new Worker(moduleFile("data/parse-worker.js"), {

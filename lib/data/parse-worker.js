@@ -1,11 +1,11 @@
 // @ts-check
-// The thread that parse-apart.ts starts. JavaScript, since a thread is started from a file that Node can run directly.
+// The thread that parse-apart.ts starts. JavaScript, since a thread needs a file that Node can run directly.
 import { isUtf8 } from "node:buffer";
 import { parentPort, workerData } from "node:worker_threads";
 
 /** @typedef {{ kind: "parquet", path: string } | { kind: "yaml", text: string }} Task */
 
-/** A column may be packed into next to nothing, but a small file that claims more rows than this is damaged. @param {number} bytes */
+/** A column may compress to almost nothing, but a small file that claims more rows than this is damaged. @param {number} bytes */
 const mostRows = (bytes) => 1_000_000 + 1000 * bytes;
 
 /** @param {string} path */

@@ -1,6 +1,6 @@
-// Shares in words, to three significant digits and never better than they are.
+// Words shares with three significant digits, never better than they are.
 
-/** Three significant digits d and the power of ten of the first one: d·10^(power - 2). */
+/** Three significant digits d, and the power of ten of the first: d·10^(power - 2). */
 function threeDigits(share: number, round: (value: number) => number): { digits: number; power: number } {
 	const [mantissa, power] = share.toExponential().split("e");
 	return { digits: round(Number(`${mantissa}e2`)), power: Number(power) };

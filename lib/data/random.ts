@@ -1,6 +1,6 @@
 // Seeded random numbers for splits and bootstrap samples (SplitMix32, Steele, Lea and Flood 2014).
 
-/** Uniform numbers in [0, 1), fixed by the seed. */
+/** Uniform numbers in [0, 1), determined by the seed. */
 export function randomNumbers(seed: number): () => number {
 	let state = seed >>> 0;
 	return () => {

@@ -1,4 +1,4 @@
-// Reading tables of training data and prompts from files.
+// Reads tables of training data and prompts from files.
 import { constants } from "node:buffer";
 import { extname } from "node:path";
 import { promisify } from "node:util";
@@ -12,11 +12,11 @@ import { decodeText, fileSize, isGzip, linesOf, readBytes } from "./text-file.js
 /** One row of a data file. */
 export type DataRecord = Record<string, unknown>;
 
-/** What a file does not say itself. */
+/** Facts that a file does not state itself. */
 export interface TableLayout {
-	/** Which array of a JSON object holds the rows, where there are several. */
+	/** Which array of a JSON object holds the rows, if there are several. */
 	list?: string;
-	/** Names of the columns of separated values without a header; further columns are passed over. */
+	/** Column names of separated values without a header; further columns are ignored. */
 	columns?: readonly string[];
 }
 
@@ -77,7 +77,7 @@ async function parquetRows(path: string): Promise<unknown[]> {
 	}
 }
 
-/** The text of a file, unpacked; as much as fits into one string, about 512 MB. */
+/** The unpacked text of a file; at most what fits into one string, about 512 MB. */
 async function fileText(path: string): Promise<string> {
 	let what = "a data file";
 	try {
@@ -99,7 +99,7 @@ const textFormats: Record<string, (text: string, path: string, layout: TableLayo
 	".tsv": (text, path, { columns }) => separatedRows(text, path, tabSeparated, columns),
 };
 
-/** The extension of a file without that of gzip. */
+/** The extension of a file, without gzip's. */
 function formatOf(path: string): { extension: string; isPacked: boolean } {
 	const isPacked = extname(path).toLowerCase() === ".gz";
 	return { extension: extname(isPacked ? path.slice(0, -".gz".length) : path).toLowerCase(), isPacked };
@@ -130,7 +130,7 @@ export async function readRecords(path: string, layout: TableLayout = {}): Promi
 	});
 }
 
-/** The column to read: the one asked for, or the first known one that the rows have. */
+/** The column to read: the requested one, or the first known one that the rows have. */
 export function columnOf(records: DataRecord[], asked: string | undefined, known: readonly string[], what: string, option: string): string {
 	const columns = new Set(records.flatMap((record) => Object.keys(record)));
 	const column = asked ?? known.find((name) => columns.has(name));

@@ -1,4 +1,4 @@
-// Which rows train, validate and test.
+// Splits rows into training, validation and test.
 import { createHash } from "node:crypto";
 import { InvalidDataError } from "../errors.js";
 import { shown } from "./records.js";
@@ -6,7 +6,7 @@ import { shown } from "./records.js";
 /** The part of the data that a row belongs to. */
 export type Split = "train" | "validation" | "test";
 
-/** A random tenth of the groups validates and another tests, at least one each; rows of one group stay together. */
+/** A random tenth of the groups is for validation and another for testing, at least one group each. Rows of one group stay together. */
 export function splitsOf(groups: readonly string[], seed: number): Split[] {
 	const drawn = (group: string) => createHash("sha256").update(`${seed}\n${group}`).digest("hex");
 	const order = [...new Set(groups)].map((group) => ({ group, key: drawn(group) })).sort((a, b) => (a.key < b.key ? -1 : 1));

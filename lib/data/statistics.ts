@@ -1,11 +1,11 @@
-// Intervals and tests for what an evaluation counts and measures.
+// Intervals and tests for counts and measurements.
 
 import { betaProbability, betaQuantile } from "./beta.js";
 import { groupedInterval, type Interval } from "./metrics.js";
 
 /**
- * One-sided upper bound on a share of which `count` cases out of `of` were seen: the true share is above it with probability at
- * most `delta` (Clopper and Pearson 1934). 1 where nothing was seen.
+ * One-sided upper bound on a share, from `count` of `of` cases: the true share is above it with probability at most `delta` (Clopper and
+ * Pearson 1934). 1 without cases.
  */
 export function clopperPearsonUpper(count: number, of: number, delta: number): number {
 	return count >= of ? 1 : betaQuantile(delta, count + 1, of - count, "upper");
@@ -20,7 +20,7 @@ export function clopperPearsonInterval(count: number, of: number, delta: number)
 /** The 0.975 quantile of the normal distribution. */
 const z = 1.959963984540054;
 
-/** 95 % score interval of a share (Wilson 1927): near 95 % on average, not at least 95 %. Null where nothing was seen. */
+/** 95 % score interval of a share (Wilson 1927): near 95 % on average, not at least 95 %. Null without cases. */
 export function wilsonInterval(count: number, of: number): Interval | null {
 	if (of === 0) return null;
 	const share = count / of;
@@ -50,9 +50,9 @@ export function binomialTail(count: number, of: number, epsilon: number): number
 }
 
 /**
- * How many hypotheses, tested in the order that was fixed before the data were seen, are rejected at level `delta` until the
- * first one that is not. The probability of any wrong rejection is at most `delta`, however many there are (Angelopoulos et al.
- * 2021, fixed-sequence testing).
+ * How many hypotheses are rejected at level `delta` before the first one that is not. The order of the tests is fixed before the data are
+ * seen. The probability of any wrong rejection is at most `delta`, for any number of hypotheses (Angelopoulos et al. 2021, fixed-sequence
+ * testing).
  */
 export function fixedSequenceTest(pValues: readonly number[], delta: number): number {
 	const failure = pValues.findIndex((p) => !(p <= delta));

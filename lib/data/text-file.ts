@@ -1,4 +1,4 @@
-// Reading files as text. What is no text is refused and never guessed at: text that was decoded wrongly looks like words that match nothing.
+// Reads files as text. Anything else is refused, never guessed: wrongly decoded text looks like words that match nothing.
 import { isUtf8 } from "node:buffer";
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 
@@ -7,7 +7,7 @@ const mostShown = 10;
 const gguf = "GGUF";
 const gzip = "\x1f\x8b";
 
-/** What files are that are no text, by their first bytes. */
+/** File types that are not text, by their first bytes. */
 const foreign = [
 	{ magic: gguf, what: "a GGUF file, which is a model; give it where a model is expected" },
 	{ magic: gzip, what: "a gzip file; unpack it first" },
@@ -19,10 +19,10 @@ const beginsWith = (bytes: Buffer, magic: string) => bytes.toString("latin1", 0,
 
 const lineEnd = /\r\n|\n|\r/;
 
-/** The lines of a text, whichever of the three usual line ends it has. */
+/** The lines of a text, with any of the three usual line ends. */
 export const linesOf = (text: string): string[] => text.split(lineEnd);
 
-/** The numbers of the lines that hold something, for a message. */
+/** The numbers of the lines for which `holds` is true, for a message. */
 function linesWhere(lines: readonly string[], holds: (line: string) => boolean): string {
 	const numbers = lines.flatMap((line, i) => (holds(line) ? [String(i + 1)] : []));
 	const rest = numbers.length > mostShown ? ` and ${numbers.length - mostShown} more` : "";
@@ -36,7 +36,7 @@ function fromUtf16(bytes: Buffer, lowByteFirst: boolean): string {
 	throw new Error(`halves of characters in ${linesWhere(linesOf(text), (line) => !line.isWellFormed())}; save it as UTF-8`);
 }
 
-/** Errors: one that says which lines are no UTF-8. */
+/** Errors: one that says which lines are not UTF-8. */
 export function expectUtf8(bytes: Buffer): void {
 	if (isUtf8(bytes)) return;
 	const isBroken = (line: string) => !isUtf8(Buffer.from(line, "latin1"));
@@ -51,8 +51,8 @@ function decoded(bytes: Buffer): string {
 }
 
 /**
- * Text in UTF-8, or in UTF-16 with a byte order mark, without that mark. Errors: one that says what came instead, and how to mend it; a
- * NUL counts as no text, since UTF-16 without a byte order mark is full of them.
+ * Text in UTF-8, or in UTF-16 with a byte order mark, without that mark. Errors: one that says what came instead, and how to mend it. A NUL
+ * does not count as text, since UTF-16 without a byte order mark is full of them.
  */
 export function decodeText(bytes: Buffer): string {
 	const other = foreign.find(({ magic }) => beginsWith(bytes, magic));
@@ -63,7 +63,7 @@ export function decodeText(bytes: Buffer): string {
 	throw new Error(`NUL characters in ${where}, as binary files and UTF-16 without a byte order mark have; save it as UTF-8`);
 }
 
-/** Bytes of a file. Devices and pipes are not files: they may have no end. Errors: one that names the fault. */
+/** Size of a file in bytes. Devices and pipes do not count as files, because they may have no end. Errors: one that names the fault. */
 export function fileSize(path: string): number {
 	const found = statSync(path);
 	if (found.isDirectory()) throw new Error("a folder");
@@ -77,12 +77,12 @@ export function readBytes(path: string): Buffer {
 	return readFileSync(path);
 }
 
-/** Reads a whole file of text. Errors: those of {@link readBytes} and {@link decodeText}. */
+/** Reads a whole text file. Errors: those of {@link readBytes} and {@link decodeText}. */
 export const readText = (path: string): string => decodeText(readBytes(path));
 
 const control = /(?!\s)\p{Cc}/u;
 
-/** The same text. Errors: one that says where it has control characters; tables of published texts do have some. */
+/** Returns the text unchanged. Errors: one that says where it has control characters, which some published tables do. */
 export function withoutControls(text: string): string {
 	if (!control.test(text)) return text;
 	throw new Error(`control characters in ${linesWhere(linesOf(text), (line) => control.test(line))}; remove them`);
@@ -91,7 +91,7 @@ export function withoutControls(text: string): string {
 /** Whether bytes are packed with gzip. */
 export const isGzip = (bytes: Buffer): boolean => beginsWith(bytes, gzip);
 
-/** Whether a file is a model, whatever its name is; one that cannot be read is none. */
+/** Whether a file is a GGUF model, whatever its name. False if it cannot be read. */
 export function isGguf(path: string): boolean {
 	let file: number;
 	try {
