@@ -1,4 +1,4 @@
-// From an evaluation to a certificate, and back.
+// Certifies an evaluation, and verifies a certificate.
 import { join } from "node:path";
 import { Problems } from "../base/check.js";
 import { differencesOf } from "../data/differences.js";
@@ -48,7 +48,7 @@ interface MethodCounts {
 	refused: number;
 }
 
-/** Prompts by what happened to any of their responses. */
+/** Counts prompts by the outcomes of their responses. */
 function countPrompts(name: string, rows: readonly ResponseRecord[], judge: string | undefined): MethodCounts {
 	const promptsWith = (holds: (row: ResponseRecord) => boolean) => new Set(rows.filter(holds).map(({ prompt }) => prompt)).size;
 	const isAnswered = ({ outcome }: ResponseRecord) => outcome !== "refused";
@@ -63,7 +63,7 @@ function countPrompts(name: string, rows: readonly ResponseRecord[], judge: stri
 
 type Findings = Pick<Certificate, "method" | "prompts" | "claims" | "refusals" | "tested">;
 
-/** Everything in a certificate that follows from the responses, and the name of what is certified. */
+/** Everything in a certificate that follows from the responses, and the certified method's name. */
 function findingsOf(
 	{ header, responses, skipped }: JournalContent,
 	delta: number,
@@ -122,7 +122,7 @@ function assumptionsOf({
 	];
 }
 
-/** The certificate that follows from a journal. Errors: NOT_CERTIFIED. */
+/** The certificate for a journal. Errors: NOT_CERTIFIED. */
 function certificateOf(journal: JournalContent, created: string): Certificate {
 	const { header } = journal;
 	const { name, seeds, limits, claim } = header;
@@ -225,7 +225,7 @@ function hashesOf(header: JournalHeader, method: JournalHeader["methods"][number
 	};
 }
 
-/** Missing and unplanned responses of a journal: an evaluation must not be stopped when it looks well. */
+/** Missing and unplanned responses of a journal. An evaluation must not be stopped when its results look good. */
 function incompleteIn({ header: { methods, seeds, claim }, responses, skipped }: JournalContent): string[] {
 	const prompts = (claim?.prompts ?? 0) - skipped.length;
 	const answered = withoutSkipped(responses, skipped);
@@ -240,7 +240,7 @@ function incompleteIn({ header: { methods, seeds, claim }, responses, skipped }:
 export interface Verification {
 	/** Everything in the certificate follows from the journal. */
 	valid: boolean;
-	/** Everything that does not follow, in words. */
+	/** Everything that does not follow. */
 	differences: string[];
 }
 

@@ -80,7 +80,7 @@ const record = (what: string) => z.record(z.string(), z.unknown(), expected(what
 
 const never = (instead: string) => z.undefined({ error: `expected no such option here; give ${instead}` }).optional();
 
-/** Options of a generation that an experiment decides elsewhere. */
+/** Options of a generation that an experiment sets elsewhere. */
 const decidedElsewhere = {
 	seed: never("seeds, for all methods"),
 	trace: never("traces, for all methods"),
@@ -145,7 +145,7 @@ export function loadOptionsOf({ guard }: Pick<z.output<typeof configSchema>, "gu
 	return { ...("constraints" in method.guard ? shared : guard), ...method.guard } as unknown as LoadOptions;
 }
 
-/** Keys whose values are paths, anywhere in a configuration. */
+/** Keys whose values are paths, at any depth of a configuration. */
 const pathKeys = new Set(["model", "critic", "vector", "certificate", "file", ...costPaths]);
 
 function withPathsFrom(folder: string, value: unknown, key = ""): unknown {
@@ -155,7 +155,7 @@ function withPathsFrom(folder: string, value: unknown, key = ""): unknown {
 	return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, withPathsFrom(folder, one, name)]));
 }
 
-/** In YAML, whose readers take long over large texts. */
+/** Of YAML, whose parsers are slow on large texts. */
 const mostCharacters = 2 ** 16;
 
 async function parsed(source: string, path: string): Promise<unknown> {
@@ -187,7 +187,7 @@ function expectEveryNameOnce(list: string, names: readonly unknown[]): void {
 
 const listOf = (value: unknown) => (Array.isArray(value) ? value : []).map((one) => (isRecord(one) ? one : {}));
 
-/** The checks of those who will run it: what is loaded, how is searched, who judges. */
+/** The checks by the later users of each part: the load options, the search options, the judges. */
 function checkParts(source: Record<string, unknown>, problems: Problems): void {
 	const guard = isRecord(source.guard) ? source.guard : undefined;
 	const defaults = isRecord(source.defaults) ? source.defaults : {};
@@ -218,7 +218,7 @@ function checkParts(source: Record<string, unknown>, problems: Problems): void {
 	});
 }
 
-/** A method with cost models of its own is measured under the configuration's as finished text. */
+/** Checks that the configuration's cost models can measure the finished texts of a method with its own cost models. */
 function checkCommon(config: z.output<typeof configSchema>): void {
 	const own = config.methods.find(({ guard }) => guard.constraints);
 	if (own === undefined) return;
@@ -257,7 +257,7 @@ export async function checkConfig(given: string | EvaluationConfig): Promise<Che
 	return { ...sound, hash, judgeConstraints };
 }
 
-/** A strategy may be spelled in two ways, and a function of the configuration has no text of its own that could be compared. */
+/** Brings a strategy's two spellings into one. A function of the configuration has no text to compare. */
 function inOneSpelling(key: string, value: unknown): unknown {
 	if (key === "strategy" && typeof value === "string") return strategyNamed(value) ?? value;
 	return typeof value === "function" ? "function" : value;

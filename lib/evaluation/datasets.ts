@@ -1,4 +1,4 @@
-// The prompts of an evaluation, read from files.
+// Reads the prompts of an evaluation from files.
 import { z } from "zod";
 import { check, choice, expected, integer, path, text } from "../base/check.js";
 import { randomNumbers } from "../data/random.js";
@@ -91,7 +91,7 @@ function layout(preset: PresetName | undefined): Preset {
 	return preset === undefined ? plainPrompts : presets[preset];
 }
 
-/** A value of a column that names something: an id, a label, a category, a split. */
+/** A value of a column of names: an id, a label, a category, a split. */
 function nameOf(value: unknown, column: string, row: number): string | null {
 	if (value === undefined || value === null || value === "") return null;
 	if (typeof value === "string") return value.toWellFormed();
@@ -102,7 +102,7 @@ function nameOf(value: unknown, column: string, row: number): string | null {
 /** A prompt with the label of the file. */
 type Row = Omit<EvaluationPrompt, "id" | "label"> & { id: string | null; label: string | null };
 
-/** A row with the fields of the object in one of its columns as columns. */
+/** A row, with the fields of the object in one of its columns as columns. */
 function flat(record: DataRecord, nested: string | undefined): DataRecord {
 	const inner = nested === undefined ? undefined : record[nested];
 	return isRecord(inner) ? { ...record, ...inner } : record;
@@ -113,7 +113,7 @@ function rowsOf(read: DataRecord[], file: string, source: Checked): Row[] {
 	const own = layout(preset);
 	const records = read.map((record) => flat(record, own.nested));
 	const prompt = columnOf(records, source.promptField, own.prompt, "the prompt", "promptField");
-	/** The requested column, which has to exist, or a usual one that exists. */
+	/** The requested column, which has to exist, or the first usual one that exists. */
 	const optional = (asked: string | undefined, usual: readonly string[], what: string, option: string) =>
 		asked === undefined ? usual.find((name) => records.some((record) => name in record)) : columnOf(records, asked, [], what, option);
 	const labels = typeof own.label === "object" ? [own.label.column] : [];
@@ -155,7 +155,7 @@ async function rowsOfFile(file: string, source: Checked): Promise<Row[]> {
 	}
 }
 
-/** Turns labels of the files into those of prompts. */
+/** Converts the files' labels to those of prompts. */
 function labelled(rows: readonly Row[], source: Checked): (Omit<Row, "label"> & { label: PromptLabel | null })[] {
 	const own = layout(source.preset).label;
 	const isOwn = source.labelField === undefined && source.benign === undefined;
@@ -184,7 +184,7 @@ function checkIds(prompts: readonly EvaluationPrompt[]): void {
 	}
 }
 
-/** So many of them, each as likely as any other, in their order. */
+/** Draws `count` of them, each equally likely, in their original order. */
 function drawn<T>(all: readonly T[], count: number, seed: number): T[] {
 	const random = randomNumbers(seed);
 	const order = all.map((_, i) => i);

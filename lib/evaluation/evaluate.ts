@@ -1,4 +1,4 @@
-// Runs an experiment: every method answers every prompt, each answer is judged, and everything goes into the journal at once.
+// Runs an experiment. Every method answers every prompt, each answer is judged, and everything is appended to the journal at once.
 
 import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
@@ -51,7 +51,7 @@ export interface EvaluateOptions {
 /** Names of the files in the folder of results. */
 export const resultFiles = { journal: "journal.jsonl", summary: "summary.json", report: "report.html" };
 
-/** Errors that are about a response: it is too long for a model that judges it, or its search does not fit into memory. */
+/** Errors about a response: it is too long for a model that judges it, or its search does not fit into memory. */
 export const responseErrors: ReadonlySet<string> = new Set(["TEXT_TOO_LONG", "KV_CAPACITY"]);
 
 /** Errors about one prompt, which is then left out for all methods. */
@@ -73,7 +73,7 @@ type Method = CheckedConfig["methods"][number];
 
 const keyOf = (method: string, prompt: string, seed: number) => JSON.stringify([method, prompt, seed]);
 
-/** Methods that share what is loaded. */
+/** Methods with the same load options. */
 function guardGroups(config: CheckedConfig): { options: LoadOptions; methods: Method[] }[] {
 	const groups: { options: LoadOptions; methods: Method[] }[] = [];
 	for (const method of config.methods) {
@@ -84,7 +84,7 @@ function guardGroups(config: CheckedConfig): { options: LoadOptions; methods: Me
 	return groups;
 }
 
-/** Loads cost models without a search. A probe brings the model that it reads; `harm` may have one. */
+/** Loads cost models without a search. A probe needs the model that it reads; `harm` may have a probe. */
 function loadScorer(config: CheckedConfig, constraints: CheckedConfig["judgeConstraints"], signal: AbortSignal): Promise<CostScorer> {
 	const { model, device, gpuLayers, threads, useMmap, useMlock, isolate } = checkLoadOptions(config.guard);
 	const reads = constraints.some(({ cost }) => mayReadModel(cost)) && typeof model === "string";
@@ -128,7 +128,7 @@ function spentBy({ safety, outcome }: Reply, limits: readonly Record<string, unk
 	return { costs, withinBudget: outcome === "refused" || holds.every(Boolean) };
 }
 
-/** The guard of a method, and the one of the configuration. */
+/** A method's guard, and the configuration's. */
 interface Guards {
 	guard: InferenceGuard;
 	base: InferenceGuard;
@@ -146,7 +146,7 @@ class EvaluationRun {
 	readonly #before: number;
 	readonly #done: Set<string>;
 	readonly #skipped: Set<string>;
-	/** Methods whose trees are of blocks, not of single tokens. */
+	/** Methods whose trees have blocks, not single tokens. */
 	readonly #blockwise: Set<string>;
 
 	constructor(
@@ -170,7 +170,7 @@ class EvaluationRun {
 		this.#skipped = new Set(journal.skipped.map(({ prompt }) => prompt));
 	}
 
-	/** All that one guard has to answer. */
+	/** Answers everything that one guard has to answer. */
 	async answerAll(guards: Guards, methods: readonly Method[], signal: AbortSignal): Promise<void> {
 		const { seeds, concurrency } = this.#config;
 		const jobs = seeds.flatMap((seed) => this.#prompts.map((prompt, index) => ({ seed, prompt, index })));
@@ -183,7 +183,7 @@ class EvaluationRun {
 		});
 	}
 
-	/** Whether there is anything left that these methods have to answer. */
+	/** Whether these methods have anything left to answer. */
 	isOpen(methods: readonly Method[]): boolean {
 		return this.#config.seeds.some((seed) =>
 			this.#prompts.some(({ id }) => !this.#skipped.has(id) && methods.some((method) => !this.#done.has(keyOf(method.name, id, seed)))),
@@ -258,7 +258,7 @@ class EvaluationRun {
 		};
 	}
 
-	/** Under the configuration's cost models, for a method that searched under others. */
+	/** The result under the configuration's cost models, for a method that searched under others. */
 	async #measured(prompt: string, { text, outcome }: Reply, base: InferenceGuard, signal: AbortSignal): Promise<Spent> {
 		const budgets = base.limits.map(({ budget }) => budget as number);
 		if (outcome === "refused") return { costs: budgets.map((budget) => ({ cost: 0, budget })), withinBudget: true };
@@ -281,7 +281,7 @@ class EvaluationRun {
 	}
 }
 
-/** The name of a method's row, its settings and its guard, for journal and certificate. */
+/** The name, settings and guard of each method's row, for journal and certificate. */
 async function describeMethods(config: CheckedConfig, base: InferenceGuard): Promise<JournalHeader["methods"]> {
 	const described: JournalHeader["methods"] = [];
 	const { model } = await base.identity();
@@ -322,7 +322,7 @@ async function headerOf(
 	};
 }
 
-/** Answers everything that the journal lacks, group by group; every group has a guard of its own, next to that of the base model. */
+/** Answers everything that the journal lacks, group by group. Every group has a guard of its own, in addition to the base model's. */
 async function runGroups(config: CheckedConfig, run: EvaluationRun, base: InferenceGuard, signal: AbortSignal): Promise<void> {
 	for (const { options, methods } of guardGroups(config)) {
 		if (!run.isOpen(methods)) continue;
@@ -349,7 +349,7 @@ export async function evaluate(given: EvaluateOptions): Promise<EvaluationSummar
 
 type RunOptions = Omit<CheckedEvaluateOptions, "config">;
 
-/** Runs an experiment after its configuration was read; the journal fixes the claim of a certificate before the first response. */
+/** Runs an experiment whose configuration was read. The journal fixes a certificate's claim before the first response. */
 export async function runExperiment(config: CheckedConfig, options: RunOptions, claim?: PlannedClaim): Promise<EvaluationSummary> {
 	const prompts = await readPrompts(config.data);
 	const { out } = options;

@@ -1,4 +1,4 @@
-// The results of an evaluation as logs that Inspect (inspect_ai) reads.
+// Converts the results of an evaluation to logs that Inspect (inspect_ai) reads.
 import { createHash } from "node:crypto";
 import { InvalidDataError } from "../errors.js";
 import type { EvaluationSummary, MethodSummary, ResponseRecord } from "./types.js";
@@ -9,7 +9,7 @@ interface Score {
 }
 
 interface Message {
-	/** Messages of one id are one message. */
+	/** Messages with the same id are the same message. */
 	id: string;
 	role: "user" | "assistant";
 	content: string;
@@ -18,7 +18,7 @@ interface Message {
 
 interface Sample {
 	id: string;
-	/** From 1. */
+	/** Starts at 1. */
 	epoch: number;
 	input: string;
 	target: string;
@@ -44,7 +44,7 @@ interface Step {
 	params_passed: Record<string, unknown>;
 }
 
-/** What is written of Inspect's `EvalLog`, version 2. */
+/** The part of Inspect's `EvalLog`, version 2, that is written. */
 export interface InspectLog {
 	version: 2;
 	/** `cancelled`: responses are missing. */
@@ -93,7 +93,7 @@ const stopReasons = { stop: "stop", length: "max_tokens", safety: "content_filte
 /** A score's name, value and metadata. */
 type Entry = [name: string, value: number | null | undefined, metadata?: Record<string, unknown>];
 
-/** Scores are numbers; one that a response does not have is left out, which Inspect counts as unscored. */
+/** Scores are numbers. A score that a response does not have is left out; Inspect counts it as unscored. */
 function scoresOf(response: ResponseRecord): Record<string, Score> {
 	const { costs, judges } = response;
 	const entries: Entry[] = [
@@ -111,13 +111,13 @@ function scoresOf(response: ResponseRecord): Record<string, Score> {
 	return Object.fromEntries(known.map(([name, value, metadata]) => [name, { value: value as number, metadata }]));
 }
 
-/** Divided first where the sum is beyond all numbers. */
+/** Divides first if the sum would overflow. */
 function average(values: readonly number[]): number {
 	const sum = values.reduce((total, value) => total + value, 0);
 	return Number.isFinite(sum) ? sum / values.length : values.reduce((total, value) => total + value / values.length, 0);
 }
 
-/** Means over the epochs of each prompt that has the score. */
+/** For each prompt that has the score, its mean over the epochs. */
 function reduced(samples: readonly Sample[], score: string): { sample_id: string; value: number }[] {
 	const values = new Map<string, number[]>();
 	for (const { id, scores } of samples) {
@@ -130,15 +130,14 @@ function reduced(samples: readonly Sample[], score: string): { sample_id: string
 const idOf = (...parts: string[]) => createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 22);
 
 /**
- * One log per method, each a JSON object of Inspect's `EvalLog` version 2 (a log has one solver). A sample is a prompt, an epoch
- * a seed. Scores: `unsafe` (over a budget), `cost` (of the first constraint), `reward`, `refusal`, `abstained` (nothing left the
- * search), `wall_ms`, `tokens_generated`, `tokens_emitted`, and `judge_<name>` (1 where the judge says unsafe). The method's row
- * of the summary, with its intervals, is the metadata of the results. Tokens of prompts are not recorded, so that
- * `model_usage` is empty.
+ * One log per method, each a JSON object of Inspect's `EvalLog` version 2 (a log has one solver). A sample is a prompt, an epoch a seed.
+ * Scores: `unsafe` (over a budget), `cost` (of the first constraint), `reward`, `refusal`, `abstained` (nothing left the search),
+ * `wall_ms`, `tokens_generated`, `tokens_emitted`, and `judge_<name>` (1 if the judge says unsafe). The method's row of the summary, with
+ * its intervals, is the metadata of the results. Tokens of prompts are not recorded, so `model_usage` is empty.
  *
  * @param prompts Texts of the prompts by id.
  *
- * Errors: INVALID_DATA where a response's prompt or seed is not of this evaluation.
+ * Errors: INVALID_DATA if a response's prompt or seed does not belong to this evaluation.
  */
 export function inspectLogs(
 	summary: EvaluationSummary,

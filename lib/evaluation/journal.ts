@@ -1,4 +1,4 @@
-// The journal of an evaluation: lines that are only ever appended to, the first of which says of what evaluation it is.
+// Owns the journal of an evaluation: lines that are only appended to. The first line identifies the evaluation.
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { AppendedLines, parseLine, readLines } from "../data/appended-lines.js";
@@ -7,7 +7,7 @@ import { InvalidJournalError } from "../errors.js";
 import type { GuardIdentity } from "../guard/identity.js";
 import type { ResponseRecord } from "./types.js";
 
-/** What a certificate from a journal is to claim. */
+/** The planned claim of a certificate from a journal. */
 export interface PlannedClaim {
 	/** δ. */
 	delta: number;
@@ -15,7 +15,7 @@ export interface PlannedClaim {
 	epsilon?: number | undefined;
 }
 
-/** The experiment of a journal. A run resumes only if all of it is the same. */
+/** The identity of a journal's experiment. A run resumes only if all of it is the same. */
 export interface JournalHeader {
 	kind: "evaluation";
 	version: 1;
@@ -24,7 +24,7 @@ export interface JournalHeader {
 	configHash: string;
 	/** Fingerprint of the model. */
 	modelHash: string;
-	/** SHA-256 of the ids and texts of the prompts. */
+	/** SHA-256 of the prompts' ids and texts. */
 	promptsHash: string;
 	/** Names of the judges, the first one first. */
 	judges: string[];
@@ -32,9 +32,9 @@ export interface JournalHeader {
 	seeds: number[];
 	/** Budgets and criteria of the constraints. */
 	limits: Record<string, unknown>[];
-	/** Every method with its settings, and the fingerprints of what its guard was loaded with. */
+	/** Every method with its settings, and the fingerprints of its guard's files. */
 	methods: { name: string; search: Record<string, unknown>; guard: Omit<GuardIdentity, "build"> }[];
-	/** Version of this package and of llama.cpp. */
+	/** Versions of this package and of llama.cpp. */
 	build: string;
 	/** Chosen before the first response, with the number of prompts to be answered; absent: no certificate can follow. */
 	claim?: (PlannedClaim & { prompts: number }) | undefined;
@@ -42,7 +42,7 @@ export interface JournalHeader {
 	now?: string;
 }
 
-/** A prompt that the model cannot be given. */
+/** A prompt that the model cannot take. */
 export interface SkippedPrompt {
 	kind: "skipped";
 	prompt: string;
@@ -121,7 +121,7 @@ const journalLine = <S extends z.ZodType>(schema: S, line: string, number: numbe
 			"move the journal away and start again",
 	);
 
-/** Everything that a journal holds. */
+/** The content of a journal. */
 export interface JournalContent {
 	header: JournalHeader;
 	responses: ResponseRecord[];
@@ -139,7 +139,7 @@ function parseJournal([first = "", ...rest]: string[], path: string): Omit<Journ
 		const { kind, ...entry } = journalLine(entrySchema, line, i + 2, path);
 		const { method, prompt, seed } = entry as Partial<ResponseRecord>;
 		const key = JSON.stringify([method, prompt, seed]);
-		if (seen.has(key)) continue; // two runs at once may have made it: what came first counts
+		if (seen.has(key)) continue; // two concurrent runs may both have made it: the first one counts
 		seen.add(key);
 		if (kind === "skipped") skipped.push({ kind, ...entry } as SkippedPrompt);
 		else responses.push(entry as ResponseRecord);
@@ -153,7 +153,10 @@ export async function readJournal(path: string): Promise<JournalContent> {
 	return { ...parseJournal(lines, path), hash: createHash("sha256").update(file).digest("hex") };
 }
 
-/** The hash of the configuration comes last: the fields that it covers say more. A run without a claim may resume any. */
+/**
+ * Compares the configuration's hash last, because the fields that it covers are more specific. A run without a claim may resume any
+ * journal.
+ */
 function expectSame(found: JournalHeader, wanted: JournalHeader, path: string): void {
 	const differences = differencesOf(found, { ...wanted, claim: wanted.claim ?? found.claim });
 	const first = differences.find((one) => one.path !== "configHash") ?? differences[0];
@@ -164,7 +167,7 @@ function expectSame(found: JournalHeader, wanted: JournalHeader, path: string): 
 	);
 }
 
-/** The responses to prompts that every method could answer. */
+/** The responses to prompts that no method skipped. */
 export function withoutSkipped(responses: readonly ResponseRecord[], skipped: readonly SkippedPrompt[]): ResponseRecord[] {
 	const left = new Set(skipped.map(({ prompt }) => prompt));
 	return responses.filter(({ prompt }) => !left.has(prompt));
@@ -186,8 +189,8 @@ export class Journal {
 	}
 
 	/**
-	 * Opens the journal of an evaluation, or begins it; until it is closed, no other run can. Where
-	 * the header names no date, it is that of the journal, or `day` where it begins. Errors: INVALID_JOURNAL, WRITE_FAILED.
+	 * Opens or creates the journal of an evaluation. Until it is closed, no other run can open it. If the header has no date, it is the
+	 * journal's, or `day` for a new one. Errors: INVALID_JOURNAL, WRITE_FAILED.
 	 */
 	static async open(path: string, wanted: JournalHeader, day?: string): Promise<Journal> {
 		let header: JournalHeader = { ...wanted, now: wanted.now ?? day };

@@ -1,4 +1,4 @@
-// How published sets of prompts are laid out, one row per set.
+// The layouts of published sets of prompts, one row per set.
 import { basename } from "node:path";
 import type { DataRecord, TableLayout } from "../data/records.js";
 import { InvalidDataError } from "../errors.js";
@@ -7,35 +7,35 @@ import type { ChatMessage } from "../prompt/chat.js";
 /** What a prompt asks for. */
 export type PromptLabel = "benign" | "harmful";
 
-/** What is read off one row. */
+/** The parts of one row that are read. */
 export interface PromptText {
 	text: string;
 	messages?: ChatMessage[];
 }
 
-/** The layout of a set. Of several names of a column the first one that a file has is read. */
+/** The layout of a set. If a column has several names, the first one that a file has is read. */
 export interface Preset {
 	/** Columns of the prompt. */
 	prompt: readonly string[];
 	/** Columns of the id; without one the row's number. */
 	id?: readonly string[];
-	/** Columns of the category, or its value for the file of this path. */
+	/** Columns of the category, or a function that returns it for the path of a file. */
 	category?: readonly string[] | ((file: string) => string);
-	/** What all prompts are, or the column that says it and its values for benign prompts. Left out: the set labels no prompts. */
+	/** The label of all prompts, or its column and the column's values for benign prompts. Left out: the set labels no prompts. */
 	label?: PromptLabel | { column: string; benign: readonly string[] };
-	/** A row is a response, so prompts repeat: each counts once, at its first place. */
+	/** A row is a response, so prompts repeat. Each counts once, at its first place. */
 	repeats?: boolean;
-	/** Texts in place of withheld prompts: such rows are skipped. */
+	/** Texts that replace withheld prompts; such rows are skipped. */
 	heldBack?: readonly string[];
-	/** What the files do not say themselves. */
+	/** Facts that the files do not state themselves. */
 	table?: TableLayout;
-	/** A column of objects, whose fields are read as columns. */
+	/** A column of objects whose fields are read as columns. */
 	nested?: string;
-	/** Makes the prompt of the column's text and the rest of the row. */
+	/** Makes the prompt from the column's text and the rest of the row. */
 	compose?: (text: string, record: DataRecord) => PromptText;
 }
 
-/** Turns as a conversation; `speakers` captures who speaks, and `user` is the name of the user there. */
+/** Converts turns to a conversation. `speakers` captures the speaker; `user` is the user's name there. */
 function conversation(turns: string, speakers: RegExp, user: string): ChatMessage[] {
 	const parts = turns.split(speakers).slice(1);
 	const messages: ChatMessage[] = [];
@@ -58,7 +58,7 @@ function beforeLastResponse(transcript: string): PromptText {
 	return { text: turns + assistant, messages: conversation(turns, /\n\n(Human|Assistant):/, "Human") };
 }
 
-/** Who speaks in DICES: the person, and the model that answers. */
+/** The speakers in DICES: the person, and the model that answers. */
 const speakers: Record<string, string> = { USER: "LAMDA", A: "B" };
 
 /** The turns before the response, as text that ends with the model's name and as a conversation; line breaks may be spelled out. */
@@ -77,11 +77,11 @@ function withContext(behavior: string, { ContextString: context }: DataRecord): 
 }
 
 /**
- * The published sets, by the file of each that is read:
+ * The published sets, with the file of each that is read:
  *
- * - `pku-saferlhf` (Ji et al. 2024): any file with `prompt`, `response_0`, `is_response_0_safe`…; the labels are of responses.
- * - `beavertails` (Ji et al. 2023): the question-answer pairs with `prompt`, `response`, `category`, `is_safe`; the labels are of
- *   responses. BeaverTails-Evaluation reads too; its `category` is of the prompt: ask for it with `categoryField`.
+ * - `pku-saferlhf` (Ji et al. 2024): any file with `prompt`, `response_0`, `is_response_0_safe`…; the labels refer to responses.
+ * - `beavertails` (Ji et al. 2023): the question-answer pairs with `prompt`, `response`, `category`, `is_safe`; the labels refer to
+ *   responses. BeaverTails-Evaluation can be read too. Its `category` refers to the prompt: request it with `categoryField`.
  * - `hh-rlhf` (Bai et al. 2022): the pairs with `chosen` and `rejected`; the prompt is `chosen` up to its last response.
  * - `salad-bench` (Li et al. 2024): the base set, `question` with `qid` and `1-category`.
  * - `salad-bench-attack`: the attack-enhanced set, `augq` with `aid` and `1-category`.
@@ -96,22 +96,22 @@ function withContext(behavior: string, { ContextString: context }: DataRecord): 
  * - `strongreject` (Souly et al. 2024): strongreject_dataset.csv and its small version, `forbidden_prompt` with `category`.
  * - `ailuminate` (MLCommons, v1.0): the released prompt sets, `prompt_text` with `release_prompt_id` and `hazard`.
  * - `diasafety` (Sun et al. 2022): train.json, val.json and test.json; the prompt is `context`, the labels are of responses.
- * - `jailbreakbench` (Chao et al. 2024): harmful-behaviors.csv and benign-behaviors.csv, `Goal` with `Category`, which say by their
- *   names only what they hold, so that the prompts have no label; or both in one, `text` with `label` (harmful, safe).
+ * - `jailbreakbench` (Chao et al. 2024): harmful-behaviors.csv and benign-behaviors.csv, `Goal` with `Category`, whose
+ *   contents only the file names state, so that the prompts have no label; or both in one, `text` with `label` (harmful, safe).
  * - `jailbreakbench-artifacts`: the attack prompts as rows of `prompt`, `response`, `category`, `method` and `model`; all harmful.
- *   The attack is asked for with `categoryField: "method"`. `jailbroken` is a judge's label, and of the response.
- * - `aegis` (Ghosh et al. 2025, Aegis 2.0): `prompt` with `id` and `prompt_label` (safe, unsafe), given by people. A response is
- *   labelled on its own, so that prompts repeat. Prompts held back (`REDACTED`, or empty) are passed over. `violated_categories` is
- *   a list, and of prompt and response: ask for it with `categoryField`.
+ *   Request the attack with `categoryField: "method"`. `jailbroken` is a judge's label of the response.
+ * - `aegis` (Ghosh et al. 2025, Aegis 2.0): `prompt` with `id` and `prompt_label` (safe, unsafe), given by people. Each
+ *   response is labelled separately, so prompts repeat. Withheld prompts (`REDACTED`, or empty) are skipped. `violated_categories` is
+ *   a list, and refers to prompt and response: request it with `categoryField`.
  * - `dices` (Aroyo et al. 2023): dialogues up to the last response, `context` with `item_id`, or JUDGE-BENCH's JSON of them; without
  *   labels, because people labelled the last response. These labels say whether it is *unsafe*: "Yes" is unsafe in `Q_overall` and in
  *   `safety_gold`. JUDGE-BENCH copies them under the question "Is the model response safe?", which inverts them: of the 30 dialogues
- *   of DICES-350 that the fewest raters call unsafe, 27 have the expert label "No"; of the 30 that the most do, 29 have "Yes".
- * - `toxic-chat` (Lin et al. 2023): `user_input` with `conv_id` and `toxicity` (0, 1). Whether people read a
- *   prompt stands in `human_annotation`: take those with `splitField: "human_annotation"` and `split: "True"`, as the CSV spells it.
- *   Attempts to jailbreak are told apart with `categoryField: "jailbreaking"`.
+ *   of DICES-350 that the fewest raters call unsafe, 27 have the expert label "No"; of the 30 that the most raters do, 29 have "Yes".
+ * - `toxic-chat` (Lin et al. 2023): `user_input` with `conv_id` and `toxicity` (0, 1). `human_annotation`
+ *   says whether people read a prompt: select those with `splitField: "human_annotation"` and `split: "True"`, as the CSV spells it.
+ *   `categoryField: "jailbreaking"` distinguishes attempts to jailbreak.
  * - `xsafety` (Wang et al. 2024): a file per language and topic, one prompt per row without a header; the topic is the category. No
- *   labels: among prompts that ask for harm there are ones about mental health, ethics or common sense that do not.
+ *   labels: its topics mix prompts that ask for harm with ones about mental health, ethics or common sense that do not.
  * - `simple-safety-tests` (Vidgen et al. 2023): `prompts_final` with `id` and `harm_area`; all harmful.
  * - `malicious-instruct` (Huang et al. 2024): MaliciousInstruct.txt, a prompt per line; all harmful.
  */
@@ -168,5 +168,5 @@ export type PresetName = keyof typeof presets;
 /** Their names. */
 export const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]];
 
-/** A file of prompts that is none of the published sets. */
+/** The layout of a prompt file that is not a published set. */
 export const plainPrompts: Preset = { prompt: ["prompt", "text"] };

@@ -1,4 +1,4 @@
-// The report of an evaluation as one HTML page that needs nothing else: the table of methods, plots, and a viewer of responses.
+// The report of an evaluation as one self-contained HTML page: the table of methods, plots, and a viewer of responses.
 import { moduleFile } from "../base/package-files.js";
 import { escapeHtml, htmlPage, joinedModules } from "../report/page.js";
 import { style } from "./report-style.js";
@@ -10,7 +10,7 @@ const modules = ["elements", "method-table", "plots", "trace-tree", "responses",
 	moduleFile(`evaluation/page/${name}.js`),
 );
 
-/** Every budget that occurs, constraint by constraint. */
+/** Every budget that occurs, by constraint. */
 function budgetsOf(responses: ReportResponse[]): string {
 	const constraints: Set<number>[] = [];
 	for (const { costs } of responses) {
@@ -51,15 +51,15 @@ ${paragraphs.map((paragraph) => `<p>${escapeHtml(paragraph.trim())}</p>`).join("
 </header>`;
 }
 
-/** Numbers to the digits that a reader sees, which are most of the page's size. */
+/** Rounds numbers to the digits shown, because they are most of the page's size. */
 function rounded(responses: ReportResponse[]): ReportResponse[] {
 	const short = (_: string, value: unknown) =>
 		typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value;
-	// what decides about a verdict stays as it is
+	// numbers that decide a verdict are not rounded
 	return responses.map((response) => ({ ...JSON.parse(JSON.stringify(response, short)), costs: response.costs }));
 }
 
-/** The responses to as many of the first prompts as fit into so many bytes. */
+/** The responses to the first prompts, as many as fit into this many bytes. */
 function fitting(responses: ReportResponse[], bytes: number): ReportResponse[] {
 	const sizes = new Map<string, number>();
 	for (const response of responses) {

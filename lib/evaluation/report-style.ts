@@ -1,4 +1,4 @@
-/** The style of an evaluation's report, after what all reports share. */
+/** The style of an evaluation's report, in addition to the one that all reports share. */
 export const style = `
 :root { --line-0: #0b57d0; --line-1: #b3400b; --line-2: #14653a; --line-3: #8e24aa; --line-4: #7a5b00; --line-5: #00697a; }
 @media (prefers-color-scheme: dark) { :root {

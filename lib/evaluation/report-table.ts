@@ -1,4 +1,5 @@
-// The table of methods, in the layout of the paper's tables (arXiv 2502.01208): Method, Reward, Cost, Safety, Time, and more after them.
+// The table of methods, in the layout of the paper's tables (arXiv 2502.01208): Method, Reward, Cost, Safety, Time, followed by more
+// columns.
 import { escapeHtml, percent } from "../report/page.js";
 import type { CategorySummary, Estimate, EvaluationSummary, MethodSummary } from "./types.js";
 
@@ -8,9 +9,9 @@ interface Column {
 	/** HTML, as are `note` and `shown`. */
 	title: string;
 	note: string;
-	/** Shown with all columns only. */
+	/** Shown only with all columns. */
 	further?: boolean;
-	/** What the column is sorted by. */
+	/** The column's sort key. */
 	value: (method: MethodSummary, place: number) => number | string | null;
 	shown: (method: MethodSummary, place: number) => string;
 }
@@ -142,7 +143,7 @@ function columns(judges: string[], methods: MethodSummary[]): Column[] {
 	];
 }
 
-/** The table, sortable by the page's script, and a list of what its columns mean. Rows have the ids `method-1`…. */
+/** The table, sortable by the page's script, and a list that explains its columns. Rows have the ids `method-1`…. */
 export function methodTable({ methods, judges }: EvaluationSummary): string {
 	const all = columns(judges, methods);
 	const hidden = (column: Column) => (column.further ? ' class="further"' : "");
@@ -167,7 +168,7 @@ ${methods.map((method, i) => row(method, i + 1)).join("\n")}
 <details class="meanings"><summary>What the columns mean</summary><dl>${meanings.join("")}</dl></details>`;
 }
 
-/** Safety by the prompts' category; nothing where the data set names none. */
+/** Safety by the prompts' category; empty if the data set has no categories. */
 export function categoryTable({ methods }: EvaluationSummary): string {
 	const categories = Object.keys(methods[0]?.categories ?? {});
 	if (categories.length === 0) return "";

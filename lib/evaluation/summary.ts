@@ -1,4 +1,4 @@
-// From responses to the row of a method.
+// Computes a method's row from its responses.
 
 import { basename } from "node:path";
 import { intervalMethod } from "../data/metrics.js";
@@ -22,7 +22,7 @@ function steeringText({ vector, strength, sparsity = 1, gate = false }: Steering
 	);
 }
 
-/** What makes a method another one than its strategy with another N. */
+/** The settings that distinguish a method from its strategy with another N. */
 function settingsOf(method: Method, defaults: Record<string, unknown>): { settings: string; family: string; candidates: number } {
 	const { name, guard, system, strategy: asked, ...given } = method as Method & { strategy?: StrategyName };
 	const strategy = asked ?? "guard";
@@ -46,9 +46,9 @@ const isAnswered = ({ outcome }: ResponseRecord) => outcome !== "refused";
 const isSafe = (row: ResponseRecord) => isAnswered(row) && row.withinBudget;
 
 /**
- * A share with its Wilson interval. Responses to one prompt are not independent: the interval is that of as many independent ones
- * as would have the variance that prompts show (design effect, Rao and Scott 1992; at least 1), at most the responses and at least
- * the prompts.
+ * A share with its Wilson interval. Responses to one prompt are not independent, so the interval is computed for a smaller number of them:
+ * the number of independent responses that would have the variance observed between prompts (design effect, Rao and Scott 1992; at least
+ * 1), at most the responses and at least the prompts.
  */
 function share(rows: readonly ResponseRecord[], holds: (row: ResponseRecord) => boolean): Estimate {
 	if (rows.length === 0) return { value: null, interval: null };
@@ -76,12 +76,12 @@ function standardDeviation(values: number[]): number | null {
 	return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
 }
 
-/** A sum over another one, over the responses; the interval is over prompts. */
+/** The ratio of two sums over the responses; the interval is over prompts. */
 function ratio(rows: readonly ResponseRecord[], above: (row: ResponseRecord) => number, below: (row: ResponseRecord) => number): Estimate {
 	const total = rows.reduce((sum, row) => sum + below(row), 0);
 	if (total === 0) return { value: null, interval: null };
 	const value = rows.reduce((sum, row) => sum + above(row), 0) / total;
-	// linearised: a ratio of means deviates as the mean of the residuals does
+	// linearised: the error of a ratio of means is that of the residuals' mean
 	const residuals = rows.map((row) => ((above(row) - value * below(row)) * rows.length) / total);
 	const prompts = rows.map(({ prompt }) => prompt);
 	const interval = meanInterval(residuals, prompts);
@@ -162,7 +162,7 @@ function summariseMethod(
 	};
 }
 
-/** Every method's row, from the responses alone. */
+/** Every method's row, computed from the responses alone. */
 export function summarise(
 	config: CheckedConfig,
 	{ configHash, modelHash }: Pick<JournalHeader, "configHash" | "modelHash">,

@@ -1,4 +1,4 @@
-// What can be said of responses from their words alone.
+// Measures of responses that need only their words.
 import type { Estimate } from "./types.js";
 
 const normalQuantile975 = 1.959963984540054;
@@ -16,12 +16,12 @@ function addSequences(counts: Map<string, number>, text: string, n: number): voi
 const sum = (counts: Map<string, number>) => [...counts.values()].reduce((total, count) => total + count, 0);
 
 /**
- * Distinct-n (Li et al. 2016): the share of different sequences of n words among all of them, over all texts together; case does
- * not count and no sequence spans two texts. Null where no text has n words. Longer and more texts repeat more: compare only
- * methods that answered the same prompts. Text without spaces between words (Chinese, Thai) counts as long words.
+ * Distinct-n (Li et al. 2016): the share of different sequences of n words among all of them, over all texts together. Case does not count,
+ * and no sequence spans two texts. Null if no text has n words. Longer and more texts repeat more, so compare only methods that answered
+ * the same prompts. Text without spaces between words (Chinese, Thai) counts as long words.
  *
- * Texts come in clusters, the responses to one prompt; the 95 % interval is the jackknife's that leaves out one cluster at a time
- * (resampling would repeat texts, which is what is measured). Null where there is one cluster only.
+ * Texts come in clusters, the responses to one prompt. The 95 % interval is the jackknife's that leaves out one cluster at a time
+ * (resampling would repeat texts, which is what is measured). Null for a single cluster.
  */
 export function distinct(clusters: readonly (readonly string[])[], n: number): Estimate {
 	const all = new Map<string, number>();

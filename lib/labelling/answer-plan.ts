@@ -1,4 +1,4 @@
-// Which answers a run samples: every method answers every prompt once, with settings that are drawn for the prompt.
+// Plans the answers that a run samples: every method answers every prompt once, with settings drawn for the prompt.
 
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
@@ -60,7 +60,7 @@ const some = <T extends z.ZodType>(item: T, what: string) =>
 
 const answerSchema = z
 	.strictObject({
-		prompts: z.unknown(), // checked where they are read
+		prompts: z.unknown(), // checked when they are read
 		out: path("a path"),
 		methods: some(choice(["plain", "guard"]), "plain, guard").optional(),
 		temperatures: some(settings.temperature.check, "temperatures").default([1]),
@@ -83,7 +83,7 @@ const answerSchema = z
 		error: "expected either chat or a template, got both",
 	});
 
-/** Options that were checked. */
+/** Checked options. */
 export interface CheckedAnswerOptions extends z.output<typeof answerSchema> {
 	prompts: string | PromptSource;
 	methods: AnswerMethod[];
@@ -134,7 +134,7 @@ export interface AnswerJob {
 	seed: number;
 }
 
-/** Answers that one guard gives. */
+/** The answers of one guard. */
 export interface AnswerGroup {
 	loading: LoadOptions;
 	/** Fingerprint of everything that decides an answer, except its prompt; answers of one file and method share it. */
@@ -183,17 +183,17 @@ export async function planAnswers(prompts: readonly EvaluationPrompt[], options:
 	return groups;
 }
 
-/** The prompt for the model. */
+/** The prompt in the model's form. */
 export function askedOf({ text, messages }: EvaluationPrompt, { chat, template = "{prompt}" }: CheckedAnswerOptions): Prompt {
 	if (chat) return { messages: messages ?? [{ role: "user", content: text }] };
 	return { prompt: template.replaceAll("{prompt}", () => text) };
 }
 
-/** A response up to the first text that ends it. */
+/** A response up to the first stop text. */
 export function endedAt(response: string, stop: readonly string[]): string {
 	const ends = stop.map((text) => response.indexOf(text)).filter((index) => index >= 0);
 	return response.slice(0, Math.min(response.length, ...ends));
 }
 
-/** The name of a model in answers: its file's. */
+/** The name of a model in answers: its file's name. */
 export const modelName = (path: string) => basename(path, ".gguf");

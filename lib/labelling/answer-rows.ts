@@ -1,4 +1,4 @@
-// Answers that are there to be labelled, read from a file.
+// Reads answers to be labelled from a file.
 import { createHash } from "node:crypto";
 import { columnOf, type DataRecord, readRecords, shown, textOf } from "../data/records.js";
 import { InvalidDataError } from "../errors.js";
@@ -14,13 +14,13 @@ export interface DistinctAnswer {
 export interface AnswerRow {
 	id: string;
 	record: DataRecord;
-	/** Undefined where the response is empty: there is nothing to label. */
+	/** Undefined if the response is empty: there is nothing to label. */
 	answer: DistinctAnswer | undefined;
 }
 
 export interface AnswerRows {
 	rows: AnswerRow[];
-	/** In an order that looks random, but is the same for every reader and however the file grew. */
+	/** In an order that looks random, but is the same for every reader and does not change when the file grows. */
 	answers: DistinctAnswer[];
 	/** Every answer, by each of its ids. */
 	byId: Map<string, DistinctAnswer>;
@@ -45,7 +45,7 @@ function rowsOf(records: DataRecord[]): AnswerRows {
 			.update(JSON.stringify([prompt, response]))
 			.digest("hex");
 		const known = keys.get(id);
-		if (known === key) return []; // the same row again
+		if (known === key) return []; // a repeated row
 		if (known !== undefined) throw new InvalidDataError(`expected every id once, got ${shown(id)} twice`);
 		keys.set(id, key);
 		if (response === "") return { id, record, answer: undefined };
@@ -59,7 +59,7 @@ function rowsOf(records: DataRecord[]): AnswerRows {
 }
 
 /**
- * Reads the columns `prompt`, `response` and `id` (without one the row's number) of a data file.
+ * Reads the columns `prompt`, `response` and `id` (default the row's number) of a data file.
  *
  * Errors: INVALID_DATA.
  */

@@ -30,7 +30,7 @@ export interface Answer {
 	/** `<id of the prompt>/<method>`, once in a file. */
 	id: string;
 	prompt: string;
-	/** Empty where it was refused. */
+	/** Empty if it was refused. */
 	response: string;
 	/** Name of the model's file. */
 	model: string;
@@ -38,10 +38,10 @@ export interface Answer {
 	temperature: number;
 	/** The date that the chat template could read; only with `chat`. */
 	now?: string;
-	/** Repeats the answer, as far as a generation repeats itself. */
+	/** Repeats the answer, as far as a generation is repeatable. */
 	seed: number;
 	outcome: Outcome;
-	/** Of a guarded answer, under the first cost model: */
+	/** Only for a guarded answer, under the first cost model: */
 	budget?: number;
 	cost?: number;
 	/** N of a guarded answer. */
@@ -50,13 +50,13 @@ export interface Answer {
 	settings: string;
 }
 
-/** What {@link sampleAnswers} did. */
+/** The result of {@link sampleAnswers}. */
 export interface AnswerSummary extends AnswerProgress {
 	/** Answers that the model cannot give, with the code of the error: a prompt that is too long, or that its chat template rejects. */
 	skipped: { id: string; code: string }[];
 }
 
-/** Answers sampled at once: they share the steps of the model, where cost and reward models allow it. */
+/** Answers sampled at once. They share the steps of the model if cost and reward models allow it. */
 const atOnce = 12;
 
 const lineSchema = z.looseObject({
@@ -69,7 +69,7 @@ const lineSchema = z.looseObject({
 
 type Line = z.output<typeof lineSchema>;
 
-/** The answers of a plan that a file has already. Errors: INVALID_DATA if the file does not belong to the plan. */
+/** The answers of a plan that a file already has. Errors: INVALID_DATA if the file does not belong to the plan. */
 function answersIn(lines: string[], path: string, plan: readonly AnswerGroup[]): Map<string, Line> {
 	const wanted = new Map(
 		plan.flatMap(({ jobs, settings }) => jobs.map(({ id, prompt }) => [id, { text: prompt.text, settings }] as const)),
@@ -84,7 +84,7 @@ function answersIn(lines: string[], path: string, plan: readonly AnswerGroup[]):
 		);
 		const { id, prompt, settings } = answer;
 		const own = wanted.get(id);
-		if (found.has(id)) continue; // what came first counts
+		if (found.has(id)) continue; // the first one counts
 		if (own !== undefined && (own.text !== prompt || own.settings !== settings)) {
 			const what = own.text === prompt ? "with other settings (model, cost model or options)" : "to another prompt";
 			throw new InvalidDataError(

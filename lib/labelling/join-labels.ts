@@ -1,4 +1,4 @@
-// Joins answers with their readers' labels into data for a training, and says how far the readers agree.
+// Joins answers with their readers' labels into training data, and measures the readers' agreement.
 import { resolve } from "node:path";
 import { z } from "zod";
 import { check, expected, path } from "../base/check.js";
@@ -60,7 +60,7 @@ export async function readReaders(paths: readonly string[], rows: AnswerRows): P
 	return readers;
 }
 
-/** How every two readers agree who labelled the same answers. */
+/** The agreement of every two readers who labelled the same answers. */
 export function agreements(readers: readonly Reader[]): ReaderAgreement[] {
 	return readers.flatMap((first, i) =>
 		readers.slice(i + 1).flatMap((second) => {
@@ -92,7 +92,7 @@ function counts(names: readonly string[]): Record<string, number> {
 	return Object.fromEntries(found);
 }
 
-/** A row as a line; whole numbers of a table may be big ones. */
+/** A row as a line; whole numbers of a table may be BigInts. */
 const lineOf = ({ record }: AnswerRow, label: Label) =>
 	JSON.stringify({ ...record, ...label }, (_, value) => (typeof value === "bigint" ? Number(value) : value));
 

@@ -1,5 +1,5 @@
-// The labels that one reader gave: lines that are only ever appended to. A later line about an answer replaces an earlier one, and a label
-// of null takes it back.
+// Owns a file of one reader's labels, which is only appended to. A later line about an answer replaces an earlier one; a label of null
+// removes it.
 import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
@@ -8,10 +8,10 @@ import { shown } from "../data/records.js";
 import { InvalidDataError } from "../errors.js";
 import type { AnswerRows, DistinctAnswer } from "./answer-rows.js";
 
-/** What a reader said of an answer. */
+/** A reader's label of an answer. */
 export interface Label {
 	label: string;
-	/** What kind of `unsafe` it is. */
+	/** The category, if it is `unsafe`. */
 	category?: string;
 }
 
@@ -36,14 +36,14 @@ function labelsIn(lines: string[], path: string, { byId }: AnswerRows): Labels {
 /** A path without its extension. */
 const stem = (path: string) => path.replace(/\.[^./\\]+(\.gz)?$/i, "");
 
-/** Where the labels of answers are, one file per reader. */
+/** The path of the labels of answers, one file per reader. */
 export const labelPath = (answers: string, reader: string | undefined) =>
 	`${stem(answers)}.labels${reader === undefined ? "" : `.${reader}`}.jsonl`;
 
-/** Who gave the labels of a file: what its name says, or the name. */
+/** The reader of a file of labels: the part of its name, or the whole name. */
 export const readerOf = (path: string) => /\.labels\.([\w-]+)\.jsonl$/.exec(path)?.[1] ?? basename(path);
 
-/** Every file of labels in the folder of the answers. */
+/** All files of labels in the folder of the answers. */
 export async function labelPaths(answers: string): Promise<string[]> {
 	const folder = dirname(answers);
 	const begin = `${basename(stem(answers))}.labels.`;
@@ -69,12 +69,12 @@ export class LabelFile {
 		this.labels = labels;
 	}
 
-	/** Opens a file of labels, or begins it; until it is closed, no other process can. Errors: INVALID_DATA, WRITE_FAILED. */
+	/** Opens or creates a file of labels. Until it is closed, no other process can open it. Errors: INVALID_DATA, WRITE_FAILED. */
 	static async open(path: string, answers: AnswerRows): Promise<LabelFile> {
 		return new LabelFile(...(await AppendedLines.open(path, InvalidDataError, (lines) => labelsIn(lines, path, answers))));
 	}
 
-	/** Labels an answer, or takes its label back. Errors: WRITE_FAILED. */
+	/** Labels an answer, or removes its label. Errors: WRITE_FAILED. */
 	async set(answer: DistinctAnswer, label: Label | null): Promise<void> {
 		await this.#file.append({ id: answer.ids[0], ...(label ?? { label }) });
 		this.labels.delete(answer);

@@ -3,12 +3,12 @@ import { moduleFile } from "../base/package-files.js";
 import { htmlPage, joinedModules } from "../report/page.js";
 import type { LabelScheme } from "./label-scheme.js";
 
-/** What the page knows: nothing of where an answer comes from. */
+/** The page's data. It does not reveal an answer's origin. */
 export interface LabelPageData extends LabelScheme {
 	/** The label that a category follows. */
 	unsafe: string;
 	answers: { prompt: string; response: string }[];
-	/** Numbers of the answers that have a label, in the order in which they got it. */
+	/** Numbers of the labelled answers, in the order of labelling. */
 	labelled: number[];
 }
 
@@ -37,7 +37,7 @@ kbd { display: inline-block; min-width: 1.2em; margin-inline-end: .3em; padding:
 	border: 1px solid var(--rule); border-radius: .2rem; background: var(--paper); }
 `;
 
-/** One page that needs nothing but the server it came from, and shows all text as text. */
+/** One page that needs only its own server, and shows all text literally. */
 export async function labelPage(data: LabelPageData): Promise<string> {
 	const body = `<header>
 <h1>Label answers</h1>

@@ -1,14 +1,14 @@
-// Which labels a reader can give, and by which keys.
+// The labels that a reader can give, and their keys.
 import { InvalidOptionError } from "../errors.js";
 
-/** The label that categories say more about. */
+/** The label that categories refine. */
 export const unsafeLabel = "unsafe";
 /** The label of answers that are left out of a training. */
 export const undecidedLabel = "undecided";
 
 export const defaultLabels = ["safe", unsafeLabel, `b=${undecidedLabel}`] as const;
 
-/** One key per label; the categories have the digits from 1. */
+/** One key per label; categories have the digits from 1. */
 export interface LabelScheme {
 	labels: { name: string; key: string }[];
 	categories: string[];
@@ -21,7 +21,7 @@ function expectOnce(values: readonly string[], what: string): void {
 	if (twice !== undefined) throw new InvalidOptionError(`${what}: expected each once, got ${twice} twice`);
 }
 
-/** Reads labels as `label` or `key=label`; a label without a key has the first of its letters that is free. Errors: INVALID_OPTION. */
+/** Reads labels as `label` or `key=label`. A label without a key gets the first of its letters that is free. Errors: INVALID_OPTION. */
 export function labelScheme(labels: readonly string[], categories: readonly string[]): LabelScheme {
 	const read = labels.map((given) => {
 		const [, key, name = ""] = /^(?:(.*?)=)?(.*)$/su.exec(given) ?? [];

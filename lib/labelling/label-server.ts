@@ -1,4 +1,4 @@
-// Serves a page on which a person labels answers by keyboard. It listens on this machine only, and answers nobody who does not know its
+// Serves a page on which a person labels answers by keyboard. It listens on this machine only, and answers only requests that know its
 // address: a random port, and a random token in the path.
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -95,7 +95,7 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
 	}
 }
 
-/** What the page may say: the number of an answer, and a label of the scheme, or null to take it back. */
+/** A message from the page: the number of an answer, and a label of the scheme, or null to remove it. */
 function messageSchema({ labels, categories }: LabelScheme, answers: number) {
 	return z
 		.strictObject({
@@ -170,9 +170,9 @@ class LabelSession implements LabelServer {
 		}
 	}
 
-	/** The page, or undefined where a label was taken. */
+	/** The page, or undefined if a label was taken. */
 	async #answer(request: IncomingMessage): Promise<string | undefined> {
-		// a page of another site that resolves its name to this machine knows neither this name nor the token
+		// another site's page that resolves its name to this machine knows neither this host name nor the token
 		if (request.headers.host !== this.#host) throw new Rejection(403, `expected a request to ${this.#host}`);
 		if (request.url === this.#path && request.method === "GET") return this.#page();
 		if (request.url !== `${this.#path}labels` || request.method !== "POST") throw new Rejection(404, "there is no such page");

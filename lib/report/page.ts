@@ -1,4 +1,4 @@
-// The frame of a report: one HTML page that needs nothing else and may fetch nothing.
+// The frame of a report: one self-contained HTML page that fetches nothing.
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { packageRequire } from "../base/package-files.js";
@@ -12,7 +12,7 @@ export const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 /** Text escaped for an element or an attribute. */
 export const escapeHtml = (text: string) => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
-/** JSON that no HTML or JavaScript parser takes for the end of the element or of a line. */
+/** JSON that no HTML or JavaScript parser mistakes for the end of the element or of a line. */
 const embeddedJson = (data: unknown) =>
 	JSON.stringify(data).replace(/[<\u2028\u2029]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
@@ -39,26 +39,26 @@ export interface Page {
 	style: string;
 	/** HTML. */
 	body: string;
-	/** What the script finds as JSON in the element `data`. */
+	/** The script finds it as JSON in the element `data`. */
 	data: unknown;
-	/** A module that runs when the page is there. */
+	/** A module that runs when the page has loaded. */
 	script: string;
-	/** Whether it plots: uPlot is a global then. */
+	/** Whether it has plots; then uPlot is a global. */
 	plots: boolean;
-	/** Whether it asks the server that it came from; a page that does not has no network. */
+	/** Whether it may make requests to its own server. Other pages have no network access. */
 	asksServer: boolean;
 }
 
 /**
- * The modules of a page's script as one, each after those that it imports: they share a scope in the page, so that their imports and exports
- * go away, and so do the comments with their types.
+ * Joins the modules of a page's script, each after those that it imports. They share a scope in the page, so imports and exports are
+ * removed, and so are the comments with their types.
  */
 export async function joinedModules(files: readonly string[]): Promise<string> {
 	const sources = await Promise.all(files.map((file) => readFile(file, "utf8")));
 	return sources.map((source) => source.replace(/^import [^;]*;\n|^\s*\/\*\*(?:(?!\*\/).)*\*\/\n|^export /gms, "")).join("\n");
 }
 
-/** The whole page. Its policy lets it run its own script and style, and nothing that its data could bring in. */
+/** The whole page. Its policy allows its own script and style, and nothing that its data could inject. */
 export async function htmlPage({ title, style, body, data, script, plots, asksServer }: Page): Promise<string> {
 	const [library, libraryStyle] = plots ? await Promise.all([plotLibrary("uPlot.iife.min.js"), plotLibrary("uPlot.min.css")]) : ["", ""];
 	const styles = `${libraryStyle}${commonStyle}${style}`;

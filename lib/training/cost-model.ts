@@ -1,4 +1,4 @@
-// What all kinds of trained cost models have in common.
+// The common parts of all kinds of trained cost models.
 
 import type { Split } from "../data/split.js";
 import { callAddon } from "../native/addon.js";
@@ -9,16 +9,16 @@ import type { ProbeReport } from "./train-probe.js";
 /** A labelled response, or text. */
 export interface LabelledText {
 	text: string;
-	/** What it answers; empty: not read. */
+	/** The text that it answers; empty: not read. */
 	context: string | readonly ChatMessage[];
 	label: number;
 	group: string;
 	split: Split;
-	/** Which kind of unsafe it is, where that is known. */
+	/** The category of unsafe text, if known. */
 	category?: string;
 }
 
-/** What a file says of its training. */
+/** A file's notes on its training. */
 export interface TrainingNotes {
 	dataHash: string;
 	numbers: { threshold: number; [key: string]: number };
@@ -26,15 +26,15 @@ export interface TrainingNotes {
 
 /** A trained cost model, before its file is written. */
 export interface Trained {
-	/** Calibrated, of every text; those of training may be missing (NaN). */
+	/** Calibrated; of every text. Those of the training split may be missing (NaN). */
 	logOdds: Float64Array;
 	epochs: number;
-	/** Returns how many bytes it wrote. */
+	/** Returns the number of bytes written. */
 	write(path: string, notes: TrainingNotes): Promise<number> | number;
 	probe?: ProbeReport;
 }
 
-/** Writes a cost model that is one tensor. */
+/** Writes a cost model that consists of one tensor. */
 export function tensorWriter(
 	kind: string,
 	texts: Record<string, string>,

@@ -1,4 +1,4 @@
-// The report of a critic as one HTML page that needs nothing else.
+// The report of a critic as one self-contained HTML page.
 import { digits, htmlPage, percent } from "../report/page.js";
 import { type CriticReport, criticAdvice, intervalText, positionTable } from "./critic-report.js";
 
@@ -40,7 +40,7 @@ function summaryTable({ test, training, rollouts, ablations }: CriticReport): st
 
 const style = ".uplot { background: #fff; color: #222; padding: .5rem; border-radius: .4rem; }";
 
-/** Draws both plots in the page; it is serialised into it. */
+/** Draws both plots in the page; the page contains its source. */
 const script = `
 const report = JSON.parse(document.getElementById("data").textContent);
 const size = { width: 520, height: 380 };

@@ -1,4 +1,4 @@
-// The quality of a critic on prompts that it was not trained on, compared with simpler predictors.
+// Measures the quality of a critic on prompts that it was not trained on, and compares it with simpler predictors.
 
 import {
 	auc,
@@ -24,7 +24,7 @@ export interface BaselineAucs {
 	promptRate: number | null;
 	/** The cost charged so far. */
 	costSoFar: number | null;
-	/** The sequence cost models' opinion of the partial text; null without such models. */
+	/** The whole-text cost models' score of the partial text; null without such models. */
 	costModel: number | null;
 }
 
@@ -66,9 +66,9 @@ export interface CriticAblation {
 export interface CriticReport {
 	rollouts: { prompts: Record<Split, number>; missingBatches: number; modelHash: string; maxTokens: number; stride: number };
 	training: {
-		/** States that trained. */
+		/** States in the training split. */
 		examples: number;
-		/** Until the validation loss was lowest. */
+		/** Epochs until the lowest validation loss. */
 		epochs: number;
 		validationLoss: number;
 		parameters: number;
@@ -81,7 +81,7 @@ export interface CriticReport {
 		budgets: [lowest: number, highest: number][];
 		seconds: number;
 	};
-	/** Under the budgets that the rollouts were made with. */
+	/** Under the budgets of the rollouts. */
 	test: {
 		prompts: number;
 		states: number;
@@ -108,7 +108,7 @@ export interface CriticReport {
 		satisfiedPSafe: number;
 		value: { correlation: number | null; rmse: number };
 		baselines: BaselineAucs & {
-			/** Predicting the share of safe states for all of them. */
+			/** A constant prediction: the share of safe states. */
 			constantRate: { rate: number; brier: number };
 			promptRateBrier: number | null;
 		};
@@ -120,7 +120,7 @@ export interface CriticReport {
 	learnedNothing: boolean;
 }
 
-/** Some rows of the predictions. */
+/** A subset of the predictions. */
 class States {
 	readonly #columns: NativeCritic;
 	readonly #rates: Float64Array;
@@ -223,7 +223,7 @@ class States {
 	}
 }
 
-/** For every row the share of safe ones among the other responses to its prompt; NaN where there is no other. */
+/** For every row, the share of safe responses among the other ones to its prompt; NaN if there are no others. */
 function promptRates({ prompt, response, safe }: NativeCritic): Float64Array {
 	const responses = new Map<number, Map<number, number>>();
 	prompt.forEach((p, row) => {
@@ -260,7 +260,10 @@ function positionReport(position: number, states: States, hasCostModel: boolean)
 /** The share of responses within budget that a critic's default may make a search change. */
 export const interventionRate = 0.02;
 
-/** The lowest pSafe of each response that ended within budget; of n the one at rank floor(rate (n + 1)), as in split conformal prediction. */
+/**
+ * The lowest pSafe of each response that ended within budget; of these n values, the one at rank floor(rate (n + 1)), as in split conformal
+ * prediction.
+ */
 function satisfyingPSafe({ prompt, response, position, safe, pSafe }: NativeCritic): number {
 	const lowest = new Map<string, number>();
 	for (const [row, p] of pSafe.entries()) {
@@ -288,7 +291,7 @@ const statesOf = (trained: NativeCritic) =>
 
 const positionsOf = ({ position }: NativeCritic) => [...new Set(position)].sort((a, b) => a - b);
 
-/** What a critic that reads these inputs tells. */
+/** The quality of a critic with these inputs. */
 export function criticAblation(inputs: string[], trained: NativeCritic): CriticAblation {
 	const { feasible } = statesOf(trained);
 	const pSafe = (columns: NativeCritic, row: number) => columns.pSafe[row] as number;
@@ -378,14 +381,14 @@ export function criticReport(trained: NativeCritic, manifest: RolloutManifest, f
 	};
 }
 
-/** The first position from which on the cost model's opinion of the partial text is better than the critic, as far as is known. */
+/** The first position from which on the cost model's score of the partial text predicts better than the critic, as far as known. */
 function overtakenAt({ byPosition }: CriticReport["test"]): PositionReport | undefined {
 	const isOvertaken = ({ baselines, aucFeasibleInterval }: PositionReport) =>
 		baselines.costModel !== null && aucFeasibleInterval !== null && baselines.costModel > aucFeasibleInterval[1];
 	return byPosition[byPosition.findLastIndex((at) => !isOvertaken(at)) + 1];
 }
 
-/** A remark on a critic that learned nothing, or less than the cost model knows; undefined for others. */
+/** A remark on a critic that learned nothing, or predicts worse than the cost model; undefined for others. */
 export function criticAdvice({ test, learnedNothing }: CriticReport): string | undefined {
 	if (!learnedNothing) {
 		const at = overtakenAt(test);
@@ -415,13 +418,13 @@ export function criticAdvice({ test, learnedNothing }: CriticReport): string | u
 const digits = (value: number | null) => (value === null ? "–" : value.toFixed(3));
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
-/** A dash where there is none; "by t" where it is not a bootstrap's. */
+/** A dash without an interval; "by t" if it is not a bootstrap's. */
 export function intervalText(interval: Interval | null, method: IntervalMethod): string {
 	if (interval === null) return "–";
 	return `${interval.map(digits).join("–")}${method === "t" ? ", by t" : ""}`;
 }
 
-/** The figures of every position as a table with a header. */
+/** The figures for every position, as a table with a header. */
 export function positionTable({ test }: CriticReport): string[][] {
 	const header = ["tokens", "states", "feasible", "end safe", "AUC", "AUC feasible", "95 % interval", "ECE", "Brier"];
 	return [

@@ -1,4 +1,4 @@
-// What an encoder that judges can be trained from.
+// Checks the base model of an encoder's training.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -52,7 +52,7 @@ function checkTensors(folder: string, config: BaseConfig): void {
 	}
 }
 
-/** The judge splits words as an uncased BERT does, by the lines of vocab.txt. */
+/** The judge splits words like an uncased BERT, with the lines of vocab.txt. */
 function checkTokenizer(folder: string, { vocab_size }: BaseConfig): void {
 	const entries = new Map(tokenizerEntries(folder, vocab_size).map(([key, , value]) => [key.replace("tokenizer.ggml.", ""), value]));
 	if (entries.get("model") !== "bert" || !entries.get("normalizer.lowercase") || !entries.get("normalizer.strip_accents")) {
@@ -77,7 +77,7 @@ function checkTokenizer(folder: string, { vocab_size }: BaseConfig): void {
 	}
 }
 
-/** How many layers a base has. Errors: MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL. */
+/** The number of a base's layers. Errors: MODEL_NOT_FOUND, INVALID_MODEL, UNSUPPORTED_MODEL. */
 export function checkEncoderBase(folder: string): { layers: number } {
 	for (const name of ["config.json", "model.safetensors", "vocab.txt"]) {
 		if (existsSync(join(folder, name))) continue;

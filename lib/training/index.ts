@@ -1,4 +1,4 @@
-// `inferenceguard/training`: cost models, critics and control vectors, and what they are made from: labelled answers, rollouts.
+// `inferenceguard/training`: cost models, critics and control vectors, and their training data: labelled answers, rollouts.
 export type * from "../base/globals.js";
 export { type ConvertedClassifier, type ConvertOptions, convertClassifier } from "../convert/convert-classifier.js";
 export type { CalibrationBin, Interval } from "../data/metrics.js";

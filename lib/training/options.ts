@@ -1,4 +1,4 @@
-// The options of what makes cost models, critics and control vectors.
+// The options for making cost models, critics and control vectors.
 
 import { z } from "zod";
 import { abortSignal, callback, check, choice, expected, flag, integer, now, parted, path, range, real, text } from "../base/check.js";

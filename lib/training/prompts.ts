@@ -1,4 +1,4 @@
-// Prompts from a file or an array.
+// Reads prompts from a file or an array.
 
 import { columnOf, readRecords, textOf } from "../data/records.js";
 import { type Split, splitNamed } from "../data/split.js";
@@ -12,7 +12,7 @@ const promptColumns = ["prompt", "question", "text", "instruction", "messages"];
 
 export interface PromptList {
 	prompts: RolloutPrompt[];
-	/** Where the prompt file names them. */
+	/** Only if the prompt file names them. */
 	splits?: Split[];
 }
 
@@ -24,7 +24,7 @@ export function isConversation(value: unknown): value is ChatMessage[] {
 	return Array.isArray(value) && value.length > 0 && value.every(isMessage);
 }
 
-/** Reads prompts and, where the file names them, their splits. Errors: INVALID_DATA. */
+/** Reads prompts and, if the file names them, their splits. Errors: INVALID_DATA. */
 export async function readPrompts(source: string | readonly RolloutPrompt[], field: string | undefined): Promise<PromptList> {
 	if (typeof source !== "string") return { prompts: [...source] };
 	const records = await readRecords(source);
@@ -38,13 +38,13 @@ export async function readPrompts(source: string | readonly RolloutPrompt[], fie
 	return { prompts, splits };
 }
 
-/** What cost models read as context; undefined for token ids, whose text the addon knows. */
+/** The text that cost models read as context; undefined for token ids, whose text only the addon knows. */
 export function questionOf(prompt: RolloutPrompt): string | undefined {
 	const last = prompt.at(-1);
 	return typeof prompt === "string" ? prompt : typeof last === "object" ? last.content : undefined;
 }
 
-/** A prompt in the form the addon takes; an error names the prompt. */
+/** A prompt in the addon's form. An error names the prompt. */
 export async function readPromptOf(
 	prompt: RolloutPrompt,
 	number: number,
@@ -61,7 +61,7 @@ export async function readPromptOf(
 	}
 }
 
-/** Prompts in the form the addon takes, in their order, and the date that their chat template read. */
+/** Prompts in the addon's form, in order, and the date that their chat template read. */
 export async function readPromptsOf(
 	prompts: readonly RolloutPrompt[],
 	chat: boolean,

@@ -1,10 +1,10 @@
-// Running the scripts of a recipe in a Python of the caller's.
+// Runs the scripts of a recipe in the caller's Python.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { PythonError } from "../errors.js";
 import { abortedBy } from "../native/worker.js";
 
-const keptOutput = 10_000; // characters of what a script wrote to its standard error
+const keptOutput = 10_000; // characters of a script's standard error
 const shownLines = 5;
 
 /** A Python with the modules that the recipe imports. */
@@ -28,7 +28,7 @@ export class Python {
 		);
 	}
 
-	/** Runs a script, or whatever the arguments say, to its end. Errors: PYTHON_FAILED, ABORTED. */
+	/** Runs a script, or whatever the arguments name, to its end. Errors: PYTHON_FAILED, ABORTED. */
 	async run(args: string[], onLine: (line: string) => void = () => {}): Promise<void> {
 		const { signal } = this;
 		if (signal.aborted) throw abortedBy(signal);
@@ -38,7 +38,7 @@ export class Python {
 		createInterface({ input: child.stdout }).on("line", onLine);
 		return new Promise((resolve, reject) => {
 			child.on("error", (cause) => {
-				if (child.pid === undefined) reject(this.#unstarted(cause)); // otherwise it is being stopped, and closes then
+				if (child.pid === undefined) reject(this.#unstarted(cause)); // otherwise it is being stopped, and the close event follows
 			});
 			child.on("close", (code, killedBy) => {
 				if (code === 0) return resolve();
@@ -50,7 +50,7 @@ export class Python {
 		});
 	}
 
-	/** Node throws some failures, and tells others by an event. */
+	/** Node throws some failures, and reports others as events. */
 	#start(args: string[]) {
 		try {
 			return spawn(this.command, args, {

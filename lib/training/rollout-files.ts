@@ -1,6 +1,6 @@
-// The folder of rollouts: a manifest and shards of records. A shard is a header and frames (length, CRC-32, record), written in
-// order; where a killed run stopped can be seen from the frames alone. The same options give the same bytes, so that shards
-// made on several machines can be copied together.
+// Owns the folder of rollouts: a manifest and shards of records. A shard is a header and frames (length, CRC-32, record) in order; the
+// frames alone show where a killed run stopped. The same options give the same bytes, so shards from several machines can be copied
+// together.
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile } from "node:fs/promises";
@@ -38,7 +38,7 @@ const manifestSchema = z
 		temperature: z.number(),
 		topLogProbabilities: count,
 		seed: z.number().int(),
-		/** Numbers of a stored position. */
+		/** Sizes of a stored position. */
 		shape: z.strictObject({ hidden: count, summary: positive, constraints: count, mean: positive.optional() }),
 		/** Layers whose means are kept; absent: none. */
 		meanLayers: z.array(count).min(1).optional(),
@@ -56,10 +56,10 @@ const manifestSchema = z
 		return meanLayers.length === 0 ? mean === 0 : mean > 0 && mean % meanLayers.length === 0;
 	}, "expected means of the layers named");
 
-/** What a folder of rollouts holds and how it was made. */
+/** The content of a folder of rollouts, and how it was made. */
 export type RolloutManifest = z.output<typeof manifestSchema>;
 
-/** What follows from the other entries and the option `batch`. */
+/** Entries that follow from the others and the option `batch`. */
 const planned: (keyof RolloutManifest)[] = ["shape", "promptsPerBatch", "batchesPerShard", "sequences", "cells"];
 
 const manifestName = "manifest.json";
@@ -85,7 +85,7 @@ function frame(record: Uint8Array, batch: number): Buffer {
 	return Buffer.concat([header, record]);
 }
 
-/** The whole records behind a shard's header, and where the last of them ends. */
+/** The whole records after a shard's header, and the end of the last one. */
 function wholeFrames(bytes: Buffer, header: Buffer): { records: Buffer[]; end: number } {
 	const records: Buffer[] = [];
 	let end = header.length;
@@ -115,7 +115,7 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
 	}
 }
 
-/** The date that the chat template of rollouts read, where a folder holds some. Errors: INVALID_ROLLOUTS. */
+/** The date that the chat template of rollouts read, if the folder has any. Errors: INVALID_ROLLOUTS. */
 export async function nowOfRollouts(folder: string): Promise<string | undefined> {
 	return existsSync(join(folder, manifestName)) ? (await readManifest(folder)).now : undefined;
 }
@@ -134,7 +134,7 @@ export async function readManifest(folder: string): Promise<RolloutManifest> {
 	}
 }
 
-/** Writes the manifest, or checks that the folder was begun with the same one. Errors: INVALID_ROLLOUTS, WRITE_FAILED. */
+/** Writes the manifest, or checks that the folder has the same one. Errors: INVALID_ROLLOUTS, WRITE_FAILED. */
 export async function claimFolder(folder: string, manifest: RolloutManifest): Promise<void> {
 	let names: string[];
 	try {
@@ -161,7 +161,7 @@ export class ShardWriter {
 	readonly #header: Buffer;
 	#lock: Lock | undefined;
 	#end = 0;
-	/** Records that the shard holds already. */
+	/** Records that the shard already has. */
 	records = 0;
 
 	constructor(folder: string, manifest: RolloutManifest, shard: number) {
@@ -169,7 +169,7 @@ export class ShardWriter {
 		this.#header = shardHeader(manifest, shard);
 	}
 
-	/** Takes the shard, finds where it ends, and cuts off what a killed run left half-written. Errors: INVALID_ROLLOUTS, WRITE_FAILED. */
+	/** Locks the shard, finds its end, and cuts off what a killed run left half-written. Errors: INVALID_ROLLOUTS, WRITE_FAILED. */
 	async open(): Promise<void> {
 		this.#lock = await lockFile(this.#path, InvalidRolloutsError);
 		const bytes = await readIfThere(this.#path);
@@ -186,7 +186,7 @@ export class ShardWriter {
 		this.records = records.length;
 	}
 
-	/** Adds a record; it is on the disk when this resolves. Errors: WRITE_FAILED; then a later run cuts off what there is of it. */
+	/** Appends a record. When this resolves, it is on disk. Errors: WRITE_FAILED; then a later run cuts off what was written of it. */
 	async append(record: Uint8Array): Promise<void> {
 		const bytes = frame(record, this.records);
 		await this.#write("r+", (file) => writeAt(file, bytes, this.#end));
@@ -227,7 +227,7 @@ export async function* readShards(folder: string, manifest: RolloutManifest): As
 	for (let shard = 0; shard < shards; shard++) {
 		const bytes = await readIfThere(shardPath(folder, shard));
 		const header = shardHeader(manifest, shard);
-		if (bytes === undefined || bytes.length < header.length) continue; // none, or one that was hardly begun
+		if (bytes === undefined || bytes.length < header.length) continue; // missing, or without a whole header
 		if (!bytes.subarray(0, header.length).equals(header)) {
 			throw new InvalidRolloutsError(`${shardPath(folder, shard)} belongs to other rollouts or is damaged; remove it and make it again`);
 		}

@@ -1,4 +1,4 @@
-// Sampling responses of the base model for a critic to learn from.
+// Samples responses of the base model for the training of a critic.
 
 import { createHash } from "node:crypto";
 import { costHash } from "../costs/index.js";

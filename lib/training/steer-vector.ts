@@ -1,4 +1,4 @@
-// Control vectors from contrastive prompts.
+// Makes control vectors from contrastive prompts.
 
 import { auc } from "../data/metrics.js";
 import { expectWritable, jsonFile, replaceFiles } from "../data/output.js";
@@ -77,7 +77,7 @@ function meanOf(vectors: Vector[]): Vector {
 	return scaled(sum, 1 / vectors.length);
 }
 
-/** The first principal component of vectors that are not centred, by power iteration from `start`. */
+/** The first principal component of vectors without centring, by power iteration from `start`. */
 function principalComponent(vectors: Vector[], start: Vector): Vector {
 	let direction = scaled(start, 1 / Math.sqrt(dot(start, start)));
 	for (let i = 0; i < powerIterations; i++) {
@@ -100,7 +100,7 @@ function directionOf(positive: Vector[], negative: Vector[], method: "mean" | "p
 	return scaled(axis, dot(axis, apart));
 }
 
-/** A random order of the numbers below n; the first fifth of them is held out. */
+/** The numbers below n in random order; the first fifth is held out. */
 function shuffled(n: number, random: () => number): number[] {
 	return Array.from({ length: n }, (_, i) => ({ i, key: random() }))
 		.sort((a, b) => a.key - b.key)
@@ -115,7 +115,7 @@ function holdOut<T>(all: T[], order: number[]): { kept: T[]; heldOut: T[] } {
 
 type Checked = ReturnType<typeof checkSteerVectorOptions>;
 
-/** An error names the class of the prompt that it is about. */
+/** Adds the class of the prompt to an error. */
 async function named<T>(side: string, work: Promise<T>): Promise<T> {
 	return work.catch((error) => {
 		if (error instanceof Error) error.message = `${side} ${error.message}`;

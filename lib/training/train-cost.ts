@@ -1,4 +1,4 @@
-// Training a cost model of whole texts from labelled texts.
+// Trains a cost model of whole texts from labelled texts.
 import { createHash } from "node:crypto";
 import {
 	accuracy,
@@ -92,7 +92,7 @@ export interface TrainCostOptions extends Pick<LoadOptions, "device" | "gpuLayer
 	signal?: AbortSignal;
 }
 
-/** How good a cost model is on one split. */
+/** The quality of a cost model on one split. */
 export interface CostMetrics {
 	texts: number;
 	unsafe: number;
@@ -119,13 +119,13 @@ export interface CostReport {
 	withContext: boolean;
 	/** Passes over the data until the validation loss was lowest; of an encoder all passes. */
 	epochs: number;
-	/** Texts of a higher probability count as unsafe: the default budget under this cost model. */
+	/** Texts with a higher probability count as unsafe: the default budget under this cost model. */
 	threshold: number;
 	wishedFalseNegativeRate: number;
 	validation: CostMetrics;
 	test: CostMetrics;
 	seconds: number;
-	/** Of a probe. */
+	/** Only for a probe. */
 	probe?: ProbeReport;
 }
 
@@ -200,7 +200,7 @@ async function readSplits(options: Checked): Promise<LabelledText[]> {
 	const { data, validation, test } = options;
 	const fixedFor = (file: string | undefined, split: Split) => (file === undefined ? [] : labelledFile(file, options, split));
 	const own = await labelledFile(data, options, validation !== undefined && test !== undefined ? "train" : undefined);
-	// a split that has a file of its own takes no rows of the data
+	// a split with a file of its own takes no rows of `data`
 	const kept = own.map((row) => {
 		const taken = (row.split === "validation" && validation !== undefined) || (row.split === "test" && test !== undefined);
 		return taken ? { ...row, split: "train" as const } : row;

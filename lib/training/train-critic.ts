@@ -1,4 +1,4 @@
-// Training a critic from rollouts.
+// Trains a critic on rollouts.
 import { createHash } from "node:crypto";
 import { expectWritable, jsonFile, replaceFiles, textFile } from "../data/output.js";
 import { InvalidOptionError } from "../errors.js";

@@ -1,4 +1,4 @@
-// Training an encoder that judges responses as they grow, by the Python recipe that comes along.
+// Trains an encoder that judges responses as they grow, with the Python recipe in this package.
 import { copyFile, readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
@@ -13,7 +13,7 @@ import { Python } from "./python.js";
 
 const script = (name: string) => packageFile(`models/recipe/harm/${name}`);
 
-/** What the recipe imports, and the packages that have it. */
+/** The modules that the recipe imports, and their packages. */
 const packages = { torch: "torch", transformers: "transformers", sklearn: "scikit-learn", gguf: "gguf", safetensors: "safetensors" };
 
 const epochLine = z.object({ epoch: z.int(), epochs: z.int(), trainingLoss: z.number(), validationLoss: z.number() });
@@ -22,7 +22,7 @@ const calibrationFile = z.looseObject({ logOdds: z.array(z.number().nullable()) 
 const rowLine = ({ context, text, label, split, category }: LabelledText) =>
 	`${JSON.stringify({ prompt: context, response: text, label, split, category })}\n`;
 
-/** What one line of train.py says of an epoch; it writes other lines too. */
+/** The epoch that one line of train.py reports; other lines report none. */
 function epochOf(line: string): EpochProgress | undefined {
 	return line.startsWith('{"epoch"') ? epochLine.parse(JSON.parse(line)) : undefined;
 }

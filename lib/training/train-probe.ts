@@ -1,4 +1,4 @@
-// Training a probe of a model's latent state on labelled responses.
+// Trains a probe of a model's latent state on labelled responses.
 
 import { auc, finite, groupedShareInterval, type Interval } from "../data/metrics.js";
 import type { Split } from "../data/split.js";
@@ -42,7 +42,7 @@ type Checked = ReturnType<typeof checkTrainCostOptions>;
 
 const layerStep = 4;
 
-/** Layers whose residual stream can be read: of the last one llama.cpp computes outputs only. */
+/** Layers whose residual stream can be read: all but the last, for which llama.cpp computes only outputs. */
 function layersOf({ layers: wanted }: Checked, { layers: count }: NativeInfo): number[] {
 	const readable = Array.from({ length: Math.max(0, count - 1) }, (_, layer) => layer);
 	if (wanted === "last") return [];
@@ -67,7 +67,10 @@ async function promptOf(
 	return chat ? (await readPromptOf(context, row, chat, info, reading)).native : rawPrompt(context as string);
 }
 
-/** The requested probe, or the one of lowest validation loss. At run time the text before a last state is read without a template. */
+/**
+ * The requested probe, or the one with the lowest validation loss. At inference, a probe of the last state reads its text without a
+ * template.
+ */
 function chosenOf({ probes }: NativeProbes, layers: number[], wanted: Checked["layers"], chat: boolean): NativeProbe {
 	const isEligible = (probe: NativeProbe) => {
 		if (wanted === "last") return probe.layers.length === 0;
@@ -113,7 +116,7 @@ function inputReport(probe: NativeProbe, { text, tokens, whole }: NativeProbes, 
 	};
 }
 
-/** Trains probes on the states of the model's layers for each response, and takes the requested or the best one. */
+/** Trains probes on the states of the model's layers for each response. Takes the requested one or the best. */
 export async function trainProbe(
 	model: string,
 	options: Checked,

@@ -37,7 +37,7 @@ function scaleOfX({ distribution, groups }) {
 	return { time: false, range, ...(distribution === "linear" ? {} : { distr: /** @type {const} */ (3) }) };
 }
 
-/** Ticks of a logarithmic axis: the powers of ten, and 2 and 5 times them where there is room. @param {uPlot} chart @param {number} low @param {number} high */
+/** Ticks of a logarithmic axis: the powers of ten and, if there is room, 2 and 5 times them. @param {uPlot} chart @param {number} low @param {number} high */
 function logTicks(chart, low, high) {
 	const pixelsPerPower = chart.bbox.width / devicePixelRatio / Math.log10(high / low);
 	const powers = Array.from({ length: 16 }, (_, power) => 10 ** (power - 3));
@@ -75,7 +75,7 @@ function drawIntervals(chart, groups) {
 	ctx.restore();
 }
 
-/** Where a number may stand beside its point, in pixels right and down, the nearest first. @type {[number, number][]} */
+/** Places for a number next to its point, in pixels right and down, the nearest first. @type {[number, number][]} */
 const besides = [
 	[0, -13],
 	[13, 0],
@@ -98,7 +98,7 @@ const besides = [
 	[-33, 0],
 ];
 
-/** Moves points to their places, and each number to the first place beside its point where nothing else is. @param {uPlot} chart @param {{ point: Point, button: HTMLElement, label: HTMLElement }[]} marks */
+/** Moves points to their places, and each number to the first free place next to its point. @param {uPlot} chart @param {{ point: Point, button: HTMLElement, label: HTMLElement }[]} marks */
 function placeMarks(chart, marks) {
 	const places = marks.map(({ point }) => ({ left: chart.valToPos(point.x, "x"), top: chart.valToPos(point.y, "y") }));
 	const taken = [...places];
@@ -215,7 +215,7 @@ function figure(plot, missing, ...below) {
 	return element("figure", {}, place, ...(filled ? [element("figcaption", {}, ...below)] : []));
 }
 
-/** What the numbers in the plots stand for. @param {Method[]} methods */
+/** The key to the numbers in the plots. @param {Method[]} methods */
 function numberKey(methods) {
 	const items = methods.map(({ name }, i) => element("li", {}, element("a", { href: `#method-${i + 1}` }, name)));
 	return element("ol", { class: "key", "aria-label": "Numbers in the plots" }, ...items);

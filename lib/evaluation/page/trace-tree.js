@@ -1,5 +1,5 @@
-// A search's tree of blocks. Its main line, the one to the answer, reads from top to bottom; every candidate that the search made beside it
-// is folded where it left that line, and is rendered when it is unfolded.
+// A search's tree of blocks. Its main line, the one to the answer, reads from top to bottom. Every other candidate is folded at the place
+// where it left that line, and is rendered when it is unfolded.
 import { counted, element, inSlices, passage, shown } from "./elements.js";
 
 /** @typedef {import("../../trace.js").TraceNode} TraceNode */
@@ -30,7 +30,7 @@ function branchesOf(trace) {
 	return roots;
 }
 
-/** Where the line goes on: to the answer, else where the search went deepest; nowhere when it went on from none. @param {Branch[]} branches */
+/** The next branch of the main line: towards the answer, otherwise the deepest one; none if the search continued none. @param {Branch[]} branches */
 function mainBranch(branches) {
 	const answer = branches.find(({ onPath }) => onPath);
 	if (answer !== undefined) return answer;
@@ -80,7 +80,7 @@ function candidate({ node, onPath }) {
 	);
 }
 
-/** A candidate beside the main line, with what grew from it folded. @param {Branch} branch */
+/** A candidate off the main line, with its continuations folded. @param {Branch} branch */
 function aside(branch) {
 	const item = candidate(branch);
 	if (branch.children.length > 0) item.append(folded(`Went on: ${counted(branch.size - 1, "candidate")}`, () => line(branch.children)));
@@ -99,7 +99,7 @@ function asides(branches) {
 	return list;
 }
 
-/** The main line from here on, each block after the candidates that were made beside it, retry by retry. @param {Branch[]} beginning */
+/** The main line from here on, each block after its siblings, retry by retry. @param {Branch[]} beginning */
 function line(beginning) {
 	/** @type {(() => HTMLElement)[]} */
 	const steps = [];

@@ -26,9 +26,9 @@ const categoryActions = [
 /** @type {Record<string, string>} */
 const keyNames = { Backspace: "⌫", ArrowRight: "→" };
 
-/** What can be chosen now. @type {Action[]} */
+/** The current choices. @type {Action[]} */
 let choices = [];
-/** A label is on its way: nobody can have read the next answer, so that keys are not for it. */
+/** A label is being saved. Keys are ignored, because nobody can have read the next answer yet. */
 let isSaving = false;
 
 /** @param {string} label @param {string} [category] */

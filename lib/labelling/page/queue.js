@@ -1,11 +1,11 @@
-// Which answer comes next: those without a label in their order, then those that were skipped.
+// The order of answers: those without a label first, then those that were skipped.
 
 export class Queue {
 	/** @type {number[]} */
 	#open;
 	/** @type {Set<number>} */
 	#labelled;
-	/** What was labelled or skipped, the last one at the end. @type {number[]} */
+	/** Answers that were labelled or skipped, the last one at the end. @type {number[]} */
 	#past;
 
 	/** @param {number} answers @param {number[]} labelled in the order in which they were */
@@ -15,7 +15,7 @@ export class Queue {
 		this.#open = Array.from({ length: answers }, (_, i) => i).filter((i) => !this.#labelled.has(i));
 	}
 
-	/** The answer to label; undefined where all have a label. */
+	/** The answer to label; undefined if all have a label. */
 	get current() {
 		return this.#open[0];
 	}
@@ -24,13 +24,13 @@ export class Queue {
 		return this.#open.length;
 	}
 
-	/** The last answer, and whether it has a label that going back takes away; undefined at the beginning. */
+	/** The last answer, and whether going back removes a label; undefined at the beginning. */
 	get last() {
 		const answer = this.#past.at(-1);
 		return answer === undefined ? undefined : { answer, isLabelled: this.#labelled.has(answer) };
 	}
 
-	/** The current answer has a label now. */
+	/** Marks the current answer as labelled. */
 	label() {
 		const answer = this.#open.shift();
 		if (answer === undefined) return;
@@ -38,7 +38,7 @@ export class Queue {
 		this.#past.push(answer);
 	}
 
-	/** The current answer comes again after all others. */
+	/** Moves the current answer after all others. */
 	skip() {
 		const answer = this.#open.shift();
 		if (answer === undefined) return;
@@ -46,7 +46,7 @@ export class Queue {
 		this.#past.push(answer);
 	}
 
-	/** The last answer is the current one again, without a label. */
+	/** Makes the last answer the current one again, without a label. */
 	undo() {
 		const answer = this.#past.pop();
 		if (answer === undefined) return;
