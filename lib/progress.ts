@@ -1,6 +1,6 @@
 /** After a pass over the data of `trainCost` or `trainCritic`. */
 export interface EpochProgress {
-	/** From 1. */
+	/** Starts at 1. */
 	epoch: number;
 	/** Most epochs; training may stop earlier. */
 	epochs: number;
@@ -10,7 +10,7 @@ export interface EpochProgress {
 
 /** Progress of a run. */
 export interface RolloutProgress {
-	/** Prompts of this run's part that are done, and all of them. */
+	/** Finished prompts of this run's part, and all of them. */
 	prompts: number;
 	totalPrompts: number;
 	/** Estimated size of this run's part when it is complete. */
@@ -28,7 +28,7 @@ export interface EvaluationProgress {
 	/** Responses in the journal, and all of them. */
 	responses: number;
 	totalResponses: number;
-	/** Of the next response. */
+	/** Method of the next response. */
 	method: string;
 	prompt: string;
 	/** Of this run, without earlier runs: */

@@ -3,7 +3,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-/** What can be had again lies there. */
+/** Holds only files that can be made or fetched again. */
 export const cacheFolder = () => join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "inferenceguard");
 
 /** @param {string} name */

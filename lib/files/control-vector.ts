@@ -1,7 +1,7 @@
 import { ControlVectorMismatchError } from "../errors.js";
 import { callAddon } from "../native/addon.js";
 
-/** The kind of file, the error of a damaged one, and the key of the model that it belongs to. */
+/** The kind of file, the error for a damaged one, and the key of the model that it belongs to. */
 export const controlVectorFile = { kind: "control-vector", error: "INVALID_CONTROL_VECTOR", modelKey: "model_hash" };
 
 /** Checks that a control vector was made for this model. Errors: INVALID_CONTROL_VECTOR, CONTROL_VECTOR_MISMATCH. */

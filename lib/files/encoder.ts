@@ -1,11 +1,11 @@
-// What the file of an encoder that judges says about itself.
+// The header of a judging encoder's file.
 import { InvalidCostModelError } from "../errors.js";
 import { callAddon } from "../native/addon.js";
 
 interface EncoderHeader {
 	/** Names of its categories. */
 	categories: string[];
-	/** Recommended: responses of a higher probability are unsafe. */
+	/** Recommended: responses with a higher probability are unsafe. */
 	threshold: number;
 }
 

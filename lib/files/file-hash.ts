@@ -1,5 +1,5 @@
-// SHA-256 of files of any size, on a thread of its own, and only once: the result is kept, in this process and in the user's cache, under
-// what the file system says of the files.
+// Computes the SHA-256 of files of any size, on a thread of its own, and only once. The result is kept, in this process and in the user's
+// cache, together with the file system's data about the files.
 import { createHash } from "node:crypto";
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -14,9 +14,9 @@ import { cacheFolder } from "./cache-folder.js";
 const fileState = z.strictObject({
 	path: z.string(),
 	size: z.number(),
-	/** Nanoseconds, as text: more digits than a number has. */
+	/** Nanoseconds, as text, because a number cannot hold all digits. */
 	modified: z.string(),
-	/** Of size, time or whatever else is known of the file; a program cannot set it. */
+	/** When content, size or anything else about the file changed; a program cannot set it. */
 	changed: z.string(),
 	inode: z.string(),
 });
@@ -32,7 +32,7 @@ async function stateOf(given: string): Promise<FileState | undefined> {
 	return { path, size: Number(found.size), modified: `${found.mtimeNs}`, changed: `${found.ctimeNs}`, inode: `${found.ino}` };
 }
 
-/** Files as they are at one moment, whether they are there or not. */
+/** The states of files at one moment; a file may be missing. */
 export class FileStates {
 	private constructor(
 		readonly paths: readonly string[],
@@ -43,7 +43,7 @@ export class FileStates {
 		return new FileStates(paths, await Promise.all(paths.map(stateOf)));
 	}
 
-	/** Errors: INVALID_MODEL where one of them was changed, replaced or removed since. */
+	/** Errors: INVALID_MODEL if one of them has been changed, replaced or removed since. */
 	async expectUnchanged(): Promise<void> {
 		const { states } = await FileStates.of(this.paths);
 		const changed = this.paths.find((_, i) => JSON.stringify(states[i]) !== JSON.stringify(this.states[i]));
@@ -53,7 +53,7 @@ export class FileStates {
 }
 
 export interface HashOptions {
-	/** Called with the share that is read, 0..1. */
+	/** Called with the share that has been read, 0..1. */
 	onProgress?: ((share: number) => void) | undefined;
 	signal?: AbortSignal | undefined;
 }
@@ -65,7 +65,7 @@ const cachePath = (files: readonly FileState[]) => {
 	return join(cacheFolder(), "hashes", `${name.digest("hex")}.json`);
 };
 
-/** What the cache holds for files in this state; undefined: nothing that can be read. */
+/** The cached hash of files in this state; undefined: none that can be read. */
 async function cachedHash(files: readonly FileState[]): Promise<string | undefined> {
 	try {
 		const kept = keptHash.parse(JSON.parse(await readFile(cachePath(files), "utf8")));
@@ -75,7 +75,7 @@ async function cachedHash(files: readonly FileState[]): Promise<string | undefin
 	}
 }
 
-/** Where the cache cannot be written, the next process computes again. */
+/** If the cache cannot be written, the next process computes the hash again. */
 async function keepHash(files: FileState[], sha256: string): Promise<void> {
 	try {
 		await mkdir(join(cacheFolder(), "hashes"), { recursive: true });
@@ -97,7 +97,7 @@ function computeHash(files: readonly FileState[], { onProgress, signal }: HashOp
 		thread.on("message", (said: number | string) => {
 			if (typeof said === "string") return resolve(said);
 			read += said;
-			onProgress?.(Math.min(1, read / total)); // a file that grows is told at the end
+			onProgress?.(Math.min(1, read / total)); // a file that grows is reported at the end
 		});
 		thread.on("error", (cause) => reject(unreadable(workerData.join(", "), (cause as Error).message, cause)));
 		thread.on("exit", () => {
@@ -108,8 +108,8 @@ function computeHash(files: readonly FileState[], { onProgress, signal }: HashOp
 }
 
 /**
- * SHA-256 over all bytes of files, one after the other; of a single file what `sha256sum` says. Errors: INVALID_MODEL where they cannot be
- * read or are changed meanwhile, ABORTED.
+ * SHA-256 over all bytes of the files, in order; for a single file, the output of `sha256sum`. Errors: INVALID_MODEL if they cannot be read
+ * or are changed meanwhile, ABORTED.
  */
 export async function hashFiles(paths: readonly string[], options: HashOptions = {}): Promise<string> {
 	const { onProgress, signal } = options;

@@ -10,7 +10,7 @@ function modelParts(path: string): string[] {
 	const { metadata } = callAddon((native) => native.inspect(path));
 	const numberOf = (key: string) => Number(metadata.find((entry) => entry.key === key)?.value ?? 0);
 	const count = numberOf("split.count");
-	if (count <= 1 || numberOf("split.no") > 0) return [path]; // a later part is no model by itself
+	if (count <= 1 || numberOf("split.no") > 0) return [path]; // a later part is not a model by itself
 	const parts = partsByName(path);
 	if (parts.length === count) return parts;
 	const name = `-00001-of-${String(count).padStart(5, "0")}.gguf`;
@@ -19,7 +19,7 @@ function modelParts(path: string): string[] {
 	);
 }
 
-/** The files that a name of a first part speaks of; any other name is of one file. */
+/** The files that a first part's name implies. Any other name is a single file. */
 export function partsByName(path: string): string[] {
 	const [, before, count] = /^(.*)-00001-of-(\d{5})\.gguf$/s.exec(path) ?? [];
 	if (count === undefined) return [path];
@@ -27,8 +27,8 @@ export function partsByName(path: string): string[] {
 }
 
 /**
- * Fingerprint of a model file: SHA-256 over all bytes, of a model in parts over those of all parts in their order. Computed once for a file
- * that stays as it is. Errors: MODEL_NOT_FOUND, INVALID_MODEL, ABORTED.
+ * Fingerprint of a model file: SHA-256 over all bytes, for a split model over all parts in order. Computed once for an unchanged file.
+ * Errors: MODEL_NOT_FOUND, INVALID_MODEL, ABORTED.
  */
 export async function modelHash(path: string, options?: HashOptions): Promise<string> {
 	return hashFiles(modelParts(path), options);
@@ -50,14 +50,14 @@ export async function specHash(spec: NativeSpec, options?: HashOptions): Promise
 	return sha256(JSON.stringify(pieces), logits, ends);
 }
 
-/** A cost model and its budget, as rollouts and critics remember them. */
+/** A cost model and its budget, as recorded in rollouts and critics. */
 export const constraintIdentity = z.strictObject({
 	hash: z.string(),
-	kind: z.custom<NativeCostModel["kind"]>((kind) => typeof kind === "string"), // the hash tells cost models apart
+	kind: z.custom<NativeCostModel["kind"]>((kind) => typeof kind === "string"), // the hash distinguishes cost models
 	budget: z.number(),
 	discount: z.number(),
 	criterion: z.enum(["anytime", "terminal"]),
-	/** Whether costs below 0 count as 0. */
+	/** Whether negative costs count as 0. */
 	floored: z.boolean(),
 });
 

@@ -1,6 +1,6 @@
 // @ts-check
-// A thread that hashes files: SHA-256 over their bytes, one file after the other. It posts the number of bytes of every piece, and at the
-// end the hash. JavaScript, since a thread runs a file as it lies there, before anything is compiled.
+// A thread that hashes files: SHA-256 over their bytes, file after file. It posts the size of every piece in bytes, and finally the hash.
+// JavaScript, since a thread needs a file that Node can run directly.
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";

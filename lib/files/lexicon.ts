@@ -6,13 +6,13 @@ import type { NativeLexiconTerm } from "../native/protocol.js";
 /** A lexicon entry: a word or phrase, with `*` at either end for any continuation; alone (weight 1) or with its weight. */
 export type LexiconTerm = string | { term: string; weight?: number };
 
-/** A term to read, and its place. */
+/** A term and its place. */
 interface Entry {
 	place: string;
 	given: unknown;
 }
 
-/** What a term looks like that was meant otherwise, and would match nothing. */
+/** A form of term that was probably meant otherwise, and would match nothing. */
 interface Misreading {
 	pattern: RegExp;
 	what: string;
@@ -22,7 +22,7 @@ const quotes = "quotes around a term (take them away, they would belong to it)";
 const regularExpression = "regular expressions or escapes (write the words out, with * at either end for any continuation)";
 const weights = 'weights beside terms (they go into JSON, { "term": weight })';
 
-/** Digits, as a weight has them. */
+/** Digits, as in a weight. */
 const number = String.raw`[-+]?(?:\d+\.?\d*|\.\d+)`;
 
 const longest = 200; // characters of a term
@@ -52,7 +52,7 @@ const misreadings: Misreading[] = [
 	{ pattern: new RegExp(`[^\\d\\s]\\s*[,;]\\s*${number}$`), what: weights },
 ];
 
-/** What a line looks like besides that was meant otherwise; as an entry of JSON it would leave no doubt. */
+/** More such forms, for a line. As a JSON entry, they would be unambiguous. */
 const misreadLines: Misreading[] = [
 	{ pattern: new RegExp(`[^\\d\\s]\\s*[:=]\\s*${number}$`), what: weights },
 	{ pattern: /^(?:\/[/*]|--\s|<!--|;)|\s(?:#(?!\d)|\/\/\s)/, what: "comments other than lines that begin with #" },
@@ -69,7 +69,7 @@ const misreadLines: Misreading[] = [
 
 const columns = [new RegExp(`^${number}\\s+\\S`), new RegExp(`\\S\\s+${number}$`)];
 
-/** Numbers next to all terms are their weights; next to one they may belong to it. */
+/** Numbers next to all terms are weights. Next to a single term, a number may be part of it. */
 function misreadColumn(lines: readonly string[]): Misreading[] {
 	const isWeight = (pattern: RegExp) => lines.length > 1 && lines.every((line) => line.length <= longest && pattern.test(line));
 	return columns.filter(isWeight).map((pattern) => ({ pattern, what: weights }));
@@ -88,7 +88,7 @@ function normalised(given: LexiconTerm): NativeLexiconTerm {
 	return { term: term.trim(), weight };
 }
 
-/** Why an entry is no term; undefined where it is one. */
+/** Why an entry is not a term; undefined if it is one. */
 function faultOf(given: unknown, misread: readonly Misreading[]): string | undefined {
 	if (!isTerm(given)) return "neither texts nor { term, weight }";
 	const { term, weight } = normalised(given);
@@ -126,7 +126,7 @@ function termsOf(entries: readonly Entry[], misread: readonly Misreading[], wher
 
 const pair = new RegExp(`("(?:[^"\\\\]|\\\\.)*")\\s*:\\s*(${number}(?:[eE][-+]?\\d+)?)`, "g");
 
-/** Terms and weights of a JSON object, repeated terms included, of which JSON.parse keeps only the last. */
+/** Terms and weights of a JSON object, including repeated terms, of which JSON.parse keeps only the last. */
 function weighted(parsed: object, json: string): unknown[] {
 	const isFlat = Object.values(parsed).every((weight) => typeof weight === "number");
 	if (!isFlat) return Object.entries(parsed).map(([term, weight]) => ({ term, weight }));

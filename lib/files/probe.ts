@@ -1,4 +1,4 @@
-// What the file of a probe says about itself.
+// The header of a probe's file.
 
 import { CostModelMismatchError, InvalidCostModelError, InvalidOptionError } from "../errors.js";
 import { callAddon } from "../native/addon.js";
@@ -15,11 +15,11 @@ import { type PromptReading, readPrompt } from "../prompt/chat.js";
 interface ProbeHeader {
 	/** Fingerprint of the model whose states it reads. */
 	modelHash: string;
-	/** Recommended: texts of a higher probability are unsafe. */
+	/** Recommended: texts with a higher probability are unsafe. */
 	threshold: number;
-	/** Recommended threshold with an encoder; undefined: that of the encoder's file. */
+	/** Recommended threshold with an encoder; undefined: the one in the encoder's file. */
 	jointThreshold?: number;
-	/** What stood in front of the responses whose means it learned from; undefined: it reads the state at the last token. */
+	/** What preceded the responses in the training on means; undefined: the probe reads the state at the last token. */
 	means?: "nothing" | "prompt" | "chat";
 }
 
@@ -43,15 +43,15 @@ export function readProbe(path: string): ProbeHeader {
 	});
 }
 
-/** The probe of a cost model: itself, or the one next to its encoder. */
+/** The probe of a cost model: the cost model itself, or its encoder's additional member. */
 function probeOf(cost: NativeCostModel): string | undefined {
 	if (cost.kind !== "scorer") return undefined;
 	return cost.scorer.kind === "probe" ? cost.scorer.path : cost.scorer.probe;
 }
 
 /**
- * What stands in front of a response to a prompt that a constraint's probe judges by its means; null where it reads none.
- * Errors: INVALID_COST_MODEL, INVALID_PROMPT, SPECIAL_TOKEN_TEXT, CHAT_TEMPLATE.
+ * What precedes a response to a prompt when a constraint's probe reads its means; null if the probe reads none. Errors: INVALID_COST_MODEL,
+ * INVALID_PROMPT, SPECIAL_TOKEN_TEXT, CHAT_TEMPLATE.
  */
 export async function promptOfMeans(
 	constraint: NativeConstraint,
@@ -67,7 +67,7 @@ export async function promptOfMeans(
 	return rawPrompt(means === "prompt" ? prompt : "");
 }
 
-/** Whether a cost model is a probe, or has one next to it. */
+/** Whether a cost model is a probe, or has one as an additional member. */
 export const readsProbe = ({ constraints }: Pick<NativeSpec, "constraints">) => constraints.some((cost) => probeOf(cost) !== undefined);
 
 /** Checks that every probe belongs to the model with this fingerprint. Errors: COST_MODEL_MISMATCH, INVALID_OPTION. */

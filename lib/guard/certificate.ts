@@ -1,4 +1,4 @@
-// A certificate: the claims of a calibration run about one fixed guard and configuration, and whether a guard is that one.
+// Owns the certificate: the claims of a calibration run about one fixed guard and configuration, and the check whether a guard is that one.
 
 import { z } from "zod";
 import { warn } from "../base/warn.js";
@@ -89,7 +89,7 @@ export function pValueOf(
 	return judgeUnsafe === null ? own : Math.max(own, binomialTail(judgeUnsafe, prompts, epsilon));
 }
 
-/** Equal but for the last digits, which another version of the engine may round otherwise. */
+/** Equal except for the last digits, which another version of the engine may round differently. */
 const isSame = (a: number, b: number) => Math.abs(a - b) <= 1e-9 * Math.abs(b);
 
 function followsFromBound({ claims, prompts, delta, tested }: Certificate): boolean {
@@ -113,7 +113,7 @@ function followsFromTests({ claims, prompts, delta, tested, configuration }: Cer
 	);
 }
 
-/** What in a certificate cannot be, whatever the journal: undefined where all of it can. */
+/** A contradiction within a certificate, whatever the journal; undefined if there is none. */
 function contradictionIn(certificate: Certificate): string | undefined {
 	const { method, claims, delta, prompts, refusals, tested, configuration, hashes } = certificate;
 	const counts = [claims.costModels.unsafe, claims.judge?.unsafe ?? 0, refusals.prompts];
@@ -145,12 +145,12 @@ export function readCertificate(path: string): Certificate {
 	return certificate;
 }
 
-/** Budgets, discounts and criteria of the constraints, as they hold. */
+/** The constraints' budgets, discounts and criteria in effect. */
 export function limitsOf({ constraints }: Pick<CheckedLoadOptions, "constraints">, budgets: ArrayLike<number>): Record<string, unknown>[] {
 	return constraints.map(({ discount, costFloor, criterion }, c) => ({ budget: budgets[c], discount, costFloor, criterion }));
 }
 
-/** What a guard or a search has otherwise than its certificate says. */
+/** A difference between a guard or a search and its certificate. */
 interface Mismatch {
 	what: string;
 	/** Leaf by leaf. */
@@ -173,17 +173,17 @@ function guardMismatches({ hashes, configuration }: Certificate, guard: GuardIde
 		.filter(({ differences }) => differences.length > 0);
 }
 
-/** Fingerprints are told apart by their beginnings. */
+/** Fingerprints are shown by their first digits. */
 const shown = (value: unknown) =>
 	value === "" || value === undefined ? "none" : JSON.stringify(value).replace(/\b([0-9a-f]{12})[0-9a-f]{52}\b/g, "$1…");
 
 const differenceShown = ({ path, expected, found }: Difference) => `${path}: expected ${shown(expected)}, got ${shown(found)}`;
 
-/** What a reply says of the certificate that covers it. */
+/** A reply's claim under the certificate that covers it. */
 export interface CertificateClaim {
 	/** With confidence 1 − δ, at most this share of prompts gets a response over budget under the search's cost models. */
 	epsilon: number;
-	/** The same for the independent judge; null where the calibration had none. */
+	/** The same for the independent judge; null if the calibration had none. */
 	judgeEpsilon: number | null;
 	delta: number;
 }
@@ -195,7 +195,7 @@ export class CertificateWatch {
 	readonly #warned = new Set<string>();
 	readonly #covered: boolean;
 
-	/** Errors: INVALID_CERTIFICATE; CERTIFICATE_MISMATCH where the guard is another one and `onMismatch` is `"refuse"`. */
+	/** Errors: INVALID_CERTIFICATE; CERTIFICATE_MISMATCH if the guard is another one and `onMismatch` is `"refuse"`. */
 	constructor(
 		{ file, onMismatch }: { file: string; onMismatch: "warn" | "refuse" },
 		guard: GuardIdentity,
@@ -214,7 +214,7 @@ export class CertificateWatch {
 		}
 	}
 
-	/** The claim that covers a generation; undefined where none does. Errors: CERTIFICATE_MISMATCH. */
+	/** The claim that covers a generation; undefined if none does. Errors: CERTIFICATE_MISMATCH. */
 	claimFor(search: NativeSearch, stream: boolean, readNow: string | undefined): CertificateClaim | undefined {
 		const { configuration, claims, delta } = this.#certificate;
 		const differences = differencesOf(plainSettings(search), configuration.search);

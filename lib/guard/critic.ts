@@ -1,4 +1,4 @@
-// Whether a critic belongs to the model, the cost models and the budgets of its guard.
+// Checks whether a critic belongs to the model, the cost models and the budgets of its guard.
 
 import { z } from "zod";
 import { warn } from "../base/warn.js";
@@ -15,7 +15,7 @@ export interface CriticIdentity {
 	modelHash: string;
 	rewardHash: string;
 	constraints: (ConstraintIdentity & { lowest: number; highest: number })[];
-	/** T of the responses that it learned from. */
+	/** T of its training responses. */
 	maxTokens: number;
 	/** Their sampling temperature. */
 	temperature: number;
@@ -66,7 +66,7 @@ function expectSame(what: string, critic: string | number | null, guard: string 
 
 const warnExtrapolation = (message: string) => warn("CRITIC_EXTRAPOLATES", message);
 
-/** Checks that a critic belongs to the guard it is to be loaded into. Errors: CRITIC_MISMATCH. */
+/** Checks that a critic belongs to the guard that loads it. Errors: CRITIC_MISMATCH. */
 export async function checkCritic(critic: CriticIdentity, spec: NativeSpec, modelHash: string): Promise<void> {
 	expectSame("model", critic.modelHash, modelHash);
 	expectSame("reward", critic.rewardHash, await rewardHash(spec));
@@ -80,7 +80,7 @@ export async function checkCritic(critic: CriticIdentity, spec: NativeSpec, mode
 	}
 }
 
-/** A budget outside the range of the training is a warning, or CRITIC_MISMATCH where the critic was trained for one budget only. */
+/** Warns of a budget outside the training range. Throws CRITIC_MISMATCH if the critic was trained for a single other budget. */
 export function checkBudgets({ constraints }: CriticIdentity, budgets: Float64Array): void {
 	for (const [c, { lowest, highest }] of constraints.entries()) {
 		const budget = budgets[c] ?? 0;
@@ -93,7 +93,7 @@ export function checkBudgets({ constraints }: CriticIdentity, budgets: Float64Ar
 	}
 }
 
-/** Warns, once each, of responses that are longer, sampled or steered otherwise than those a critic learned from. */
+/** Warns, once each, of responses that are longer than those in a critic's training, or sampled or steered differently. */
 export class TrainingLimits {
 	#maxTokens: number;
 	#temperature: number | undefined;

@@ -1,7 +1,10 @@
 import { packageFile } from "../base/package-files.js";
 import type { LoadOptions } from "../options/types.js";
 
-/** Openings of stories with their split (`train`, `validation`, `test`), one JSON object per line, from which the embedded critic was made. */
+/**
+ * The prompts from which the embedded critic was made: openings of stories with their split (`train`, `validation`, `test`), one JSON
+ * object per line.
+ */
 export const embeddedPrompts = packageFile("models/prompts/openings.jsonl");
 
 /**

@@ -21,7 +21,7 @@ import { RefusalError, type Reply } from "./reply.js";
 import { askScoreFunction } from "./score-function.js";
 import { GuardStream } from "./stream.js";
 
-/** The call of a cost or reward function that the current code belongs to, and whether a search still waits for it. */
+/** The call of a cost or reward function that the current code runs in, and whether a search still waits for it. */
 const currentQuestion = new AsyncLocalStorage<{ guard: InferenceGuard; open: boolean }>();
 
 /**
@@ -37,7 +37,7 @@ export class InferenceGuard {
 	readonly #info: NativeInfo;
 	readonly #options: CheckedLoadOptions;
 	readonly #fingerprints: Fingerprints;
-	/** Names of the categories that each cost model knows. */
+	/** Names of each cost model's categories. */
 	readonly #categories: readonly (readonly string[])[];
 	readonly #limits: TrainingLimits | undefined;
 	readonly #critic: KnownCritic | undefined;
@@ -74,7 +74,7 @@ export class InferenceGuard {
 	static async load(options: LoadOptions): Promise<InferenceGuard> {
 		const checked = checkLoadOptions(options);
 		if (checked.signal?.aborted) throw abortedBy(checked.signal);
-		addonPath(); // where the package is not there, its model files are not either
+		addonPath(); // if the package is missing, so are its model files
 		const spec = await nativeSpec(checked);
 		const critic = checked.critic === undefined ? undefined : readCriticIdentity(checked.critic);
 		using watch = new CallbackWatch(checked.signal);

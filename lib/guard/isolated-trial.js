@@ -1,5 +1,5 @@
 // @ts-check
-// Loads the given files in a process of its own and takes a first step: a crash ends this process. JavaScript without imports of this
+// Loads the given files in a separate process and takes a first step. A crash ends only this process. JavaScript without imports of this
 // package, so that Node can run it unchanged wherever the package runs.
 import { createRequire } from "node:module";
 
@@ -13,7 +13,7 @@ process.once("message", ({ addonPath, spec, step, request }) => {
 		if (kind === "failed") end(payload);
 		else if (kind === "done" && id === opening) addon.submit(handle, stepping, step, request);
 		else if (kind === "done") end(undefined);
-		// functions of the application stay there
+		// the application's functions are not available here
 		else if (kind === "cost" || kind === "reward") addon.answer(handle, id, new Float64Array(payload.candidates.length));
 	});
 	addon.submit(handle, opening, "open", spec);

@@ -14,12 +14,12 @@ const script = moduleFile("guard/isolated-trial.js");
 const leastSeconds = 120;
 const bytesPerSecond = 1e7;
 
-/** How long a trial of these files may take: far longer than sound ones do. */
+/** The time limit for a trial of these files: far more than sound ones take. */
 async function secondsFor(files: string[]): Promise<number> {
 	const sizes = files.map((path) =>
 		stat(path).then(
 			({ size }) => size,
-			() => 0, // which the trial will say
+			() => 0, // the trial reports it
 		),
 	);
 	const bytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
@@ -34,7 +34,7 @@ const firstScore = ({ constraints }: NativeSpec): NativeScoreRequest => ({
 	asked: constraints.map(() => null),
 });
 
-/** Two candidates of two tokens, after a token that every vocabulary has: prompt, step and judgement of each. */
+/** Two candidates of two tokens, after a token that every vocabulary has: prompt, step and judgement run once. */
 function firstStep({ constraints }: NativeSpec): NativeRequest {
 	const prompt = Int32Array.of(0);
 	const strategy = constraints.length > 0 ? "guard" : "sample";
@@ -49,9 +49,9 @@ interface Trial {
 }
 
 /**
- * Loads what the spec names and takes a first step in a child process, or scores a text where nothing generates, and ends it then: files
- * that make the engine end its process end that one. Errors: those of loading, generating and scoring; INVALID_MODEL where the process
- * ended without a word, or was still at it after two minutes and a second for every 10 MB of the files; ABORTED.
+ * In a child process, loads what the spec names and takes a first step, or scores a text if nothing generates. Files that make the engine
+ * end its process end only the child. Errors: those of loading, generating and scoring; INVALID_MODEL if the child ended without a result,
+ * or did not finish within two minutes plus a second for every 10 MB of the files; ABORTED.
  */
 export async function tryIsolated(spec: NativeSpec, signal: AbortSignal | undefined): Promise<void> {
 	const seconds = await secondsFor(filesOf(spec));
@@ -71,7 +71,7 @@ export async function tryIsolated(spec: NativeSpec, signal: AbortSignal | undefi
 	try {
 		const trial = await new Promise<Trial | string>((resolve, reject) => {
 			child.once("message", (message) => resolve(message as Trial));
-			child.on("error", reject); // and once more where it ends before it is told
+			child.on("error", reject); // emitted again if the child ends before it gets its message
 			child.once("close", (status, killer) => resolve(killer ?? `exit code ${status}`));
 			const generates = "path" in spec || "tabular" in spec;
 			const [step, request] = generates ? ["generate", firstStep(spec)] : ["score", firstScore(spec)];

@@ -32,7 +32,7 @@ export function baseSpec(path: string, options: Parameters<typeof nativeDevice>[
 	return { ...nativeDevice(options), constraints: [], reward: "logLikelihood", path, outputs: "auto" };
 }
 
-/** Reads the files that checked options name (lexicons), and brings everything into the form that the addon takes. */
+/** Reads the files that checked options name (lexicons), and brings everything into the addon's form. */
 export async function nativeSpec(options: CheckedLoadOptions): Promise<GuardSpec> {
 	const { model } = options;
 	const file = typeof model === "string" ? model : undefined;
@@ -55,7 +55,7 @@ export async function nativeSpec(options: CheckedLoadOptions): Promise<GuardSpec
 	return { ...shared, tabular, oracle };
 }
 
-/** The same for cost models without a model that generates; `model` is the one that probes read. */
+/** The same for cost models without a generating model; `model` is the one that probes read. */
 export async function scorerSpec(options: CheckedScorerOptions): Promise<GuardSpec> {
 	if (options.constraints.some(({ cost }) => typeof cost === "object" && "tokenCosts" in cost)) {
 		throw new InvalidOptionError("constraints: expected cost models of texts, got { tokenCosts }, which needs the tokens of a model");

@@ -2,7 +2,7 @@ import type { NativeInfo, NativeSpec } from "../native/protocol.js";
 import { Worker } from "../native/worker.js";
 import { tryIsolated } from "./isolation.js";
 
-/** What a guard is loaded from, and whether that is tried in another process first. */
+/** The files and settings of a guard, and whether another process tries them first. */
 export type GuardSpec = NativeSpec & { isolate?: boolean };
 
 /** The native half of a guard. It must not refer to the guard, so that a forgotten guard is collected. */

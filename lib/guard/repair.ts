@@ -1,4 +1,4 @@
-// One attempt before a refusal: the note for the model, and the result.
+// The repair, one attempt before a refusal: the note for the model, and the result.
 
 import type { NativeResult } from "../native/protocol.js";
 import type { ChatMessage } from "../prompt/chat.js";
@@ -17,7 +17,7 @@ export function withNote(messages: readonly ChatMessage[], note: string): ChatMe
 	return messages.map((message, i) => (i === place ? { ...message, content: `${message.content}\n\n${note}` } : message));
 }
 
-/** A refused search together with the attempt to repair it, which is the answer where it is within budget. */
+/** A refused search and its repair, which is the answer if it is within budget. */
 export function withRepair(refused: NativeResult, attempt: NativeResult): NativeResult {
 	const { prefill, decode, cost, critic, total } = attempt.timings;
 	return {

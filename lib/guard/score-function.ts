@@ -1,4 +1,4 @@
-// Asking the caller's cost and reward functions.
+// Calls the caller's cost and reward functions.
 
 import { inspected, reasonOf } from "../base/thrown.js";
 import type { ScoreFunction } from "../candidates.js";
@@ -6,7 +6,7 @@ import { CallbackError } from "../errors.js";
 import type { NativeQuestion } from "../native/protocol.js";
 import type { CheckedLoadOptions } from "../options/load.js";
 
-/** What a function returned as one number per candidate; whatever else could be taken for a number is none. */
+/** A function's result as one number per candidate. Other values are not converted to numbers. */
 function scoresOf(values: unknown, expected: number): Float64Array {
 	const reject = (got: string) => {
 		throw new Error(`expected it to return ${expected} finite numbers, one per candidate, got ${got}`);
@@ -28,7 +28,7 @@ async function callScoreFunction(score: ScoreFunction, kind: "cost" | "reward", 
 	}
 }
 
-/** Answers a question of the native side with the cost or reward function that it is about. Errors: CALLBACK_FAILED. */
+/** Answers a question of the addon with the cost or reward function that it names. Errors: CALLBACK_FAILED. */
 export function askScoreFunction(
 	{ constraints, reward }: Pick<CheckedLoadOptions, "constraints" | "reward">,
 	kind: "cost" | "reward",

@@ -20,7 +20,7 @@ export class GuardStream implements AsyncIterable<StreamPiece> {
 	/** Calls of `next` that wait for a piece. */
 	readonly #waiting: { resolve(next: Next): void; reject(error: unknown): void }[] = [];
 	#isUsed = false;
-	/** The loop was left. */
+	/** The loop has ended. */
 	#isLeft = false;
 	#hasEnded = false;
 	#failure: { error: unknown } | undefined;
@@ -71,7 +71,7 @@ export class GuardStream implements AsyncIterable<StreamPiece> {
 		return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
 	}
 
-	/** After the last piece: an error is thrown once. */
+	/** After the last piece. An error is thrown only once. */
 	#lastNext(): Next {
 		const failure = this.#failure;
 		this.#failure = undefined;

@@ -1,18 +1,17 @@
-// What crosses between JavaScript and the addon: the jobs, the members of every message, and the addon's functions. The other side is
-// native/binding/protocol.h and jobs.cpp; test/protocol.test.ts compares both. What may be absent is undefined on the way to the addon,
-// and null on the way back.
+// Everything that crosses between JavaScript and the addon: the jobs, the members of every message, and the addon's functions. The other
+// side is native/binding/protocol.h and jobs.cpp; test/protocol.test.ts compares both. An absent value is undefined on the way to the
+// addon, and null on the way back.
 
 import type { EpochProgress } from "../progress.js";
 import type { SearchSettings } from "../search-settings.js";
 import type { TraceNode } from "../trace.js";
 
-/** A native thread, with a guard or without. It is freed when this object is garbage collected. */
+/** A native thread, with or without a guard. It is freed when this object is garbage collected. */
 export type WorkerHandle = { readonly __worker: unique symbol };
 
 /**
- * Which spellings of a term count: those that differ in what Unicode data say is the same (`"strict"`), or also those that look or are
- * marked up differently: digits and signs for letters, letters of other scripts, accents, letters apart, markup, character references
- * (`"loose"`).
+ * Which spellings of a term count: those that are equal by Unicode data (`"strict"`), or also those that look alike or are marked up:
+ * digits and signs for letters, letters of other scripts, accents, letters apart, markup, character references (`"loose"`).
  */
 export type LexiconMatch = "strict" | "loose";
 
@@ -21,21 +20,21 @@ export interface NativeLexiconTerm {
 	weight: number;
 }
 
-/** What a language model reads that judges a text; control tokens are spelled out. */
+/** The input of a language model that judges a text; control tokens are spelled out. */
 export interface NativeTemplate {
 	before: string;
-	/** Stands between prompt and response. */
+	/** Between prompt and response. */
 	between: string;
-	/** One per question that is asked of the same text. */
+	/** One per question about the same text. */
 	after: string[];
-	/** Control tokens that the texts are meant to spell. */
+	/** Control tokens that the texts spell. */
 	controls: string[];
-	/** Drops white space at the ends of prompt and response. */
+	/** Removes white space at the ends of prompt and response. */
 	trims: boolean;
-	/** Answers of a guard model; the first of each is one token, others count by their first token. */
+	/** Answers of a guard model. The first of each is one token; others count by their first token. */
 	safe: string[];
 	unsafe: string[];
-	/** Stands between the template's end and the name of a category; empty: each category answers a question of its own. */
+	/** Between the template's end and a category's name; empty: each category answers a question of its own. */
 	beforeCategory: string;
 	categories: string[];
 }
@@ -47,17 +46,17 @@ export interface NativeScorer {
 	/** Path of a score model's head. */
 	head?: string;
 	template?: NativeTemplate;
-	/** Labels of a sequence classifier that count; empty: the usual words for "unsafe". */
+	/** Labels of a sequence classifier that count; empty: those with the usual words for "unsafe". */
 	labels: string[];
-	/** Whether its labels are independent of one another; undefined: what its file says. */
+	/** Whether its labels are independent of one another; undefined: the file's value. */
 	multiLabel?: boolean;
-	/** Of an encoder; undefined: what its file says. */
+	/** For an encoder; undefined: the file's value. */
 	uncertaintyPenalty?: number;
-	/** Path of the probe of means that judges beside an encoder. */
+	/** Path of a probe of means, an additional member of an encoder. */
 	probe?: string;
 	/** Empty: none. */
 	selfTest: { prompt: string; safe: string; unsafe: string }[];
-	/** Which response of a pair has to score higher: "unsafe" under a cost model, "safe" under a reward model. */
+	/** The response of a pair that has to score higher: "unsafe" under a cost model, "safe" under a reward model. */
 	higher: "unsafe" | "safe";
 }
 
@@ -69,7 +68,7 @@ export type NativeCostModel =
 	| { kind: "scorer"; scorer: NativeScorer; link: "probability" | "excess"; threshold: number }
 	| { kind: "function" };
 
-/** Whether a cost model charges token by token; otherwise once, for the whole text. */
+/** Whether a cost model charges token by token; otherwise it charges once, for the whole text. */
 export const chargesTokens = (kind: NativeCostModel["kind"]) => kind === "lexicon" || kind === "tokenCosts";
 
 export type NativeConstraint = NativeCostModel & {
@@ -97,7 +96,7 @@ export interface NativeModelFile {
 	steering?: { vector: string; strength: number; sparsity: number; gate: boolean };
 }
 
-/** What generates; nothing where finished texts are only scored. */
+/** The generating model; nothing if only finished texts are scored. */
 type NativeBase = NativeModelFile | { tabular: NativeTabularModel; oracle: boolean } | { constraints: NativeConstraint[] };
 
 export type NativeSpec = NativeBase & {
@@ -110,14 +109,14 @@ export type NativeSpec = NativeBase & {
 	constraints: NativeConstraint[];
 	/** Path. */
 	critic?: string;
-	/** Layers behind which rollouts keep means of the residual stream. */
+	/** Layers whose means of the residual stream rollouts keep. */
 	meanLayers?: Int32Array;
 	reward: "logLikelihood" | "lexicon" | "function" | "scorer";
 	rewardLexicon?: NativeLexiconTerm[];
 	rewardScorer?: NativeScorer;
 };
 
-/** What a template wrote, or what it was filled with. */
+/** Text written by a template, or contents. */
 export interface NativeTextPart {
 	text: string;
 	fromTemplate: boolean;
@@ -125,21 +124,21 @@ export interface NativeTextPart {
 
 export type NativePrompt = { tokens: Int32Array } | { parts: NativeTextPart[] };
 
-/** A text that no template wrote. */
+/** A text without a template. */
 export const rawPrompt = (text: string): NativePrompt => ({ parts: [{ text, fromTemplate: false }] });
 
 export const isRaw = (prompt: NativePrompt) => "tokens" in prompt || !prompt.parts.some(({ fromTemplate }) => fromTemplate);
 
-/** The settings of a search with nothing left open; those that may be absent have no value that means so. */
+/** The settings of a search, all decided; those that may be absent have no value that means so. */
 export type NativeSearch = Required<Omit<SearchSettings, "scoreRange" | "rewardWeight">> &
 	Pick<SearchSettings, "rewardWeight"> & { scoreRange?: Float64Array };
 
 export type NativeRequest = NativePrompt &
 	NativeSearch & {
 		seed: number;
-		/** The prompt with a note: one attempt at a repair in place of a search, judged behind the prompt. */
+		/** The prompt with a note: one attempt at a repair instead of a search, judged after `prompt`. */
 		noted?: NativePrompt;
-		/** What the response answers; undefined: the prompt's text. */
+		/** The text that the response answers; undefined: the prompt's text. */
 		question?: string;
 		stream: boolean;
 		cachePrompt: boolean;
@@ -152,17 +151,17 @@ export interface NativeInfo {
 	chatTemplate: string;
 	bosText: string;
 	eosText: string;
-	/** Texts of tokens that no content means: control tokens, and those that the chat template uses as such. */
+	/** Token texts that contents never produce as markup: control tokens, and those that the chat template uses as such. */
 	markupTexts: string[];
 	contextSize: number;
 	vocabularySize: number;
-	/** Floats of a hidden state; 0 when the model gives none. */
+	/** Floats of a hidden state; 0 if the model has none. */
 	hiddenWidth: number;
 	/** Floats of the residual stream; 0 for a tabular model. */
 	streamWidth: number;
 	/** 0 for a tabular model. */
 	layers: number;
-	/** Floats of a summary of logits beside the top log-probabilities. */
+	/** Floats of a summary of logits besides the top log-probabilities. */
 	summaryBesideTop: number;
 	/** One per constraint. */
 	budgets: Float64Array;
@@ -177,9 +176,9 @@ export interface NativeResult {
 	endToken: number | null;
 	cost: Float64Array;
 	z: Float64Array[];
-	/** Per constraint; empty where its cost model knows no categories. */
+	/** Per constraint; empty if its cost model has no categories. */
 	categories: Float64Array[];
-	/** Of a refusal that is to be repaired: what the first rejected text was, by indices; null where no cost model says it. */
+	/** For a refusal that is to be repaired: the kind of harm in the first rejected text, by indices; null if no cost model has one. */
 	harm: { constraint: number; category: number } | null;
 	pSafe: { position: number; pSafe: number; std: number; value: number }[];
 	reward: number | null;
@@ -193,9 +192,9 @@ export interface NativeResult {
 	rounds: number;
 	backtracks: number;
 	timings: { prefill: number; decode: number; cost: number; critic: number; total: number };
-	/** Strength of the control vector behind its gate. */
+	/** The control vector's strength, after its gate. */
 	steering: number | null;
-	/** Empty where none was asked for. */
+	/** Empty if not requested. */
 	trace: TraceNode[];
 }
 
@@ -204,19 +203,19 @@ export interface NativeQuestion {
 	candidates: { text: string; tokens: Int32Array; finished: boolean }[];
 }
 
-/** What happens during a job, or ends it (`failed`). */
+/** Events during a job, or at its end (`failed`). */
 export interface Events {
-	/** Share of the model that is loaded. */
+	/** Share of the model that has been loaded. */
 	progress: number;
 	epoch: EpochProgress;
-	/** Text that is committed. */
+	/** Committed text. */
 	piece: string;
 	cost: NativeQuestion;
 	reward: NativeQuestion;
 	failed: { code: string; message: string };
 }
 
-/** `done` and `failed` are a job's last. */
+/** `done` or `failed` is a job's last event. */
 export type NativeEvent = { [K in keyof Events]: [kind: K, payload: Events[K]] }[keyof Events] | [kind: "done", result: unknown];
 
 export interface NativeModelDescription {
@@ -236,7 +235,7 @@ export interface NativeDevice {
 }
 
 export interface NativeRolloutRequest {
-	/** A raw prompt's text is what its responses go on from. */
+	/** Responses to a raw prompt continue its text. */
 	prompts: { number: number; tokens: Int32Array; question?: string; isRaw: boolean }[];
 	responses: number;
 	maxTokens: number;
@@ -258,14 +257,14 @@ export interface NativeRolloutBatch {
 
 export interface NativeScoreRequest {
 	prompt: string;
-	/** Whether the texts go on from the prompt's text. */
+	/** Whether the texts continue the prompt's text. */
 	isRaw: boolean;
 	texts: string[];
-	/** Per constraint: what stands in front of the texts, where it reads means of the residual stream. */
+	/** Per constraint: the text before the responses, if it reads means of the residual stream. */
 	asked: (NativePrompt | null)[];
 }
 
-/** Which rows train, which validate, and which are only scored. */
+/** Which rows are for training, which for validation, and which are only scored. */
 export const splitNumbers = { train: 0, validation: 1, test: 2 } as const;
 
 export interface NativeClassifierJob {
@@ -274,7 +273,7 @@ export interface NativeClassifierJob {
 	contexts: string[];
 	/** Probability of "unsafe". */
 	labels: Float32Array;
-	/** Whether n-grams of characters count beside words and pairs of words. */
+	/** Whether n-grams of characters count in addition to words and pairs of words. */
 	characters: boolean;
 	/** {@link splitNumbers} */
 	splits: Uint8Array;
@@ -284,60 +283,60 @@ export interface NativeClassifierJob {
 export interface NativeClassifier {
 	buckets: Float32Array;
 	bias: number;
-	/** Calibrated, of every text. */
+	/** Calibrated; of every text. */
 	logOdds: Float64Array;
 	epochs: number;
 }
 
 export interface NativeProbeJob extends Pick<NativeClassifierJob, "texts" | "labels" | "splits"> {
-	/** What stands in front of each text. */
+	/** The prompt before each text. */
 	prompts: NativePrompt[];
-	/** Behind which means are read. */
+	/** Layers whose means are read. */
 	layers: Int32Array;
-	/** Whether the last state is tried beside the best layer, not beside all. */
+	/** Whether the last state is combined with the best layer, not with all layers. */
 	chooses: boolean;
 }
 
-/** A linear head over what it reads, in this order: means behind layers, the final-norm state at the last token. */
+/** A linear head on its inputs, in this order: means behind layers, the final-norm state at the last token. */
 export interface NativeProbe {
 	layers: Int32Array;
 	last: boolean;
 	weights: Float32Array;
 	bias: number;
-	/** Log-odds where nothing is known. */
+	/** Log-odds without any input. */
 	prior: number;
-	/** Calibrated, of every row. */
+	/** Calibrated; of every row. */
 	logOdds: Float64Array;
 	validationLoss: number;
 	epochs: number;
 }
 
-/** Probes of several inputs, and the rows that they were trained on, as columns. */
+/** Probes with several inputs, and their training rows as columns. */
 export interface NativeProbes {
 	/** Number of the text. */
 	text: Int32Array;
-	/** So many of its first tokens. */
+	/** Number of its first tokens that are read. */
 	tokens: Int32Array;
-	/** 1: that is all of them. */
+	/** 1: all of them. */
 	whole: Uint8Array;
 	probes: NativeProbe[];
 }
 
-/** Numbers of a stored position. */
+/** Sizes of a stored position. */
 export interface RolloutShape {
 	hidden: number;
 	summary: number;
 	constraints: number;
-	/** Of the residual stream behind all layers that are kept; absent: none. */
+	/** Of the residual stream, for all layers that are kept; absent: none. */
 	mean?: number;
 }
 
 export interface NativeCriticJob {
 	shape: RolloutShape;
 	inputs: { hidden: boolean; logits: boolean; z: boolean; position: boolean; mean: boolean };
-	/** Width of the residual stream whose means the rollouts keep; 0: they keep none. */
+	/** Width of the residual stream, if the rollouts keep its means; 0: they keep none. */
 	streamWidth: number;
-	/** Without a range: up to what most training responses cost. */
+	/** Without a range: up to the cost of most training responses. */
 	constraints: { budget: number; discount: number; perToken: boolean; anytime: boolean; lowest?: number; highest?: number }[];
 	/** {@link splitNumbers} of every prompt. */
 	splits: Uint8Array;
@@ -392,7 +391,7 @@ export interface TensorFileHeader {
 	lists: Record<string, string[]>;
 }
 
-/** What a worker's thread does, by name. All but the trainings of a classifier and a critic need an open guard. */
+/** The jobs of a worker's thread, by name. All except the training of a classifier or a critic need an open guard. */
 export interface Jobs {
 	/** Gives the worker a guard. */
 	open: { request: NativeSpec; result: NativeInfo };
@@ -405,11 +404,11 @@ export interface Jobs {
 	rollouts: { request: NativeRolloutRequest; result: NativeRolloutBatch };
 	/** [prompts, layers, width of the residual stream] */
 	layerStates: { request: NativePrompt[]; result: Float32Array };
-	/** Of each token behind the prompt, decoded afresh one by one. */
+	/** For each token after the prompt, decoded again one by one. */
 	logLikelihoods: { request: { prompt: Int32Array; tokens: Int32Array }; result: Float64Array };
 	/** Seconds. */
 	bareDecode: { request: { promptTokens: number; sequences: number; tokens: number }; result: number };
-	/** Of a guard whose model's states are read, and that has generated nothing. */
+	/** For a guard whose model's states are read, and that has not generated yet. */
 	trainProbes: { request: NativeProbeJob; result: NativeProbes };
 	trainClassifier: { request: NativeClassifierJob; result: NativeClassifier };
 	/** Keeps rollouts for the next trainCritic. */
@@ -417,13 +416,13 @@ export interface Jobs {
 	trainCritic: { request: NativeCriticJob; result: NativeCritic };
 }
 
-/** What is answered at once. */
+/** Calls that are answered at once. */
 export interface Calls {
 	inspect(path: string): NativeModelDescription;
 	devices(): NativeDevice[];
-	/** Texts, numbers and lists of texts of a file as writeTensors writes it; `code` is that of the error for a damaged one. */
+	/** Texts, numbers and lists of texts of a file that writeTensors wrote. `code`: the error's code for a damaged file. */
 	readTensors(path: string, kind: string, code: string, texts: string[], numbers: string[], lists?: string[]): TensorFileHeader;
-	/** Returns how many bytes the file has. */
+	/** Returns the file's size in bytes. */
 	writeTensors(
 		path: string,
 		kind: string,
@@ -437,9 +436,9 @@ export interface Addon extends Calls {
 	llamaCppVersion: string;
 	start(dispatch: (id: number, ...event: NativeEvent) => void): WorkerHandle;
 	submit<K extends keyof Jobs>(handle: WorkerHandle, id: number, kind: K, request: Jobs[K]["request"]): void;
-	/** Answers a question of a job; null where the function failed. */
+	/** Answers a question of a job; null if the function failed. */
 	answer(handle: WorkerHandle, id: number, values: Float64Array | null): void;
 	cancel(handle: WorkerHandle, id: number): void;
-	/** How the addon sees jobs, calls and events: the type of each, by name. */
+	/** The addon's own description of jobs, calls and events: the type of each, by name. */
 	describe(): Record<string, string>;
 }

@@ -9,7 +9,7 @@ import type { Events, Jobs, NativeEvent, NativeQuestion, WorkerHandle } from "./
 /** Answers a question to a cost or reward function. Errors: CALLBACK_FAILED. */
 export type AskFunction = (kind: "cost" | "reward", question: NativeQuestion) => Promise<Float64Array>;
 
-/** What a native job tells and asks before its end. */
+/** Receives a job's events and questions before its end. */
 export interface JobListeners {
 	progress?(share: Events["progress"]): void;
 	epoch?(progress: Events["epoch"]): void;
@@ -20,11 +20,11 @@ export interface JobListeners {
 interface Job extends JobListeners {
 	done(result: unknown): void;
 	failed(error: InferenceGuardError): void;
-	/** Of a function that it asked. */
+	/** Of a function that it called. */
 	failure?: CallbackError;
 	/** Keeps the native worker alive while the job runs. */
 	handle: WorkerHandle;
-	/** Who asked for it: events happen in the asynchronous context of that call. */
+	/** The call that requested the job. Events run in its asynchronous context. */
 	caller: AsyncResource;
 }
 
@@ -32,7 +32,7 @@ export function abortedBy(signal: AbortSignal): AbortedError {
 	return new AbortedError("the operation was aborted", { cause: signal.reason });
 }
 
-/** Passes progress on to functions of the caller; one that throws or rejects aborts the work, which rejects with CALLBACK_FAILED. */
+/** Reports progress to functions of the caller. If one throws or rejects, the work is aborted and rejects with CALLBACK_FAILED. */
 export class CallbackWatch implements Disposable {
 	readonly #abort: LinkedController;
 	#failure: CallbackError | undefined;
@@ -84,7 +84,7 @@ async function answer(job: Job, id: number, ...[kind, question]: Parameters<AskF
 	callAddon((native) => native.answer(job.handle, id, values));
 }
 
-/** A native thread and the jobs given to it. It is freed when it is forgotten and no job runs. */
+/** A native thread and its jobs. It is freed when it is no longer referenced and no job runs. */
 export class Worker {
 	readonly #jobs = new Map<number, Job>();
 	readonly #handle: WorkerHandle;

@@ -1,4 +1,4 @@
-// The table of the engine: the options of loading that are one plain value each.
+// The table of engine options: the load options that are single plain values.
 import { z } from "zod";
 import { choice, expected, flag, integer, type OptionRow, text } from "../base/check.js";
 import { cappedThreads, defaultThreads } from "../base/threads.js";
@@ -33,7 +33,7 @@ const sizes = {
 
 const threads = { check: integer(1, 512), help: "CPU threads" } satisfies OptionRow;
 
-/** Of whatever is loaded, as flags. */
+/** As flags, for everything that is loaded. */
 export const engineRows = { threads, ...devices, ...sizes };
 
 export const threadsField = threads.check.default(() => defaultThreads()).transform(cappedThreads);
@@ -47,8 +47,8 @@ const checked = <T extends Record<string, OptionRow>>(rows: T) =>
 		Object.entries(rows).map(([name, row]) => [name, row.default === undefined ? row.check.optional() : row.check.default(row.default)]),
 	) as Checked<T>;
 
-/** Of everything that runs a model. */
+/** For everything that runs a model. */
 export const deviceFields = { ...checked(devices), threads: threadsField };
 
-/** Of a guard, in addition to {@link deviceFields}. */
+/** For a guard, in addition to {@link deviceFields}. */
 export const sizeFields = checked(sizes);

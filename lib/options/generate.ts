@@ -1,4 +1,4 @@
-// The options of a generation, but for what depends on the loaded guard (resolve.ts).
+// The options of a generation, except those that depend on the loaded guard (resolve.ts).
 import { types } from "node:util";
 import { z } from "zod";
 import { abortSignal, check, choice, expected, flag, integer, now, text } from "../base/check.js";

@@ -1,4 +1,4 @@
-// The options of loading a guard, or what only scores; every cost and reward model among them.
+// The options of loading a guard or a scorer, including all cost and reward models.
 import { z } from "zod";
 import { abortSignal, callback, check, choice, expected, flag, integer, path, real } from "../base/check.js";
 import { costModel } from "../costs/index.js";
@@ -17,7 +17,7 @@ export const constraint = z.strictObject({ cost: costModel, ...constraintFields 
 	return { cost, budget, discount, costFloor, criterion };
 });
 
-/** Of a logit: far below the largest number in single precision, so that no temperature scales it beyond that. */
+/** Bounds a logit far below the largest single-precision number, so that no temperature overflows it. */
 const largestLogit = 1e30;
 
 const tabularModel = z.strictObject({

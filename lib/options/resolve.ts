@@ -4,12 +4,12 @@ import type { NativeSearch } from "../native/protocol.js";
 import type { CheckedGenerateOptions } from "./generate.js";
 import { type StrategySettings, strategies } from "./strategies.js";
 
-/** η, where none is given: the paper's; a block that has to widen for other candidates gives up a path less readily. */
+/** The default η: the paper's. A block that has to widen for other candidates gives up a path less readily. */
 const pSafeThresholds = { fixedWidth: 0.5, adaptiveWidth: 0.3 };
 
-/** What a search needs to know of the critic of its guard. */
+/** A search's facts about its guard's critic. */
 export interface KnownCritic {
-	/** Absent: it was not trained, and says the exact probability. */
+	/** Absent: the critic is exact, not trained. */
 	satisfiedPSafe?: number;
 }
 
@@ -62,10 +62,10 @@ export function resolveSearch(options: CheckedGenerateOptions, critic: KnownCrit
 	};
 }
 
-/** Whether the critic has a part in a search. */
+/** Whether a search uses the critic. */
 export const asksCritic = ({ estimator, latentSteps }: NativeSearch) => estimator === "critic" || estimator === "both" || latentSteps > 0;
 
-/** The settings as plain values in the order of their names. */
+/** The settings as plain values, sorted by name. */
 export function plainSettings(search: NativeSearch): Record<string, unknown> {
 	const entries = Object.entries({ ...search, ...(search.scoreRange && { scoreRange: [...search.scoreRange] }) });
 	return Object.fromEntries(entries.filter(([, value]) => value !== undefined).sort(([a], [b]) => (a < b ? -1 : 1)));

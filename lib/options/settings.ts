@@ -1,19 +1,19 @@
-// The table of settings: every setting of a search is one row here, and one line of the interface that documents it.
+// The table of settings: every setting of a search is one row here, and one documented line of the interface.
 import { z } from "zod";
 import { choice, expected, flag, integer, type OptionRow, range, real } from "../base/check.js";
 import type { SearchSettings } from "../search-settings.js";
 
-/** What a strategy settles of a search, as far as reports look at it. */
+/** The settings of a strategy that reports look at. */
 type Row = Omit<SearchSettings, "blockLength">;
 
-/** A setting of a search. Without a default it depends on the other settings (resolve.ts), or there is none. */
+/** A setting of a search. Without a default it depends on other settings (resolve.ts), or is absent. */
 interface Setting<T> extends OptionRow {
 	check: z.ZodType<T, unknown>;
-	/** Of a strategy that does not say otherwise. */
+	/** For strategies that do not set it. */
 	default?: T;
-	/** In the literature; reports use it. */
+	/** Its symbol in the literature, used in reports. */
 	symbol?: string;
-	/** Whether it is essential to a strategy's row, so that reports name it even by default. */
+	/** Whether it is essential to a strategy's row, so that reports show even its default. */
 	isEssential?: (row: Row) => boolean;
 }
 
@@ -94,12 +94,12 @@ export type DefaultedSetting = { [K in keyof Settings]: Settings[K] extends { de
 
 const settingNames = Object.keys(settings) as (keyof Settings)[];
 
-/** Defaults of settings that a strategy does not set. */
+/** Defaults of settings that a strategy leaves open. */
 export const defaultSettings = Object.fromEntries(
 	Object.entries(settings).flatMap(([name, row]) => ("default" in row ? [[name, row.default]] : [])),
 ) as Required<Pick<SearchSettings, DefaultedSetting>>;
 
-/** How each is checked where it is given. */
+/** The check of each setting, if it is given. */
 export const optionalSettings = Object.fromEntries(Object.entries(settings).map(([name, { check }]) => [name, check.optional()])) as {
 	[K in keyof Settings]: z.ZodOptional<Settings[K]["check"]>;
 };

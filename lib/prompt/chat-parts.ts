@@ -1,25 +1,25 @@
-// Which of a rendered conversation its template wrote, and which are contents: contents are veiled while the template is rendered again,
-// and show where they went. Templates may trim and join them, and look into them for texts of their own.
+// Tells which parts of a rendered conversation are the template's text, and which are contents. The template is rendered again with veiled
+// contents, and the veils show where contents went. Templates may trim and join contents, and search them for texts of their own.
 import type { ChatMessage } from "./chat.js";
 
-/** Stand for any character of a content, at its length in UTF-16. */
+/** Replace any character of a content, with the same length in UTF-16. */
 const [veil, wideVeil] = ["\u{e000}", "\u{10fffd}"];
 
-/** Characters that templates trim, split at and escape are not veiled; none of them is markup by itself. */
+/** Characters that templates trim, split at and escape are not veiled. None of them is markup by itself. */
 const bare = String.raw`\s\p{Cc}"\\`;
 const bareCharacter = new RegExp(`[${bare}]`, "u");
-/** From a veil to the last one that only bare characters part from it. */
+/** From a veil to the last veil with only veils and bare characters in between. */
 const plainRun = new RegExp(`[${veil}${wideVeil}](?:[${bare}${veil}${wideVeil}]*[${veil}${wideVeil}])?`, "gu");
 
 const isVeil = (unit: number) => unit === 0xe000 || unit === 0xdbff || unit === 0xdffd;
 
-/** Finds any of some texts, the longest first; undefined for none. */
+/** Matches any of the texts, the longest first; undefined without texts. */
 export function anyOf(texts: readonly string[]): RegExp | undefined {
 	const escaped = [...texts].sort((a, b) => b.length - a.length).map((text) => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`));
 	return escaped.length === 0 ? undefined : new RegExp(escaped.join("|"), "gu");
 }
 
-/** The veil of every UTF-16 unit; of a bare one the unit itself. Built once. */
+/** The veil of every UTF-16 unit; a bare unit stands for itself. Built once. */
 let veils: Uint16Array | undefined;
 
 function veilOf(unit: number): number {
@@ -28,7 +28,7 @@ function veilOf(unit: number): number {
 	return bareCharacter.test(character) ? unit : veil.charCodeAt(0);
 }
 
-/** The text has no halves of characters. Unit by unit, since a text may have millions of them. */
+/** The text has no lone surrogates. It is processed unit by unit, since a text may have millions of them. */
 function veiledText(text: string): string {
 	veils ??= Uint16Array.from({ length: 0x10000 }, (_, unit) => veilOf(unit));
 	const units = new Uint16Array(text.length);
@@ -36,7 +36,7 @@ function veiledText(text: string): string {
 	return Buffer.from(units.buffer).toString("utf16le");
 }
 
-/** The conversation with veiled contents, but for the texts that stay, each of them `times` times. */
+/** The conversation with veiled contents, except for the kept texts, which are repeated `times` times. */
 export function veiled(messages: readonly ChatMessage[], kept?: RegExp, times = 1): ChatMessage[] {
 	const withKept = (text: string) => {
 		const parts = kept ? text.split(new RegExp(`(${kept.source})`, "u")) : [text];
@@ -45,7 +45,7 @@ export function veiled(messages: readonly ChatMessage[], kept?: RegExp, times = 
 	return messages.map(({ role, content }) => ({ role, content: withKept(content) }));
 }
 
-/** The texts of a template and of contents in turn, the template's first; undefined where the veiled text is not the same one. */
+/** The template's texts and the contents in turn, the template's first; undefined if the veiled text does not match. */
 export function partsOf(text: string, veiledText: string): string[] | undefined {
 	if (text.length !== veiledText.length) return undefined;
 	for (let i = 0; i < text.length; i++) {
@@ -62,8 +62,8 @@ export function partsOf(text: string, veiledText: string): string[] | undefined 
 }
 
 /**
- * Whether a text is another one with more of some texts (and white space) in it, none of them beside one that was there: where they were spelled twice, and
- * those that were there are not what they were spelled in.
+ * Whether `twice` is `once` with more of the given texts (and white space) in it, none of them next to an occurrence of the same text in
+ * `once`. Then the added ones are the repetitions of kept contents, and the others were not produced by contents.
  */
 export function addsApart(once: string, twice: string, texts: RegExp): boolean {
 	const at = (text: string, place: number) => {

@@ -15,7 +15,7 @@ export interface ChatMessage {
 /** The input that the model continues: raw text, token ids, or a conversation. */
 export type Prompt = { prompt: string | readonly number[] | Int32Array } | { messages: readonly ChatMessage[] };
 
-/** How a prompt is read. */
+/** Options of reading a prompt. */
 export interface PromptReading {
 	/** Date, perhaps with a time, that the chat template reads; default today. */
 	now?: string;
@@ -33,7 +33,10 @@ export interface ReadPrompt {
 
 const usualRefusal = "I cannot help with that.";
 
-/** The question for models that judge a response: the prompt's text, or the last message; undefined for token ids, whose text the addon knows. */
+/**
+ * The question for models that judge a response: the prompt's text, or the last message; undefined for token ids, whose text only the addon
+ * knows.
+ */
 export function questionOf(asked: Prompt): string | undefined {
 	if ("messages" in asked) return asked.messages.at(-1)?.content ?? "";
 	return typeof asked.prompt === "string" ? asked.prompt : undefined;
@@ -62,13 +65,13 @@ type Render = (...forms: readonly ChatMessage[][]) => Promise<Rendering>;
 
 const textOf = (rendered: Rendering["texts"][number] | undefined) => (rendered && "text" in rendered ? rendered.text : "");
 
-/** The texts of a template and of what it was filled with in turn, the template's first. */
+/** The template's texts and the contents in turn, the template's first. */
 const inTurn = (texts: string[]): NativePrompt => ({ parts: texts.map((text, i) => ({ text, fromTemplate: i % 2 === 0 })) });
 
 /**
- * The text of a conversation, told apart into what the template wrote and what is content. Where the template looks into the contents for
- * texts of its own (`</think>`), these stay unveiled, and none of the markup may be what is left of them: spelled twice, they make no more
- * of it, or what they make stands elsewhere. Where the contents are lost from sight, they may not have changed the markup at all.
+ * The text of a conversation, separated into template and contents. If the template searches the contents for texts of its own
+ * (`</think>`), these stay unveiled, and must not contribute to any markup: spelled twice, they add none, or what they add is elsewhere. If
+ * the contents cannot be located, they must not have changed the markup at all.
  */
 async function toldApart(
 	messages: ChatMessage[],
@@ -99,7 +102,7 @@ async function toldApart(
 	);
 }
 
-/** The conversation with an answer for every refused one: an empty answer, or none between two messages of a user. */
+/** The conversation with an answer for every refusal: an empty answer, or none between two messages of a user. */
 function withRefusals(messages: readonly ChatMessage[], refusal: string): ChatMessage[] {
 	const answer = { role: "assistant", content: refusal };
 	return messages.flatMap((message, i) => {

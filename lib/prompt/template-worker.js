@@ -1,19 +1,19 @@
-// Renders chat templates on a thread of its own. They are programs of strangers: their computation is limited here, and templates.ts ends
-// the thread where that is not enough.
+// Renders chat templates on a thread of its own. They are untrusted programs. Their computation is limited here, and templates.ts ends the
+// thread if that is not enough.
 import { parentPort } from "node:worker_threads";
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 
-/** What is evaluated, and what lists and texts take beyond: one step per item, or per 16 characters. */
+/** Evaluations, plus one step per item of a list and per 16 characters of a text. */
 const mostSteps = 2_000_000;
 const charactersPerStep = 16;
-/** Limit of the characters of any intermediate text, and of the items of any list, in addition to twice those of the messages. */
+/** The maximum characters of an intermediate text, and items of a list, in addition to twice those of the messages. */
 const longest = 2 ** 20;
-/** Of the numbers that functions and filters get: indent(n) writes n spaces in front of every line. */
+/** Of a number passed to a function or filter: indent(n) writes n spaces before every line. */
 const largestArgument = 10_000;
 
 class LimitError extends Error {}
 
-/** What one rendering may still use up. Memory is bounded with it: a single step that allocates too much would end the process. */
+/** The remaining limits of one rendering. They also bound memory: a single step that allocates too much would end the process. */
 const left = { steps: 0, length: 0 };
 
 function spend(steps) {
@@ -25,7 +25,7 @@ function expectLength(length) {
 	if (!(length <= left.length)) throw new LimitError(`it makes a text or a list of more than ${longest} characters or items`);
 }
 
-// what the functions of jinja make texts with that are longer than what they are given
+// jinja's functions use these to make texts that are longer than their input
 const { repeat, replaceAll } = String.prototype;
 const { join } = Array.prototype;
 
@@ -53,7 +53,7 @@ Array.prototype.join = function (separator = ",") {
 	return join.call(this, separator);
 };
 
-/** Expressions whose values were there before. */
+/** Expressions whose values exist already. */
 const known = new Set(["Identifier", "MemberExpression", "StringLiteral"]);
 
 class BoundedInterpreter extends Interpreter {
@@ -126,7 +126,7 @@ function formatted(now, format) {
 		});
 }
 
-/** The template that was parsed last, with the texts that it compares contents with. */
+/** The last parsed template, with its string literals, which it may compare contents with. */
 let parsed = { source: "", program: undefined, literals: [] };
 
 function parsedOf(source) {

@@ -1,11 +1,11 @@
-// Chat templates of models, rendered on a thread of their own: they are programs of strangers, and may never end.
+// Renders models' chat templates on a thread of its own. They are untrusted programs that may never end.
 
 import { Worker } from "node:worker_threads";
 import { moduleFile } from "../base/package-files.js";
 import { ChatTemplateError } from "../errors.js";
 import { abortedBy } from "../native/worker.js";
 
-/** What a template is rendered with. */
+/** The input of a template. */
 export interface TemplateVariables {
 	messages: { role: string; content: string }[];
 	add_generation_prompt: boolean;
@@ -24,27 +24,27 @@ interface TemplateJob {
 export interface Rendering {
 	/** One per conversation: its text, or why there is none. */
 	texts: ({ text: string } | { failure: string })[];
-	/** Texts that the template is written with. */
+	/** The string literals in the template. */
 	literals: string[];
-	/** Whether it asked for the date. */
+	/** Whether the template read the date. */
 	readsClock: boolean;
 }
 
-/** Milliseconds that the renderings of one prompt may take together; a usual one takes less than one. */
+/** Milliseconds for all renderings of one prompt; usually they take less than one. */
 const longestRendering = 5000;
 
-/** What is left of them. */
+/** The rest of this time. */
 export interface RenderingTime {
 	milliseconds: number;
 }
 
 export const renderingTime = (): RenderingTime => ({ milliseconds: longestRendering });
-/** Megabytes; a rendering is limited to a fraction of it. */
+/** Megabytes; a rendering may use a fraction of it. */
 const memory = { maxOldGenerationSizeMb: 1024, maxYoungGenerationSizeMb: 32 };
 
 const reasonOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause));
 
-/** One thread, which renders one job after the other and is started anew after one that had to be ended. */
+/** A thread that renders one job at a time. It is replaced after a job that had to be ended. */
 class TemplateThread {
 	#worker: Worker | undefined;
 	#last: Promise<unknown> = Promise.resolve();
@@ -128,7 +128,7 @@ class TemplateThread {
 			const abort = () => end(abortedBy(signal));
 			const late = () => end(new ChatTemplateError(`the model's chat template was ended: it took more than ${longestRendering / 1000} s`));
 			const begin = performance.now();
-			const timer = setTimeout(() => setImmediate(late), left.milliseconds); // an answer that waits for this thread comes first
+			const timer = setTimeout(() => setImmediate(late), left.milliseconds); // an answer that is already waiting comes first
 			signal.addEventListener("abort", abort, { once: true });
 			worker.on("message", answered).on("error", failed).on("exit", exited);
 			worker.postMessage(job);
@@ -139,8 +139,8 @@ class TemplateThread {
 const thread = new TemplateThread();
 
 /**
- * Renders conversations with one template, each within limits of steps and of what it writes, and all within the time that is left. Errors: CHAT_TEMPLATE where the thread
- * had to be ended or cannot be had, ABORTED.
+ * Renders conversations with one template. Each has limits of steps and of output, and all share the remaining time. Errors: CHAT_TEMPLATE
+ * if the thread had to be ended or cannot be started, ABORTED.
  */
 export const renderTemplate = (job: TemplateJob, signal?: AbortSignal, left = renderingTime()): Promise<Rendering> =>
 	thread.render(job, signal, left);
