@@ -297,7 +297,7 @@ export interface NativeProbeJob extends Pick<NativeClassifierJob, "texts" | "lab
 	chooses: boolean;
 }
 
-/** A linear head on its inputs, in this order: means behind layers, the final-norm state at the last token. */
+/** A linear head on its inputs, in this order: means after layers, the final-norm state at the last token. */
 export interface NativeProbe {
 	layers: Int32Array;
 	last: boolean;

@@ -61,7 +61,7 @@ new uPlot({ ...size, title: "AUC by position, feasible states", scales: { x: { t
 	series: [{ label: "tokens" }, line("critic", "#06c"), { label: "95 % low", ...edge }, { label: "95 % high", ...edge }, ...rows.map(([label, color]) => line(label, color))] },
 	[at.map((p) => p.position), at.map((p) => p.aucFeasible), bound(0), bound(1), ...rows.map(([, , values]) => values)], document.getElementById("auc"));`;
 
-/** One self-contained HTML page: summary, calibration curve, AUC by position, and the table behind them. */
+/** One self-contained HTML page: summary, calibration curve, AUC by position, and the table of their data. */
 export function criticReportPage(report: CriticReport): Promise<string> {
 	const [header = [], ...rows] = positionTable(report);
 	const advice = criticAdvice(report);

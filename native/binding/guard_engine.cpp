@@ -14,9 +14,9 @@ namespace ig {
 
 namespace {
 
-const size_t soon_tokenized = 1 << 16;  // bytes of a prompt, during which others may wait
+const size_t soon_tokenized = 1 << 16;  // bytes of a prompt that others may wait for
 
-// Of a job on the owner's thread.
+// For a job on the owner's thread.
 session_scope scope_of(std::string          prompt,
                        const cancel_flag &  cancel,
                        uint64_t             available_bytes,
@@ -66,7 +66,7 @@ guard_engine::guard_engine(guard_spec                         given,
             }
         }
     };
-    make_those(/*that_load_models =*/false);  // so that what is wrong with one shows soon
+    make_those(/*that_load_models =*/false);  // so that their errors come early
     load_model(news, cancel, progress);
     costs.set_base(model);
     make_those(/*that_load_models =*/true);
@@ -109,7 +109,7 @@ void guard_engine::load_model(rendezvous &                       news,
         tokenizer               = std::make_unique<text_tokenizer>(model, news);
         decoder_options options = spec.decoder;
         if (options.rows == ROWS_AUTO && spec.critic.empty()) {
-            options.rows = ROWS_ON_HOST;  // which is faster, unless a critic reads them on the device
+            options.rows = ROWS_ON_HOST;  // faster, unless a critic reads them on the device
         }
         auto made = std::make_unique<llama_decoder>(*model, threads, options);
         llama     = made.get();
@@ -133,7 +133,7 @@ layer_reader & guard_engine::reader() {
     return *layers;
 }
 
-// The gate turns the direction around for prompts on the other side of the contrast.
+// The gate reverses the direction for prompts on the other side of the contrast.
 double guard_engine::steer(const std::vector<token_id> & prompt, uint64_t available_bytes, const cancel_flag & cancel) {
     double strength = spec.steering.strength;
     if (spec.steering.gated) {
@@ -185,7 +185,7 @@ void guard_engine::load_critic_file() {
     judge = std::move(trained);
 }
 
-// Of the last layer llama.cpp computes outputs only.
+// llama.cpp computes only outputs for the last layer.
 int32_t guard_engine::n_readable_layers() const {
     return model ? llama_model_n_layer(model->get()) - 1 : 0;
 }
@@ -229,7 +229,7 @@ guard_info guard_engine::info() const {
     return info;
 }
 
-// The other generations go on.
+// Other generations continue.
 std::vector<token_id> guard_engine::read_text(const std::string & text, const cancel_flag & cancel) {
     wait_function serve;
     if (shared->on_owner()) {
@@ -300,7 +300,7 @@ std::string guard_engine::text_of(const std::vector<token_id> & tokens) const {
     return text;
 }
 
-// Behind the last control token: what a response may go on from.
+// The text after the last control token, which a response may continue.
 std::string guard_engine::last_text_of(const std::vector<token_id> & tokens) const {
     const auto has_text = [&](token_id token) {
         return !steps->piece(token).empty();
@@ -330,7 +330,7 @@ generation_result guard_engine::generate(const generation_request & request,
     std::optional<double> strength;
     if (!spec.steering.path.empty()) {
         strength = steer(prompt, request.available_bytes, cancel);
-        shared->forget();  // it was read with another strength
+        shared->forget();  // the cache was filled with another strength
     }
     std::unique_ptr<slot> own      = std::move(ahead);
     const ask_function    ask_away = [&](const char * kind, size_t index, const std::vector<text_view> & texts) {
@@ -368,7 +368,7 @@ generation_result guard_engine::generate(const generation_request & request,
     return result;
 }
 
-// The most probable category among those of the cost models that reject a text.
+// The most probable category among the cost models that reject a text.
 std::optional<harm_kind> guard_engine::harm_of(const rejected_text & rejected, guard_session & session) const {
     const std::vector<token_id> no_tokens;
     const text_view             view = { &rejected.text, &no_tokens, true, 0, nullptr, &rejected.residual };

@@ -161,7 +161,7 @@ class guard_engine {
                                         const std::vector<token_id> & tokens,
                                         const cancel_flag &           cancel);
 
-    // The residual stream behind every layer at each prompt's last token, without steering: [prompts, n_layers,
+    // The residual stream after every layer at each prompt's last token, without steering: [prompts, n_layers,
     // n_embd].
     std::vector<float>  layer_states(const std::vector<prompt_source> & prompts, const cancel_flag & cancel);
     // The cost of finished texts, [text][constraint], undiscounted, since a discount needs tokens.

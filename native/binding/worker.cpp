@@ -15,7 +15,7 @@ namespace {
 
 const size_t max_helpers = 63;
 
-// All live workers, of every environment. Never destroyed: threads may outlive what is.
+// All live workers, of every environment. Never destroyed, because threads may outlive static objects.
 struct live_workers {
     std::mutex         lock;
     std::set<worker *> list;
@@ -26,7 +26,7 @@ live_workers & live() {
     return *all;
 }
 
-// What ggml makes when it is first asked, and what is destroyed when the process exits.
+// Initialises everything that ggml creates on first use and the process destroys at exit.
 void make_ggml_devices() {
     ggml_backend_dev_count();
     ggml_backend_reg_t cpu = ggml_backend_dev_backend_reg(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
@@ -82,8 +82,8 @@ void worker::on_process_exit() {
     }
 }
 
-// What the process made later is destroyed sooner: called again wherever the threads may use something new. Windows ends all threads
-// before it destroys anything.
+// Exit handlers run in reverse order of registration, before objects that were created earlier are destroyed. So this
+// is called again wherever the threads may use something new. Windows ends all threads before it destroys anything.
 void worker::end_threads_at_exit() {
 #ifndef _WIN32
     std::atexit(on_process_exit);
@@ -146,7 +146,8 @@ void worker::hold_process(bool hold) {
     }
 }
 
-// Under the lock: whether this thread may run the next job. What cannot share the model waits for the others to end.
+// Under the lock: whether this thread may run the next job. A job that cannot share the model waits for the others to
+// end.
 bool worker::may_start_next() const {
     if (queue.empty()) {
         return false;
@@ -154,7 +155,7 @@ bool worker::may_start_next() const {
     return helpers.empty() || (queue.front()->is_generation && engine->slots());
 }
 
-// Under the lock, while slots are served: runs further generations beside the one of this thread.
+// Under the lock, while slots are served: starts further generations in parallel with this thread's.
 void worker::start_helpers() {
     join_finished_helpers();
     while (runs_generation && !stopping && !queue.empty() && queue.front()->is_generation && engine->slots() &&
@@ -173,18 +174,18 @@ void worker::start_helpers() {
                 news.changed.notify_all();
             });
         } catch (const std::exception &) {
-            return;  // no thread to be had: it waits for its turn
+            return;  // no thread is available: the job waits for its turn
         }
         queue.pop_front();
         try {
             j->slot_ahead = engine->slots()->open_ahead();
         } catch (const std::bad_alloc &) {
-            return;  // it opens one itself, or fails
+            return;  // the job opens a slot itself, or fails
         }
     }
 }
 
-// Under the lock; a helper that said that it has finished does not take it any more.
+// Under the lock; a helper that has reported its end does not take it again.
 void worker::join_finished_helpers() {
     for (const std::thread::id id : finished_helpers) {
         const auto h =
@@ -210,7 +211,7 @@ void worker::run() {
         {
             std::unique_lock<std::mutex> guard(news.lock);
             if (serves && !ready()) {
-                continue;  // the job was cancelled in between, and the slots are still to be served
+                continue;  // the job was cancelled meanwhile, and the slots still need serving
             }
             news.changed.wait(guard, ready);
             if (stopping) {
@@ -230,14 +231,14 @@ void worker::run_job(job & j) {
     try {
         attempt(j);
     } catch (const std::bad_alloc &) {
-        j.work = nullptr;  // and all that was given to it
+        j.work = nullptr;  // and everything that it owns
         send(std::move(j.out_of_memory));
     }
     const std::lock_guard<std::mutex> guard(news.lock);
     jobs.erase(j.id);
 }
 
-// Throws std::bad_alloc only, also where the memory to report another failure is lacking.
+// Throws only std::bad_alloc, also if there is no memory to report another failure.
 void worker::attempt(job & j) {
     try {
         send(j.id, "done", true, j.work(*this, j));
@@ -317,7 +318,7 @@ std::vector<double> worker::ask(job & j, const char * kind, size_t index, const 
         return j.has_answer || j.cancel.requested;
     };
     if (std::this_thread::get_id() == thread.get_id() && engine->slots()) {
-        engine->slots()->serve(is_over);  // the other generations go on
+        engine->slots()->serve(is_over);  // the other generations continue
     }
     std::unique_lock<std::mutex> guard(news.lock);
     j.answered.wait(guard, is_over);
@@ -357,7 +358,7 @@ void worker::send_failure(uint32_t id, const std::string & code, const std::stri
     send(id, "failed", true, payload_of(failure{ code, message }));
 }
 
-// on the JavaScript thread; without an environment while it is being torn down
+// On the JavaScript thread; without an environment while that is torn down.
 void worker::deliver(napi_env raw_env, napi_value dispatch, void * context, void * data) {
     const std::unique_ptr<delivery> d(static_cast<delivery *>(data));
     if (raw_env == nullptr) {

@@ -1,4 +1,4 @@
-// Memory that runs out on the thread that serves the searches fails searches, never the process.
+// If memory runs out on the thread that serves the searches, searches fail, never the process.
 #include "serving.h"
 #include "tabular.h"
 
@@ -13,7 +13,7 @@ namespace {
 
 const int64_t unlimited = -1;
 
-thread_local int64_t n_left = unlimited;  // allocations of this thread that succeed
+thread_local int64_t n_left = unlimited;  // allocations of this thread that still succeed
 
 }  // namespace
 
@@ -44,7 +44,7 @@ const residual_processor no_residual;
 const cancel_flag        not_cancelled;
 const int32_t            n_steps = 6;
 
-// A prompt, two paths behind it, and one of them longer: the rows that came.
+// Decodes a prompt and two paths after it; returns the rows.
 std::vector<float> search_a_little(slot & l, const std::vector<token_id> & prompt) {
     std::vector<float>       rows;
     const step_wishes        wishes;

@@ -1,6 +1,6 @@
 // features.h owns the critic's input features and their order: the hidden state, normalised to a root mean square of 1;
 // a summary of the logits; the remaining budgets; the position; and, for each of some layers, the mean of the residual
-// stream behind it over the response's tokens except the last, normalised likewise. Each group can be left out.
+// stream after it over the response's tokens except the last, normalised likewise. Each group can be left out.
 #pragma once
 
 #include "engine/graph_critic.h"

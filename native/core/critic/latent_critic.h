@@ -16,7 +16,7 @@ namespace ig {
 struct critic_weights {
     feature_shape                   features;
     network_shape                   net;
-    std::vector<int32_t>            layers;        // behind which the residual stream is read
+    std::vector<int32_t>            layers;        // after which the residual stream is read
     std::vector<float>              mean, scale;   // of the features: x becomes (x - mean) / scale
     double                          value_mean = 0, value_scale = 1;
     std::vector<double>             budget_scale;  // per constraint: the unit of z

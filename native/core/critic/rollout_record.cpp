@@ -38,7 +38,7 @@ class byte_reader {
             throw error("INVALID_ROLLOUTS", "a record of rollouts is damaged: it ends too early");
         }
         std::vector<T> values(n);
-        if (n > 0) {  // otherwise it has no address to copy to
+        if (n > 0) {  // otherwise there is no address to copy to
             std::memcpy(values.data(), data, n * sizeof(T));
         }
         data += n * sizeof(T);

@@ -12,10 +12,10 @@ namespace {
 
 const size_t  widest_wave       = 64;   // texts
 const size_t  narrowest_wave    = 8;
-const int64_t room_to_grow      = 256;  // tokens per text that are not shared
+const int64_t room_to_grow      = 256;  // tokens per text, besides the shared ones
 const float   least_probability = 1e-30f;
 
-// tokens that may come from elsewhere: the output of the last ones is asked for
+// tokens that may come from the cache: the last ones need their own outputs
 size_t n_before_outputs(const token_sequence & s) {
     return s.tokens.size() - s.n_outputs;
 }
@@ -45,7 +45,7 @@ void causal_reader::read(const std::vector<token_sequence> & sequences, const ro
         r.sequence = &sequences[i];
         all.push_back(r);
     }
-    // neighbours share the most
+    // adjacent texts share the longest prefixes
     std::stable_sort(all.begin(), all.end(),
                      [](const reading & a, const reading & b) { return a.sequence->tokens < b.sequence->tokens; });
     for (size_t begin = 0; begin < all.size(); begin += widest_wave) {
@@ -62,7 +62,7 @@ void causal_reader::read_wave(std::vector<reading> wave, const row_function & ro
                      shape.n_outputs });
         }
     } catch (const error & e) {
-        if (e.code == "ABORTED") {  // the other searches keep what was read for them
+        if (e.code == "ABORTED") {  // the other searches keep their cached texts
             give_up(wave);
         } else {
             forget();
@@ -74,7 +74,8 @@ void causal_reader::read_wave(std::vector<reading> wave, const row_function & ro
     }
 }
 
-// Sequences for as many searches as there are, as if each read such waves; for fewer where that takes more than half of the free memory.
+// Reserves sequences for all searches, as if each read such waves; for fewer if that takes more than half of the free
+// memory.
 void causal_reader::provide(const std::vector<reading> & wave) {
     const int32_t n_own      = int32_t(2 * std::max(wave.size(), narrowest_wave));
     const int32_t n_searches = std::max<int32_t>(1, std::min(int32_t(n_sessions()), most_sequences / n_own));
@@ -93,14 +94,15 @@ void causal_reader::provide(const std::vector<reading> & wave) {
                  std::max(had.n_sequences, n_own * n), std::max(had.n_outputs, n_own) };
     };
     int32_t n = 1;
-    while (n < n_searches) {  // by doubling, so that searches that begin one after the other do not each make it anew
+    while (n <
+           n_searches) {  // by doubling, so that searches that begin one after another do not each make a new context
         n = std::min(2 * n, most_sequences / n_own);
     }
     while (n > 1 && !model->memory_for(shape_for(n).n_cells, available_bytes / 2).fits()) {
         n /= 2;
     }
     if (serves_one && n_own * n <= shape.n_sequences) {
-        return;  // what there is serves all, one after the other
+        return;  // the existing sequences serve all searches, one at a time
     }
     while (n > 1) {
         try {
@@ -123,7 +125,7 @@ void causal_reader::remake(const batch_shape & wanted) {
     pool.allow(wanted.n_sequences);
 }
 
-// False where the KV cache is too small for the wave even alone.
+// False if the KV cache is too small even for this wave alone.
 bool causal_reader::try_wave(std::vector<reading> & wave, const row_function & row) {
     find_matches(wave);
     place(wave);
@@ -131,7 +133,7 @@ bool causal_reader::try_wave(std::vector<reading> & wave, const row_function & r
     if (output == OUTPUT_LOGITS) {
         done = decode(wave, row, true, true);
     } else {
-        // an output costs the whole vocabulary: only the last tokens have one
+        // an output costs the whole vocabulary, so only the last tokens get one
         llama_set_embeddings(context.get(), false);
         done = decode(wave, row, true, false);
         llama_set_embeddings(context.get(), true);
@@ -148,8 +150,8 @@ void causal_reader::find_matches(std::vector<reading> & wave) {
         r.seq   = -1;
         r.found = prefixes.find(r.sequence->tokens, n_before_outputs(*r.sequence), /*can_cut =*/true);
     }
-    // Texts that share more tokens than one of them holds hold equally many, as llama.cpp wants of sequences that share tokens of
-    // a batch: what one holds of the shared part, the other would find as well.
+    // If texts share more tokens than one of them has in the cache, both have equally many there, as llama.cpp requires
+    // of sequences that share tokens of a batch: a cached part of the shared tokens is found for both.
     for (size_t k = 1; k < wave.size(); ++k) {
         const token_sequence & before = *wave[k - 1].sequence;
         const token_sequence & here   = *wave[k].sequence;
@@ -158,8 +160,8 @@ void causal_reader::find_matches(std::vector<reading> & wave) {
     }
 }
 
-// Gives every text of the wave a sequence that holds its beginning. There are twice as many sequences as texts, so that what the wave has
-// found, which was used last, stays while older entries give way.
+// Gives every text of the wave a sequence with its cached prefix. There are twice as many sequences as texts, so the
+// wave's own matches, which were used last, stay while older entries are evicted.
 void causal_reader::place(std::vector<reading> & wave) {
     llama_memory_t memory = llama_get_memory(context.get());
     for (reading & r : wave) {
@@ -173,7 +175,7 @@ void causal_reader::place(std::vector<reading> & wave) {
     }
 }
 
-// Decodes the tokens of a wave that have no output, those that have one, or both; false where the cache is full.
+// Decodes the tokens of a wave without outputs, those with outputs, or both. False if the cache is full.
 bool causal_reader::decode(const std::vector<reading> & wave,
                            const row_function &         row,
                            bool                         without_outputs,
@@ -205,7 +207,7 @@ bool causal_reader::decode(const std::vector<reading> & wave,
     return flush(row);
 }
 
-// llama.cpp gives the softmax of qwen3's classes
+// llama.cpp returns the softmax of qwen3's classes
 const float * causal_reader::classes_of(seq_id sequence) {
     const float * row = pooled_row(sequence);
     class_row.assign(row, row + width());
@@ -235,7 +237,7 @@ bool causal_reader::flush(const row_function & row) {
     return true;
 }
 
-// Drops the half of the prefix cache that was not used for longest; false where it is empty.
+// Evicts the least recently used half of the prefix cache; false if it is empty.
 bool causal_reader::make_room() {
     const size_t n = (prefixes.size() + 1) / 2;
     for (size_t i = 0; i < n; ++i) {
@@ -246,7 +248,7 @@ bool causal_reader::make_room() {
 
 void causal_reader::keep(const std::vector<reading> & wave) {
     llama_memory_t memory = llama_get_memory(context.get());
-    const size_t   window = size_t(llama_model_n_swa(model->get()));  // 0: none slides
+    const size_t   window = size_t(llama_model_n_swa(model->get()));  // 0: no sliding window
     for (const reading & r : wave) {
         const std::vector<token_id> & tokens            = r.sequence->tokens;
         const size_t                  n                 = r.sequence->n_kept;

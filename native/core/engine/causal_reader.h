@@ -1,7 +1,8 @@
-// causal_reader.h owns the reading of texts by a model that reads left to right. A prefix cache keeps what texts began with between
-// calls: a text is forked from the entry that it shares the most tokens with, and only the rest is decoded, tokens that several texts
-// share once. The longest unused entries make room. More texts than sequences are read in waves; a KV cache that is too small is made
-// anew, larger, and so is one with too few sequences for the searches at work.
+// causal_reader.h owns the reading of texts by a model with causal attention. A prefix cache keeps texts between calls:
+// a text is forked from the entry with the longest common prefix, and only the rest is decoded. Tokens that several
+// texts share are decoded once. The least recently used entries are evicted. If there are more texts than sequences,
+// they are read in waves. A KV cache that is too small, or has too few sequences for the current searches, is replaced
+// by a larger one.
 #pragma once
 
 #include "engine/reader_context.h"
@@ -23,8 +24,9 @@ class causal_reader : public reader_context {
         size_t                 index;  // in the call
         const token_sequence * sequence;
         seq_id                 seq = -1;
-        prefix_cache::match    found;  // what the prefix cache has of the text
-        size_t n_shared = 0;  // tokens of the text before it in the wave that it shares, where they are decoded
+        prefix_cache::match    found;  // the text's match in the prefix cache
+        size_t                 n_shared =
+            0;  // length of the prefix that it shares with the previous text of the wave, if those tokens are decoded
     };
 
     struct pending_row {
@@ -37,7 +39,7 @@ class causal_reader : public reader_context {
     sequence_pool            pool;
     std::vector<pending_row> pending;         // outputs of the batch
     std::vector<float>       class_row;
-    int32_t                  most_sequences;  // that there was no lack of memory for
+    int32_t                  most_sequences;  // most sequences that memory has sufficed for
 
     void read(const std::vector<token_sequence> & sequences, const row_function & row) override;
     void read_wave(std::vector<reading> wave, const row_function & row);

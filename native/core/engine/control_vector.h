@@ -1,5 +1,5 @@
 // control_vector.h owns the file of a steering vector. It holds one direction per layer, which is added to the residual
-// stream behind that layer, and the gate, which tells from a prompt's hidden state on which side of the contrast the
+// stream after that layer, and the gate, which tells from a prompt's hidden state on which side of the contrast the
 // prompt lies.
 #pragma once
 
@@ -15,7 +15,7 @@ struct control_vector {
     int32_t            gate_layer     = 0;
     double             gate_threshold = 0;  // of the projection on the gate layer's direction, in units of its length
 
-    // The projection of a hidden state behind the gate layer. Above the threshold it is on the positive side.
+    // The projection of a hidden state after the gate layer. Above the threshold it is on the positive side.
     double projection(const std::vector<float> & hidden) const;
 };
 

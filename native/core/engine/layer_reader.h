@@ -1,4 +1,4 @@
-// layer_reader.h owns a context that returns the residual stream behind every layer at the last token of a prompt. It
+// layer_reader.h owns a context that returns the residual stream after every layer at the last token of a prompt. It
 // shares the model's weights and does not steer. The graph is cut at every layer, so it is for prompts, not for
 // decoding.
 #pragma once

@@ -34,7 +34,7 @@ class llama_decoder : public real_decoder {
     // Before the first make_room(): sets the critic that runs on the device if rows are reduced there.
     void set_critic(const graph_critic * critic) { on_device = critic; }
 
-    // Before the first make_room(): the layers behind which the residual stream can be read. Throws UNSUPPORTED_MODEL.
+    // Before the first make_room(): the layers after which the residual stream can be read. Throws UNSUPPORTED_MODEL.
     void read_residual(const std::vector<int32_t> & layers);
 
     int32_t n_vocab() const override { return model.n_vocab(); }
@@ -75,7 +75,7 @@ class llama_decoder : public real_decoder {
     // Whether outputs are reduced on the device. From any thread.
     bool cuts_rows() const { return rows_are_cut; }
 
-    // Sets what is added to the residual stream behind layers 1, 2, ...: [n_layers - 1, n_embd]; empty: nothing.
+    // Sets what is added to the residual stream after layers 1, 2, ...: [n_layers - 1, n_embd]; empty: nothing.
     void steer(std::vector<float> directions);
 
     // Memory that the process may still use; 0: unknown. From any thread.

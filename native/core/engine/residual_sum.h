@@ -6,7 +6,7 @@
 
 namespace ig {
 
-// the residual stream behind chosen layers, summed over the first tokens of a response
+// the residual stream after chosen layers, summed over the first tokens of a response
 struct residual_sum {
     std::vector<float> values;  // [layer, n_embd]; empty before the first token
     size_t             n_tokens = 0;

@@ -1,4 +1,4 @@
-// residual_tap.h owns the reading of the residual stream during a decode: for items that ask, its values behind chosen
+// residual_tap.h owns the reading of the residual stream during a decode: for items that ask, its values after chosen
 // layers. llama.cpp's graph is cut at those layers, and only in decodes in which an item asks. The last layer cannot be
 // read: there llama.cpp computes outputs only.
 #pragma once

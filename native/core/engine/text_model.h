@@ -1,8 +1,7 @@
-// text_model.h owns what a cost or reward model needs of a language model that judges texts: its tokens, and one row of
-// output (logits, the final-norm hidden state, or the logits of its classes) at the last tokens of many texts at once.
-// What the texts of one call share with one another, or with texts of earlier calls, is decoded once. It knows nothing of
-// llama.cpp. Searches share the model: each reads through a session of its own, and they take turns on the thread that owns
-// the model.
+// text_model.h owns what a cost or reward model needs from a language model that judges texts: its tokens, and one
+// output row (logits, the final-norm hidden state, or class logits) at the last tokens of many texts at once. A prefix
+// that texts of one call share, or share with those of earlier calls, is decoded once. It does not depend on llama.cpp.
+// Searches share the model: each reads through its own session, and they take turns on the thread that owns the model.
 #pragma once
 
 #include "engine/markup.h"
@@ -24,26 +23,26 @@ enum text_output {
 
 struct token_sequence {
     std::vector<token_id> tokens;
-    size_t                n_kept;         // the tokens behind these are forgotten after the call
+    size_t                n_kept;         // later tokens are dropped from the cache after the call
     size_t                n_outputs = 1;  // 1, except for logits
 };
 
 struct text_classes {
     std::vector<std::string> names;
-    bool                     independent;        // each is true or not by itself; otherwise they exclude one another
-    bool                     are_probabilities;  // their logits are logarithms of a softmax
+    bool                     independent;        // each is true or false by itself; otherwise they exclude one another
+    bool                     are_probabilities;  // their logits are the logarithms of a softmax
 };
 
-// Gets the rows of a call: of which sequence, which of its last n_outputs tokens, and the values, valid during the call. Where a reader
-// begins again, a row comes once more.
+// Receives the rows of a call: the sequence, which of its last n_outputs tokens, and the values, valid during the call.
+// If a reader starts again, a row comes again.
 using row_function = std::function<void(size_t sequence, size_t output, const float * values)>;
 
-// Makes a call on the thread that owns the models, and returns once it was made.
+// Makes a call on the thread that owns the models, and returns after it.
 using call_function = std::function<void(const std::function<void()> & call)>;
 
-// what a search brings along to read with
+// a search's context for reading
 struct reading_scope {
-    const cancel_flag * cancel          = nullptr;  // stops a reading; null: nothing does
+    const cancel_flag * cancel          = nullptr;  // cancels a reading; null: nothing does
     uint64_t            available_bytes = 0;        // memory that the process may still use; 0: unknown
     call_function       on_owner;                   // null: this thread owns the models
 };
@@ -52,19 +51,19 @@ class text_model {
   public:
     virtual ~text_model() = default;
 
-    virtual int32_t        width() const       = 0;  // values of a row
-    virtual text_classes   classes() const     = 0;  // of OUTPUT_CLASSES
+    virtual int32_t        width() const       = 0;  // values per row
+    virtual text_classes   classes() const     = 0;  // for OUTPUT_CLASSES
     virtual const markup & chat_markup() const = 0;  // of its own chat template
     virtual token_id       beginning() const   = 0;  // the token that begins every text; -1: none
 
-    // From any thread. Plain text: control tokens are never read in it. With the tokens that begin and end every text of the model,
-    // or without. The flag (null: none) stops it.
+    // From any thread. Plain text: control tokens in it are never recognised. with_ends adds the tokens that begin and
+    // end every text of the model. The flag (may be null) stops it.
     virtual std::vector<token_id> tokenize(const std::string & text,
                                            bool                with_ends,
                                            const cancel_flag * cancel) const = 0;
 
   protected:
-    // of the read at work; see reading_scope
+    // of the current read; see reading_scope
     const cancel_flag * cancel          = nullptr;
     uint64_t            available_bytes = 0;
 
@@ -77,8 +76,8 @@ class text_model {
     virtual void read(const std::vector<token_sequence> & sequences, const row_function & row) = 0;
 };
 
-// One search's reading of texts by a shared model. The model remembers the beginnings of the texts of as many searches as have a
-// session.
+// One search's reading of texts with a shared model. The model caches the prefixes of the texts of all searches that
+// have a session.
 class reading_session {
   public:
     reading_session(text_model & model, const reading_scope & scope) : model(model), scope(scope) { ++model.n_open; }
@@ -88,8 +87,8 @@ class reading_session {
     reading_session(const reading_session &)             = delete;
     reading_session & operator=(const reading_session &) = delete;
 
-    // Waits for the turn. Rows come on the thread that owns the model. Throws TEXT_TOO_LONG, KV_CAPACITY, OUT_OF_MEMORY,
-    // DECODE_FAILED or ABORTED.
+    // Waits for its turn. Rows arrive on the thread that owns the model. Throws TEXT_TOO_LONG, KV_CAPACITY,
+    // OUT_OF_MEMORY, DECODE_FAILED or ABORTED.
     void read(const std::vector<token_sequence> & sequences, const row_function & row) {
         const auto read_here = [&] {
             const turn own(model, scope);

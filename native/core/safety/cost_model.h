@@ -91,7 +91,7 @@ struct session_scope {
     ask_function  ask;
 };
 
-// A text scorer's session for one search. One thread uses it at a time.
+// A text scorer's session for one search. It is used from one thread, which may be any.
 class scoring_session {
   public:
     virtual ~scoring_session() = default;

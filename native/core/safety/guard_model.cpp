@@ -105,7 +105,7 @@ class guard_model_session : public scoring_session {
         if (shared.answers.categories.empty()) {
             return {};
         }
-        const bool has_questions = shared.answers.before_category.empty();  // one for each
+        const bool has_questions = shared.answers.before_category.empty();  // one per category
         return has_questions ? answered_categories(*finished.text) : named_categories(*finished.text);
     }
 
@@ -141,7 +141,7 @@ class guard_model_session : public scoring_session {
         return result;
     }
 
-    // By the log-likelihood of each name where the model names one.
+    // By the log-likelihood of each name, if the model names categories.
     std::vector<double> named_categories(const std::string & response) {
         std::vector<std::vector<token_id>> named;
         for (const std::string & name : shared.answers.categories) {

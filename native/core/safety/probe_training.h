@@ -1,6 +1,6 @@
 // probe_training.h owns the training of probes on labelled responses. The model reads them as it would have generated
 // them. Since probes judge unfinished text too, the first tokens of every response train along with the whole. One
-// probe is trained per kind of input, for comparison: the mean behind each layer, the state at the last token, and
+// probe is trained per kind of input, for comparison: the mean after each layer, the state at the last token, and
 // both.
 #pragma once
 
@@ -41,9 +41,9 @@ struct probe_training {
     std::vector<trained_probe> probes;
 };
 
-// Trains probes on the mean behind each layer, on the last state, and on the last state with means. Those are the means
+// Trains probes on the mean after each layer, on the last state, and on the last state with means. Those are the means
 // of all layers, which also get a probe of their own, or, with `chooses`, of the layer with the lowest validation loss.
-// The decoders read the residual stream behind these layers, and the team's threads fit. Throws INVALID_DATA or
+// The decoders read the residual stream after these layers, and the team's threads fit. Throws INVALID_DATA or
 // TRAINING_DIVERGED.
 probe_training train_probes(const open_decoder &                   open,
                             const std::vector<labelled_response> & responses,

@@ -46,8 +46,8 @@ void block::make_children(const block_spec & spec, size_t n_vocab) {
     }
 }
 
-// The first tokens of a path's children come from a list of N that is sampled at the path's end. Sampled anew if the
-// list is used up or was sampled with other penalties than this round's.
+// The first tokens of a path's children come from a list of N that is sampled at the path's end. The list is sampled
+// anew if it is used up or was sampled with other penalties than this round's.
 void block::refresh_next_tokens(path & parent, size_t share, bool penalised) const {
     const bool used_up = parent.n_used + share > size_t(options.n_candidates);
     if (!used_up && !penalised && !parent.penalised) {

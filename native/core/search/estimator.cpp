@@ -23,7 +23,8 @@ bool estimator::is_out(const path & p) const {
     return options.enforces_budget() && (!p.paid.within_budgets() || is_rejected(p.judgement));
 }
 
-// The cost of a finished text is charged to its last token; that of a partial text is an estimate that only guides.
+// The cost of a finished text is charged to its last token. The cost of a partial text is an estimate that only guides
+// the search.
 void estimator::charge_whole_texts(std::vector<path> & candidates) {
     std::vector<path *> requested;
     const bool          decides = options.enforces_budget() && options.estimator != ESTIMATOR_CRITIC;
@@ -72,7 +73,7 @@ void estimator::ask_critic(std::vector<path> & candidates) {
     std::vector<path *>       open;
     std::vector<critic_input> inputs;
     for (path & p : candidates) {
-        const bool cut_off = p.has_latent == LATENT_NONE;  // by the token limit: it has no latent state
+        const bool cut_off = p.has_latent == LATENT_NONE;  // by the token limit, before it had a latent state
         if (p.finished() || cut_off || is_out(p)) {
             continue;
         }
@@ -85,8 +86,8 @@ void estimator::ask_critic(std::vector<path> & candidates) {
     const std::vector<critic_output> outputs = models.judge->judge(inputs, cancel);
     expect_count(inputs.size(), outputs.size(), "critic outputs");
     for (size_t i = 0; i < open.size(); ++i) {
-        const critic_output & out = outputs[i];
-        const bool can_end        = open[i]->paid.within_budgets();  // what is over budget already cannot end within it
+        const critic_output & out     = outputs[i];
+        const bool            can_end = open[i]->paid.within_budgets();  // a text over budget cannot end within it
         open[i]->notes.push_back(
             { open[i]->tokens.size(), can_end ? out.p_safe : 0, can_end ? out.p_safe_std : 0, out.value });
     }

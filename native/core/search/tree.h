@@ -80,13 +80,12 @@ struct response {
     response_residual        residual;
     std::vector<critic_note> notes;
 
-    verdict judgement = verdict::open;
-    bool    promising =
-        true;  // if the budget is enforced and a critic was asked: it expects that the candidate can end within budget
-    bool   rewarded       = false;  // the reward is known
-    double reward         = 0;
-    double estimated_cost = 0;      // of an unfinished text, in addition to its charges
-    double score          = -std::numeric_limits<double>::infinity();  // not judged: comes last
+    verdict judgement      = verdict::open;
+    bool    promising      = true;   // false: the critic doubts that it can end within the enforced budget
+    bool    rewarded       = false;  // the reward is known
+    double  reward         = 0;
+    double  estimated_cost = 0;      // of an unfinished text, in addition to its charges
+    double  score          = -std::numeric_limits<double>::infinity();  // not judged: comes last
 
     int32_t node = -1;  // in the trace; until judged, the node that it continues
 

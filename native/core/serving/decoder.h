@@ -44,7 +44,7 @@ struct output_row {
     size_t        thread;         // that processes it, below n_row_threads()
     row_head      head;
     const float * hidden;         // [n_embd], null unless it was asked for
-    const float * critic_output;  // output of the critic on the device; null if there is none
+    const float * critic_output;  // of the critic on the device; null if none runs there
     const float * residual;       // [n_residual], null unless the item asked for it
 };
 
@@ -54,9 +54,8 @@ inline size_t shared_tokens(const std::vector<token_id> & a, const std::vector<t
     return size_t(std::mismatch(a.begin(), a.begin() + std::ptrdiff_t(n), b.begin()).first - a.begin());
 }
 
-using row_processor = std::function<void(const output_row & row)>;
-using residual_processor =
-    std::function<void(size_t index, const float * residual)>;  // for items that asked for it: [n_residual]
+using row_processor      = std::function<void(const output_row & row)>;
+using residual_processor = std::function<void(size_t index, const float * residual)>;  // [n_residual]
 
 // what a step returns besides the logits
 struct step_wishes {

@@ -95,7 +95,7 @@ void scheduler::serve(const std::function<bool()> & done) {
         }
         guard.lock();
         publish();
-        guard.unlock();  // so that nobody wakes up to wait for the lock
+        guard.unlock();  // so that nobody wakes up only to wait for the lock
         for (const auto & s : served) {
             s->served.notify_all();
         }
@@ -103,7 +103,7 @@ void scheduler::serve(const std::function<bool()> & done) {
     }
 }
 
-// Requests are collected: nothing is served while a slot may still come with another one.
+// Collects requests: nothing is served while a slot may still add one.
 bool scheduler::is_ready() const {
     bool any = false;
     for (const auto & s : slots) {
@@ -139,7 +139,7 @@ void scheduler::release_closed() {
     closed.clear();
 }
 
-// Takes the memory that serving the requests needs; where there is none, they fail, and it returns false.
+// Allocates the memory for serving the requests. If there is none, the requests fail, and it returns false.
 bool scheduler::collect() {
     try {
         for (std::vector<std::shared_ptr<slot_data>> * list : { &waiting, &ready, &served }) {
@@ -174,10 +174,10 @@ bool scheduler::collect() {
     return true;
 }
 
-// First come, first served; the cancelled ones leave the queue.
+// First come, first served; cancelled requests leave the queue.
 void scheduler::admit() {
     for (const auto & s : waiting) {
-        bool has_cells = true;  // or it fails
+        bool has_cells = true;  // otherwise it fails
         attempt(*s, [&] {
             s->check_cancel();
             has_cells = may_admit && cache.reserve(s->holding, *s->request.prompt);
@@ -196,7 +196,7 @@ void scheduler::prepare() {
             cache.apply_changes(s->holding);
         });
     }
-    for (const auto & s : ready) {  // before the others are looked at: what they hold may be lost
+    for (const auto & s : ready) {  // before the others are examined, because their cells may be lost
         if (s->request.kind == REQUEST_WIDEN) {
             attempt(*s, [&] { s->request.n_wished = cache.widen(s->holding, s->request.n_wished); });
         }
@@ -229,7 +229,7 @@ void scheduler::join_batch(slot_data & s) {
 
 void scheduler::decode() {
     next_batch.extend(extending);
-    // what a prompt was read for is a step of its own: those of the others wait for it, though not twice in a row
+    // other slots' steps wait for the step that follows a finished prompt, but not twice in a row
     const auto was_read = [](const slot_data * s) {
         return !s->failure && s->request.n_extended == s->request.items->size();
     };

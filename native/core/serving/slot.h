@@ -1,6 +1,6 @@
 // slot.h owns a search's place in the batch. To the search, a slot is a whole decoder. Its calls become requests that a
-// scheduler serves. One thread uses it at a time. The slot's state determines who may write its data, the search's
-// thread or the scheduler's:
+// scheduler serves. It is used from one thread, which may be any. The slot's state determines who may write its data,
+// the search's thread or the scheduler's:
 //
 //     COMPUTING -- a request ------> READY or WAITING_FOR_CELLS -- served ----> COMPUTING
 //     COMPUTING -- leave ----------> AWAY ----------------------- come_back --> COMPUTING
