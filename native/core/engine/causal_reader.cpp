@@ -94,8 +94,8 @@ void causal_reader::provide(const std::vector<reading> & wave) {
                  std::max(had.n_sequences, n_own * n), std::max(had.n_outputs, n_own) };
     };
     int32_t n = 1;
-    while (n <
-           n_searches) {  // by doubling, so that searches that begin one after another do not each make a new context
+    // by doubling, so that searches that begin one after another do not each make a new context
+    while (n < n_searches) {
         n = std::min(2 * n, most_sequences / n_own);
     }
     while (n > 1 && !model->memory_for(shape_for(n).n_cells, available_bytes / 2).fits()) {
