@@ -34,11 +34,11 @@ export interface ReadPrompt {
 const usualRefusal = "I cannot help with that.";
 
 /**
- * The question for models that judge a response: the prompt's text, or the last message; undefined for token ids, whose text only the addon
- * knows.
+ * The question for models that judge a response: the prompt's text, or the last message of the user, or the last message if there is no
+ * user; undefined for token ids, whose text only the addon knows.
  */
 export function questionOf(asked: Prompt): string | undefined {
-	if ("messages" in asked) return asked.messages.at(-1)?.content ?? "";
+	if ("messages" in asked) return (asked.messages.findLast(({ role }) => role === "user") ?? asked.messages.at(-1))?.content ?? "";
 	return typeof asked.prompt === "string" ? asked.prompt : undefined;
 }
 
