@@ -249,6 +249,16 @@ describe("options", () => {
 		["token ids behind a proxy", { prompt: new Proxy(new Int32Array(2), {}) }],
 	];
 
+	test.each(["classifier", "sequenceClassifier", "probe"])("a threshold of a %s that has no effect is refused", async (kind) => {
+		for (const link of [undefined, "probability"]) {
+			await expectFailure({ ...small, cost: { [kind]: "any.gguf", threshold: 0.05, link } } as never, "INVALID_OPTION");
+		}
+	});
+
+	test("an empty list of costs of tokens is refused", async () => {
+		for (const tokenCosts of [[], new Float64Array()]) await expectFailure({ ...small, cost: { tokenCosts } }, "INVALID_OPTION");
+	});
+
 	test.each(unreadable)("options that cannot be read are refused with a code: %s", async (_, options) => {
 		await using guard = await InferenceGuard.load(small);
 		const failure = { code: "INVALID_OPTION" };

@@ -278,6 +278,7 @@ describe("bad files and options", () => {
 		["scale", 1e308],
 		["uncertainty_penalty", -1],
 		["threshold", 7],
+		["threshold", 1],
 	])("an encoder with %s of %d is refused", async (key, value) => {
 		await expect(attempt(withNumber(key, value))).rejects.toMatchObject(invalid);
 	});

@@ -361,7 +361,7 @@ describe("RE-Control", () => {
 
 	test("RE-Control needs a critic, and one that reads hidden states", async () => {
 		await expect(
-			answer({ ...guard, tokenCosts: [], discount: 1, maxTokens: 1, model: { ...model, ends: [] } }, { strategy: "reControl" }),
+			answer({ ...guard, tokenCosts: [0], discount: 1, maxTokens: 1, model: { ...model, ends: [] } }, { strategy: "reControl" }),
 		).rejects.toMatchObject({
 			code: "INVALID_OPTION",
 		});

@@ -1,13 +1,9 @@
 import { z } from "zod";
 import { path } from "../base/check.js";
 import type { CostKind } from "./kind.js";
-import { linkedHash, linkFields, trainedHash } from "./scorer.js";
+import { linked, linkedHash, linkFields, trainedHash } from "./scorer.js";
 
-const schema = z
-	.strictObject({ classifier: path("the path of a trained cost model"), ...linkFields })
-	.refine(({ link, threshold }) => threshold === undefined || link === "excess", {
-		error: 'expected a threshold with link: "excess" only; the probability is held to the budget',
-	});
+const schema = linked(z.strictObject({ classifier: path("the path of a trained cost model"), ...linkFields }));
 
 /** Logistic regression on n-grams, made by `trainCost`. */
 export const classifier = {

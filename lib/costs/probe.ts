@@ -3,9 +3,9 @@ import { path } from "../base/check.js";
 import { InvalidOptionError } from "../errors.js";
 import { readProbe } from "../files/probe.js";
 import type { CostKind } from "./kind.js";
-import { linkFields, pairsOf, scorerKind, selfTest } from "./scorer.js";
+import { linked, linkFields, pairsOf, scorerKind, selfTest } from "./scorer.js";
 
-const schema = z.strictObject({ probe: path("the path of a probe"), ...linkFields, selfTest: selfTest.optional() });
+const schema = linked(z.strictObject({ probe: path("the path of a probe"), ...linkFields, selfTest: selfTest.optional() }));
 
 /** Logistic regression on the generating model's states, made by `trainCost`. */
 export const probe = {

@@ -18,6 +18,12 @@ export const pairsOf = (given: z.output<typeof selfTest> | undefined) => (given 
 /** The conversion of log-odds to a cost. */
 export const linkFields = { link: choice(["probability", "excess"]).optional(), threshold: real(-Number.MAX_VALUE).optional() };
 
+/** A schema with the fields of a link that refuses a threshold without effect. */
+export const linked = <S extends z.ZodType<{ link?: string | undefined; threshold?: number | undefined }>>(schema: S) =>
+	schema.refine(({ link, threshold }) => threshold === undefined || link === "excess", {
+		error: 'expected a threshold with link: "excess" only; the probability is held to the budget',
+	});
+
 export const pieces = { before: z.string().default(""), between: z.string().default(""), after: z.string().default("") };
 
 export const conversationSchema = z.strictObject(pieces, expected("a template { before, between, after }"));

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { flag, path, text } from "../base/check.js";
 import type { NativeScorer } from "../native/protocol.js";
 import type { CostKind } from "./kind.js";
-import { conversation, conversationSchema, linkFields, pairsOf, scorerKind, selfTest } from "./scorer.js";
+import { conversation, conversationSchema, linked, linkFields, pairsOf, scorerKind, selfTest } from "./scorer.js";
 
 /** The fields of a cost model and of a reward model. */
 export const sequenceClassifierFields = {
@@ -12,11 +12,13 @@ export const sequenceClassifierFields = {
 	selfTest: selfTest.optional(),
 };
 
-const schema = z.strictObject({
-	...sequenceClassifierFields,
-	unsafeLabels: z.array(text("a label")).min(1).optional(),
-	...linkFields,
-});
+const schema = linked(
+	z.strictObject({
+		...sequenceClassifierFields,
+		unsafeLabels: z.array(text("a label")).min(1).optional(),
+		...linkFields,
+	}),
+);
 
 export function sequenceClassifierScorer(
 	{ sequenceClassifier, template, multiLabel, selfTest }: Pick<z.output<typeof schema>, keyof typeof sequenceClassifierFields>,

@@ -5,7 +5,10 @@ import { sha256 } from "../files/fingerprint.js";
 import type { CostKind } from "./kind.js";
 
 const costs = z.union(
-	[z.array(z.number()), z.custom<Float64Array>(types.isFloat64Array).refine((costs) => costs.every(Number.isFinite))],
+	[
+		z.array(z.number()).min(1),
+		z.custom<Float64Array>(types.isFloat64Array).refine((costs) => costs.length > 0 && costs.every(Number.isFinite)),
+	],
 	expected("an array of finite costs, one per token id"),
 );
 

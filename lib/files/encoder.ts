@@ -15,8 +15,8 @@ export function readEncoder(path: string): EncoderHeader {
 		native.readTensors(path, "encoder", "INVALID_COST_MODEL", [], ["threshold"], ["categories"]),
 	);
 	const [threshold = Number.NaN] = numbers.threshold ?? [];
-	if (!(threshold >= 0 && threshold <= 1)) {
-		throw new InvalidCostModelError(`expected a probability as the threshold of ${path}, got ${threshold}; make the file again`);
+	if (!(threshold >= 0 && threshold < 1)) {
+		throw new InvalidCostModelError(`expected a probability below 1 as the threshold of ${path}, got ${threshold}; make the file again`);
 	}
 	return { categories: lists.categories ?? [], threshold };
 }
