@@ -258,6 +258,14 @@ describe("a loose lexicon", () => {
 		await expectNoHits(term, texts, "loose");
 	});
 
+	test("a loose lexicon sees a disguised term beside a character that shows as nothing or as a space", async () => {
+		for (const gap of ["\u2800", "\u3164", "\uffa0", "\0", "\x07", "\x7f", "\x9d", "\ufffd"]) {
+			await loosely("kill", [`k1ll${gap}you`, `and${gap}k1ll`, `k${gap}i${gap}l${gap}l`, `<b>ki</b>ll${gap}you`, `k1${gap}ll`]);
+			await expectNoHits("kill", [`sk1ll${gap}you`], "loose");
+		}
+		await loosely("kill", ["k1ll&#x3164;you", "<b>ki</b>ll&#12644;you"]);
+	});
+
 	test("a loose lexicon counts hits of several kinds in one text", async () => {
 		expect(await costsOf(["kill"], ["kill k1ll k i l l kіll k<b>i</b>ll"], "loose")).toEqual([5]);
 	});

@@ -54,16 +54,22 @@ struct letter_reading {
     double  lead      = 0;      // of hits in a script without spaces, where letters are also found without gaps
 };
 
-// a token cost model's state in a text
-struct cost_state {
-    text_reading   plain;
-    text_reading   gapped;  // with gaps where something may look like one
-    bool           has_gap = false;
+// the state of the readings of a loose lexicon
+struct loose_reading {
     text_reading   likeness;
     letter_reading apart;
-    shown_markup   tags;
     text_reading   bare;  // of the visible text, without markup
     letter_reading bare_apart;
+};
+
+// a token cost model's state in a text
+struct cost_state {
+    text_reading  plain;
+    text_reading  gapped;  // with gaps where something may look like one
+    bool          has_gap = false;
+    shown_markup  tags;
+    loose_reading loose;
+    loose_reading loose_gapped;
 };
 
 class token_cost_model {

@@ -7,6 +7,7 @@
 #include "support/utf8.h"
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <map>
 
@@ -157,6 +158,10 @@ void join_letters(letter_reading &       reading,
     }
 }
 
+uint32_t gap_or(uint32_t character) {
+    return is_gap(character) ? ' ' : character;
+}
+
 }  // namespace
 
 int32_t term_automaton::add(const symbol_list & symbols) {
@@ -262,34 +267,45 @@ void lexicon::add_loosely(const lexicon_term & term) {
 
 void lexicon::read(cost_state & state, std::string_view text) const {
     symbol_list           symbols;
-    std::vector<uint32_t> bare;
+    std::vector<uint32_t> shown;
     for (size_t i = 0; i < text.size();) {
         const uint32_t character = next_character(text, i);
-        const bool     gap       = is_gap(character);
-        if (gap && !state.has_gap) {
-            state.gapped  = state.plain;
-            state.has_gap = true;
+        shown.clear();
+        if (rule == SPELLING_LOOSE) {
+            read_markup(state.tags, character, shown);
+        }
+        const bool has_gap = is_gap(character) || std::any_of(shown.begin(), shown.end(), is_gap);
+        if (has_gap && !state.has_gap) {
+            state.gapped       = state.plain;
+            state.loose_gapped = state.loose;
+            state.has_gap      = true;
         }
         read_on(state.plain, strict, SPELLING_STRICT, character, symbols);
         if (state.has_gap) {
-            read_on(state.gapped, strict, SPELLING_STRICT, gap ? ' ' : character, symbols);
+            read_on(state.gapped, strict, SPELLING_STRICT, gap_or(character), symbols);
         }
         if (rule == SPELLING_STRICT) {
             continue;
         }
-        read_on(state.likeness, loose, SPELLING_LOOSE, character, symbols);
-        join_letters(state.apart, letters, symbols, state.likeness.lead);
-        bare.clear();
-        read_markup(state.tags, character, bare);
-        read_bare(state, bare);
+        read_by_likeness(state.loose.likeness, state.loose.apart, character);
+        read_bare(state.loose, shown);
+        if (state.has_gap) {
+            read_by_likeness(state.loose_gapped.likeness, state.loose_gapped.apart, gap_or(character));
+            std::transform(shown.begin(), shown.end(), shown.begin(), gap_or);
+            read_bare(state.loose_gapped, shown);
+        }
     }
 }
 
-void lexicon::read_bare(cost_state & state, const std::vector<uint32_t> & shown) const {
+void lexicon::read_by_likeness(text_reading & reading, letter_reading & apart, uint32_t character) const {
     symbol_list symbols;
+    read_on(reading, loose, SPELLING_LOOSE, character, symbols);
+    join_letters(apart, letters, symbols, reading.lead);
+}
+
+void lexicon::read_bare(loose_reading & reading, const std::vector<uint32_t> & shown) const {
     for (uint32_t character : shown) {
-        read_on(state.bare, loose, SPELLING_LOOSE, character, symbols);
-        join_letters(state.bare_apart, letters, symbols, state.bare.lead);
+        read_by_likeness(reading.bare, reading.bare_apart, character);
     }
 }
 
@@ -300,30 +316,39 @@ void lexicon::end(cost_state & state) const {
         end_text(reading.at, symbols);
         follow_symbols(reading, automaton, symbols);
     };
-    finish(state.plain, strict);
-    finish(state.gapped, strict);
-    finish(state.likeness, loose);
-    end_word(state.apart, state.likeness.lead);
     std::vector<uint32_t> shown;
     end_markup(state.tags, shown);
-    read_bare(state, shown);
-    finish(state.bare, loose);
-    end_word(state.bare_apart, state.bare.lead);
+    finish(state.plain, strict);
+    finish(state.gapped, strict);
+    for (loose_reading * reading : { &state.loose, &state.loose_gapped }) {
+        finish(reading->likeness, loose);
+        end_word(reading->apart, reading->likeness.lead);
+        read_bare(*reading, shown);
+        finish(reading->bare, loose);
+        end_word(reading->bare_apart, reading->bare.lead);
+    }
 }
 
 // Returns how much the costliest reading found above what was charged so far.
 double lexicon::settle(cost_state & state) const {
-    double * leads[] = { &state.plain.lead, &state.gapped.lead, &state.likeness.lead,
-                         &state.apart.lead, &state.bare.lead,   &state.bare_apart.lead };
-    double   most    = state.plain.lead;
+    std::array<double *, 10> leads = { &state.plain.lead };  // those of the readings that are made
+    size_t                   n     = 1;
     if (state.has_gap) {
-        most = std::max(most, state.gapped.lead);
+        leads[n++] = &state.gapped.lead;
     }
-    if (rule == SPELLING_LOOSE) {
-        most = std::max({ most, state.likeness.lead, state.apart.lead, state.bare.lead, state.bare_apart.lead });
+    for (loose_reading * r : { &state.loose, &state.loose_gapped }) {
+        if (rule == SPELLING_LOOSE && (r == &state.loose || state.has_gap)) {
+            for (double * lead : { &r->likeness.lead, &r->apart.lead, &r->bare.lead, &r->bare_apart.lead }) {
+                leads[n++] = lead;
+            }
+        }
     }
-    for (double * lead : leads) {
-        *lead = std::min(sum_up(*lead, -most), 0.0);  // rounded up, but not above the costliest reading
+    double most = state.plain.lead;
+    for (size_t i = 1; i < n; ++i) {
+        most = std::max(most, *leads[i]);
+    }
+    for (size_t i = 0; i < n; ++i) {
+        *leads[i] = std::min(sum_up(*leads[i], -most), 0.0);  // rounded up, but not above the costliest reading
     }
     return most;
 }
@@ -331,13 +356,19 @@ double lexicon::settle(cost_state & state) const {
 cost_state lexicon::state_behind(std::string_view before) const {
     cost_state state;
     read(state, before);
-    for (text_reading * reading : { &state.plain, &state.gapped, &state.likeness, &state.bare }) {
-        reading->lead      = 0;
-        reading->of_prompt = true;
-    }
-    for (letter_reading * reading : { &state.apart, &state.bare_apart }) {
-        reading->lead      = 0;
-        reading->undecided = 0;
+    const auto begin = [](text_reading & reading) {
+        reading.lead      = 0;
+        reading.of_prompt = true;
+    };
+    begin(state.plain);
+    begin(state.gapped);
+    for (loose_reading * loose : { &state.loose, &state.loose_gapped }) {
+        begin(loose->likeness);
+        begin(loose->bare);
+        for (letter_reading * reading : { &loose->apart, &loose->bare_apart }) {
+            reading->lead      = 0;
+            reading->undecided = 0;
+        }
     }
     return state;
 }

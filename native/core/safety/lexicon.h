@@ -1,8 +1,8 @@
 // lexicon.h owns terms with weights and the automata (Aho and Corasick 1975) that find them in spelled text. Word
 // borders are symbols of the alphabet: a whole-word term is stored as border + letters + border. So the character after
 // the word decides a hit, and the state alone tells whether a hit is undecided. A text that can be read in several ways
-// is read in all of them in parallel: as it stands, and with gaps where something may look like one; a loose lexicon
-// also reads it by likeness, without markup, and with single letters joined. The cost so far is that of the costliest
+// is read in all of them in parallel: as it stands, and with gaps where something may look like one. A loose lexicon
+// also reads both by likeness, without markup, and with single letters joined. The cost so far is that of the costliest
 // reading.
 #pragma once
 
@@ -68,7 +68,8 @@ class lexicon : public token_cost_model,
 
     void   add_loosely(const lexicon_term & term);
     void   read(cost_state & state, std::string_view text) const;
-    void   read_bare(cost_state & state, const std::vector<uint32_t> & shown) const;
+    void   read_by_likeness(text_reading & reading, letter_reading & apart, uint32_t character) const;
+    void   read_bare(loose_reading & reading, const std::vector<uint32_t> & shown) const;
     void   end(cost_state & state) const;
     double settle(cost_state & state) const;
 };
