@@ -322,6 +322,24 @@ describe("guard models", () => {
 		});
 	});
 
+	test("an answer whose category no longer fits into the judge has none, and is an answer", async () => {
+		const judge = causalModel(folder, "llama", { vocabulary: shortVocabulary, seed: 5, context: 64 }).path;
+		const pieces = [" the", " tea", " garden"];
+		const model = { pieces, logits: pieces.map(() => [0, 0, 0]) };
+		const template = { ...short, categories: { before: "no, for ", names: ["the the the the the the", "tea"] } };
+		const lengths = { categories: 0, none: 0, tooLong: 0 };
+		for (let maxTokens = 4; maxTokens <= 60; maxTokens += 4) {
+			await using guard = await InferenceGuard.load({ model, cost: { guardModel: judge, template, selfTest: false }, budget: 1, threads });
+			const attempt = guard.generate({ prompt: [0], maxTokens, blockLength: maxTokens, candidates: 1, seed: 3 });
+			const reply = await attempt.catch(({ code }) => {
+				expect(code).toBe("TEXT_TOO_LONG");
+				lengths.tooLong++;
+			});
+			if (reply) lengths[Object.keys(reply.safety.constraints[0]?.categories ?? {}).length > 0 ? "categories" : "none"]++;
+		}
+		expect(Math.min(...Object.values(lengths))).toBeGreaterThan(0);
+	});
+
 	test("ShieldGemma's categories are its four policies, and its cost the worst of them", async () => {
 		const model = { pieces: [" the", " content"], logits: [0, 1].map(() => [0, 0]) };
 		await using guard = await InferenceGuard.load({

@@ -27,7 +27,7 @@ export interface ConstraintReport {
 	/**
 	 * Categories of unsafe responses. For a guard LLM, the probability of each category given that the response is unsafe; for ShieldGemma,
 	 * the probability that each policy is violated; for an encoder, the probability that the response is unsafe in this way (they sum to the
-	 * cost). Only if the cost model has categories and there is a text.
+	 * cost). Only if the cost model has categories, there is a text, and the question about them fits into the judge.
 	 */
 	categories?: Record<string, number>;
 }

@@ -16,6 +16,18 @@ namespace {
 
 const size_t soon_tokenized = 1 << 16;  // bytes of a prompt that others may wait for
 
+// Empty if the question for the categories, which is longer than the one for the cost, does not fit into the judge.
+std::vector<double> categories_of(scoring_session & cost, const text_view & text) {
+    try {
+        return cost.categories(text);
+    } catch (const error & e) {
+        if (e.code != "TEXT_TOO_LONG") {
+            throw;
+        }
+        return {};
+    }
+}
+
 // For a job on the owner's thread.
 session_scope scope_of(std::string          prompt,
                        const cancel_flag &  cancel,
@@ -363,7 +375,7 @@ generation_result guard_engine::generate(const generation_request & request,
     const text_view answer = { &result.search.text, &result.search.tokens, true, 0, nullptr, &result.search.residual };
     for (size_t c = 0; c < constraints.size(); ++c) {
         const bool has_text = constraints[c].whole_text && result.search.outcome != OUTCOME_REFUSED;
-        result.categories.push_back(has_text ? session.cost(c).categories(answer) : std::vector<double>());
+        result.categories.push_back(has_text ? categories_of(session.cost(c), answer) : std::vector<double>());
     }
     return result;
 }
@@ -376,8 +388,8 @@ std::optional<harm_kind> guard_engine::harm_of(const rejected_text & rejected, g
     double                      highest = 0;
     for (size_t c = 0; c < constraints.size() && !rejected.text.empty(); ++c) {
         const constraint &        limit = constraints[c];
-        const std::vector<double> all   = limit.whole_text ? session.cost(c).categories(view) : std::vector<double>();
-        const auto                most  = std::max_element(all.begin(), all.end());
+        const std::vector<double> all = limit.whole_text ? categories_of(session.cost(c), view) : std::vector<double>();
+        const auto                most = std::max_element(all.begin(), all.end());
         if (most != all.end() && *most > highest &&
             !ledger::allows_whole(limit, session.cost(c).scores({ view }).at(0))) {
             highest = *most;
