@@ -130,10 +130,10 @@ void worker::push(uint32_t id, job_work work, bool is_generation) {
     j->work          = std::move(work);
     j->is_generation = is_generation;
     j->out_of_memory.reset(new delivery{ id, "failed", true, payload_of(no_memory) });
-    hold_process(true);
     const std::lock_guard<std::mutex> guard(news.lock);
     jobs[id] = j;
     queue.push_back(j);
+    hold_process(true);
     news.changed.notify_all();
 }
 
@@ -300,7 +300,11 @@ void worker::cancel(uint32_t id) {
     if (waiting != queue.end()) {
         queue.erase(waiting);
         jobs.erase(found);
-        send_failure(id, "ABORTED", "the operation was aborted");
+        try {
+            send_failure(id, "ABORTED", "the operation was aborted");
+        } catch (const std::bad_alloc &) {
+            send(std::move(j->out_of_memory));
+        }
     }
 }
 

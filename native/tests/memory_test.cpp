@@ -77,6 +77,7 @@ std::vector<float> search_a_little(slot & l, const std::vector<token_id> & promp
             l.fork(0, 2);
         }
     }
+    l.keep(0, prompt);
     return rows;
 }
 

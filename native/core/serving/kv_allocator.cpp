@@ -221,9 +221,10 @@ void kv_allocator::drop(kv_holding & h, seq_id seq) {
 }
 
 void kv_allocator::keep(kv_holding & h, seq_id seq, std::vector<token_id> tokens) {
-    const seq_id id = std::exchange(h.ids[seq], -1);
-    for (seq_id given_up : prefixes.keep(id, std::move(tokens))) {
-        free_id(given_up);
+    const std::vector<seq_id> evicted = prefixes.keep(h.ids[seq], std::move(tokens));
+    h.ids[seq]                        = -1;
+    for (seq_id id : evicted) {
+        free_id(id);
     }
 }
 

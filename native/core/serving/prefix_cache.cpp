@@ -41,7 +41,9 @@ void prefix_cache::end_leases(const void * holder) {
 }
 
 std::vector<seq_id> prefix_cache::keep(seq_id seq, std::vector<token_id> tokens) {
+    entries.reserve(entries.size() + 1);  // nothing has changed if memory is short
     std::vector<seq_id> removed;
+    removed.reserve(entries.size() + 1);
     for (size_t i = entries.size(); i-- > 0;) {
         if (shared_tokens(entries[i].tokens, tokens) == entries[i].tokens.size()) {
             removed.push_back(entries[i].seq);
