@@ -30,6 +30,14 @@ void * operator new(size_t size) {
     throw std::bad_alloc();
 }
 
+void * operator new(size_t size, const std::nothrow_t &) noexcept {
+    try {
+        return operator new(size);
+    } catch (const std::bad_alloc &) {
+        return nullptr;
+    }
+}
+
 void operator delete(void * memory) noexcept {
     std::free(memory);
 }
