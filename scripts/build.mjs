@@ -1,4 +1,4 @@
-// Builds the addon with cmake-js: `node scripts/build.mjs [--prebuilt]`, or `build()` from another script.
+// Builds the addon with cmake-js: `node scripts/build.mjs`, or `build()` from another script.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,10 +9,10 @@ import { hasTool, main, projectRoot, requireCompiler, requireTool, step } from "
 const gpuBackends = ["INFERENCEGUARD_CUDA", "INFERENCEGUARD_METAL", "INFERENCEGUARD_VULKAN"];
 
 /**
- * Compiles `target` into `out` (default `build`), under `sanitizers` such as `address,undefined` where they are given; GPU backends are taken
- * from the environment (`INFERENCEGUARD_CUDA=1`).
+ * Compiles `target` into `out` (default `build`): for this machine's processor, or for a CPU level of a binary for distribution; under
+ * `sanitizers` such as `address,undefined` where they are given. GPU backends are taken from the environment (`INFERENCEGUARD_CUDA=1`).
  */
-export function build({ out = "build", target = "inferenceguard", prebuilt = false, sanitizers = "" } = {}) {
+export function build({ out = "build", target = "inferenceguard", level = "", sanitizers = "" } = {}) {
 	requireTool("cmake", "to build the native addon");
 	requireCompiler("to build the native addon");
 	requireTool("git", "to patch llama.cpp");
@@ -21,7 +21,7 @@ export function build({ out = "build", target = "inferenceguard", prebuilt = fal
 	const definitions = {
 		LLAMA_CPP_DIR: source,
 		LLAMA_CPP_VERSION: process.env.LLAMA_CPP_DIR ? `custom (pinned: ${version})` : version,
-		INFERENCEGUARD_PREBUILT: prebuilt ? "ON" : "OFF",
+		INFERENCEGUARD_LEVEL: level,
 		INFERENCEGUARD_SANITIZE: sanitizers,
 		NODE_EXECUTABLE: process.execPath,
 	};
@@ -30,12 +30,14 @@ export function build({ out = "build", target = "inferenceguard", prebuilt = fal
 	const cmakeJs = join(projectRoot, "node_modules", "cmake-js", "bin", "cmake-js");
 	const generator = hasTool("ninja") ? ["--generator", "Ninja"] : [];
 	const defined = Object.entries(definitions).map(([name, value]) => `--CD${name}=${value}`);
-	execFileSync(process.execPath, [cmakeJs, "compile", "--out", out, "--target", target, ...generator, ...defined], {
-		cwd: projectRoot,
-		stdio: ["ignore", 2, 2],
-	});
+	for (const command of ["configure", "build"]) {
+		execFileSync(process.execPath, [cmakeJs, command, "--out", out, "--target", target, ...generator, ...defined], {
+			cwd: projectRoot,
+			stdio: ["ignore", 2, 2],
+		});
+	}
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-	await main(() => build({ prebuilt: process.argv.includes("--prebuilt") }));
+	await main(() => build());
 }

@@ -3,13 +3,14 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { platformHere } from "./platforms.mjs";
 import { projectRoot, step, UserError } from "./tools.mjs";
 
 const npmCli = process.env.npm_execpath ?? join(dirname(process.execPath), "../lib/node_modules/npm/bin/npm-cli.js");
 
 /** Calls `check` with a temporary folder and the packed package in it. */
 export async function withTarball(check) {
-	if (!existsSync(join(projectRoot, "prebuilds", `${process.platform}-${process.arch}`))) {
+	if (!existsSync(join(projectRoot, "prebuilds", platformHere().name))) {
 		throw new UserError("there is no prebuilt binary for this platform: run `npm run prebuild` first");
 	}
 	const folder = mkdtempSync(join(tmpdir(), "inferenceguard-tarball-"));

@@ -143,8 +143,10 @@ test("a failure exits with 1, one line and a code", async () => {
 
 test("inferenceguard devices lists the CPU", async () => {
 	const [text, json] = [await cli("devices"), await cli("devices", "--json")];
-	expect(text.stdout).toMatch(/^CPU\tcpu\t/m);
-	expect(JSON.parse(json.stdout)).toContainEqual(expect.objectContaining({ name: "CPU", type: "cpu" }));
+	expect(text.stdout).toMatch(/^CPU\tcpu\t.*, level \w+\t/m);
+	expect(JSON.parse(json.stdout)).toContainEqual(
+		expect.objectContaining({ name: "CPU", type: "cpu", level: expect.stringMatching(/^\w+$/) }),
+	);
 });
 
 test("inferenceguard inspect shows metadata, tensors and the hash", async () => {

@@ -75,7 +75,7 @@ function packagedApp(): string {
 		cpSync(join(root, path), to, { recursive: true });
 	};
 	for (const path of ["dist", "package.json"]) copy(path, inArchive(`node_modules/inferenceguard/${path}`));
-	for (const name of ["zod", "node-gyp-build", "@huggingface/jinja"]) copy(`node_modules/${name}`, inArchive(`node_modules/${name}`));
+	for (const name of ["zod", "detect-libc", "@huggingface/jinja"]) copy(`node_modules/${name}`, inArchive(`node_modules/${name}`));
 	const unpacked = join(folder, "app.asar.unpacked/node_modules/inferenceguard");
 	mkdirSync(join(unpacked, "build"), { recursive: true });
 	for (const path of ["models", "build/Release"]) symlinkSync(join(root, path), join(unpacked, path), "junction");

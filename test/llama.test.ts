@@ -85,8 +85,11 @@ describe("the llama.cpp decoder", () => {
 		expect(guard.contextSize).toBe(512);
 	});
 
-	test("devices include the CPU", () => {
-		expect(listDevices().map(({ type }) => type)).toContain("cpu");
+	test("devices include the CPU, with the level that a reply names", async () => {
+		await using guard = await InferenceGuard.load({ model: { pieces: ["a", "b"], logits: [[0, 0], [0, 0]] } }); // biome-ignore format: a table
+		const { engine } = await guard.generate({ prompt: [0], maxTokens: 1, strategy: "sample" });
+		expect(engine.cpu).toMatch(/^(native|avx2|avx512|amx|dotprod|i8mm)$/);
+		expect(listDevices().find(({ type }) => type === "cpu")?.level).toBe(engine.cpu);
 	});
 
 	test("KV capacity is planned from prompt and live tree, and what cannot fit is refused", async () => {

@@ -1,10 +1,11 @@
 // What packagers of applications rely on: the binary binds to Node-API alone, and the package finds its own files wherever it lies.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { addonPath } from "../lib/native/addon.js";
+import { platformHere } from "../scripts/platforms.mjs";
 import { testWhere } from "./shared.js";
 import { temporaryFolder } from "./temporary.js";
 
@@ -35,11 +36,11 @@ describe("a package in a store of packages", () => {
 	for (const path of ["dist", "package.json"]) cpSync(join(root, path), join(installed, path), { recursive: true });
 	for (const path of ["models", "models.lock.json", "build/Release"]) symlinkSync(join(root, path), join(installed, path));
 	mkdirSync(join(store, "@huggingface"));
-	for (const name of ["zod", "node-gyp-build", "@huggingface/jinja"]) symlinkSync(join(root, "node_modules", name), join(store, name));
+	for (const name of ["zod", "detect-libc", "@huggingface/jinja"]) symlinkSync(join(root, "node_modules", name), join(store, name));
 	mkdirSync(join(app, "node_modules"), { recursive: true });
 	symlinkSync(installed, join(app, "node_modules/inferenceguard"), "junction");
 
-	function generateIn(folder: string) {
+	function generateIn(folder: string, env: Record<string, string> = {}) {
 		const code = `
 			import { embeddedDefault, InferenceGuard } from "inferenceguard";
 			try {
@@ -51,16 +52,34 @@ describe("a package in a store of packages", () => {
 				console.log(code + ": " + message);
 			}`;
 		writeFileSync(join(folder, "main.mjs"), code);
-		return spawnSync(process.execPath, ["main.mjs"], { cwd: folder, encoding: "utf8", env: { ...process.env, INFERENCEGUARD_ADDON: "" } })
-			.stdout;
+		const { stdout } = spawnSync(process.execPath, ["main.mjs"], {
+			cwd: folder,
+			encoding: "utf8",
+			env: { ...process.env, INFERENCEGUARD_ADDON: "", ...env },
+		});
+		return stdout;
 	}
 
 	test("finds its binary, its models and its dependencies from an application that has none of them", () => {
 		expect(generateIn(app)).toMatch(/^(safe|steered)\n$/);
 	});
 
-	test("says where it looked for a binary that is not there", () => {
+	test("takes a prebuilt binary where it was not built itself, and says which there are where another level is asked for", () => {
 		rmSync(join(installed, "build"), { recursive: true });
+		const prebuilds = join(installed, "prebuilds", platformHere().name);
+		const [level] = platformHere().levels;
+		mkdirSync(prebuilds, { recursive: true });
+		symlinkSync(addonPath(), join(prebuilds, `inferenceguard.${level}.node`));
+		symlinkSync(join(dirname(addonPath()), "cpu.node"), join(prebuilds, "cpu.node"));
+		expect(generateIn(app)).toMatch(/^(safe|steered)\n$/);
+		expect(generateIn(app, { INFERENCEGUARD_CPU: level })).toMatch(/^(safe|steered)\n$/);
+		expect(generateIn(app, { INFERENCEGUARD_CPU: "sse2" })).toMatch(
+			new RegExp(`^INVALID_OPTION: .*got "sse2"; levels of the binaries here: ${level}; this processor runs: ${level}\n$`),
+		);
+	});
+
+	test("says where it looked for a binary that is not there", () => {
+		rmSync(join(installed, "prebuilds"), { recursive: true });
 		const said = generateIn(app);
 		expect(said).toMatch(/^ADDON_NOT_FOUND: inferenceguard found no native binary/);
 		expect(said).toContain(`it was looked for in ${installed}`);

@@ -9,7 +9,8 @@ export function devices(flags: { json?: boolean }): void {
 		say(JSON.stringify(found));
 		return;
 	}
-	for (const { name, type, description, freeBytes, totalBytes } of found) {
-		say(`${name}\t${type}\t${description}\t${gib(freeBytes)} free of ${gib(totalBytes)}`);
+	for (const { name, type, description, freeBytes, totalBytes, level } of found) {
+		const about = level ? `${description}, level ${level}` : description;
+		say(`${name}\t${type}\t${about}\t${gib(freeBytes)} free of ${gib(totalBytes)}`);
 	}
 }

@@ -278,6 +278,7 @@ export class InferenceGuard {
 			engine: {
 				llamaCpp: callAddon((native) => native.llamaCppVersion),
 				backend: this.#info.backend,
+				cpu: callAddon((native) => native.cpuLevel),
 				threads: this.#options.threads,
 				modelHash: this.#fingerprints.known,
 				outputs: result.outputs,

@@ -91,6 +91,11 @@ export interface Reply {
 		llamaCpp: string;
 		/** Devices that ran the model. */
 		backend: string;
+		/**
+		 * CPU level that the binary was built for: on x86-64 `"avx2"`, `"avx512"` or `"amx"`, on arm64 `"dotprod"` or `"i8mm"`; `"native"` for a
+		 * source build, which is for the machine that built it. `INFERENCEGUARD_CPU` chooses another one.
+		 */
+		cpu: string;
 		/** CPU threads that computed; see `threads` of `load`. */
 		threads: number;
 		/** Fingerprint of the model file or table; null if loading did not need it and `guard.modelHash()` was not called yet. */

@@ -1,7 +1,10 @@
 // Loads the native addon, and makes errors of this package of what it reports.
-import { resolve } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { isPackageFound, packageFile, packageRequire } from "../base/package-files.js";
 import * as errors from "../errors.js";
+import { levelFor } from "./cpu-level.js";
+import { explainLoadFailure } from "./load-failure.js";
 import type { Addon } from "./protocol.js";
 
 function isCoded(error: unknown): error is { code: string; message: string } {
@@ -46,27 +49,53 @@ export function errorFromNative(code: string, message: string): errors.Inference
 	return new Known(message);
 }
 
+const libcs = () => packageRequire("detect-libc") as typeof import("detect-libc");
+
 function notFound(cause: unknown): errors.AddonNotFoundError {
+	const reason = cause instanceof Error ? cause.message : String(cause);
 	const completely = isPackageFound
-		? "- Was the package installed completely? Reinstall it without --omit or --ignore-files flags.\n"
-		: "- A bundle needs the folder of the package too: keep node_modules/inferenceguard, and its dependencies, where the bundle finds them.\n";
+		? "- Was the package installed completely? Reinstall it without --omit or --ignore-files flags."
+		: "- A bundle needs the folder of the package too: keep node_modules/inferenceguard, and its dependencies, where the bundle finds them.";
+	const name = isPackageFound ? libcs().familySync() : null;
+	const explained = name && explainLoadFailure(reason, { name, version: libcs().versionSync() });
 	return new errors.AddonNotFoundError(
 		`inferenceguard found no native binary that loads on ${process.platform}-${process.arch} with Node ${process.version}.\n` +
-			completely +
+			`${explained ? `- ${explained}` : completely}\n` +
 			`- In Electron, unpack the package from the asar archive (asarUnpack): it was looked for in ${packageFile("")}.\n` +
 			"- On a platform without a prebuilt binary, build from source: clone the repository and run `npm run compile`.\n" +
-			`Cause: ${cause instanceof Error ? cause.message : String(cause)}`,
+			`Cause: ${reason}`,
 		{ cause },
 	);
 }
 
-/** The file of the native binary that this process loads. Errors: ADDON_NOT_FOUND. */
+/** The folder of this platform's binaries: those that scripts/platforms.json lists. */
+function prebuildsFolder(): string {
+	const suffix = { glibc: "-gnu", musl: "-musl" }[libcs().familySync() ?? ""] ?? "";
+	return packageFile(`prebuilds/${process.platform}-${process.arch}${suffix}`);
+}
+
+/** The binary of the best level. */
+function prebuiltPath(): string {
+	const folder = prebuildsFolder();
+	const levels = readdirSync(folder).flatMap((name) => name.match(/^inferenceguard\.(\w+)\.node$/)?.[1] ?? []);
+	return join(folder, `inferenceguard.${levelFor(levels, folder)}.node`);
+}
+
+/**
+ * The file of the native binary that this process loads: that of a source build, otherwise the prebuilt one of the best CPU level. With
+ * INFERENCEGUARD_CPU, only those of a level count.
+ *
+ * Errors: ADDON_NOT_FOUND, CPU_UNSUPPORTED, INVALID_OPTION.
+ */
 export function addonPath(): string {
-	const { INFERENCEGUARD_ADDON: named } = process.env;
+	const { INFERENCEGUARD_ADDON: named, INFERENCEGUARD_CPU: level } = process.env;
 	if (named) return resolve(named);
+	const ownBuild = packageFile("build/Release/inferenceguard.node");
+	if (!level && existsSync(ownBuild)) return ownBuild;
 	try {
-		return (packageRequire("node-gyp-build") as { path(root: string): string }).path(packageFile(""));
+		return prebuiltPath();
 	} catch (cause) {
+		if (errors.InferenceGuardError.isInstance(cause)) throw cause;
 		throw notFound(cause);
 	}
 }
@@ -83,7 +112,7 @@ function load(): Addon {
 
 let loaded: Addon | undefined;
 
-/** The addon, loaded at first use. Errors: ADDON_NOT_FOUND, CPU_UNSUPPORTED. */
+/** The addon, loaded at first use. Errors: ADDON_NOT_FOUND, CPU_UNSUPPORTED, INVALID_OPTION. */
 export function addon(): Addon {
 	loaded ??= load();
 	return loaded;
@@ -94,7 +123,7 @@ export function callAddon<T>(call: (native: Addon) => T): T {
 	try {
 		return call(addon());
 	} catch (error) {
-		if (isCoded(error) && !(error instanceof errors.AddonNotFoundError)) throw errorFromNative(error.code, error.message);
+		if (isCoded(error) && !errors.InferenceGuardError.isInstance(error)) throw errorFromNative(error.code, error.message);
 		throw error;
 	}
 }

@@ -434,6 +434,8 @@ export interface Calls {
 
 export interface Addon extends Calls {
 	llamaCppVersion: string;
+	/** What the binary was built for: a level, or "native". */
+	cpuLevel: string;
 	start(dispatch: (id: number, ...event: NativeEvent) => void): WorkerHandle;
 	submit<K extends keyof Jobs>(handle: WorkerHandle, id: number, kind: K, request: Jobs[K]["request"]): void;
 	/** Answers a question of a job; null if the function failed. */

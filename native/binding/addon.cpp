@@ -3,7 +3,7 @@
 #include "engine/llama_backend.h"
 #include "hooks/assertions.h"
 #include "jobs.h"
-#include "support/cpu.h"
+#include "support/cpu_build.h"
 
 namespace ig {
 
@@ -105,6 +105,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
                     }));
     };
     exports.Set("llamaCppVersion", llama_cpp_version());
+    exports.Set("cpuLevel", cpu_level());
     add("start", start);
     add("submit", submit);
     add("answer", answer);

@@ -1,29 +1,36 @@
 #include "support/cpu.h"
 
 #include <cstdint>
+#include <cstring>
 
-#if defined(INFERENCEGUARD_CPU_FEATURES) && (defined(__x86_64__) || defined(_M_X64))
-#    define CHECKS_CPU 1
-#endif
-
-#ifdef CHECKS_CPU
+#if defined(__x86_64__) || defined(_M_X64)
 #    ifdef _MSC_VER
 #        include <intrin.h>
 #    else
 #        include <cpuid.h>
 #    endif
+#    ifdef __linux__
+#        include <sys/syscall.h>
+#        include <unistd.h>
+#    endif
+#elif defined(__linux__)
+#    include <sys/auxv.h>
+#elif defined(__APPLE__)
+#    include <sys/sysctl.h>
+#elif defined(_WIN32)
+#    include <windows.h>
 #endif
 
 namespace ig {
 
-#ifdef CHECKS_CPU
-
 namespace {
+
+#if defined(__x86_64__) || defined(_M_X64)
 
 struct cpuid_bit {
     const char * name;
-    int          leaf;
-    int          subleaf;
+    unsigned     leaf;
+    unsigned     subleaf;
     int          reg;   // 0 eax, 1 ebx, 2 ecx, 3 edx
     int          bit;
     uint64_t     xcr0;  // register state that the operating system must save
@@ -53,11 +60,15 @@ const cpuid_bit known[] = {
     { "amx-int8",   7, 0, 3, 25, tiles },
 };
 
-void cpuid(int leaf, int subleaf, unsigned regs[4]) {
-#    ifdef _MSC_VER
-    __cpuidex(reinterpret_cast<int *>(regs), leaf, subleaf);
-#    else
+void cpuid(unsigned leaf, unsigned subleaf, unsigned regs[4]) {
     regs[0] = regs[1] = regs[2] = regs[3] = 0;
+#    ifdef _MSC_VER
+    int most[4];
+    __cpuid(most, 0);
+    if (leaf <= unsigned(most[0])) {
+        __cpuidex(reinterpret_cast<int *>(regs), int(leaf), int(subleaf));
+    }
+#    else
     __get_cpuid_count(leaf, subleaf, &regs[0], &regs[1], &regs[2], &regs[3]);
 #    endif
 }
@@ -78,39 +89,90 @@ uint64_t saved_register_state() {
 #    endif
 }
 
+// Linux grants tiles to a process that asks; elsewhere nobody is asked.
+bool is_granted(const cpuid_bit & feature) {
+#    ifdef __linux__
+    const long request_permission = 0x1023;
+    const long tile_data          = 18;
+    return feature.xcr0 != tiles || syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#    else
+    (void) feature;
+    return true;
+#    endif
+}
+
 bool has(const cpuid_bit & feature) {
     unsigned regs[4];
     cpuid(feature.leaf, feature.subleaf, regs);
-    return (regs[feature.reg] >> feature.bit & 1) && (saved_register_state() & feature.xcr0) == feature.xcr0;
+    return (regs[feature.reg] >> feature.bit & 1) && (saved_register_state() & feature.xcr0) == feature.xcr0 &&
+           is_granted(feature);
 }
 
-}  // namespace
+#elif defined(__linux__)
 
-const char * required_cpu_features() {
-    return INFERENCEGUARD_CPU_FEATURES;
+struct hwcap_bit {
+    const char *  name;
+    unsigned long entry;  // of the auxiliary vector
+    int           bit;
+};
+
+const hwcap_bit known[] = {
+    { "fp16",    AT_HWCAP,  10 },
+    { "dotprod", AT_HWCAP,  20 },
+    { "i8mm",    AT_HWCAP2, 13 },
+};
+
+bool has(const hwcap_bit & feature) {
+    return getauxval(feature.entry) >> feature.bit & 1;
 }
 
-std::string missing_cpu_features() {
-    std::string       missing;
-    const std::string required = "," + std::string(required_cpu_features()) + ",";
-    for (const cpuid_bit & feature : known) {
-        if (required.find("," + std::string(feature.name) + ",") != std::string::npos && !has(feature)) {
-            missing += (missing.empty() ? "" : ", ") + std::string(feature.name);
-        }
-    }
-    return missing;
+#elif defined(__APPLE__)
+
+struct system_flag {
+    const char * name;
+    const char * sysctl;
+};
+
+const system_flag known[] = {
+    { "fp16",    "hw.optional.arm.FEAT_FP16"    },
+    { "dotprod", "hw.optional.arm.FEAT_DotProd" },
+    { "i8mm",    "hw.optional.arm.FEAT_I8MM"    },
+};
+
+bool has(const system_flag & feature) {
+    int    value = 0;
+    size_t size  = sizeof(value);
+    return sysctlbyname(feature.sysctl, &value, &size, nullptr, 0) == 0 && value != 0;
 }
 
 #else
 
-const char * required_cpu_features() {
-    return "";
-}
+struct processor_feature {
+    const char * name;
+    DWORD        number;
+};
 
-std::string missing_cpu_features() {
-    return "";
+const processor_feature known[] = {
+    { "fp16",    43 }, // PF_ARM_V82_DP: no processor that runs Windows has one without the other, and only newer Windows tells them apart
+    { "dotprod", 43 },
+    { "i8mm",    66 }, // PF_ARM_V82_I8MM
+};
+
+bool has(const processor_feature & feature) {
+    return IsProcessorFeaturePresent(feature.number);
 }
 
 #endif
+
+}  // namespace
+
+bool cpu_has(const char * feature) {
+    for (const auto & one : known) {
+        if (strcmp(one.name, feature) == 0) {
+            return has(one);
+        }
+    }
+    return false;
+}
 
 }  // namespace ig

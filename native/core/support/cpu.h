@@ -1,15 +1,11 @@
-// cpu.h owns the check that this CPU can run what was compiled. It is itself compiled for the plain baseline and must
-// be asked before any other code of the addon runs.
+// cpu.h owns what this processor can do. It calls nothing of the C++ library and is compiled for the plain baseline: the probe, which is
+// asked before anything else is loaded, consists of it.
 #pragma once
-
-#include <string>
 
 namespace ig {
 
-// Comma-separated names of the CPU features that the build needs and this machine lacks; empty when it may run.
-std::string missing_cpu_features();
-
-// Comma-separated names of the CPU features that the build needs; empty where none are checked.
-const char * required_cpu_features();
+// Whether this process may use a feature, by the name that compilers give it (x86-64: "avx2", "amx-tile"; arm64: "dotprod", "i8mm"): the
+// processor has it, and the operating system saves its registers and grants them. False for a name that is not known here.
+bool cpu_has(const char * feature);
 
 }  // namespace ig

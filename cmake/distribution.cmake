@@ -1,0 +1,15 @@
+# What a binary for distribution does not take along from the machine that builds it: its paths, its C++ library, names of symbols.
+if(INFERENCEGUARD_LEVEL AND NOT MSVC)
+  # the last that fits is taken
+  foreach(folder "${CMAKE_CURRENT_SOURCE_DIR}" "${CMAKE_CURRENT_BINARY_DIR}" "${LLAMA_CPP_DIR}")
+    add_compile_options("-ffile-prefix-map=${folder}/=")
+  endforeach()
+  if(APPLE)
+    add_link_options(-Wl,-S -Wl,-x)
+  else()
+    add_link_options(-s)
+  endif()
+  if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_link_options(-static-libstdc++ -static-libgcc -Wl,--as-needed)
+  endif()
+endif()
