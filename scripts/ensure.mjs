@@ -28,7 +28,7 @@ export function ensureDependencies() {
 
 export async function ensureAddon() {
 	const scripts = ["scripts/build.mjs", "scripts/unicode-tables.mjs", "scripts/lookalikes.json"];
-	const sources = ["binding", "core", "ggml", "llama"].map((folder) => `native/${folder}`);
+	const sources = ["binding", "core", "hooks", "kernels", "patches", "probe"].map((folder) => `native/${folder}`);
 	const inputs = [...sources, "cmake", "CMakeLists.txt", "llama.cpp.json", ...scripts];
 	if (!isStale("build/Release/inferenceguard.node", inputs)) return;
 	const { build } = await import("./build.mjs");

@@ -153,7 +153,8 @@ struct processor_feature {
 };
 
 const processor_feature known[] = {
-    { "fp16",    43 }, // PF_ARM_V82_DP: no processor that runs Windows has one without the other, and only newer Windows tells them apart
+    { "fp16",
+     43             }, // PF_ARM_V82_DP: no processor that runs Windows has one without the other, and only newer Windows tells them apart
     { "dotprod", 43 },
     { "i8mm",    66 }, // PF_ARM_V82_I8MM
 };
