@@ -1,13 +1,12 @@
 // Every example runs, with the embedded model; the Electron app with a stand-in for Electron, and unpacked from an archive.
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, symlinkSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { cpSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { placeBinary, placeCode, placeFolder, platform, root } from "./installed.js";
 import { temporaryFolder } from "./temporary.js";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const example = (path: string) => join(root, "examples", path);
 
 function output(...args: string[]): string {
@@ -67,19 +66,20 @@ const folder = temporaryFolder();
 
 /** The app as packagers lay it out: its code and its dependencies in the archive, what must be files beside it. */
 function packagedApp(): string {
-	const inArchive = (path: string) => join(folder, "app.asar", path);
-	cpSync(example("electron"), inArchive(""), { recursive: true });
-	cpSync(join(root, "test/electron-stub"), inArchive("node_modules/electron"), { recursive: true });
-	const copy = (path: string, to: string) => {
-		mkdirSync(dirname(to), { recursive: true });
-		cpSync(join(root, path), to, { recursive: true });
-	};
-	for (const path of ["dist", "package.json"]) copy(path, inArchive(`node_modules/inferenceguard/${path}`));
-	for (const name of ["zod", "detect-libc", "@huggingface/jinja"]) copy(`node_modules/${name}`, inArchive(`node_modules/${name}`));
-	const unpacked = join(folder, "app.asar.unpacked/node_modules/inferenceguard");
-	mkdirSync(join(unpacked, "build"), { recursive: true });
-	for (const path of ["models", "build/Release"]) symlinkSync(join(root, path), join(unpacked, path), "junction");
-	return inArchive("main.mjs");
+	const archive = join(folder, "app.asar");
+	const modules = join(archive, "node_modules");
+	cpSync(example("electron"), archive, { recursive: true });
+	cpSync(join(root, "test/electron-stub"), join(modules, "electron"), { recursive: true });
+	placeCode(modules);
+	const unpacked = join(folder, "app.asar.unpacked/node_modules");
+	placeFolder("models", unpacked);
+	placeBinary(join(unpacked, "@inferenceguard", platform), platform);
+	// an archive lists the files beside it too
+	cpSync(join(unpacked, "@inferenceguard"), join(modules, "@inferenceguard"), {
+		recursive: true,
+		filter: (path) => !path.endsWith(".node"),
+	});
+	return join(archive, "main.mjs");
 }
 
 test("the Electron app streams through its processes, and finds binary and models beside the archive", () => {

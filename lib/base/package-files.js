@@ -45,25 +45,24 @@ function findManifest() {
 	return undefined;
 }
 
-const manifest = findManifest();
+const found = findManifest();
 
 /** Whether the package's folder was found; from a bundle that is moved away from it, it is not. */
-export const isPackageFound = manifest !== undefined;
+export const isPackageFound = found !== undefined;
 
-const root = dirname(manifest ?? resolve("node_modules/inferenceguard/package.json"));
+/** The path of this package's package.json: what is resolved from here is found in every layout of node_modules. */
+export const packageManifest = found ?? resolve("node_modules/inferenceguard/package.json");
 
-/**
- * Requires as a module of this package does: its dependencies are found in every layout of node_modules.
- *
- * @type {{ (id: string): unknown, resolve(id: string): string }}
- */
-export const packageRequire = Module.createRequire(join(root, "package.json"));
+const root = dirname(packageManifest);
+
+/** Requires as a module of this package does. @type {{ (id: string): unknown, resolve(id: string): string }} */
+export const packageRequire = Module.createRequire(packageManifest);
 
 /** The version of this package. @returns {string} */
-export const packageVersion = () => JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version;
+export const packageVersion = () => JSON.parse(readFileSync(packageManifest, "utf8")).version;
 
 /** What Electron leaves outside of an archive lies beside it; native code and other programs find it only there. @param {string} path */
-const unpacked = (path) => path.replace(/\.asar(?=[/\\])/, ".asar.unpacked");
+export const unpacked = (path) => path.replace(/\.asar(?=[/\\])/, ".asar.unpacked");
 
 /** The path of a file of this package, for native code, other programs and everyone else. @param {string} path from the package's folder */
 export const packageFile = (path) => join(unpacked(root), path);

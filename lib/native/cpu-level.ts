@@ -34,7 +34,7 @@ export function chooseLevel(present: readonly string[], lackingFeatures: Lacking
 	if (best === undefined) {
 		throw new CpuUnsupportedError(
 			`expected a processor that runs one of the binaries of inferenceguard, but this one lacks what each needs (${lacks.join("; ")}); ` +
-				"build from source on this machine (node-gyp rebuild)",
+				"build from source on this machine (scripts/build.mjs)",
 		);
 	}
 	return best;

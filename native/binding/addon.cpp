@@ -95,7 +95,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     if (!missing.empty()) {
         throw_js(env, "CPU_UNSUPPORTED",
                  "this build of inferenceguard needs a CPU with " + std::string(required_cpu_features()) +
-                     ", and this one lacks " + missing + "; build from source on this machine (node-gyp rebuild)");
+                     ", and this one lacks " + missing + "; build from source on this machine (scripts/build.mjs)");
         return exports;
     }
     init_llama_backend();  // silences its log from here on
