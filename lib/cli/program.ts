@@ -23,6 +23,7 @@ import { evalCommand } from "./eval.js";
 import { inFlags } from "./flags.js";
 import { generate } from "./generate.js";
 import { inspect } from "./inspect.js";
+import { installCommand } from "./install.js";
 import { labelCommand } from "./label.js";
 import { collect } from "./loading.js";
 import { rolloutsCommand } from "./rollouts.js";
@@ -290,6 +291,15 @@ program
 	});
 
 program.command("devices").description("list the devices a model can run on").option("--json", "as JSON").action(devices);
+
+program
+	.command("install")
+	.description("print the command that installs the binary for a GPU, of this version and for your package manager")
+	.argument("<gpu>", "cuda")
+	.option("-y, --yes", "run the command too")
+	.action((gpu, options) => {
+		process.exitCode = installCommand(gpu, options);
+	});
 
 program
 	.command("inspect")
