@@ -1,12 +1,12 @@
-// What binding.gyp runs: builds the addon with CMake and copies it to where node-gyp puts its products.
+// What native/binding.gyp runs: builds the addon with CMake into build/, and copies it to where node-gyp expects its product.
 import { copyFileSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { build } from "./build.mjs";
 import { main, projectRoot } from "./tools.mjs";
 
 await main(() => {
 	const [product] = process.argv.slice(2);
-	build({ out: "build-gyp" }); // node-gyp owns build/
-	mkdirSync(product, { recursive: true });
-	copyFileSync(join(projectRoot, "build-gyp/Release/inferenceguard.node"), join(product, "inferenceguard.node"));
+	build();
+	mkdirSync(dirname(product), { recursive: true });
+	copyFileSync(join(projectRoot, "build/Release/inferenceguard.node"), product);
 });

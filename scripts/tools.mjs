@@ -1,6 +1,7 @@
 // What every script shares: where the project is, how progress is told, and what to install when a tool is missing.
 import { execFileSync } from "node:child_process";
-import { dirname } from "node:path";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const projectRoot = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -51,6 +52,15 @@ export function requireCompiler(purpose) {
 
 export function hasTool(tool, args) {
 	return runs(tool, args);
+}
+
+const npmFolders = ["../lib/node_modules", "node_modules"].map((folder) => join(dirname(process.execPath), folder));
+const npmCli = process.env.npm_execpath ?? npmFolders.map((folder) => join(folder, "npm/bin/npm-cli.js")).find((path) => existsSync(path));
+
+/** Runs npm with this Node, also where PATH has neither; returns what it prints. */
+export function npm(args, { cwd = projectRoot, env = process.env } = {}) {
+	const options = { cwd, env, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] };
+	return execFileSync(process.execPath, [npmCli, ...args, "--loglevel=error"], options);
 }
 
 export function step(text) {
