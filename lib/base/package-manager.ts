@@ -13,13 +13,13 @@ function manager(): Manager {
 	return /[\\/]\.pnpm[\\/]/.test(packageFile("")) ? "pnpm" : "npm";
 }
 
-/** Adds packages beside this one, of its version; where a package does not fit the system, its absence is no failure. */
+/** Adds packages beside this one, of exactly its version; where a package does not fit the system, its absence is no failure. */
 export function addCommand(name: string): string[] {
 	const add = {
-		npm: ["npm", "install", "--save-optional", "--include=optional"],
-		pnpm: ["pnpm", "add", "--save-optional"],
-		yarn: ["yarn", "add", "--optional"],
-		bun: ["bun", "add", "--optional"],
+		npm: ["npm", "install", "--save-optional", "--save-exact", "--include=optional"],
+		pnpm: ["pnpm", "add", "--save-optional", "--save-exact"],
+		yarn: ["yarn", "add", "--optional", "--exact"],
+		bun: ["bun", "add", "--optional", "--exact"],
 	};
 	return [...add[manager()], `${name}@${packageVersion()}`];
 }
