@@ -43,7 +43,7 @@ describe("refusals", () => {
 describe("aborting", () => {
 	test("aborting ends a look of the exact critic at more continuations than it can ever see", async () => {
 		const model = { pieces: ["a", "b"], logits: [[0, 0], [0, 0]], oracle: true }; // biome-ignore format: a table
-		await using guard = await InferenceGuard.load({ model, cost: { tokenCosts: [0, 1] }, budget: 1 });
+		await using guard = await InferenceGuard.load({ model, cost: { tokenCosts: [0, 1] }, budget: 200 });
 		const endless = guard.generate({ prompt: [0], maxTokens: 200, signal: AbortSignal.timeout(20) });
 		await expect(endless).rejects.toMatchObject({ code: "ABORTED" });
 	});
