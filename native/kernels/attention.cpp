@@ -4,9 +4,9 @@
 // product, together with all heads that share keys. The scattered cells that a query sees in other tiles are gathered
 // for products of their own. A query's result depends only on the cells that it sees and on their order, not on the
 // other queries or on where tiles begin: every product adds in the order of the cells, and weights are rounded so that
-// their sum is the same in any order. ggml's kernel handles the rest: features not implemented here (ALiBi, soft caps,
-// sinks, several masks or streams, keys other than half precision), too few queries for the threads, too many cells for
-// the memory, and value sizes that are not whole vectors.
+// their sum is the same in any order. ggml's kernel handles the rest: ALiBi, soft caps, sinks, several masks or
+// streams, keys other than half precision, too few queries for the threads, too many cells for the memory, and value
+// sizes that are not whole vectors.
 #include "ggml-backend-impl.h"
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
