@@ -1,9 +1,11 @@
 // Installs the packed package as users do, and checks what they do with it: `npm run check:consumers`, after `npm run prebuild`.
-// Bundlers leave it out or bundle its code; CommonJS requires it; compilers read its declarations, without the types of Node.
-import { execFile } from "node:child_process";
+// Bundlers leave it out or bundle its code; CommonJS requires it; compilers read its declarations, without the types of Node; a server of
+// Next.js answers with it.
+import { execFile, spawn } from "node:child_process";
 import { cpSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { answering, freePort } from "./listening.mjs";
 import { install, withTarballs } from "./tarball.mjs";
 import { main, projectRoot, step } from "./tools.mjs";
 
@@ -18,6 +20,8 @@ const tools = {
 	webpack: "5.113.0",
 };
 
+const next = ["next@16.4.6", "react@19.3.1", "react-dom@19.3.1"];
+
 const both = ["types.ts", "types.cts"];
 
 /** Ways in which a program may be compiled. A CommonJS file may require a module in Node 20.19 and newer, thus since `node20`. */
@@ -27,6 +31,28 @@ const compilations = [
 	{ compiler: "typescript-7", files: both, options: { module: "node20" } },
 	{ compiler: "typescript-7", files: ["types.ts"], options: { module: "esnext", moduleResolution: "bundler", lib: ["es2022"] } },
 ];
+
+/** What a route of Next.js says, on a server that was built to stand alone. */
+async function storyOfNext(app, tarballs, environment) {
+	const env = { ...environment, NEXT_TELEMETRY_DISABLED: "1" };
+	cpSync(join(projectRoot, "scripts/consumers/next"), app, { recursive: true });
+	writeFileSync(join(app, "package.json"), JSON.stringify({ private: true }));
+	install([...next, ...tarballs], { cwd: app });
+	await promisify(execFile)(process.execPath, ["node_modules/next/dist/bin/next", "build"], { cwd: app, env });
+	const elsewhere = `${app}-server`;
+	cpSync(join(app, ".next/standalone"), elsewhere, { recursive: true, verbatimSymlinks: true });
+	const port = await freePort();
+	const server = spawn(process.execPath, ["server.js"], {
+		cwd: elsewhere,
+		env: { ...env, PORT: port, HOSTNAME: "127.0.0.1" },
+		stdio: "inherit",
+	});
+	try {
+		return await (await answering(`http://127.0.0.1:${port}/api/story`, server)).text();
+	} finally {
+		server.kill();
+	}
+}
 
 await main(() =>
 	withTarballs(async ({ folder, tarballs }) => {
@@ -73,6 +99,10 @@ await main(() =>
 				throw new Error(`${file}, without the package: expected ADDON_NOT_FOUND, got ${stderr.slice(-1000)}`);
 			}
 		}
-		console.log(`compiled in ${compilations.length} ways, ran ${bundles.length + 1} programs: ${expected.trim()}`);
+
+		step("Building a server with Next.js and asking it");
+		const said = await storyOfNext(join(folder, "next"), tarballs, env);
+		if (said !== expected.trim()) throw new Error(`Next.js: expected ${expected}, got ${said}`);
+		console.log(`compiled in ${compilations.length} ways, ran ${bundles.length + 2} programs: ${expected.trim()}`);
 	}),
 );

@@ -1,14 +1,13 @@
 // Publishes to a registry of its own, and installs from there with npm, pnpm and yarn, also without or with the wrong package of binaries:
 // `npm run check:installs`, after `npm run prebuild`.
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { application, managers, withManagers } from "./managers.mjs";
-import { binariesOf, gpuPackages } from "./packages.mjs";
-import { platforms } from "./platforms.mjs";
+import { gpuPackages } from "./packages.mjs";
 import { publish } from "./publish.mjs";
 import { withRegistry } from "./registry.mjs";
-import { withTarballs } from "./tarball.mjs";
-import { main, npm, projectRoot, step, UserError } from "./tools.mjs";
+import { binariesForAll, withTarballs } from "./tarball.mjs";
+import { main, npm, projectRoot, step } from "./tools.mjs";
 
 const { version } = JSON.parse(readFileSync(join(projectRoot, "package.json"), "utf8"));
 const { platformOf, thisSystem } = await import("../dist/native/platform-packages.js");
@@ -23,19 +22,6 @@ const otherLibc = { glibc: "musl", musl: "glibc" }[system.libc];
 function expectSame(what, actual, expected) {
 	if (JSON.stringify(actual) !== JSON.stringify(expected))
 		throw new Error(`${what}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`);
-}
-
-/** Binaries of every package: this platform's own, for its GPUs the same, and for others files that nothing loads. */
-function fillBinaries(folder) {
-	const prebuilt = join(projectRoot, "prebuilds", own);
-	if (!existsSync(prebuilt)) throw new UserError(`expected ${prebuilt}, got none; run npm run prebuild`);
-	cpSync(prebuilt, join(folder, own), { recursive: true });
-	const [binary] = readdirSync(prebuilt).filter((name) => name.startsWith("inferenceguard."));
-	for (const platform of [...platforms, ...gpuPackages].filter(({ name }) => name !== own)) {
-		mkdirSync(join(folder, platform.name));
-		for (const name of binariesOf(platform)) writeFileSync(join(folder, platform.name, name), "not for this platform");
-	}
-	for (const { name } of gpuPackages) cpSync(join(prebuilt, binary), join(folder, name, "inferenceguard.node"));
 }
 
 /** The packages of binaries that a manager put into an application. */
@@ -106,6 +92,6 @@ await main(() =>
 					console.log(`install cuda: ${run(["node", "program.mjs"]).trim()}`);
 				}
 			}),
-		fillBinaries,
+		binariesForAll,
 	),
 );

@@ -1,22 +1,11 @@
 // A registry on this machine: it has what was packed, and asks npm's own registry for everything else.
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
+import { answering, freePort } from "./listening.mjs";
 import { npm, step } from "./tools.mjs";
 
 const verdaccio = "verdaccio@6.5.0";
-
-async function freePort() {
-	const server = createServer().listen(0, "127.0.0.1");
-	await once(server, "listening");
-	const { port } = server.address();
-	server.close();
-	await once(server, "close");
-	return port;
-}
 
 function configuration(folder) {
 	const ours = { access: "$all", publish: "$all" };
@@ -27,18 +16,6 @@ function configuration(folder) {
 		packages: { inferenceguard: ours, "@inferenceguard/*": ours, "**": { access: "$all", proxy: "npm" } },
 		log: { type: "file", path: join(folder, "log"), level: "warn" },
 	};
-}
-
-async function answers(address, registry) {
-	for (let tries = 0; tries < 240 && registry.exitCode === null; tries++) {
-		const isUp = await fetch(`${address}-/ping`).then(
-			({ ok }) => ok,
-			() => false,
-		);
-		if (isUp) return;
-		await setTimeout(500);
-	}
-	throw new Error("expected the registry to answer within two minutes, got nothing");
 }
 
 /** Calls `check` with the environment in which package managers use a registry and caches of their own, all of it in `folder`. */
@@ -54,7 +31,7 @@ export async function withRegistry(folder, check) {
 	const program = [join(folder, "node_modules/verdaccio/bin/verdaccio"), "--config", join(folder, "config.yaml")];
 	const registry = spawn(process.execPath, [...program, "--listen", `127.0.0.1:${port}`], { stdio: ["ignore", "ignore", "inherit"] });
 	try {
-		await answers(address, registry);
+		await answering(`${address}-/ping`, registry);
 		writeFileSync(join(folder, ".npmrc"), `registry=${address}\n//127.0.0.1:${port}/:_authToken=anyone\n`);
 		const { npm_config_user_agent: _, ...inherited } = process.env;
 		await check({
