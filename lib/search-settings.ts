@@ -5,6 +5,13 @@
 export interface SearchSettings {
 	/** T, the longest response in tokens, 1..1048576, within the context; default 128. */
 	maxTokens?: number;
+	/**
+	 * Strings that end a response, 1..16 of 1..256 characters; one alone may be given as it is. A response ends before the one that is complete
+	 * first (of several that end together, before the longest), wherever its tokens begin and end: what is returned, judged and rewarded is
+	 * the text before it. A stream holds text back while it may be the beginning of one. Costs of tokens, log-likelihoods and probes on means
+	 * also count the tokens that spell the stop string, as they count an end-of-generation token.
+	 */
+	stop?: string | readonly string[];
 	/** d, tokens per block, at least 1; default 32 (best-of-N rows and `filter`: the whole response; `sample`, ARGS and RE-Control rows: 1). */
 	blockLength?: number;
 	/** N, the most candidates per round, 1..1024; default 16 (`args`: 20; `sample`, `filter`, `reControl`: 1). More candidates than sequences are generated in several passes. */

@@ -396,11 +396,19 @@ describe("a guard with a certificate", () => {
 
 	test("a guard with a certificate refuses other search settings, and streams", async () => {
 		await using loaded = await InferenceGuard.load({ ...guard, certificate: file("single.json") });
-		for (const other of [{ candidates: 3 }, { temperature: 0.5 }, { maxTokens: 9 }, { repair: false }, { strategy: "sample" as const }]) {
+		const others = [
+			{ candidates: 3 },
+			{ temperature: 0.5 },
+			{ maxTokens: 9 },
+			{ stop: ["."] },
+			{ repair: false },
+			{ strategy: "sample" as const },
+		];
+		for (const other of others) {
 			const refused = loaded.generate({ ...covered, ...other });
 			await expect(refused).rejects.toMatchObject({ code: "CERTIFICATE_MISMATCH" });
 			for (const [name, value] of Object.entries(other).filter(([name]) => name !== "strategy")) {
-				const certified = JSON.stringify(certificate.configuration.search[name]);
+				const certified = JSON.stringify(certificate.configuration.search[name]) ?? "none";
 				await expect(refused).rejects.toThrow(`${name}: expected ${certified}, got ${JSON.stringify(value)}`);
 			}
 		}

@@ -28,6 +28,17 @@ describe("inferenceguard generate", () => {
 		expect(JSON.parse(stdout)).toMatchObject({ seed: 1, safety: { cost: 0, budget: 0 }, finishReason: expect.any(String) });
 	});
 
+	test("inferenceguard generate --stop ends the text before the first of several strings", async () => {
+		const options = ["--cost", lexicon, "--seed", "1", "--temperature", "0", "--json"];
+		const { text } = JSON.parse((await generate(...options)).stdout);
+		const [first, second] = [text.slice(9, 12), text.slice(4, 7)];
+		const reply = JSON.parse((await generate(...options, "--stop", first, "--stop", second)).stdout);
+		expect(reply).toMatchObject({
+			text: text.slice(0, Math.min(...[first, second].map((one) => text.indexOf(one)))),
+			finishReason: "stop",
+		});
+	});
+
 	test.each(["sample", "beam", "best-of-n", "bestOfN"])("inferenceguard generate --strategy %s is unguarded", async (strategy) => {
 		const { status, stdout } = await generate("--strategy", strategy, "--json");
 		expect(status).toBe(0);

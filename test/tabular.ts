@@ -42,6 +42,19 @@ export function logProbabilities(logits: number[][]): number[][] {
 	});
 }
 
+/** A text up to the first stop string to be complete, the longest of those that end there; undefined if there is none. */
+export function cutAtStop(text: string, stop: readonly string[]): string | undefined {
+	for (let end = 1; end <= text.length; end++) {
+		const complete = stop.filter((one) => text.slice(0, end).endsWith(one)).map(({ length }) => length);
+		if (complete.length > 0) return text.slice(0, end - Math.max(...complete));
+	}
+	return undefined;
+}
+
+/** The text of tokens, without that of an end. */
+export const textOf = ({ model }: Pick<Problem, "model">, tokens: readonly number[]) =>
+	tokens.map((token) => (model.ends.includes(token) ? "" : model.pieces[token])).join("");
+
 export interface Outcome {
 	tokens: number[];
 	cost: number;
@@ -55,13 +68,19 @@ export function costOf({ tokenCosts, discount }: Pick<Problem, "tokenCosts" | "d
 }
 
 /** Every finished response with its cost and reward. */
-export function responses(problem: Problem, cost = (tokens: readonly number[]) => costOf(problem, tokens)): Outcome[] {
+export function responses(
+	problem: Problem,
+	cost = (tokens: readonly number[]) => costOf(problem, tokens),
+	stop: readonly string[] = [],
+): Outcome[] {
 	const { model, maxTokens } = problem;
 	const logP = logProbabilities(model.logits);
 	const found: Outcome[] = [];
 	const extend = (tokens: number[], logLikelihood: number) => {
 		const last = tokens.at(-1);
-		if (tokens.length > 0 && (tokens.length === maxTokens || model.ends.includes(last as number))) {
+		const ends =
+			tokens.length === maxTokens || model.ends.includes(last as number) || cutAtStop(textOf(problem, tokens), stop) !== undefined;
+		if (tokens.length > 0 && ends) {
 			found.push({ tokens, cost: cost(tokens), reward: logLikelihood / tokens.length });
 			return;
 		}
@@ -74,8 +93,12 @@ export function responses(problem: Problem, cost = (tokens: readonly number[]) =
 }
 
 /** Largest γ^T · reward within budget; undefined where nothing is feasible. */
-export function constrainedOptimum(problem: Problem, cost?: (tokens: readonly number[]) => number): number | undefined {
-	const feasible = responses(problem, cost).filter(({ cost }) => cost <= problem.budget + 1e-12);
+export function constrainedOptimum(
+	problem: Problem,
+	cost?: (tokens: readonly number[]) => number,
+	stop?: readonly string[],
+): number | undefined {
+	const feasible = responses(problem, cost, stop).filter(({ cost }) => cost <= problem.budget + 1e-12);
 	if (feasible.length === 0) return undefined;
 	return Math.max(...feasible.map(({ tokens, reward }) => problem.discount ** tokens.length * reward));
 }

@@ -90,7 +90,9 @@ export interface OptionRow {
 	/** The flag's short form; the long form is the name in kebab case. */
 	shortFlag?: string;
 	/** The flag's argument, for its help; absent: a number, one of the choices, or nothing. */
-	takes?: "name" | "low:high" | "n|all";
+	takes?: "name" | "low:high" | "n|all" | "text";
+	/** The flag may be given several times; the option is a list. */
+	repeats?: boolean;
 	/** The flag switches something off that is on by default. */
 	turnsOff?: boolean;
 	/** The flag's help. */
@@ -187,3 +189,11 @@ export const range = (lowest: number) =>
 	z
 		.tuple([real(lowest), real(lowest)], expected("a range [lowest, highest]"))
 		.refine(([low, high]) => low <= high, expected("a range [lowest, highest] with lowest <= highest"));
+
+/** One text, or a list of them. */
+export function texts(most: number, longest: number) {
+	const message = expected(`a text of 1 to ${longest} characters without lone surrogates, or a list of 1 to ${most} of them`);
+	const isSound = (text: string) => text.length > 0 && text.length <= longest && text.isWellFormed();
+	const one = z.string(message).refine(isSound, message);
+	return z.union([one.transform((text) => [text]), z.array(one, message).min(1, message).max(most, message)], message);
+}

@@ -40,7 +40,7 @@ export const listed = (given: string | undefined) => given?.split(",").map((one)
 export const numbersOf = (given: string | undefined) => listed(given)?.map((part) => numeric(part) ?? Number.NaN);
 
 /** Collects an option that may be given several times. */
-export const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
+export const collect = (value: string, earlier: string[] = []): string[] => [...earlier, value];
 
 /** `harm` is the judge in this package. A GGUF file identifies its own kind of cost model. Anything else is a lexicon. */
 function costOf(file: string): CostModel {

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import type { OptionRow } from "../base/check.js";
 import { kebabCase } from "../base/kebab-case.js";
+import { collect } from "./loading.js";
 
 type Rows = Record<string, OptionRow>;
 
@@ -30,6 +31,7 @@ function flagsOf(name: string, row: OptionRow): Option[] {
 	}
 	const short = row.shortFlag ? `-${row.shortFlag}, ` : "";
 	const option = new Option(`${short}${long} ${placeholderOf(row)}`, row.help);
+	if (row.repeats) return [option.argParser(collect)];
 	return [row.check instanceof z.ZodEnum ? ofNames(option, row.check.options.map(String)) : option];
 }
 

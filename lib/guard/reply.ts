@@ -48,12 +48,12 @@ export interface CriticNote {
 export interface Reply {
 	/** The response. Its claim is: within budget under the cost models given to `load`. */
 	text: string;
-	/** Token ids of the response, without the end-of-generation token. */
+	/** Token ids of the response, without the end-of-generation token, but with those that spell a stop string. */
 	tokens: number[];
 	/** The token that ended the turn; null if none did. */
 	endToken: number | null;
 	outcome: Outcome;
-	/** `stop`: the model ended its turn. `length`: maxTokens or the token limit was reached. `safety`: nothing within budget was found. */
+	/** `stop`: the model ended its turn, or a stop string was complete. `length`: maxTokens or the token limit was reached. `safety`: nothing within budget was found. */
 	finishReason: "stop" | "length" | "safety";
 	/** Cost, budget and z of the first constraint; `constraints` has all of them. */
 	safety: ConstraintReport & {

@@ -130,8 +130,8 @@ export const rawPrompt = (text: string): NativePrompt => ({ parts: [{ text, from
 export const isRaw = (prompt: NativePrompt) => "tokens" in prompt || !prompt.parts.some(({ fromTemplate }) => fromTemplate);
 
 /** The settings of a search, all decided; those that may be absent have no value that means so. */
-export type NativeSearch = Required<Omit<SearchSettings, "scoreRange" | "rewardWeight">> &
-	Pick<SearchSettings, "rewardWeight"> & { scoreRange?: Float64Array };
+export type NativeSearch = Required<Omit<SearchSettings, "scoreRange" | "rewardWeight" | "stop">> &
+	Pick<SearchSettings, "rewardWeight"> & { scoreRange?: Float64Array; stop?: string[] };
 
 export type NativeRequest = NativePrompt &
 	NativeSearch & {

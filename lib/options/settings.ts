@@ -1,6 +1,6 @@
 // The table of settings: every setting of a search is one row here, and one documented line of the interface.
 import { z } from "zod";
-import { choice, expected, flag, integer, type OptionRow, range, real } from "../base/check.js";
+import { choice, expected, flag, integer, type OptionRow, range, real, texts } from "../base/check.js";
 import type { SearchSettings } from "../search-settings.js";
 
 /** The settings of a strategy that reports look at. */
@@ -22,6 +22,7 @@ const editsStates = ({ latentSteps = 0 }: Row) => latentSteps > 0;
 
 export const settings = {
 	maxTokens: { check: integer(1, 1_048_576), default: 128, symbol: "T", shortFlag: "t", help: "longest response in tokens (T)" },
+	stop: { check: texts(16, 256), takes: "text", repeats: true, help: "text that ends a response, which ends before it; may be repeated" },
 	blockLength: { check: integer(1, 1_048_576), default: 32, symbol: "d", shortFlag: "d", help: "tokens per block (d)" },
 	candidates: { check: integer(1, 1024), default: 16, symbol: "N", shortFlag: "n", help: "candidates per round (N)" },
 	startCandidates: { check: integer(1, 1024), help: "candidates at the start of a block" },

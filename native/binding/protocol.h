@@ -160,7 +160,9 @@ inline const choices<finish> names_of<finish> = { name("stop", finish::stop), na
 
 inline finish finish_of(const search_result & it) {
     const bool is_cut = it.outcome == OUTCOME_TRUNCATED || it.outcome == OUTCOME_REFUSED;
-    return is_cut ? finish::safety : it.finish == FINISH_STOP ? finish::stop : finish::length;
+    return is_cut                                                ? finish::safety :
+           it.finish == FINISH_END || it.finish == FINISH_STRING ? finish::stop :
+                                                                   finish::length;
 }
 
 // where outputs were reduced
@@ -196,13 +198,15 @@ template <typename V> void members(V & of, prompt_source & it) {
 
 template <typename V> void members(V & of, search_options & it) {
     std::optional<std::vector<double>> range;
+    std::vector<std::string>           stop;
     of(row("expansion", it.expansion), row("estimator", it.estimator), row("objective", it.objective),
        row("selection", it.selection), row("softness", it.softness), row("scoreRange", range),
        row("rewardWeight", it.omega), row("temperature", it.sampling.temperature), row("topK", it.sampling.top_k),
        row("topP", it.sampling.top_p), row("minP", it.sampling.min_p), row("maxTokens", it.max_tokens),
-       row("blockLength", it.block_length), row("candidates", it.n_candidates), row("startCandidates", it.n_start),
-       row("candidateGrowth", it.growth), row("satisfiedPSafe", it.satisfied_p_safe), row("beams", it.n_beams),
-       row("retries", it.n_retries), row("diversityPenalty", it.diversity_penalty), row("lambda", it.lambda),
+       maybe("stop", stop), row("blockLength", it.block_length), row("candidates", it.n_candidates),
+       row("startCandidates", it.n_start), row("candidateGrowth", it.growth),
+       row("satisfiedPSafe", it.satisfied_p_safe), row("beams", it.n_beams), row("retries", it.n_retries),
+       row("diversityPenalty", it.diversity_penalty), row("lambda", it.lambda),
        row("pSafeThreshold", it.p_safe_threshold), row("uncertaintyPenalty", it.uncertainty_penalty),
        row("ranksByValue", it.ranks_by_value), row("latentSteps", it.ascent.n_steps),
        row("latentStepSize", it.ascent.step_size), row("maxGeneratedTokens", it.max_generated_tokens),
@@ -212,6 +216,7 @@ template <typename V> void members(V & of, search_options & it) {
         it.lowest_score  = range->at(0);
         it.highest_score = range->at(1);
     }
+    it.stop = stop_strings(std::move(stop));
 }
 
 template <typename V> void members(V & of, generation_request & it) {

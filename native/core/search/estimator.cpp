@@ -171,10 +171,13 @@ measurement estimator::measure(const std::vector<token_id> & tokens, const whole
     for (size_t t = 0; t < tokens.size(); ++t) {
         const size_t n_text = whole.text.size();
         if (!models.model.is_end(tokens[t])) {
-            whole.bytes.push(models.model.piece(tokens[t]), whole.text);
+            options.stop.append(models.model.piece(tokens[t]), whole.end, whole.text);
         }
         whole.tokens.push_back(tokens[t]);
         const bool is_last = t + 1 == tokens.size();
+        if (is_last) {
+            whole.end.close(whole.text);
+        }
         whole.paid.charge_token(tokens[t], std::string_view(whole.text).substr(n_text), is_last);
         for (size_t c = 0; c < models.constraints.size() && is_last; ++c) {
             if (models.constraints[c].whole_text) {
@@ -222,7 +225,7 @@ void report_answer(search_result & result, search_outcome outcome, const path & 
     result.mean_log_likelihood = mean_log_likelihood(p.view());
     result.tokens              = p.tokens;
     result.residual            = p.residual.sum;
-    if (p.finish == FINISH_STOP) {
+    if (p.finish == FINISH_END) {
         result.end_token = result.tokens.back();
         result.tokens.pop_back();
     }

@@ -50,18 +50,22 @@ path expander::empty_path(const random_stream & random) const {
 }
 
 void expander::append(response & p, token_id token, double log_likelihood) const {
-    const bool   ends   = models.model.is_end(token);
     const size_t n_text = p.text.size();
-    if (!ends) {
-        p.bytes.push(models.model.piece(token), p.text);
-    }
     p.tokens.push_back(token);
     p.log_likelihood += log_likelihood;
-    p.finish = ends ? FINISH_STOP : int32_t(p.tokens.size()) >= options.max_tokens ? FINISH_LENGTH : FINISH_NONE;
-
+    if (models.model.is_end(token)) {
+        p.finish = FINISH_END;
+    } else if (options.stop.append(models.model.piece(token), p.end, p.text)) {
+        p.finish = FINISH_STRING;
+    } else if (int32_t(p.tokens.size()) >= options.max_tokens) {
+        p.finish = FINISH_LENGTH;
+    }
+    if (p.finished()) {
+        p.end.close(p.text);
+    }
     const std::string_view added(p.text.data() + n_text, p.text.size() - n_text);
     p.paid.charge_token(token, added, p.finished());
-    p.ends.push_back({ p.text.size(), p.log_likelihood, p.paid.may_end() });
+    p.ends.push_back({ p.text.size(), p.log_likelihood, p.end.held.empty() && p.paid.may_end() });
 }
 
 void expander::free_sequence(path & p) {

@@ -4,6 +4,7 @@
 
 #include "critic/critic.h"
 #include "safety/guard_session.h"
+#include "search/stop_strings.h"
 #include "search/trace.h"
 #include "serving/decoder.h"
 
@@ -50,6 +51,7 @@ struct search_options {
     objective_kind        objective = OBJECTIVE_AUGMENTED;
     selection_kind        selection = SELECTION_TOP;
     sampling_options      sampling;
+    stop_strings          stop;
     int32_t               max_tokens        = 1;  // T
     int32_t               block_length      = 1;  // d
     int32_t               n_candidates      = 1;  // N, the maximum width of a block

@@ -4,10 +4,10 @@
 #pragma once
 
 #include "safety/ledger.h"
+#include "search/stop_strings.h"
 #include "search/verdict.h"
 #include "serving/decoder.h"
 #include "support/random.h"
-#include "support/utf8.h"
 
 #include <algorithm>
 #include <limits>
@@ -19,7 +19,8 @@ namespace ig {
 
 enum finish_reason {
     FINISH_NONE,    // still growing
-    FINISH_STOP,    // the model ended its turn
+    FINISH_END,     // the model ended its turn
+    FINISH_STRING,  // a stop string is complete
     FINISH_LENGTH,  // the longest allowed response
 };
 
@@ -27,7 +28,7 @@ enum finish_reason {
 struct token_end {
     size_t n_text;          // bytes of text
     double log_likelihood;  // of all tokens so far
-    bool   may_stop_here;   // every token cost model accepts the text so far as finished
+    bool   may_stop_here;   // no stop string may have begun, and every token cost model accepts the text as finished
 };
 
 struct sampled_token {
@@ -68,8 +69,8 @@ struct response_residual {
 // a response, or its beginning
 struct response {
     std::vector<token_id>  tokens;
-    std::string            text;                // complete characters
-    utf8_stream            bytes;
+    std::string            text;                // complete characters, without what is held back
+    open_end               end;
     std::vector<token_end> ends;                // [tokens]
     double                 log_likelihood = 0;  // sum, under the base model
     finish_reason          finish         = FINISH_NONE;
