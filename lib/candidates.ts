@@ -1,8 +1,8 @@
 /** A candidate that a cost or reward function judges. */
 export interface Candidate {
-	/** The response so far: complete characters only. */
+	/** The response so far, with its prefill: complete characters only. */
 	readonly text: string;
-	/** Its token ids. */
+	/** Its token ids, without those of a prefill. */
 	readonly tokens: Int32Array;
 	/** Whether the response is complete; otherwise the value is an estimate that guides the search. */
 	readonly finished: boolean;

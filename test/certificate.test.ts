@@ -413,6 +413,7 @@ describe("a guard with a certificate", () => {
 			}
 		}
 		await expect(loaded.stream(covered).reply).rejects.toMatchObject({ code: "CERTIFICATE_MISMATCH" });
+		await expect(loaded.generate({ ...covered, prefill: "a" })).rejects.toMatchObject({ code: "CERTIFICATE_MISMATCH" });
 	});
 
 	test("a guard refuses a broken certificate, and claims that its counts do not support", async () => {

@@ -39,6 +39,15 @@ describe("inferenceguard generate", () => {
 		});
 	});
 
+	test("inferenceguard generate --prefill prints what follows it, and charges its cost", async () => {
+		const options = ["--cost", lexicon, "--seed", "1", "--json"];
+		const begun = JSON.parse((await generate(...options, "--budget", "1", "--prefill", " w300 w9")).stdout);
+		expect(begun.safety).toMatchObject({ cost: 1, budget: 1 });
+		expect(begun.safety.z[0]).toBe(0);
+		expect(begun.text).not.toContain("w300");
+		expect((await generate(...options, "--prefill", " w300 w9")).status).toBe(3);
+	});
+
 	test.each(["sample", "beam", "best-of-n", "bestOfN"])("inferenceguard generate --strategy %s is unguarded", async (strategy) => {
 		const { status, stdout } = await generate("--strategy", strategy, "--json");
 		expect(status).toBe(0);

@@ -22,6 +22,7 @@ interface GenerateFlags extends ConstraintFlags {
 	gate?: boolean;
 	prompt: string;
 	chat?: boolean;
+	prefill?: string;
 	now?: string;
 	strategy: StrategyName;
 	cachePrompt: boolean;
@@ -57,6 +58,7 @@ export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] |
 	if (flags.trace && !flags.json) throw new InvalidOptionError("trace: expected --json, which prints it, with --trace");
 	const options: GenerateOptions = {
 		...(flags.chat ? { messages: [{ role: "user", content: flags.prompt }] } : { prompt: flags.prompt }),
+		prefill: flags.prefill,
 		strategy: flags.strategy,
 		...optionsFrom(flags, settings),
 		cachePrompt: flags.cachePrompt ? undefined : false,

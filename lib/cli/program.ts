@@ -85,6 +85,7 @@ const generateOptions = program
 	.option("--gate", "let the prompt decide the sign of the strength")
 	.requiredOption("-p, --prompt <text>", "text to answer or continue")
 	.option("--chat", "put the prompt through the model's chat template as a user message")
+	.option("--prefill <text>", "text that the response begins with; what follows it is printed")
 	.option("--now <date>", nowHelp)
 	.addOption(strategy)
 	.option("--seed <n>", "repeats a generation")

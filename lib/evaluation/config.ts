@@ -86,6 +86,8 @@ const decidedElsewhere = {
 	trace: never("traces, for all methods"),
 	prompt: never("data"),
 	messages: never("data"),
+	prefill: never("nothing: a response is the model's own from its first token"),
+	continueFinal: never("nothing: a response is the model's own from its first token"),
 	onRefusal: never("nothing: a refusal is a result"),
 	now: never("it for all methods"),
 	signal: never("nothing"),

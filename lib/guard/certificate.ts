@@ -215,15 +215,19 @@ export class CertificateWatch {
 	}
 
 	/** The claim that covers a generation; undefined if none does. Errors: CERTIFICATE_MISMATCH. */
-	claimFor(search: NativeSearch, stream: boolean, readNow: string | undefined): CertificateClaim | undefined {
+	claimFor(
+		search: NativeSearch,
+		{ stream, readNow, isBegun }: { stream: boolean; readNow: string | undefined; isBegun: boolean },
+	): CertificateClaim | undefined {
 		const { configuration, claims, delta } = this.#certificate;
 		const differences = differencesOf(plainSettings(search), configuration.search);
 		const isOtherDay = readNow !== undefined && readNow !== configuration.now;
 		if (differences.length > 0) this.#mismatch("these settings of the search", differences);
 		else if (stream) this.#mismatch("streaming, which commits while it searches", []);
+		else if (isBegun) this.#mismatch("a response that does not begin with the model's own first token (prefill, continueFinal)", []);
 		else if (isOtherDay)
 			this.#mismatch(`the date that the chat template reads (now: ${readNow}, certified: ${configuration.now ?? "unknown"})`, []);
-		if (differences.length > 0 || stream || isOtherDay || !this.#covered) return undefined;
+		if (differences.length > 0 || stream || isBegun || isOtherDay || !this.#covered) return undefined;
 		return { epsilon: claims.costModels.epsilon, judgeEpsilon: claims.judge?.epsilon ?? null, delta };
 	}
 

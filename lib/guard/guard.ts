@@ -10,7 +10,16 @@ import { type CheckedGenerateOptions, checkGenerateOptions } from "../options/ge
 import { type CheckedLoadOptions, checkHashOptions, checkLoadOptions } from "../options/load.js";
 import { asksCritic, type KnownCritic, resolveSearch } from "../options/resolve.js";
 import type { GenerateOptions, LoadOptions } from "../options/types.js";
-import { type ChatMessage, type Prompt, type PromptReading, questionOf, type ReadPrompt, readPrompt } from "../prompt/chat.js";
+import {
+	begunPrompt,
+	type ChatMessage,
+	type Prompt,
+	type PromptReading,
+	questionOf,
+	type ReadPrompt,
+	readPrompt,
+	readRaw,
+} from "../prompt/chat.js";
 import { CertificateWatch, limitsOf } from "./certificate.js";
 import { type CriticIdentity, checkBudgets, checkCritic, readCriticIdentity, TrainingLimits } from "./critic.js";
 import { Fingerprints, type GuardIdentity } from "./identity.js";
@@ -166,11 +175,12 @@ export class InferenceGuard {
 		if (signal?.aborted) throw abortedBy(signal);
 		const isStream = onPiece !== undefined;
 		const search = this.#search(options);
-		const asked = options.messages ? { messages: options.messages } : { prompt: options.prompt ?? "" };
+		const { asked, prefill } = begunPrompt(options);
 		const reading = { now: options.now, refusal: typeof onRefusal === "object" ? onRefusal.text : undefined, signal };
 		const { native, readNow } = await readPrompt(asked, this.#info, reading);
-		const certificate = this.#certificate?.claimFor(search, isStream, readNow);
-		const request = this.#request(native, questionOf(asked), options, search, isStream);
+		const begun = prefill === undefined ? undefined : readRaw(prefill, "the prefill", this.#info);
+		const certificate = this.#certificate?.claimFor(search, { stream: isStream, readNow, isBegun: begun !== undefined });
+		const request = { ...this.#request(native, questionOf(asked), options, search, isStream), prefill: begun };
 		const events = {
 			piece: (text: string) => onPiece?.(text),
 			ask: (kind: "cost" | "reward", question: NativeQuestion) => {
@@ -189,7 +199,7 @@ export class InferenceGuard {
 			});
 		};
 		const searched = await run(request);
-		const attempt = await this.#repair(searched, request, options.messages, reading, run);
+		const attempt = await this.#repair(searched, request, "messages" in asked ? asked.messages : undefined, reading, run);
 		if (attempt?.outcome === "repaired") onPiece?.(attempt.text);
 		const result = attempt ? withRepair(searched, attempt) : searched;
 		const reply = {
@@ -253,7 +263,7 @@ export class InferenceGuard {
 	#reply(result: NativeResult, seed: number): Reply {
 		const constraints = result.z.map((z, i) => ({
 			cost: result.cost[i] ?? 0,
-			budget: z[0] ?? 0, // z_0 = B
+			budget: this.#info.budgets[i] ?? 0,
 			z: Array.from(z),
 			...this.#categoriesOf(result, i),
 		}));

@@ -21,7 +21,7 @@ export interface ConstraintReport {
 	budget: number;
 	/**
 	 * Safety state before the first token and after each token, the one that ended the turn included: `z[t]` is the remaining budget
-	 * (Sauté RL).
+	 * (Sauté RL). `z[0]` is the budget, less the cost of a `prefill`.
 	 */
 	z: number[];
 	/**
@@ -46,7 +46,7 @@ export interface CriticNote {
 
 /** The result of a generation. */
 export interface Reply {
-	/** The response. Its claim is: within budget under the cost models given to `load`. */
+	/** The response, without a `prefill`. Its claim, with the prefill, is: within budget under the cost models given to `load`. */
 	text: string;
 	/** Token ids of the response, without the end-of-generation token, but with those that spell a stop string. */
 	tokens: number[];

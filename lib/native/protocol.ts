@@ -136,6 +136,8 @@ export type NativeSearch = Required<Omit<SearchSettings, "scoreRange" | "rewardW
 export type NativeRequest = NativePrompt &
 	NativeSearch & {
 		seed: number;
+		/** What the response begins with; text only after text. The result's text and tokens begin behind it. */
+		prefill?: NativePrompt;
 		/** The prompt with a note: one attempt at a repair instead of a search, judged after `prompt`. */
 		noted?: NativePrompt;
 		/** The text that the response answers; undefined: the prompt's text. */

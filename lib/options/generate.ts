@@ -7,12 +7,16 @@ import { strategyName } from "./strategies.js";
 
 export const messageSchema = z.object({ role: text("a role"), content: z.string(expected("text as content")) });
 
+const textOrTokens = z
+	.union([z.string(), z.array(z.number()), z.custom<Int32Array>(types.isInt32Array)], expected("text or an array of token ids"))
+	.optional();
+
 export const generateSchema = z
 	.strictObject({
-		prompt: z
-			.union([z.string(), z.array(z.number()), z.custom<Int32Array>(types.isInt32Array)], expected("text or an array of token ids"))
-			.optional(),
+		prompt: textOrTokens,
 		messages: z.array(messageSchema, expected("an array of { role, content }")).optional(),
+		prefill: textOrTokens,
+		continueFinal: flag.default(false),
 		strategy: strategyName.default("guard"),
 		...optionalSettings,
 		trace: flag.default(false),
@@ -25,15 +29,20 @@ export const generateSchema = z
 		signal: abortSignal.optional(),
 	})
 	.check((context) => {
-		const { prompt, messages } = context.value;
+		const { prompt, messages, prefill, continueFinal } = context.value;
+		const report = (option: string, message: string) =>
+			context.issues.push({ code: "custom", message, path: [option], input: context.value });
 		if ((prompt === undefined) === (messages === undefined)) {
-			const got = prompt === undefined ? "neither" : "both";
-			context.issues.push({
-				code: "custom",
-				message: `expected either prompt or messages, got ${got}`,
-				path: ["prompt"],
-				input: context.value,
-			});
+			report("prompt", `expected either prompt or messages, got ${prompt === undefined ? "neither" : "both"}`);
+		}
+		if (typeof prefill === "string" && prompt !== undefined && typeof prompt !== "string") {
+			report("prefill", "expected token ids after a prompt of token ids, got text");
+		}
+		if (continueFinal && messages?.at(-1)?.role !== "assistant") {
+			report("continueFinal", "expected messages that end with one of the assistant, got others");
+		}
+		if (continueFinal && prefill !== undefined) {
+			report("prefill", "expected none beside continueFinal, whose last message begins the response, got one");
 		}
 	});
 

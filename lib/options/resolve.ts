@@ -16,7 +16,8 @@ export interface KnownCritic {
 /** The settings of a generation: the strategy's row, overridden by the given options. Errors: INVALID_OPTION. */
 export function resolveSearch(options: CheckedGenerateOptions, critic: KnownCritic | undefined): NativeSearch {
 	const hasCritic = critic !== undefined;
-	const { prompt, messages, strategy, onRefusal, signal, trace, seed, cachePrompt, now, scoreRange, ...given } = options;
+	const { prompt, messages, prefill, continueFinal, strategy, onRefusal, signal, trace, seed, cachePrompt, now, scoreRange, ...given } =
+		options;
 	const { beamShare, blockLength, ...row }: StrategySettings = strategies[strategy];
 	const settings = { ...row, ...given };
 	const { candidates, maxTokens } = settings;

@@ -311,6 +311,15 @@ export interface SearchOptions extends SearchSettings {
 export type GenerateOptions = Prompt &
 	SearchOptions & {
 		/**
+		 * Text, or after a prompt of token ids or messages token ids, with which the response begins. Cost and reward models judge it with what
+		 * follows; its costs of tokens are charged, undiscounted, before the first token: `z[0]` is B less them. Nothing is generated if they
+		 * alone are over budget. The reply and the stream have what follows it. Log-likelihoods, probes on means and `stop` begin behind it,
+		 * and no certificate covers it. Default: none.
+		 */
+		prefill?: string | readonly number[] | Int32Array;
+		/** Whether the last of `messages`, of the assistant, is the `prefill` rather than a turn of its own; default false. */
+		continueFinal?: boolean;
+		/**
 		 * On a refusal that was not repaired: `"return"` the reply with empty text (default), `"throw"` a {@link RefusalError}, or return this
 		 * text instead. A chat continues after a refusal with an empty assistant turn, or with none; a chat template that insists on a text
 		 * there gets this one (otherwise `"I cannot help with that."`).

@@ -15,6 +15,28 @@ export interface ChatMessage {
 /** The input that the model continues: raw text, token ids, or a conversation. */
 export type Prompt = { prompt: string | readonly number[] | Int32Array } | { messages: readonly ChatMessage[] };
 
+/** A text without a template. */
+type TextOrTokens = string | readonly number[] | Int32Array;
+
+/** A prompt, and what its response begins with. */
+interface BegunPrompt {
+	asked: Prompt;
+	prefill?: TextOrTokens | undefined;
+}
+
+/** The last message of an assistant may be the beginning of the response. */
+export function begunPrompt(given: {
+	prompt?: TextOrTokens | undefined;
+	messages?: readonly ChatMessage[] | undefined;
+	prefill?: TextOrTokens | undefined;
+	continueFinal: boolean;
+}): BegunPrompt {
+	const { prompt = "", messages, prefill, continueFinal } = given;
+	if (messages === undefined) return { asked: { prompt }, prefill };
+	if (!continueFinal) return { asked: { messages }, prefill };
+	return { asked: { messages: messages.slice(0, -1) }, prefill: messages.at(-1)?.content };
+}
+
 /** Options of reading a prompt. */
 export interface PromptReading {
 	/** Date, perhaps with a time, that the chat template reads; default today. */
@@ -156,17 +178,21 @@ export async function conversationPieces(chatTemplate: string): Promise<{ before
  */
 export async function readPrompt(given: Prompt, info: NativeInfo, reading: PromptReading = {}): Promise<ReadPrompt> {
 	if ("messages" in given) return readMessages(given.messages, info, reading);
-	const { prompt } = given;
-	if (typeof prompt !== "string") {
-		if (prompt.length === 0) throw new InvalidPromptError("expected a prompt of at least one token, got none");
-		const largest = info.vocabularySize - 1;
-		for (const token of prompt) {
-			if (!Number.isInteger(token) || token < 0 || token > largest) {
-				throw new InvalidPromptError(`expected token ids from 0 to ${largest}, got ${token}`);
-			}
-		}
-		return { native: { tokens: Int32Array.from(prompt) } };
+	return { native: readRaw(given.prompt, "the prompt", info) };
+}
+
+/** The same for a text, or token ids, without a template. `what` is its name in messages. */
+export function readRaw(given: TextOrTokens, what: string, info: NativeInfo): NativePrompt {
+	if (typeof given === "string") {
+		checkText(given, what);
+		return rawPrompt(given);
 	}
-	checkText(prompt, "the prompt");
-	return { native: rawPrompt(prompt) };
+	if (given.length === 0) throw new InvalidPromptError(`expected ${what} to have at least one token, got none`);
+	const largest = info.vocabularySize - 1;
+	for (const token of given) {
+		if (!Number.isInteger(token) || token < 0 || token > largest) {
+			throw new InvalidPromptError(`expected token ids from 0 to ${largest}, got ${token}`);
+		}
+	}
+	return { tokens: Int32Array.from(given) };
 }

@@ -275,6 +275,20 @@ std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt, cons
     return begun_with(model->beginning(), text.finish());
 }
 
+// Text after text is cut into tokens with it, as if the model had written it.
+prompt_source guard_engine::with_prefill(const prompt_source &                prompt,
+                                         const std::optional<prompt_source> & prefill,
+                                         const cancel_flag &                  cancel) {
+    prompt_source whole = prompt;
+    if (prefill && prefill->is_text()) {
+        whole.parts.insert(whole.parts.end(), prefill->parts.begin(), prefill->parts.end());
+    } else if (prefill) {
+        whole.tokens = tokens_of(prompt, cancel);
+        whole.tokens->insert(whole.tokens->end(), prefill->tokens->begin(), prefill->tokens->end());
+    }
+    return whole;
+}
+
 std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel) {
     if (tokenizer && !tokenizer->may_fit(prompt.n_bytes(), context_size())) {
         throw error(
@@ -327,21 +341,31 @@ generation_result guard_engine::generate(const generation_request & request,
                                          const cancel_flag &        cancel,
                                          const commit_function &    commit) {
     cancel.check();
-    if (request.prompt.n_bytes() > soon_tokenized) {
+    const prompt_source whole = with_prefill(request.prompt, request.prefill, cancel);
+    if (whole.n_bytes() > soon_tokenized) {
         ahead.reset();
     }
-    const std::vector<token_id> prompt  = prompt_tokens(request.prompt, cancel);
-    const std::vector<token_id> noted   = request.noted ? tokens_of(*request.noted, cancel) : std::vector<token_id>();
-    search_options              options = request.search;
-    options.max_tokens    = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
-    options.block_length  = std::min(options.block_length, options.max_tokens);
-    options.ascent.lambda = options.objective == OBJECTIVE_LAGRANGIAN ? options.lambda : 0;
+    const std::vector<token_id> prompt = prompt_tokens(whole, cancel);
+    const std::vector<token_id> asked  = request.prefill ? tokens_of(request.prompt, cancel) : prompt;
+    std::vector<token_id>       noted;
+    if (request.noted) {
+        noted = tokens_of(with_prefill(*request.noted, request.prefill, cancel), cancel);
+    }
+    response_prefill prefill;
+    if (request.prefill) {
+        prefill.text = request.prefill->is_text() ? request.prefill->text() : text_of(*request.prefill->tokens);
+        prefill.tokens.assign(prompt.begin() + std::ptrdiff_t(shared_tokens(prompt, asked)), prompt.end());
+    }
+    search_options options = request.search;
+    options.max_tokens     = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
+    options.block_length   = std::min(options.block_length, options.max_tokens);
+    options.ascent.lambda  = options.objective == OBJECTIVE_LAGRANGIAN ? options.lambda : 0;
     if (llama != nullptr) {
         llama->set_available_bytes(request.available_bytes);
     }
     std::optional<double> strength;
     if (!spec.steering.path.empty()) {
-        strength = steer(prompt, request.available_bytes, cancel);
+        strength = steer(asked, request.available_bytes, cancel);
         shared->forget();  // the cache was filled with another strength
     }
     std::unique_ptr<slot> own      = std::move(ahead);
@@ -352,12 +376,12 @@ generation_result guard_engine::generate(const generation_request & request,
         return answer;
     };
     session_scope scope =
-        scope_of(request.question ? *request.question : text_of(prompt), cancel, request.available_bytes, ask_away);
+        scope_of(request.question ? *request.question : text_of(asked), cancel, request.available_bytes, ask_away);
     scope.reading.on_owner = [&](const std::function<void()> & call) {
         own->call(call, cancel);
     };
-    const std::string before = request.prompt.is_text() ? request.prompt.text() : last_text_of(prompt);
-    guard_session     session(constraints, *reward, std::move(scope), request.prompt.is_raw() ? before : "");
+    const std::string before = request.prompt.is_text() ? request.prompt.text() : last_text_of(asked);
+    guard_session     session(constraints, *reward, std::move(scope), request.prompt.is_raw() ? before : "", prefill);
     if (!own) {
         own = shared->open();
     }
@@ -377,6 +401,7 @@ generation_result guard_engine::generate(const generation_request & request,
         const bool has_text = constraints[c].whole_text && result.search.outcome != OUTCOME_REFUSED;
         result.categories.push_back(has_text ? categories_of(session.cost(c), answer) : std::vector<double>());
     }
+    result.search.text.erase(0, prefill.text.size());
     return result;
 }
 

@@ -78,7 +78,8 @@ struct prompt_source {
 
 struct generation_request {
     prompt_source                prompt;
-    std::optional<prompt_source> noted;  // the prompt with a note, for one attempt at a repair instead of a search
+    std::optional<prompt_source> prefill;  // what the response begins with
+    std::optional<prompt_source> noted;    // the prompt with a note, for one attempt at a repair instead of a search
     std::optional<std::string>
         question;  // the text that the response answers, for cost models that read it; unset: the prompt's text
     search_options search;
@@ -206,6 +207,9 @@ class guard_engine {
     void                      expect_readable(size_t n_bytes) const;
     std::vector<token_id>     read_text(const std::string & text, const cancel_flag & cancel);
     std::vector<token_id>     tokens_of(const prompt_source & prompt, const cancel_flag & cancel);
+    prompt_source             with_prefill(const prompt_source &                prompt,
+                                           const std::optional<prompt_source> & prefill,
+                                           const cancel_flag &                  cancel);
     std::vector<token_id>     prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel);
     std::string               text_of(const std::vector<token_id> & tokens) const;
     std::vector<token_id>     response_tokens(const std::vector<token_id> & prompt,

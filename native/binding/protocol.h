@@ -222,7 +222,8 @@ template <typename V> void members(V & of, search_options & it) {
 template <typename V> void members(V & of, generation_request & it) {
     members(of, it.prompt);
     members(of, it.search);
-    of(row("noted", it.noted), row("question", it.question), row("availableBytes", it.available_bytes));
+    of(row("prefill", it.prefill), row("noted", it.noted), row("question", it.question),
+       row("availableBytes", it.available_bytes));
 }
 
 template <typename V> void members(V & of, const critic_note & it) {

@@ -58,7 +58,7 @@ TEST_CASE("a response may go on, and may end, as its budgets say") {
         const random_case  one   = random_case_of(seed);
         const budget_terms terms = one.constraints[0].terms;
         const budget_terms whole = one.constraints[1].terms;
-        ledger             paid(one.constraints, std::vector<cost_state>(2));
+        ledger             paid(one.constraints, std::vector<cost_state>(2), std::vector<double>(2));
         double             sum      = 0;
         double             weight   = 1;
         bool               was_over = false;
@@ -93,7 +93,7 @@ TEST_CASE("what was over a budget once is not within it again, but at its end") 
         constraints[0].terms.budget  = 1;
         constraints[0].terms.floored = false;
         constraints[0].terms.anytime = anytime;
-        ledger paid(constraints, std::vector<cost_state>(1));
+        ledger paid(constraints, std::vector<cost_state>(1), std::vector<double>(1));
         paid.charge_token(0, "", false);
         CHECK(paid.within_budgets() == !anytime);
         CHECK(!paid.may_end());

@@ -103,9 +103,15 @@ search_case random_case(random_stream & random, int32_t n_vocab) {
     o.selection            = draw_of<selection_kind>(random, { SELECTION_TOP, SELECTION_TOP, SELECTION_SOFT });
     o.sampling.temperature = draw_of<double>(random, { 1, 1, 0.5, 0 });
     o.sampling.top_k       = draw_of<int32_t>(random, { 0, 0, 3 });
-    o.max_tokens           = draw_int(random, 1, 12);
-    o.block_length         = o.expansion == EXPANSION_TOKEN ? 1 : draw_int(random, 1, 5);
-    o.n_candidates         = draw_int(random, 1, 8);
+    o.stop         = stop_strings(draw_of<std::vector<std::string>>(random, {
+                                                                                {},
+                                                                                {},
+                                                                                { "ba" },
+                                                                                { "c", "aab" }
+    }));
+    o.max_tokens   = draw_int(random, 1, 12);
+    o.block_length = o.expansion == EXPANSION_TOKEN ? 1 : draw_int(random, 1, 5);
+    o.n_candidates = draw_int(random, 1, 8);
     if (o.expansion == EXPANSION_TOKEN) {
         o.n_candidates = std::min(o.n_candidates, n_vocab);
     }

@@ -16,11 +16,19 @@ class ledger {
   public:
     ledger() = default;
 
-    // `starts`: the token cost models' states before the response.
-    ledger(const std::vector<constraint> & constraints, const std::vector<cost_state> & starts) :
+    // Before the first token, with the token cost models' states there, and what the text so far has cost.
+    ledger(const std::vector<constraint> & constraints,
+           const std::vector<cost_state> & starts,
+           const std::vector<double> &     costs) :
         constraints(&constraints),
         models(starts),
-        states(constraints.size()) {}
+        states(constraints.size()) {
+        for (size_t c = 0; c < states.size(); ++c) {
+            states[c].cost     = costs[c];
+            states[c].exceeded = costs[c] > constraints[c].terms.budget;
+            within             = within && states[c].may_continue(constraints[c].terms);
+        }
+    }
 
     // Charges a token for the text that it adds and, if it ends the response, for the end.
     void charge_token(token_id token, std::string_view added, bool ends) {

@@ -158,8 +158,7 @@ void estimator::evaluate(std::vector<path> & candidates) {
 }
 
 measurement estimator::measure(const std::vector<token_id> & tokens, const whole_text_cost & judge_whole) {
-    response whole;
-    whole.paid = ledger(models.constraints, models.session->starts());
+    response    whole = begin_response(models);
     measurement result;
     result.z.resize(models.constraints.size());
     const auto report_z = [&] {

@@ -43,8 +43,7 @@ path expander::start(const std::vector<token_id> & given) {
 }
 
 path expander::empty_path(const random_stream & random) const {
-    path empty(response(), random);
-    empty.paid = ledger(models.constraints, models.session->starts());
+    path empty(begin_response(models), random);
     empty.progress.resize(models.constraints.size());
     return empty;
 }

@@ -35,7 +35,7 @@ class expander {
     // Ends the search with this answer. null: no answer that holds a sequence.
     void keep(const path * answer);
 
-    // A path without tokens and costs.
+    // A path without tokens.
     path empty_path(const random_stream & random) const;
 
     // Appends a token to a response: text, costs, finish.

@@ -13,7 +13,8 @@ class frontier {
         models(models),
         options(options),
         commit(commit),
-        whole_text_costs(models.constraints.size(), 0) {}
+        whole_text_costs(models.constraints.size(), 0),
+        n_handed_out(models.session->prefill().size()) {}
 
     // Commits the tokens that the beams share and hands out their text.
     void advance(const std::vector<path> & beams);
@@ -34,7 +35,7 @@ class frontier {
     // the cost models' sum over the committed text's residual stream
     const residual_sum & residual() const { return committed_residual; }
 
-    bool has_text() const { return n_handed_out > 0; }
+    bool has_text() const { return n_handed_out > models.session->prefill().size(); }
 
   private:
     const search_models &    models;
@@ -45,7 +46,7 @@ class frontier {
     std::vector<double>      whole_text_costs;
     std::vector<critic_note> committed_notes;
     residual_sum             committed_residual;
-    size_t                   n_handed_out = 0;  // bytes of text
+    size_t                   n_handed_out;  // bytes of text, with the prefill, which is known
 
     bool may_stop_here(const path & p, size_t n_tokens) const;
     bool accepts_whole(const path & p, size_t n_tokens);

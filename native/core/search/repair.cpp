@@ -34,7 +34,7 @@ class repair_run {
         sampler(greedy()),
         expand(models, options, cancel, result.timings),
         estimates(models, options, cancel, result.timings),
-        tree(models.constraints, options.trace),
+        tree(models.constraints, models.session->prefill().size(), options.trace),
         attempt(expand.empty_path(random_stream(options.seed, 0, 0))) {}
 
     search_result run() {

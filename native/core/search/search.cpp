@@ -51,7 +51,7 @@ class search_run {
         expand(models, options, cancel, result.timings),
         estimates(models, options, cancel, result.timings),
         edge(models, options, commit),
-        tree(models.constraints, options.trace),
+        tree(models.constraints, models.session->prefill().size(), options.trace),
         selection_random(options.seed, selection_stream, 0),
         root(response(), selection_random) {}
 
@@ -107,7 +107,7 @@ class search_run {
             plain->seq   = root.seq == 0 ? 0 : -1;
         }
         beams.push_back(path(root, root.random));
-        for (bool goes_on = true; !answered && goes_on;) {
+        for (bool goes_on = may_grow(root, options); !answered && goes_on;) {
             goes_on = restart_is_due() ? restart() || search_on() : search_on() || restart();
         }
         if (!answered) {

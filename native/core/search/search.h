@@ -114,6 +114,14 @@ struct search_models {
     critic *                        judge;  // null: not needed
 };
 
+// A response without tokens: its prefill, and what that costs.
+inline response begin_response(const search_models & models) {
+    response begun;
+    begun.text = models.session->prefill();
+    begun.paid = ledger(models.constraints, models.session->starts(), models.session->prefill_costs());
+    return begun;
+}
+
 enum search_outcome {
     OUTCOME_SAFE,
     OUTCOME_STEERED,
@@ -138,7 +146,7 @@ struct rejected_text {
 
 struct search_result {
     search_outcome                   outcome = OUTCOME_REFUSED;
-    std::string                      text;
+    std::string                      text;            // with the prefill
     std::vector<token_id>            tokens;          // without the end-of-generation token
     token_id                         end_token = -1;  // that ended the turn; -1: none
     finish_reason                    finish    = FINISH_NONE;

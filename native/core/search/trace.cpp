@@ -9,7 +9,7 @@ void search_trace::add(std::vector<path> & candidates, size_t position, int32_t 
     const double unknown = std::numeric_limits<double>::quiet_NaN();
     for (path & p : candidates) {
         trace_node   node;
-        const size_t n_before = position > 0 ? p.ends[position - 1].n_text : 0;
+        const size_t n_before = position > 0 ? p.ends[position - 1].n_text : n_prefill;
         const bool   noted    = !p.notes.empty() && p.notes.back().n_tokens == p.tokens.size();
         node.parent           = p.node;
         node.round            = round;

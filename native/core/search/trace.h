@@ -25,7 +25,11 @@ struct trace_node {
 
 class search_trace {
   public:
-    search_trace(const std::vector<constraint> & constraints, bool wanted) : constraints(constraints), wanted(wanted) {}
+    // n_prefill: bytes of text that responses begin with.
+    search_trace(const std::vector<constraint> & constraints, size_t n_prefill, bool wanted) :
+        constraints(constraints),
+        n_prefill(n_prefill),
+        wanted(wanted) {}
 
     // Adds the judged candidates of one round. position: number of response tokens before their block.
     void add(std::vector<path> & candidates, size_t position, int32_t round);
@@ -42,6 +46,7 @@ class search_trace {
 
   private:
     const std::vector<constraint> & constraints;
+    size_t                          n_prefill;
     bool                            wanted;
     std::vector<trace_node>         nodes;
 
