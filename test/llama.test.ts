@@ -34,6 +34,7 @@ describe("the llama.cpp decoder", () => {
 				const fresh = await guard.logLikelihoods(prompt, [...reply.tokens, ...end]);
 				const mean = fresh.reduce((a, b) => a + b) / fresh.length;
 				expect(reply.logLikelihood).toBeCloseTo(mean, 2);
+				for (const [t, one] of fresh.entries()) expect(reply.logLikelihoods[t]).toBeCloseTo(one, 1);
 			}
 		}
 	});

@@ -60,6 +60,10 @@ describe("for any guarded settings", () => {
 				expect(reply.safety.cost).toBeLessThanOrEqual(problem.budget);
 				expect(reply.safety.cost).toBeCloseTo(costOf(problem, tokens), 9);
 				expect(reply.safety.z).toHaveLength(tokens.length + 1);
+				const logP = logProbabilities(problem.model.logits);
+				const likelihoods = tokens.map((token, t) => logP[tokens[t - 1] ?? promptToken]?.[token] as number);
+				expect(reply.logLikelihoods).toHaveLength(tokens.length);
+				for (const [t, one] of likelihoods.entries()) expect(reply.logLikelihoods[t]).toBeCloseTo(one, 4);
 				reply.safety.z.forEach((z, t) => {
 					const spent = costOf(problem, tokens.slice(0, t));
 					expect(z).toBeCloseTo((problem.budget - spent) / problem.discount ** t, 8);

@@ -277,6 +277,7 @@ export class InferenceGuard {
 			safety: { ...first, constraints, pSafe: result.pSafe, rounds: result.rounds, backtracks: result.backtracks },
 			reward: result.reward,
 			logLikelihood: result.logLikelihood,
+			logLikelihoods: Array.from(result.logLikelihoods),
 			usage: {
 				promptTokens: result.promptTokens,
 				cachedPromptTokens: result.cachedPromptTokens,

@@ -69,6 +69,8 @@ export interface Reply {
 	reward: number | null;
 	/** Mean log-likelihood of the response tokens, the one that ended the turn included, in nats, under the model (the steered model, with `steering`). */
 	logLikelihood: number;
+	/** The same of each token: those of `tokens`, then `endToken` if there is one. */
+	logLikelihoods: number[];
 	usage: {
 		promptTokens: number;
 		/** Tokens at the beginning of the prompt that an earlier generation of this guard had left in the KV cache. */

@@ -185,6 +185,7 @@ export interface NativeResult {
 	pSafe: { position: number; pSafe: number; std: number; value: number }[];
 	reward: number | null;
 	logLikelihood: number;
+	logLikelihoods: Float64Array;
 	promptTokens: number;
 	cachedPromptTokens: number;
 	kvCapacity: number;

@@ -215,15 +215,26 @@ void report_measurement(search_result & result, measurement measured) {
     result.z    = std::move(measured.z);
 }
 
+void report_log_likelihoods(search_result & result, const std::vector<double> & sums) {
+    for (size_t t = 0; t < sums.size(); ++t) {
+        result.log_likelihoods.push_back(sums[t] - (t > 0 ? sums[t - 1] : 0));
+        result.mean_log_likelihood = sums[t] / double(t + 1);
+    }
+}
+
 void report_answer(search_result & result, search_outcome outcome, const path & p, measurement measured) {
-    result.outcome             = outcome;
-    result.finish              = p.finished() ? p.finish : FINISH_LENGTH;
-    result.notes               = p.notes;
-    result.reward              = p.reward;
-    result.has_reward          = p.finished();
-    result.mean_log_likelihood = mean_log_likelihood(p.view());
-    result.tokens              = p.tokens;
-    result.residual            = p.residual.sum;
+    result.outcome    = outcome;
+    result.finish     = p.finished() ? p.finish : FINISH_LENGTH;
+    result.notes      = p.notes;
+    result.reward     = p.reward;
+    result.has_reward = p.finished();
+    result.tokens     = p.tokens;
+    result.residual   = p.residual.sum;
+    std::vector<double> log_likelihoods;
+    for (const token_end & end : p.ends) {
+        log_likelihoods.push_back(end.log_likelihood);
+    }
+    report_log_likelihoods(result, log_likelihoods);
     if (p.finish == FINISH_END) {
         result.end_token = result.tokens.back();
         result.tokens.pop_back();

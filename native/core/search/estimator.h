@@ -59,6 +59,9 @@ class estimator {
 // Copies a measurement of the text into the result.
 void report_measurement(search_result & result, measurement measured);
 
+// Copies the log-likelihoods of the response into the result. `sums`: over the tokens up to and including each.
+void report_log_likelihoods(search_result & result, const std::vector<double> & sums);
+
 // Copies an answer into the result.
 void report_answer(search_result & result, search_outcome outcome, const path & p, measurement measured);
 

@@ -56,8 +56,8 @@ void frontier::advance(const std::vector<path> & beams) {
         return;
     }
     tokens.assign(p.tokens.begin(), p.tokens.begin() + end);
-    for (size_t t = log_likelihoods.size(); t < end; ++t) {
-        log_likelihoods.push_back(p.ends[t].log_likelihood);
+    for (size_t t = likelihood_sums.size(); t < end; ++t) {
+        likelihood_sums.push_back(p.ends[t].log_likelihood);
     }
     if (const residual_sum * known = p.residual.before(end, p.tokens.size())) {
         committed_residual = *known;

@@ -24,8 +24,8 @@ class frontier {
 
     const std::vector<token_id> & committed() const { return tokens; }
 
-    // log-likelihood of the committed tokens up to and including token t
-    double log_likelihood(size_t t) const { return log_likelihoods[t]; }
+    // of the committed tokens up to and including each
+    const std::vector<double> & log_likelihoods() const { return likelihood_sums; }
 
     // charges of the whole-text cost models for the committed text; 0 for token cost models
     const std::vector<double> & costs() const { return whole_text_costs; }
@@ -42,7 +42,7 @@ class frontier {
     const search_options &   options;
     const commit_function &  commit;
     std::vector<token_id>    tokens;
-    std::vector<double>      log_likelihoods;
+    std::vector<double>      likelihood_sums;
     std::vector<double>      whole_text_costs;
     std::vector<critic_note> committed_notes;
     residual_sum             committed_residual;

@@ -537,7 +537,7 @@ class search_run {
             response committed;
             committed.tokens = edge.committed();
             for (size_t t = 0; t < committed.tokens.size(); ++t) {
-                committed.ends.push_back({ 0, edge.log_likelihood(t), true });
+                committed.ends.push_back({ 0, edge.log_likelihoods()[t], true });
             }
             committed.notes       = edge.notes();
             restarts_from         = prefix_of(committed, committed.tokens.size());
@@ -644,9 +644,7 @@ class search_run {
         result.tokens   = edge.committed();
         result.residual = edge.residual();
         result.notes    = edge.notes();
-        if (!result.tokens.empty()) {
-            result.mean_log_likelihood = edge.log_likelihood(result.tokens.size() - 1) / double(result.tokens.size());
-        }
+        report_log_likelihoods(result, edge.log_likelihoods());
         report_measurement(result, estimates.measure_prefix(result.tokens, edge.costs()));
     }
 };

@@ -156,11 +156,12 @@ struct search_result {
     double                           reward              = 0;
     bool                             has_reward          = false;
     double                           mean_log_likelihood = 0;
-    int64_t                          n_generated         = 0;
-    int32_t                          n_reused            = 0;  // prompt tokens from the prefix cache
-    cell_use                         cells               = { 0, 0 };
-    int64_t                          n_rounds            = 0;
-    int64_t                          n_backtracks        = 0;
+    std::vector<double>              log_likelihoods;   // of each token, then of the end-of-generation token
+    int64_t                          n_generated  = 0;
+    int32_t                          n_reused     = 0;  // prompt tokens from the prefix cache
+    cell_use                         cells        = { 0, 0 };
+    int64_t                          n_rounds     = 0;
+    int64_t                          n_backtracks = 0;
     residual_sum                     residual;        // what the cost models read of the answer's residual stream
     rejected_text                    first_rejected;  // the first rejected candidate; empty text: none
     std::vector<trace_node>          trace;
