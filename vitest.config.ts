@@ -40,6 +40,7 @@ const slow = [
 	"score-models",
 	"search-behaviour",
 	"search-retrying",
+	"server",
 	"stop",
 	"terminal",
 	"train-cost",

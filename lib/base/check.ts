@@ -99,6 +99,16 @@ export interface OptionRow {
 	help: string;
 }
 
+type Fields<T extends Record<string, OptionRow>> = {
+	[K in keyof T]: T[K] extends { default: unknown } ? z.ZodDefault<T[K]["check"]> : z.ZodOptional<T[K]["check"]>;
+};
+
+/** The fields of a schema with these rows. */
+export const fieldsOf = <T extends Record<string, OptionRow>>(rows: T) =>
+	Object.fromEntries(
+		Object.entries(rows).map(([name, row]) => [name, row.default === undefined ? row.check.optional() : row.check.default(row.default)]),
+	) as Fields<T>;
+
 /** An option given as undefined counts as not given. */
 function withoutUndefined(options: object): object {
 	return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));

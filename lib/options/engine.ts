@@ -1,6 +1,6 @@
 // The table of engine options: the load options that are single plain values.
 import { z } from "zod";
-import { choice, expected, flag, integer, type OptionRow, text } from "../base/check.js";
+import { choice, expected, fieldsOf, flag, integer, type OptionRow, text } from "../base/check.js";
 import { cappedThreads, defaultThreads } from "../base/threads.js";
 
 const devices = {
@@ -38,17 +38,8 @@ export const engineRows = { threads, ...devices, ...sizes };
 
 export const threadsField = threads.check.default(() => defaultThreads()).transform(cappedThreads);
 
-type Checked<T extends Record<string, OptionRow>> = {
-	[K in keyof T]: T[K] extends { default: unknown } ? z.ZodDefault<T[K]["check"]> : z.ZodOptional<T[K]["check"]>;
-};
-
-const checked = <T extends Record<string, OptionRow>>(rows: T) =>
-	Object.fromEntries(
-		Object.entries(rows).map(([name, row]) => [name, row.default === undefined ? row.check.optional() : row.check.default(row.default)]),
-	) as Checked<T>;
-
 /** For everything that runs a model. */
-export const deviceFields = { ...checked(devices), threads: threadsField };
+export const deviceFields = { ...fieldsOf(devices), threads: threadsField };
 
 /** For a guard, in addition to {@link deviceFields}. */
-export const sizeFields = checked(sizes);
+export const sizeFields = fieldsOf(sizes);

@@ -53,7 +53,7 @@ export interface ReadPrompt {
 	readNow?: string | undefined;
 }
 
-const usualRefusal = "I cannot help with that.";
+export const usualRefusal = "I cannot help with that.";
 
 /**
  * The question for models that judge a response: the prompt's text, or the last message of the user, or the last message if there is no

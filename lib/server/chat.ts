@@ -1,0 +1,129 @@
+// Chat completions: requests to generations, replies to the wire.
+import { z } from "zod";
+import { choice, expected } from "../base/check.js";
+import type { Reply } from "../guard/reply.js";
+import type { GenerateOptions } from "../options/types.js";
+import type { ChatMessage } from "../prompt/chat.js";
+import { RequestError } from "./errors.js";
+import type { CheckedHandlerOptions } from "./options.js";
+import { count, countWithin, generationFields, generationOptions, length, readRequest, streamOptions } from "./schema.js";
+import type { Frame } from "./sse.js";
+import {
+	finishReasonOf,
+	isRefused,
+	type Job,
+	newId,
+	type ServerFacts,
+	safetyOf,
+	secondsNow,
+	timingsOf,
+	usageOf,
+	type WireFormat,
+} from "./wire.js";
+
+const textPart = z.looseObject({ type: z.string(expected("the type of a part")), text: z.string(expected("text")).optional() });
+
+/** Text, or parts of it. */
+export const contentSchema = z.union(
+	[z.string(), z.array(textPart).min(1, expected("at least one part"))],
+	expected("text, or an array of parts with text"),
+);
+
+/** Messages as clients write them. An answer that was refused has no content. */
+export const messageFields = {
+	role: choice(["system", "developer", "user", "assistant"]),
+	content: contentSchema.nullish(),
+};
+
+const mostMessages = 2048;
+
+const chatSchema = z.object({
+	...generationFields,
+	messages: z
+		.array(z.looseObject(messageFields), expected("an array of messages"))
+		.min(1, expected("at least one message"))
+		.max(mostMessages, { error: `expected at most ${mostMessages} messages` }),
+	max_completion_tokens: length,
+	max_tokens: length,
+	n: count,
+	stream_options: streamOptions,
+});
+
+const textTypes = ["text", "input_text", "output_text", "refusal"];
+
+/** The text of a content. Errors: unsupported_content. */
+export function textOf(content: z.output<typeof contentSchema> | null | undefined, param: string): string {
+	if (typeof content === "string") return content;
+	const parts = content ?? [];
+	const other = parts.findIndex(({ type }) => !textTypes.includes(type));
+	if (other >= 0) {
+		throw new RequestError("unsupported_content", `${param}[${other}].type: expected text, got ${JSON.stringify(parts[other]?.type)}`, {
+			param: `${param}[${other}]`,
+		});
+	}
+	return parts.map(({ text = "" }) => text).join("\n");
+}
+
+/** The library's message. */
+export const messageOf = ({ role, content }: z.output<z.ZodObject<typeof messageFields>>, param: string): ChatMessage => ({
+	role: role === "developer" ? "system" : role,
+	content: textOf(content, `${param}.content`),
+});
+
+/** What a chunk and a whole response have in common. */
+function envelope(object: string, id: string, { model, fingerprint }: ServerFacts) {
+	const created = secondsNow();
+	return (choices: object[]) => ({ id, object, created, model, system_fingerprint: fingerprint, choices });
+}
+
+export function chatFormat(facts: ServerFacts, { n, withUsage }: { n: number; withUsage: boolean }): WireFormat {
+	const id = newId("chatcmpl-");
+	const response = envelope("chat.completion", id, facts);
+	const chunk = envelope("chat.completion.chunk", id, facts);
+	const delta = (index: number, delta: object, finish_reason: string | null = null, more: object = {}): Frame => ({
+		data: chunk([{ index, delta, logprobs: null, finish_reason, ...more }]),
+	});
+	const content = (reply: Reply) => (isRefused(reply) ? { content: null, refusal: facts.refusal } : { content: reply.text, refusal: null });
+	return {
+		whole: (replies) => ({
+			...response(
+				replies.map((reply, index) => ({
+					index,
+					message: { role: "assistant", ...content(reply) },
+					logprobs: null,
+					finish_reason: finishReasonOf(reply),
+					safety: safetyOf(reply),
+				})),
+			),
+			usage: usageOf(replies, n),
+			timings: timingsOf(replies),
+		}),
+		opening: () => Array.from({ length: n }, (_, index) => delta(index, { role: "assistant", content: null })),
+		piece: (index, text) => [delta(index, { content: text })],
+		ending: (index, reply) => [
+			...(isRefused(reply) ? [delta(index, { refusal: facts.refusal })] : []),
+			delta(index, {}, finishReasonOf(reply), { safety: safetyOf(reply) }),
+		],
+		closing: (replies) => [
+			...(withUsage ? [{ data: { ...chunk([]), usage: usageOf(replies, n), timings: timingsOf(replies) } }] : []),
+			{ data: "[DONE]" },
+		],
+		failure: ({ body }) => [{ data: body }],
+	};
+}
+
+/** Errors: RequestError. */
+export function chatJob(body: unknown, options: CheckedHandlerOptions, facts: ServerFacts): Job {
+	const { messages, max_completion_tokens, max_tokens, stream = false, stream_options, ...request } = readRequest(chatSchema, body);
+	const n = countWithin(request.n, options);
+	const asked = messages.map((message, i) => messageOf(message, `messages[${i}]`));
+	const maxTokens = max_completion_tokens ?? max_tokens;
+	const generations = Array.from(
+		{ length: n },
+		(_, nth): GenerateOptions => ({
+			messages: asked,
+			...generationOptions(request, maxTokens, options, nth),
+		}),
+	);
+	return { generations, isStream: stream, format: chatFormat(facts, { n, withUsage: stream_options?.include_usage === true }) };
+}

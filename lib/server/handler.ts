@@ -1,0 +1,152 @@
+// The routes, and the way of one request through them: read, generated, written.
+import { setTimeout } from "node:timers/promises";
+import { type Context, Hono } from "hono";
+import { requestId } from "hono/request-id";
+import { LinkedController } from "../base/abort.js";
+import { packageVersion } from "../base/package-files.js";
+import { parseJson } from "../data/json.js";
+import type { InferenceGuard } from "../guard/guard.js";
+import type { Reply } from "../guard/reply.js";
+import { callAddon } from "../native/addon.js";
+import { settingsHash } from "../options/resolve.js";
+import { usualRefusal } from "../prompt/chat.js";
+import { chatJob } from "./chat.js";
+import { RequestError } from "./errors.js";
+import { type CheckedHandlerOptions, checkHandlerOptions, type HandlerOptions } from "./options.js";
+import { eventStream, type Frame } from "./sse.js";
+import { type Job, type ServerFacts, secondsNow } from "./wire.js";
+
+/** Milliseconds in which a prompt that cannot be read is known, so that a stream of it is answered with an error and no stream. */
+const settling = 1000;
+
+/** Reads a request. Errors: RequestError. */
+type ReadJob = (body: unknown, options: CheckedHandlerOptions, facts: ServerFacts) => Job;
+
+const jobs: Record<string, ReadJob> = {
+	"/v1/chat/completions": chatJob,
+	"/chat/completions": chatJob,
+};
+
+/** Changes with llama.cpp, this package, the budgets and how the server searches. */
+function fingerprintOf(guard: InferenceGuard, { search }: CheckedHandlerOptions): string {
+	const settings = settingsHash({ version: packageVersion(), limits: guard.limits, search });
+	return `b${callAddon((native) => native.llamaCppVersion)}-ig-${settings.slice(0, 8)}`;
+}
+
+async function bodyOf(request: Request): Promise<unknown> {
+	try {
+		return parseJson(await request.text());
+	} catch (error) {
+		throw new RequestError("invalid_request", `expected JSON as the body of the request: ${(error as Error).message}`);
+	}
+}
+
+/** The run of one request, which ends with its client. */
+class Running extends LinkedController {
+	end(): void {
+		this.abort();
+		this[Symbol.dispose]();
+	}
+}
+
+class Server {
+	readonly #guard: InferenceGuard;
+	readonly #options: CheckedHandlerOptions;
+	readonly #facts: ServerFacts;
+	readonly #created = secondsNow();
+
+	constructor(guard: InferenceGuard, options: CheckedHandlerOptions) {
+		this.#guard = guard;
+		this.#options = options;
+		this.#facts = {
+			model: options.alias[0] as string,
+			fingerprint: fingerprintOf(guard, options),
+			refusal: usualRefusal,
+		};
+	}
+
+	get app(): Hono {
+		const app = new Hono();
+		app.use(requestId());
+		app.onError((error) => RequestError.of(error).response);
+		app.notFound(({ req }) => new RequestError("unknown_url", `there is no ${req.method} ${req.path} on this server`).response);
+		for (const path of ["/health", "/v1/health"]) app.get(path, (c) => c.json({ status: "ok" }));
+		app.get("/livez", (c) => c.json({ status: "ok" }));
+		for (const path of ["/v1/models", "/models"]) {
+			app.get(path, (c) => c.json({ object: "list", data: this.#options.alias.map((id) => this.#model(id)) }));
+			app.get(`${path}/:id{.+}`, (c) => c.json(this.#model(this.#known(c.req.param("id")))));
+		}
+		for (const [path, read] of Object.entries(jobs)) app.post(path, (c) => this.#answer(c, read));
+		return app;
+	}
+
+	#model(id: string) {
+		return { id, object: "model", created: this.#created, owned_by: "inferenceguard", meta: { n_ctx: this.#guard.contextSize } };
+	}
+
+	#known(model: string): string {
+		const { alias, anyModel } = this.#options;
+		if (anyModel || alias.includes(model)) return model;
+		throw new RequestError("model_not_found", `model: expected ${alias.join(" or ")}, got ${JSON.stringify(model)}`, { param: "model" });
+	}
+
+	async #answer(c: Context, read: ReadJob): Promise<Response> {
+		const body = await bodyOf(c.req.raw);
+		const job = read(body, this.#options, this.#facts);
+		const { model } = body as { model?: string | null };
+		if (typeof model === "string") this.#known(model);
+		const running = new Running(c.req.raw.signal);
+		try {
+			return await (job.isStream ? this.#stream(job, running) : this.#whole(job, running));
+		} catch (error) {
+			running.end();
+			throw error;
+		}
+	}
+
+	async #whole({ generations, format }: Job, running: Running): Promise<Response> {
+		const { signal } = running;
+		const replies = await Promise.all(generations.map((options) => this.#guard.generate({ ...options, signal })));
+		running.end();
+		const outcomes = replies.map(({ outcome }) => outcome);
+		return Response.json(format.whole(replies), { headers: { "x-inferenceguard-outcome": outcomes.join(", ") } });
+	}
+
+	async #stream({ generations, format }: Job, running: Running): Promise<Response> {
+		const { signal } = running;
+		const choices = generations.map((options) => {
+			const stream = this.#guard.stream({ ...options, signal });
+			const pieces = stream[Symbol.asyncIterator]();
+			return { stream, pieces, first: pieces.next() };
+		});
+		await Promise.race([...choices.map(({ first }) => first), setTimeout(settling, undefined, { ref: false })]);
+		const write = async (send: (frame: Frame) => void) => {
+			const sendAll = (frames: Frame[]) => frames.forEach(send);
+			const ofChoice = async ({ stream, pieces, first }: (typeof choices)[number], index: number): Promise<Reply> => {
+				for (let next = await first; !next.done; next = await pieces.next()) sendAll(format.piece(index, next.value.text));
+				const reply = await stream.reply;
+				sendAll(format.ending(index, reply));
+				return reply;
+			};
+			sendAll(format.opening());
+			try {
+				sendAll(format.closing(await Promise.all(choices.map(ofChoice))));
+			} catch (error) {
+				sendAll(format.failure(RequestError.of(error)));
+			}
+			running.end();
+		};
+		return eventStream(write, { ping: this.#options.ping, onLeave: () => running.end() });
+	}
+}
+
+/**
+ * Answers requests of OpenAI's API with a guard: chat completions, models and health. The function takes and gives the objects of `fetch`, so
+ * that it can be served by any server that knows them, or called by itself.
+ *
+ * Errors: INVALID_OPTION. Requests are always answered, with an error's status where they fail.
+ */
+export function createHandler(guard: InferenceGuard, options: HandlerOptions = {}): (request: Request) => Promise<Response> {
+	const { app } = new Server(guard, checkHandlerOptions(options, guard.contextSize));
+	return async (request) => app.fetch(request);
+}

@@ -1,0 +1,2 @@
+export { createHandler } from "./handler.js";
+export type { HandlerOptions } from "./options.js";

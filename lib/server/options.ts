@@ -1,0 +1,69 @@
+// The table of the server's options that are single plain values, as flags and as options of the handler.
+import { z } from "zod";
+import { check, choice, expected, fieldsOf, flag, integer, type OptionRow, real, text } from "../base/check.js";
+import { generateSchema } from "../options/generate.js";
+import { optionalSettings, settings } from "../options/settings.js";
+import { strategyName } from "../options/strategies.js";
+import type { GenerateOptions, SearchOptions } from "../options/types.js";
+
+/** Options of {@link createHandler}. */
+export interface HandlerOptions {
+	/** Names of the model on the wire, the first one in responses; default `["inferenceguard"]`. */
+	alias?: readonly string[];
+	/** Whether a request may name any model and still gets this one; default false: others are `model_not_found`. */
+	anyModel?: boolean;
+	/**
+	 * How generations search if the request does not say: options of `generate`, default `maxTokens` 1024. Requests may set `maxTokens`,
+	 * temperature, top-p, top-k, min-p and the seed.
+	 */
+	search?: Omit<SearchOptions, "trace" | "seed">;
+	/** As for `generate`: a refusal message (`"return"`, default), the error `content_filter` (`"throw"`), or this text as the response. */
+	onRefusal?: GenerateOptions["onRefusal"];
+	/** Longest response that a request may ask for, in tokens; default the context. Longer ones are cut down to it. */
+	maxTokensLimit?: number;
+	/** Most choices per request, 1..64; default 8. */
+	maxN?: number;
+	/**
+	 * Whether a request may carry `guard`, an object with `candidates`, `startCandidates`, `beams`, `blockLength`, `retries`,
+	 * `maxGeneratedTokens` and `cachePrompt` of `generate` (`"search"`), or not (`"none"`, default). None of them changes what may leave.
+	 */
+	clientOptions?: "search" | "none";
+	/** Most candidates that `guard.candidates` may ask for; default 64. */
+	maxCandidates?: number;
+	/** Seconds between comments that keep a silent stream open; default 10. */
+	ping?: number;
+}
+
+export const handlerRows = {
+	anyModel: { check: flag, default: false, help: "answer requests for any model" },
+	maxTokensLimit: {
+		check: settings.maxTokens.check,
+		help: "longest response that a request may ask for, in tokens (default: the context)",
+	},
+	maxN: { check: integer(1, 64), default: 8, help: "most choices per request" },
+	clientOptions: { check: choice(["search", "none"]), default: "none", help: "whether a request may say how wide to search" },
+	maxCandidates: { check: integer(1, 1024), default: 64, help: "most candidates that a request may ask for" },
+	ping: { check: real(0.01, 3600), default: 10, help: "seconds between comments in a silent stream" },
+} satisfies Record<string, OptionRow>;
+
+const usualMaxTokens = 1024;
+
+const searchSchema = z
+	.strictObject({ ...optionalSettings, strategy: strategyName.optional(), cachePrompt: flag.optional() })
+	.default({})
+	.transform((given) => ({ ...given, maxTokens: given.maxTokens ?? usualMaxTokens }));
+
+const handlerSchema = z.strictObject({
+	alias: z.array(text("a name"), expected("an array of names")).min(1, expected("at least one name")).default(["inferenceguard"]),
+	search: searchSchema,
+	onRefusal: generateSchema.shape.onRefusal,
+	...fieldsOf(handlerRows),
+});
+
+/** For a guard with this context. */
+export function checkHandlerOptions(given: unknown, contextSize: number) {
+	const { maxTokensLimit = contextSize, ...options } = check(handlerSchema, given);
+	return { ...options, maxTokensLimit };
+}
+
+export type CheckedHandlerOptions = ReturnType<typeof checkHandlerOptions>;

@@ -1,0 +1,171 @@
+// Which fields of a request are honoured, and which are refused. All others change nothing that the engine could do, and are ignored.
+import { z } from "zod";
+import { expected, integer } from "../base/check.js";
+import { generateSchema } from "../options/generate.js";
+import { optionalSettings, settings } from "../options/settings.js";
+import type { GenerateOptions, SearchOptions } from "../options/types.js";
+import { RequestError } from "./errors.js";
+import type { CheckedHandlerOptions } from "./options.js";
+
+type Body = Record<string, unknown>;
+
+/** Values that ask for nothing. */
+function isIdle(value: unknown): boolean {
+	if (typeof value === "object" && value !== null) return Object.keys(value).length === 0;
+	return value === undefined || value === null || value === false || value === 0 || value === "";
+}
+
+type Idle = (value: unknown, body: Body) => boolean;
+
+const isOne: Idle = (value) => isIdle(value) || value === 1;
+const isText: Idle = (value) => isIdle(value) || (value as Body).type === "text";
+
+/**
+ * What clients may ask for and the engine does not have, each with the values that do not ask for it: those are accepted, all others are
+ * refused. A field leaves this table once the engine has it.
+ */
+const notYet: Record<string, Idle> = {
+	stop: isIdle,
+	logprobs: (value) => value === undefined || value === null || value === false,
+	top_logprobs: isIdle,
+	logit_bias: isIdle,
+	frequency_penalty: isIdle,
+	presence_penalty: isIdle,
+	repeat_penalty: isOne,
+	repetition_penalty: isOne,
+	continue_final_message: isIdle,
+	response_format: isText,
+	json_schema: isIdle,
+	grammar: isIdle,
+	tools: (value, { tool_choice }) => isIdle(value) || tool_choice === "none",
+	functions: isIdle,
+	reasoning: isIdle,
+	reasoning_effort: isIdle,
+	chat_template_kwargs: isIdle,
+	modalities: (value) => isIdle(value) || String(value) === "text",
+	audio: isIdle,
+	web_search_options: isIdle,
+	moderation: isIdle,
+	echo: isIdle,
+	suffix: isIdle,
+	best_of: (value, { n }) => isIdle(value) || value === (n ?? 1),
+	text: (value) => isIdle(value) || isText((value as Body).format, {}),
+	previous_response_id: isIdle,
+	conversation: isIdle,
+	background: isIdle,
+	prompt_template: isIdle,
+};
+
+function refuseWhatIsNotThere(body: Body): void {
+	for (const [param, isIdle] of Object.entries(notYet)) {
+		if (isIdle(body[param], body)) continue;
+		throw new RequestError("unsupported_parameter", `${param}: expected none, since this server does not have it; leave it out`, { param });
+	}
+}
+
+/** `messages[1].content` */
+const placeOf = (path: readonly PropertyKey[]) =>
+	path.map((part, i) => (typeof part === "number" ? `[${part}]` : `${i > 0 ? "." : ""}${String(part)}`)).join("");
+
+/** The checked fields of a request. Errors: RequestError. */
+export function readRequest<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
+	if (typeof body !== "object" || body === null || Array.isArray(body)) {
+		throw new RequestError("invalid_request", "expected a JSON object as the body of the request");
+	}
+	refuseWhatIsNotThere(body as Body);
+	const { data, error } = schema.safeParse(body);
+	if (error === undefined) return data;
+	const [{ path = [], message = "" } = {}] = error.issues;
+	const param = placeOf(path);
+	throw new RequestError("invalid_request", param === "" ? message : `${param}: ${message}`, { param });
+}
+
+/** A field that may be null, which means that it was not given. */
+export const maybe = <S extends z.ZodType>(schema: S) => schema.nullish().transform((value) => value ?? undefined);
+
+/** Settings of a search that have the same name on the wire, in snake case. */
+const sampled = ["temperature", "top_p", "top_k", "min_p"] as const;
+
+type Sampled = (typeof sampled)[number];
+
+type CamelCase<S extends string> = S extends `${infer First}_${infer Rest}` ? `${First}${Capitalize<CamelCase<Rest>>}` : S;
+
+const settingNamed = (name: Sampled) => name.replace(/_\w/g, (letter) => letter.slice(1).toUpperCase()) as CamelCase<Sampled>;
+
+/** Clients mean the most probable token by temperatures that are nearly 0. */
+const readable = (name: Sampled, value: unknown) =>
+	name === "temperature" && typeof value === "number" && value > 0 && value < 0.01 ? 0 : value;
+const randomBelowZero = (value: unknown) => (typeof value === "number" && value < 0 ? undefined : value);
+
+/** Lengths as clients write them; -1 is the default. */
+export const length = maybe(z.preprocess((value) => (value === -1 ? undefined : value), integer(1, Number.MAX_SAFE_INTEGER).nullish()));
+
+export const count = maybe(integer(1, 64));
+
+/** The number of choices. Errors: RequestError. */
+export function countWithin(n = 1, { maxN }: CheckedHandlerOptions): number {
+	if (n <= maxN) return n;
+	throw new RequestError("invalid_request", `n: expected at most ${maxN} choices, got ${n}`, { param: "n" });
+}
+
+export const streamOptions = maybe(z.looseObject({ include_usage: maybe(z.boolean(expected("true or false"))) }, expected("an object")));
+
+/** How a client may change the search: each value costs or saves work, and none changes what may leave. */
+const clientSettings = ["candidates", "startCandidates", "beams", "blockLength", "retries", "maxGeneratedTokens"] as const;
+
+const guardOptions = z.object({
+	...(Object.fromEntries(clientSettings.map((name) => [name, optionalSettings[name]])) as Pick<
+		typeof optionalSettings,
+		(typeof clientSettings)[number]
+	>),
+	cachePrompt: generateSchema.shape.cachePrompt,
+});
+
+const sampledField = (name: Sampled) => maybe(z.preprocess((value) => readable(name, value), settings[settingNamed(name)].check.nullish()));
+
+/** Fields of every request that generates. */
+export const generationFields = {
+	model: maybe(z.string(expected("the name of a model"))),
+	stream: maybe(z.boolean(expected("true or false"))),
+	...(Object.fromEntries(sampled.map((name) => [name, sampledField(name)])) as Record<Sampled, ReturnType<typeof sampledField>>),
+	seed: maybe(z.preprocess(randomBelowZero, generateSchema.shape.seed.nullable())),
+	guard: maybe(z.looseObject(guardOptions.shape)),
+};
+
+type GenerationFields = Omit<z.output<z.ZodObject<typeof generationFields>>, "stream">;
+
+function searchOptions(given: GenerationFields["guard"], { clientOptions, maxCandidates, search }: CheckedHandlerOptions): SearchOptions {
+	if (given === undefined) return {};
+	const known = clientOptions === "search" ? Object.keys(guardOptions.shape) : [];
+	const other = Object.keys(given).find((name) => !known.includes(name));
+	if (other !== undefined) {
+		const choice = known.length === 0 ? "no options of the guard, which the server decides" : known.join(", ");
+		throw new RequestError("guard_option_forbidden", `guard.${other}: expected ${choice}; leave it out`, { param: `guard.${other}` });
+	}
+	const { candidates, maxGeneratedTokens } = given;
+	return {
+		...given,
+		...(candidates !== undefined && { candidates: Math.min(candidates, maxCandidates) }),
+		...(maxGeneratedTokens !== undefined && {
+			maxGeneratedTokens: Math.min(maxGeneratedTokens, search.maxGeneratedTokens ?? Number.POSITIVE_INFINITY),
+		}),
+	};
+}
+
+/** Everything about a generation but its prompt. `nth`: of several for one prompt. */
+export function generationOptions(
+	request: GenerationFields,
+	maxTokens: number | undefined,
+	options: CheckedHandlerOptions,
+	nth: number,
+): Omit<GenerateOptions, "prompt" | "messages"> {
+	const given = sampled.map((name) => [settingNamed(name), request[name]]).filter(([, value]) => value !== undefined);
+	return {
+		...options.search,
+		...searchOptions(request.guard, options),
+		...Object.fromEntries(given),
+		maxTokens: Math.min(maxTokens ?? options.search.maxTokens, options.maxTokensLimit),
+		...(request.seed !== undefined && { seed: (request.seed + nth) % Number.MAX_SAFE_INTEGER }),
+		onRefusal: options.onRefusal,
+	};
+}
