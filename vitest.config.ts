@@ -41,6 +41,7 @@ const slow = [
 	"search-behaviour",
 	"search-retrying",
 	"server",
+	"server-completions",
 	"stop",
 	"terminal",
 	"train-cost",

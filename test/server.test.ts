@@ -1,10 +1,10 @@
 // The server as its clients see it: through the official client of OpenAI where it has a call, otherwise through fetch.
 import fc from "fast-check";
-import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { embeddedDefault, InferenceGuard } from "../lib/index.js";
 import { createHandler, type HandlerOptions } from "../lib/server/index.js";
 import { chatMetadata } from "./listening-model.js";
+import { ask, clientOf, short, type Verdict } from "./serving.js";
 import { cachedModel, testWithModel } from "./shared.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
@@ -22,32 +22,8 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([wordy.dispose(), refusing.dispose()]));
 
-const short: HandlerOptions = { search: { maxTokens: 16, blockLength: 4, candidates: 4 } };
-
-function clientOf(guard: InferenceGuard, options: HandlerOptions = short): OpenAI {
-	const handler = createHandler(guard, options);
-	return new OpenAI({
-		apiKey: "none",
-		baseURL: "http://localhost/v1",
-		maxRetries: 0,
-		fetch: (url, init) => handler(new Request(url, init)),
-	});
-}
-
-async function ask(guard: InferenceGuard, path: string, body?: unknown, options: HandlerOptions = short) {
-	const init = body === undefined ? {} : { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body) };
-	const response = await createHandler(guard, options)(new Request(`http://localhost${path}`, init));
-	// biome-ignore lint/suspicious/noExplicitAny: whatever came
-	return { status: response.status, headers: response.headers, body: (await response.json()) as any };
-}
-
 const messages = [{ role: "user" as const, content: "w301 w302" }];
 const chat = (more: object = {}) => ({ model: "inferenceguard", messages, ...more });
-
-/** What the server adds to a choice. */
-interface Verdict {
-	safety?: { outcome: string; within_budget: boolean; constraints: { cost: number; budget: number }[]; seed: number };
-}
 
 describe("chat completions", () => {
 	test("a response has the shape of OpenAI's, and the guard's verdict", async () => {

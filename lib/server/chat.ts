@@ -9,13 +9,13 @@ import type { CheckedHandlerOptions } from "./options.js";
 import { count, countWithin, generationFields, generationOptions, length, readRequest, streamOptions } from "./schema.js";
 import type { Frame } from "./sse.js";
 import {
+	envelope,
 	finishReasonOf,
 	isRefused,
 	type Job,
 	newId,
 	type ServerFacts,
 	safetyOf,
-	secondsNow,
 	timingsOf,
 	usageOf,
 	type WireFormat,
@@ -70,13 +70,7 @@ export const messageOf = ({ role, content }: z.output<z.ZodObject<typeof message
 	content: textOf(content, `${param}.content`),
 });
 
-/** What a chunk and a whole response have in common. */
-function envelope(object: string, id: string, { model, fingerprint }: ServerFacts) {
-	const created = secondsNow();
-	return (choices: object[]) => ({ id, object, created, model, system_fingerprint: fingerprint, choices });
-}
-
-export function chatFormat(facts: ServerFacts, { n, withUsage }: { n: number; withUsage: boolean }): WireFormat {
+function chatFormat(facts: ServerFacts, { n, withUsage }: { n: number; withUsage: boolean }): WireFormat {
 	const id = newId("chatcmpl-");
 	const response = envelope("chat.completion", id, facts);
 	const chunk = envelope("chat.completion.chunk", id, facts);

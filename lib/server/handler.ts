@@ -11,6 +11,7 @@ import { callAddon } from "../native/addon.js";
 import { settingsHash } from "../options/resolve.js";
 import { usualRefusal } from "../prompt/chat.js";
 import { chatJob } from "./chat.js";
+import { completionJob } from "./completions.js";
 import { RequestError } from "./errors.js";
 import { type CheckedHandlerOptions, checkHandlerOptions, type HandlerOptions } from "./options.js";
 import { eventStream, type Frame } from "./sse.js";
@@ -25,6 +26,7 @@ type ReadJob = (body: unknown, options: CheckedHandlerOptions, facts: ServerFact
 const jobs: Record<string, ReadJob> = {
 	"/v1/chat/completions": chatJob,
 	"/chat/completions": chatJob,
+	"/v1/completions": completionJob,
 };
 
 /** Changes with llama.cpp, this package, the budgets and how the server searches. */
@@ -141,7 +143,7 @@ class Server {
 }
 
 /**
- * Answers requests of OpenAI's API with a guard: chat completions, models and health. The function takes and gives the objects of `fetch`, so
+ * Answers requests of OpenAI's API with a guard: chat completions, completions, models and health. The function takes and gives the objects of `fetch`, so
  * that it can be served by any server that knows them, or called by itself.
  *
  * Errors: INVALID_OPTION. Requests are always answered, with an error's status where they fail.

@@ -38,6 +38,12 @@ export const newId = (prefix: string) => `${prefix}${randomBytes(12).toString("h
 /** Seconds since 1970. */
 export const secondsNow = () => Math.floor(Date.now() / 1000);
 
+/** What a chunk and a whole response have in common. */
+export function envelope(object: string, id: string, { model, fingerprint }: ServerFacts) {
+	const created = secondsNow();
+	return (choices: object[]) => ({ id, object, created, model, system_fingerprint: fingerprint, choices });
+}
+
 export const isRefused = ({ outcome, text }: Reply) => outcome === "refused" && text === "";
 
 export function finishReasonOf(reply: Reply): "stop" | "length" | "content_filter" {
