@@ -41,6 +41,7 @@ const slow = [
 	"search-behaviour",
 	"search-retrying",
 	"server",
+	"server-admission",
 	"server-completions",
 	"stop",
 	"terminal",

@@ -55,6 +55,7 @@ const renamed: Record<string, ErrorCode | undefined> = {
 	PROMPT_TOO_LONG: "context_length_exceeded",
 	REFUSED: "content_filter",
 	DISPOSED: "shutting_down",
+	ABORTED: "client_left",
 };
 
 /** A request that ends with an error. */

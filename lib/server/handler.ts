@@ -2,7 +2,6 @@
 import { setTimeout } from "node:timers/promises";
 import { type Context, Hono } from "hono";
 import { requestId } from "hono/request-id";
-import { LinkedController } from "../base/abort.js";
 import { packageVersion } from "../base/package-files.js";
 import { parseJson } from "../data/json.js";
 import type { InferenceGuard } from "../guard/guard.js";
@@ -10,6 +9,7 @@ import type { Reply } from "../guard/reply.js";
 import { callAddon } from "../native/addon.js";
 import { settingsHash } from "../options/resolve.js";
 import { usualRefusal } from "../prompt/chat.js";
+import { Admission, clientLeft, shuttingDown, type Ticket } from "./admission.js";
 import { chatJob } from "./chat.js";
 import { completionJob } from "./completions.js";
 import { RequestError } from "./errors.js";
@@ -43,23 +43,17 @@ async function bodyOf(request: Request): Promise<unknown> {
 	}
 }
 
-/** The run of one request, which ends with its client. */
-class Running extends LinkedController {
-	end(): void {
-		this.abort();
-		this[Symbol.dispose]();
-	}
-}
-
 class Server {
 	readonly #guard: InferenceGuard;
 	readonly #options: CheckedHandlerOptions;
 	readonly #facts: ServerFacts;
+	readonly #admission: Admission;
 	readonly #created = secondsNow();
 
 	constructor(guard: InferenceGuard, options: CheckedHandlerOptions) {
 		this.#guard = guard;
 		this.#options = options;
+		this.#admission = new Admission(options);
 		this.#facts = {
 			model: options.alias[0] as string,
 			fingerprint: fingerprintOf(guard, options),
@@ -72,7 +66,7 @@ class Server {
 		app.use(requestId());
 		app.onError((error) => RequestError.of(error).response);
 		app.notFound(({ req }) => new RequestError("unknown_url", `there is no ${req.method} ${req.path} on this server`).response);
-		for (const path of ["/health", "/v1/health"]) app.get(path, (c) => c.json({ status: "ok" }));
+		for (const path of ["/health", "/v1/health"]) app.get(path, (c) => this.#health(c));
 		app.get("/livez", (c) => c.json({ status: "ok" }));
 		for (const path of ["/v1/models", "/models"]) {
 			app.get(path, (c) => c.json({ object: "list", data: this.#options.alias.map((id) => this.#model(id)) }));
@@ -80,6 +74,16 @@ class Server {
 		}
 		for (const [path, read] of Object.entries(jobs)) app.post(path, (c) => this.#answer(c, read));
 		return app;
+	}
+
+	/** Ends as {@link Handler.drain} says. */
+	drain(seconds: number): Promise<void> {
+		return this.#admission.drain(seconds);
+	}
+
+	#health(c: Context): Response {
+		if (this.#admission.isDraining) throw shuttingDown();
+		return c.json({ status: "ok" });
 	}
 
 	#model(id: string) {
@@ -97,25 +101,25 @@ class Server {
 		const job = read(body, this.#options, this.#facts);
 		const { model } = body as { model?: string | null };
 		if (typeof model === "string") this.#known(model);
-		const running = new Running(c.req.raw.signal);
+		const ticket = await this.#admission.admit(c.req.raw.signal);
 		try {
-			return await (job.isStream ? this.#stream(job, running) : this.#whole(job, running));
+			return await (job.isStream ? this.#stream(job, ticket) : this.#whole(job, ticket));
 		} catch (error) {
-			running.end();
+			ticket.end();
 			throw error;
 		}
 	}
 
-	async #whole({ generations, format }: Job, running: Running): Promise<Response> {
-		const { signal } = running;
+	async #whole({ generations, format }: Job, ticket: Ticket): Promise<Response> {
+		const { signal } = ticket;
 		const replies = await Promise.all(generations.map((options) => this.#guard.generate({ ...options, signal })));
-		running.end();
+		ticket.end();
 		const outcomes = replies.map(({ outcome }) => outcome);
 		return Response.json(format.whole(replies), { headers: { "x-inferenceguard-outcome": outcomes.join(", ") } });
 	}
 
-	async #stream({ generations, format }: Job, running: Running): Promise<Response> {
-		const { signal } = running;
+	async #stream({ generations, format }: Job, ticket: Ticket): Promise<Response> {
+		const { signal } = ticket;
 		const choices = generations.map((options) => {
 			const stream = this.#guard.stream({ ...options, signal });
 			const pieces = stream[Symbol.asyncIterator]();
@@ -136,10 +140,20 @@ class Server {
 			} catch (error) {
 				sendAll(format.failure(RequestError.of(error)));
 			}
-			running.end();
+			ticket.end();
 		};
-		return eventStream(write, { ping: this.#options.ping, onLeave: () => running.end() });
+		return eventStream(write, { ping: this.#options.ping, onLeave: () => ticket.abort(clientLeft()) });
 	}
+}
+
+/** Answers requests. */
+export interface Handler {
+	(request: Request): Promise<Response>;
+	/**
+	 * Answers new and waiting requests with 503 from now on, `/health` too, and resolves when the running ones have ended. They are aborted
+	 * after so many seconds; their streams end with the error `shutting_down`.
+	 */
+	drain(seconds: number): Promise<void>;
 }
 
 /**
@@ -148,7 +162,8 @@ class Server {
  *
  * Errors: INVALID_OPTION. Requests are always answered, with an error's status where they fail.
  */
-export function createHandler(guard: InferenceGuard, options: HandlerOptions = {}): (request: Request) => Promise<Response> {
-	const { app } = new Server(guard, checkHandlerOptions(options, guard.contextSize));
-	return async (request) => app.fetch(request);
+export function createHandler(guard: InferenceGuard, options: HandlerOptions = {}): Handler {
+	const server = new Server(guard, checkHandlerOptions(options, guard.contextSize));
+	const { app } = server;
+	return Object.assign(async (request: Request) => app.fetch(request), { drain: (seconds: number) => server.drain(seconds) });
 }

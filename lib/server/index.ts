@@ -1,2 +1,2 @@
-export { createHandler } from "./handler.js";
+export { createHandler, type Handler } from "./handler.js";
 export type { HandlerOptions } from "./options.js";

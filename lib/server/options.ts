@@ -30,9 +30,19 @@ export interface HandlerOptions {
 	clientOptions?: "search" | "none";
 	/** Most candidates that `guard.candidates` may ask for; default 64. */
 	maxCandidates?: number;
+	/** Most requests that run at once; default 4. The choices of a request run together. */
+	parallel?: number;
+	/** Most requests that wait for others, first come, first served; default 64. Further ones are answered with 429. */
+	queue?: number;
+	/** Longest wait of a request in seconds; default 30. After that it is answered with 429. */
+	queueTimeout?: number;
+	/** Longest run of a request in seconds; default 600. After that it is answered with 504, or its stream ends with an error. */
+	requestTimeout?: number;
 	/** Seconds between comments that keep a silent stream open; default 10. */
 	ping?: number;
 }
+
+const seconds = real(0.01, 1_000_000);
 
 export const handlerRows = {
 	anyModel: { check: flag, default: false, help: "answer requests for any model" },
@@ -43,7 +53,11 @@ export const handlerRows = {
 	maxN: { check: integer(1, 64), default: 8, help: "most choices per request" },
 	clientOptions: { check: choice(["search", "none"]), default: "none", help: "whether a request may say how wide to search" },
 	maxCandidates: { check: integer(1, 1024), default: 64, help: "most candidates that a request may ask for" },
-	ping: { check: real(0.01, 3600), default: 10, help: "seconds between comments in a silent stream" },
+	parallel: { check: integer(1, 64), default: 4, help: "most requests that run at once" },
+	queue: { check: integer(0, 1_000_000), default: 64, help: "most requests that wait" },
+	queueTimeout: { check: seconds, default: 30, help: "longest wait of a request in seconds" },
+	requestTimeout: { check: seconds, default: 600, help: "longest run of a request in seconds" },
+	ping: { check: seconds, default: 10, help: "seconds between comments in a silent stream" },
 } satisfies Record<string, OptionRow>;
 
 const usualMaxTokens = 1024;
