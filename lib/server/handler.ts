@@ -1,6 +1,7 @@
 // The routes, and the way of one request through them: read, generated, written.
 import { setTimeout } from "node:timers/promises";
 import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { requestId } from "hono/request-id";
 import { packageVersion } from "../base/package-files.js";
 import { parseJson } from "../data/json.js";
@@ -9,6 +10,7 @@ import type { Reply } from "../guard/reply.js";
 import { callAddon } from "../native/addon.js";
 import { settingsHash } from "../options/resolve.js";
 import { usualRefusal } from "../prompt/chat.js";
+import { withHost, withKey, withOrigins } from "./access.js";
 import { Admission, clientLeft, shuttingDown, type Ticket } from "./admission.js";
 import { chatJob } from "./chat.js";
 import { completionJob } from "./completions.js";
@@ -43,6 +45,10 @@ async function bodyOf(request: Request): Promise<unknown> {
 	}
 }
 
+function tooLarge(maxBody: number): Response {
+	return new RequestError("request_too_large", `expected a body of at most ${maxBody} bytes; send less`).response;
+}
+
 class Server {
 	readonly #guard: InferenceGuard;
 	readonly #options: CheckedHandlerOptions;
@@ -63,11 +69,13 @@ class Server {
 
 	get app(): Hono {
 		const app = new Hono();
-		app.use(requestId());
+		const { apiKeys, corsOrigins, allowedHosts, maxBody } = this.#options;
+		app.use(requestId(), withOrigins(corsOrigins), withHost(allowedHosts));
 		app.onError((error) => RequestError.of(error).response);
 		app.notFound(({ req }) => new RequestError("unknown_url", `there is no ${req.method} ${req.path} on this server`).response);
 		for (const path of ["/health", "/v1/health"]) app.get(path, (c) => this.#health(c));
 		app.get("/livez", (c) => c.json({ status: "ok" }));
+		app.use(withKey(apiKeys), bodyLimit({ maxSize: maxBody, onError: () => tooLarge(maxBody) }));
 		for (const path of ["/v1/models", "/models"]) {
 			app.get(path, (c) => c.json({ object: "list", data: this.#options.alias.map((id) => this.#model(id)) }));
 			app.get(`${path}/:id{.+}`, (c) => c.json(this.#model(this.#known(c.req.param("id")))));

@@ -38,6 +38,17 @@ export interface HandlerOptions {
 	queueTimeout?: number;
 	/** Longest run of a request in seconds; default 600. After that it is answered with 504, or its stream ends with an error. */
 	requestTimeout?: number;
+	/** Keys, one of which every request needs, except those for health; default none. */
+	apiKeys?: readonly string[];
+	/** Origins of pages that may read answers: every one of this machine (`"localhost"`, default), or these. */
+	corsOrigins?: "localhost" | readonly string[];
+	/**
+	 * Names, besides those of this machine, in which requests may be made; default any. A server that only this machine reaches should allow
+	 * none, `[]`: otherwise a page could ask it in a name of its own.
+	 */
+	allowedHosts?: readonly string[];
+	/** Longest body of a request in bytes; default 4 MiB. Longer ones are answered with 413. */
+	maxBody?: number;
 	/** Seconds between comments that keep a silent stream open; default 10. */
 	ping?: number;
 }
@@ -57,6 +68,7 @@ export const handlerRows = {
 	queue: { check: integer(0, 1_000_000), default: 64, help: "most requests that wait" },
 	queueTimeout: { check: seconds, default: 30, help: "longest wait of a request in seconds" },
 	requestTimeout: { check: seconds, default: 600, help: "longest run of a request in seconds" },
+	maxBody: { check: integer(1, 2 ** 30), default: 4 * 2 ** 20, help: "longest body of a request in bytes" },
 	ping: { check: seconds, default: 10, help: "seconds between comments in a silent stream" },
 } satisfies Record<string, OptionRow>;
 
@@ -71,6 +83,11 @@ const handlerSchema = z.strictObject({
 	alias: z.array(text("a name"), expected("an array of names")).min(1, expected("at least one name")).default(["inferenceguard"]),
 	search: searchSchema,
 	onRefusal: generateSchema.shape.onRefusal,
+	apiKeys: z.array(text("a key"), expected("an array of keys")).default([]),
+	corsOrigins: z
+		.union([z.literal("localhost"), z.array(text("an origin"))], expected('"localhost", or an array of origins'))
+		.default("localhost"),
+	allowedHosts: z.array(text("a host name"), expected("an array of host names")).optional(),
 	...fieldsOf(handlerRows),
 });
 
