@@ -43,6 +43,7 @@ const slow = [
 	"server",
 	"server-admission",
 	"server-completions",
+	"server-listen",
 	"stop",
 	"terminal",
 	"train-cost",

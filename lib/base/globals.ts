@@ -3,6 +3,8 @@
 // nothing to it.
 declare global {
 	interface AbortSignal {}
+	interface Request {}
+	interface Response {}
 	/** Used in zod's declarations. */
 	interface URL {}
 }

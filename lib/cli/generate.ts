@@ -1,25 +1,15 @@
 import { InvalidOptionError } from "../errors.js";
 import type { Reply } from "../guard/reply.js";
-import { engineRows } from "../options/engine.js";
 import { checkGenerateOptions } from "../options/generate.js";
 import { resolveSearch } from "../options/resolve.js";
 import { settings } from "../options/settings.js";
 import type { StrategyName } from "../options/strategies.js";
-import type { GenerateOptions, LoadOptions, SteeringOptions } from "../options/types.js";
-import { type ConstraintFlags, constraintsOf, loadWithProgress, numeric, rewardOf } from "./loading.js";
+import type { GenerateOptions } from "../options/types.js";
+import { type GuardFlags, guardOptionsOf, loadWithProgress, numeric } from "./loading.js";
 import { optionsFrom } from "./row-flags.js";
 import { hasReader, print, printAnswer, say, tell } from "./terminal.js";
 
-interface GenerateFlags extends ConstraintFlags {
-	model: string;
-	reward?: string;
-	critic?: string;
-	certificate?: string;
-	onMismatch?: "warn" | "refuse";
-	steering?: string;
-	strength?: string;
-	sparsity?: string;
-	gate?: boolean;
+interface GenerateFlags extends GuardFlags {
 	prompt: string;
 	chat?: boolean;
 	prefill?: string;
@@ -41,18 +31,6 @@ export function summary({ outcome, safety, usage, timings }: Reply): string {
 	return `${outcome} · cost ${short(safety.cost)} / budget ${short(safety.budget)} · ${rounds} · ${tokens} · ${(timings.total / 1000).toFixed(2)} s`;
 }
 
-function steeringOf({ steering, strength, sparsity, gate }: GenerateFlags): SteeringOptions | undefined {
-	if (steering !== undefined) return { vector: steering, strength: numeric(strength) ?? 1, sparsity: numeric(sparsity), gate };
-	if (strength === undefined && sparsity === undefined && gate === undefined) return undefined;
-	throw new InvalidOptionError("steering: expected a control vector (--steering) with --strength, --sparsity and --gate, got none");
-}
-
-function certificateOf({ certificate, onMismatch }: GenerateFlags): LoadOptions["certificate"] {
-	if (certificate !== undefined) return { file: certificate, onMismatch };
-	if (onMismatch === undefined) return undefined;
-	throw new InvalidOptionError("onMismatch: expected a certificate (--certificate) with it, got none");
-}
-
 /** Returns the outcome, or undefined if the reader of standard output left before the end. */
 export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] | undefined> {
 	if (flags.trace && !flags.json) throw new InvalidOptionError("trace: expected --json, which prints it, with --trace");
@@ -67,15 +45,7 @@ export async function generate(flags: GenerateFlags): Promise<Reply["outcome"] |
 		now: flags.now,
 	};
 	resolveSearch(checkGenerateOptions(options), flags.critic === undefined ? undefined : {});
-	await using guard = await loadWithProgress({
-		model: flags.model,
-		...constraintsOf(flags),
-		reward: rewardOf(flags.reward),
-		critic: flags.critic,
-		steering: steeringOf(flags),
-		certificate: certificateOf(flags),
-		...optionsFrom(flags, engineRows),
-	});
+	await using guard = await loadWithProgress(guardOptionsOf(flags));
 	if (flags.json) {
 		const reply = await guard.generate(options);
 		say(JSON.stringify(reply));

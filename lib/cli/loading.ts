@@ -5,7 +5,9 @@ import { isGguf } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
 import { InferenceGuard } from "../guard/guard.js";
 import { callAddon } from "../native/addon.js";
-import type { ConstraintOptions, CostModel, LoadOptions, RewardModel } from "../options/types.js";
+import { engineRows } from "../options/engine.js";
+import type { ConstraintOptions, CostModel, LoadOptions, RewardModel, SteeringOptions } from "../options/types.js";
+import { optionsFrom } from "./row-flags.js";
 
 /** Shows the progress of work on a terminal. */
 export async function withBar<T>(name: string, work: (onProgress: (share: number) => void) => Promise<T>): Promise<T> {
@@ -87,3 +89,38 @@ export function constraintsOf({
 export function rewardOf(file: string | undefined): RewardModel | undefined {
 	return file === undefined ? undefined : { lexicon: file };
 }
+
+/** What a guard is loaded from. The flags of the engine are in its table. */
+export interface GuardFlags extends ConstraintFlags {
+	model: string;
+	reward?: string;
+	critic?: string;
+	certificate?: string;
+	onMismatch?: "warn" | "refuse";
+	steering?: string;
+	strength?: string;
+	sparsity?: string;
+	gate?: boolean;
+}
+
+function steeringOf({ steering, strength, sparsity, gate }: GuardFlags): SteeringOptions | undefined {
+	if (steering !== undefined) return { vector: steering, strength: numeric(strength) ?? 1, sparsity: numeric(sparsity), gate };
+	if (strength === undefined && sparsity === undefined && gate === undefined) return undefined;
+	throw new InvalidOptionError("steering: expected a control vector (--steering) with --strength, --sparsity and --gate, got none");
+}
+
+function certificateOf({ certificate, onMismatch }: GuardFlags): LoadOptions["certificate"] {
+	if (certificate !== undefined) return { file: certificate, onMismatch };
+	if (onMismatch === undefined) return undefined;
+	throw new InvalidOptionError("onMismatch: expected a certificate (--certificate) with it, got none");
+}
+
+export const guardOptionsOf = (flags: GuardFlags): LoadOptions => ({
+	model: flags.model,
+	...constraintsOf(flags),
+	reward: rewardOf(flags.reward),
+	critic: flags.critic,
+	steering: steeringOf(flags),
+	certificate: certificateOf(flags),
+	...optionsFrom(flags, engineRows),
+});

@@ -14,6 +14,7 @@ import { presetNames } from "../evaluation/presets.js";
 import { engineRows } from "../options/engine.js";
 import { settings } from "../options/settings.js";
 import { strategyNames } from "../options/strategies.js";
+import { handlerRows, listenRows } from "../server/options.js";
 import { answersCommand } from "./answers.js";
 import { calibrateCommand, verifyCommand } from "./calibrate.js";
 import { convertCommand } from "./convert.js";
@@ -28,6 +29,7 @@ import { labelCommand } from "./label.js";
 import { collect } from "./loading.js";
 import { rolloutsCommand } from "./rollouts.js";
 import { addFlags, ofNames } from "./row-flags.js";
+import { serveCommand } from "./serve.js";
 import { steerVectorCommand } from "./steer-vector.js";
 import { complain, print } from "./terminal.js";
 import { trainCommand } from "./train.js";
@@ -67,22 +69,26 @@ export const program = new Command("inferenceguard")
 	.configureHelp({ showGlobalOptions: true })
 	.showHelpAfterError("(add --help for the options)");
 
-const generateOptions = program
-	.command("generate")
-	.description("generate one response and stream it; exit code 0 answered, 3 refused, 2 wrong usage, 1 failure")
-	.requiredOption("-m, --model <file>", "GGUF model")
-	.option("-c, --cost <file>", costHelp, collect, [])
-	.option("-b, --budget <number>", budgetHelp, collect, [])
-	.option("--reward <file>", rewardHelp)
-	.option("--critic <file>", "critic that was trained for this model and these cost models")
-	.option("--certificate <file>", "certificate that has to cover the run (not for streams: use --json)")
-	.addOption(
-		new Option("--on-mismatch <name>", "action if the certificate is for another guard or other settings").choices(["warn", "refuse"]),
-	)
-	.option("--steering <file>", "control vector that steers the model")
-	.option("--strength <number>", "of the control vector (default 1)")
-	.option("--sparsity <share>", "share of each layer's components that are steered, the largest first (default 1)")
-	.option("--gate", "let the prompt decide the sign of the strength")
+/** What a guard is loaded from. */
+const addGuard = (command: Command): Command =>
+	command
+		.requiredOption("-m, --model <file>", "GGUF model")
+		.option("-c, --cost <file>", costHelp, collect, [])
+		.option("-b, --budget <number>", budgetHelp, collect, [])
+		.option("--reward <file>", rewardHelp)
+		.option("--critic <file>", "critic that was trained for this model and these cost models")
+		.option("--certificate <file>", "certificate that has to cover the run (not for streams)")
+		.addOption(
+			new Option("--on-mismatch <name>", "action if the certificate is for another guard or other settings").choices(["warn", "refuse"]),
+		)
+		.option("--steering <file>", "control vector that steers the model")
+		.option("--strength <number>", "of the control vector (default 1)")
+		.option("--sparsity <share>", "share of each layer's components that are steered, the largest first (default 1)")
+		.option("--gate", "let the prompt decide the sign of the strength");
+
+const generateOptions = addGuard(
+	program.command("generate").description("generate one response and stream it; exit code 0 answered, 3 refused, 2 wrong usage, 1 failure"),
+)
 	.requiredOption("-p, --prompt <text>", "text to answer or continue")
 	.option("--chat", "put the prompt through the model's chat template as a user message")
 	.option("--prefill <text>", "text that the response begins with; what follows it is printed")
@@ -99,6 +105,22 @@ const generateOptions = program
 addTerms(generateOptions);
 addFlags(generateOptions, "Search:", settings);
 addFlags(generateOptions, "Engine:", engineRows);
+
+const serveOptions = addGuard(
+	program.command("serve").description("serve OpenAI's API with a guard: chat completions, completions, models, health"),
+)
+	.option("--alias <list>", "names of the model in requests (default: the file's name)")
+	.addOption(strategy)
+	.option("--on-refusal <text>", "refusal (default), error, or a text that is the answer then", "refusal")
+	.option("--api-key <key>", "key that requests need; may be given several times, also as INFERENCEGUARD_API_KEY", collect, [])
+	.option("--api-key-file <file>", "keys, one per line; lines that begin with # are comments")
+	.option("--cors-origins <list>", "origins of pages that may read answers (default: those of this machine)")
+	.option("--allowed-hosts <list>", "further names in which requests may be made")
+	.action(serveCommand);
+addTerms(serveOptions);
+addFlags(serveOptions, "Server:", { ...listenRows, ...handlerRows });
+addFlags(serveOptions, "Search:", settings);
+addFlags(serveOptions, "Engine:", engineRows);
 
 program
 	.command("demo")

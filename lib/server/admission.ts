@@ -1,9 +1,9 @@
 // Who runs and who waits: slots, a queue, the deadline of a request, and the end of the server.
 import { LinkedController, whenAborted } from "../base/abort.js";
 import { RequestError } from "./errors.js";
-import type { CheckedHandlerOptions } from "./options.js";
+import type { ServerOptions } from "./options.js";
 
-type Limits = Pick<CheckedHandlerOptions, "parallel" | "queue" | "queueTimeout" | "requestTimeout">;
+type Limits = Pick<ServerOptions, "parallel" | "queue" | "queueTimeout" | "requestTimeout">;
 
 /** The run of one request. Its signal aborts if the client leaves, at the deadline, and when a draining server waits no longer. */
 export class Ticket extends LinkedController {

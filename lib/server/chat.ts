@@ -5,7 +5,7 @@ import type { Reply } from "../guard/reply.js";
 import type { GenerateOptions } from "../options/types.js";
 import type { ChatMessage } from "../prompt/chat.js";
 import { RequestError } from "./errors.js";
-import type { CheckedHandlerOptions } from "./options.js";
+import type { ServerOptions } from "./options.js";
 import { count, countWithin, generationFields, generationOptions, length, readRequest, streamOptions } from "./schema.js";
 import type { Frame } from "./sse.js";
 import {
@@ -107,7 +107,7 @@ function chatFormat(facts: ServerFacts, { n, withUsage }: { n: number; withUsage
 }
 
 /** Errors: RequestError. */
-export function chatJob(body: unknown, options: CheckedHandlerOptions, facts: ServerFacts): Job {
+export function chatJob(body: unknown, options: ServerOptions, facts: ServerFacts): Job {
 	const { messages, max_completion_tokens, max_tokens, stream = false, stream_options, ...request } = readRequest(chatSchema, body);
 	const n = countWithin(request.n, options);
 	const asked = messages.map((message, i) => messageOf(message, `messages[${i}]`));

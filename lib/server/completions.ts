@@ -3,7 +3,7 @@ import { z } from "zod";
 import { expected } from "../base/check.js";
 import type { Reply } from "../guard/reply.js";
 import type { GenerateOptions } from "../options/types.js";
-import type { CheckedHandlerOptions } from "./options.js";
+import type { ServerOptions } from "./options.js";
 import { count, countWithin, generationFields, generationOptions, length, readRequest, streamOptions } from "./schema.js";
 import type { Frame } from "./sse.js";
 import { envelope, finishReasonOf, type Job, newId, type ServerFacts, safetyOf, timingsOf, usageOf, type WireFormat } from "./wire.js";
@@ -50,7 +50,7 @@ function completionFormat(facts: ServerFacts, { n, withUsage }: { n: number; wit
 }
 
 /** One choice for each prompt and each of `n`, those of a prompt in a row. Errors: RequestError. */
-export function completionJob(body: unknown, options: CheckedHandlerOptions, facts: ServerFacts): Job {
+export function completionJob(body: unknown, options: ServerOptions, facts: ServerFacts): Job {
 	const { prompt, max_tokens, stream = false, stream_options, ...request } = readRequest(completionSchema, body);
 	const prompts = promptsOf(prompt);
 	const n = countWithin(request.n, options);

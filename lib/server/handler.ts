@@ -2,6 +2,7 @@
 import { setTimeout } from "node:timers/promises";
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { methodNotAllowed } from "hono/method-not-allowed";
 import { requestId } from "hono/request-id";
 import { packageVersion } from "../base/package-files.js";
 import { parseJson } from "../data/json.js";
@@ -15,7 +16,7 @@ import { Admission, clientLeft, shuttingDown, type Ticket } from "./admission.js
 import { chatJob } from "./chat.js";
 import { completionJob } from "./completions.js";
 import { RequestError } from "./errors.js";
-import { type CheckedHandlerOptions, checkHandlerOptions, type HandlerOptions } from "./options.js";
+import { checkHandlerOptions, type HandlerOptions, type ServerOptions, withLimit } from "./options.js";
 import { eventStream, type Frame } from "./sse.js";
 import { type Job, type ServerFacts, secondsNow } from "./wire.js";
 
@@ -23,7 +24,7 @@ import { type Job, type ServerFacts, secondsNow } from "./wire.js";
 const settling = 1000;
 
 /** Reads a request. Errors: RequestError. */
-type ReadJob = (body: unknown, options: CheckedHandlerOptions, facts: ServerFacts) => Job;
+type ReadJob = (body: unknown, options: ServerOptions, facts: ServerFacts) => Job;
 
 const jobs: Record<string, ReadJob> = {
 	"/v1/chat/completions": chatJob,
@@ -32,7 +33,7 @@ const jobs: Record<string, ReadJob> = {
 };
 
 /** Changes with llama.cpp, this package, the budgets and how the server searches. */
-function fingerprintOf(guard: InferenceGuard, { search }: CheckedHandlerOptions): string {
+function fingerprintOf(guard: InferenceGuard, { search }: ServerOptions): string {
 	const settings = settingsHash({ version: packageVersion(), limits: guard.limits, search });
 	return `b${callAddon((native) => native.llamaCppVersion)}-ig-${settings.slice(0, 8)}`;
 }
@@ -45,18 +46,23 @@ async function bodyOf(request: Request): Promise<unknown> {
 	}
 }
 
+function wrongMethod(allowed: string[]): Response {
+	const allow = allowed.join(", ");
+	return new RequestError("method_not_allowed", `expected one of the methods ${allow}`, { headers: { allow } }).response;
+}
+
 function tooLarge(maxBody: number): Response {
 	return new RequestError("request_too_large", `expected a body of at most ${maxBody} bytes; send less`).response;
 }
 
 class Server {
 	readonly #guard: InferenceGuard;
-	readonly #options: CheckedHandlerOptions;
+	readonly #options: ServerOptions;
 	readonly #facts: ServerFacts;
 	readonly #admission: Admission;
 	readonly #created = secondsNow();
 
-	constructor(guard: InferenceGuard, options: CheckedHandlerOptions) {
+	constructor(guard: InferenceGuard, options: ServerOptions) {
 		this.#guard = guard;
 		this.#options = options;
 		this.#admission = new Admission(options);
@@ -70,6 +76,7 @@ class Server {
 	get app(): Hono {
 		const app = new Hono();
 		const { apiKeys, corsOrigins, allowedHosts, maxBody } = this.#options;
+		app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, allowed) => wrongMethod(allowed) }));
 		app.use(requestId(), withOrigins(corsOrigins), withHost(allowedHosts));
 		app.onError((error) => RequestError.of(error).response);
 		app.notFound(({ req }) => new RequestError("unknown_url", `there is no ${req.method} ${req.path} on this server`).response);
@@ -171,7 +178,7 @@ export interface Handler {
  * Errors: INVALID_OPTION. Requests are always answered, with an error's status where they fail.
  */
 export function createHandler(guard: InferenceGuard, options: HandlerOptions = {}): Handler {
-	const server = new Server(guard, checkHandlerOptions(options, guard.contextSize));
+	const server = new Server(guard, withLimit(checkHandlerOptions(options), guard.contextSize));
 	const { app } = server;
 	return Object.assign(async (request: Request) => app.fetch(request), { drain: (seconds: number) => server.drain(seconds) });
 }

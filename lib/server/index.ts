@@ -1,2 +1,4 @@
+export type * from "../base/globals.js";
 export { createHandler, type Handler } from "./handler.js";
-export type { HandlerOptions } from "./options.js";
+export { listen, type RunningServer } from "./listen.js";
+export type { HandlerOptions, ListenOptions } from "./options.js";

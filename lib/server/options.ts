@@ -5,6 +5,7 @@ import { generateSchema } from "../options/generate.js";
 import { optionalSettings, settings } from "../options/settings.js";
 import { strategyName } from "../options/strategies.js";
 import type { GenerateOptions, SearchOptions } from "../options/types.js";
+import { isLoopback } from "./access.js";
 
 /** Options of {@link createHandler}. */
 export interface HandlerOptions {
@@ -91,10 +92,50 @@ const handlerSchema = z.strictObject({
 	...fieldsOf(handlerRows),
 });
 
+export type CheckedHandlerOptions = z.output<typeof handlerSchema>;
+
 /** For a guard with this context. */
-export function checkHandlerOptions(given: unknown, contextSize: number) {
-	const { maxTokensLimit = contextSize, ...options } = check(handlerSchema, given);
-	return { ...options, maxTokensLimit };
+export const withLimit = (options: CheckedHandlerOptions, contextSize: number) => ({
+	...options,
+	maxTokensLimit: Math.min(options.maxTokensLimit ?? contextSize, contextSize),
+});
+
+export type ServerOptions = ReturnType<typeof withLimit>;
+
+export const checkHandlerOptions = (given: unknown) => check(handlerSchema, given);
+
+/** Options of {@link listen}. */
+export interface ListenOptions extends HandlerOptions {
+	/** Address to listen on; default `127.0.0.1`, which only this machine reaches. Others need `apiKeys`. */
+	host?: string;
+	/** Default 8080; 0: any free port. */
+	port?: number;
+	/** Whether an address that other machines reach needs `apiKeys`; default true. */
+	auth?: boolean;
+	/** Seconds that running requests have to end in when the server is closed; default 30. */
+	drainTimeout?: number;
 }
 
-export type CheckedHandlerOptions = ReturnType<typeof checkHandlerOptions>;
+export const listenRows = {
+	host: {
+		check: text("an address"),
+		default: "127.0.0.1",
+		takes: "name",
+		help: "address to listen on; others than this machine's need a key",
+	},
+	port: { check: integer(0, 65_535), default: 8080, help: "port; 0: any free one" },
+	auth: { check: flag, default: true, turnsOff: true, help: "listen on any address without a key" },
+	drainTimeout: { check: real(0, 1_000_000), default: 30, help: "seconds for running requests after SIGTERM or SIGINT" },
+} satisfies Record<string, OptionRow>;
+
+const listenSchema = z
+	.strictObject({ ...handlerSchema.shape, ...fieldsOf(listenRows) })
+	.check((context) => {
+		const { host, auth, apiKeys } = context.value;
+		if (!auth || apiKeys.length > 0 || isLoopback(host)) return;
+		const message = `expected a key (apiKeys) for an address that other machines reach, got none for ${host}; give one, or auth: false`;
+		context.issues.push({ code: "custom", message, path: ["host"], input: context.value });
+	})
+	.transform(({ allowedHosts, ...given }) => ({ ...given, allowedHosts: allowedHosts ?? (isLoopback(given.host) ? [] : undefined) }));
+
+export const checkListenOptions = (given: unknown) => check(listenSchema, given);

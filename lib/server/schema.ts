@@ -5,7 +5,7 @@ import { generateSchema } from "../options/generate.js";
 import { optionalSettings, settings } from "../options/settings.js";
 import type { GenerateOptions, SearchOptions } from "../options/types.js";
 import { RequestError } from "./errors.js";
-import type { CheckedHandlerOptions } from "./options.js";
+import type { ServerOptions } from "./options.js";
 
 type Body = Record<string, unknown>;
 
@@ -103,7 +103,7 @@ export const length = maybe(z.preprocess((value) => (value === -1 ? undefined : 
 export const count = maybe(integer(1, 64));
 
 /** The number of choices. Errors: RequestError. */
-export function countWithin(n = 1, { maxN }: CheckedHandlerOptions): number {
+export function countWithin(n = 1, { maxN }: ServerOptions): number {
 	if (n <= maxN) return n;
 	throw new RequestError("invalid_request", `n: expected at most ${maxN} choices, got ${n}`, { param: "n" });
 }
@@ -134,7 +134,7 @@ export const generationFields = {
 
 type GenerationFields = Omit<z.output<z.ZodObject<typeof generationFields>>, "stream">;
 
-function searchOptions(given: GenerationFields["guard"], { clientOptions, maxCandidates, search }: CheckedHandlerOptions): SearchOptions {
+function searchOptions(given: GenerationFields["guard"], { clientOptions, maxCandidates, search }: ServerOptions): SearchOptions {
 	if (given === undefined) return {};
 	const known = clientOptions === "search" ? Object.keys(guardOptions.shape) : [];
 	const other = Object.keys(given).find((name) => !known.includes(name));
@@ -156,7 +156,7 @@ function searchOptions(given: GenerationFields["guard"], { clientOptions, maxCan
 export function generationOptions(
 	request: GenerationFields,
 	maxTokens: number | undefined,
-	options: CheckedHandlerOptions,
+	options: ServerOptions,
 	nth: number,
 ): Omit<GenerateOptions, "prompt" | "messages"> {
 	const given = sampled.map((name) => [settingNamed(name), request[name]]).filter(([, value]) => value !== undefined);

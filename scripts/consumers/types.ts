@@ -9,6 +9,7 @@ import {
 	type Reply,
 } from "inferenceguard";
 import { calibrate, evaluate, verify } from "inferenceguard/evaluation";
+import { createHandler, listen } from "inferenceguard/server";
 import { collectRollouts, serveLabels, trainCost, trainCritic } from "inferenceguard/training";
 
 export async function answer(options: GenerateOptions): Promise<Reply> {
@@ -29,4 +30,15 @@ export async function answer(options: GenerateOptions): Promise<Reply> {
 // @ts-expect-error: the types are there, and not any
 export const wrong: Promise<Reply> = answer({ maxTokens: "many" });
 
-export const functions = [calibrate, collectRollouts, evaluate, listDevices, serveLabels, trainCost, trainCritic, verify];
+export const functions = [
+	calibrate,
+	collectRollouts,
+	createHandler,
+	evaluate,
+	listDevices,
+	listen,
+	serveLabels,
+	trainCost,
+	trainCritic,
+	verify,
+];

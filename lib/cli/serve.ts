@@ -1,0 +1,77 @@
+import { once } from "node:events";
+import { basename, extname } from "node:path";
+import { reasonOf } from "../base/thrown.js";
+import { readText } from "../data/text-file.js";
+import { InvalidOptionError } from "../errors.js";
+import type { InferenceGuard } from "../guard/guard.js";
+import { checkGenerateOptions } from "../options/generate.js";
+import { resolveSearch } from "../options/resolve.js";
+import { settings } from "../options/settings.js";
+import type { StrategyName } from "../options/strategies.js";
+import type { GenerateOptions } from "../options/types.js";
+import { listen } from "../server/listen.js";
+import { checkListenOptions, handlerRows, type ListenOptions, listenRows } from "../server/options.js";
+import { type GuardFlags, guardOptionsOf, listed, loadWithProgress } from "./loading.js";
+import { optionsFrom } from "./row-flags.js";
+import { say } from "./terminal.js";
+
+interface ServeFlags extends GuardFlags {
+	alias?: string;
+	strategy: StrategyName;
+	onRefusal: string;
+	apiKey: string[];
+	apiKeyFile?: string;
+	corsOrigins?: string;
+	allowedHosts?: string;
+}
+
+const signals = ["SIGINT", "SIGTERM"] as const;
+
+function keysIn(file: string): string[] {
+	try {
+		const lines = readText(file)
+			.split("\n")
+			.map((line) => line.trim());
+		return lines.filter((line) => line !== "" && !line.startsWith("#"));
+	} catch (error) {
+		throw new InvalidOptionError(`apiKeyFile: expected a file of keys at ${file}, got: ${reasonOf(error)}`);
+	}
+}
+
+function keysOf({ apiKey, apiKeyFile }: ServeFlags): string[] {
+	const { INFERENCEGUARD_API_KEY: ownKey } = process.env;
+	return [...apiKey, ...(ownKey ? [ownKey] : []), ...(apiKeyFile === undefined ? [] : keysIn(apiKeyFile))];
+}
+
+function onRefusalOf(given: string): GenerateOptions["onRefusal"] {
+	if (given === "refusal") return "return";
+	return given === "error" ? "throw" : { text: given };
+}
+
+const serverOptionsOf = (flags: ServeFlags): ListenOptions => ({
+	alias: listed(flags.alias) ?? [basename(flags.model, extname(flags.model))],
+	search: { strategy: flags.strategy, ...optionsFrom(flags, settings) },
+	onRefusal: onRefusalOf(flags.onRefusal),
+	apiKeys: keysOf(flags),
+	corsOrigins: listed(flags.corsOrigins),
+	allowedHosts: listed(flags.allowedHosts),
+	...optionsFrom(flags, { ...listenRows, ...handlerRows }),
+});
+
+const budgetsOf = ({ limits }: InferenceGuard) =>
+	limits.length === 0 ? "without a cost model" : `within the budget ${limits.map(({ budget }) => budget).join(" and ")}`;
+
+/** Serves until SIGINT or SIGTERM, and then lets running requests end. A second signal ends the process at once. */
+export async function serveCommand(flags: ServeFlags): Promise<void> {
+	const options = serverOptionsOf(flags);
+	const { search, alias } = checkListenOptions(options);
+	resolveSearch(checkGenerateOptions({ prompt: "", ...search }), flags.critic === undefined ? undefined : {});
+	await using guard = await loadWithProgress(guardOptionsOf(flags));
+	const stopped = Promise.race(signals.map((signal) => once(process, signal)));
+	const server = await listen(guard, options);
+	say(`${alias.join(", ")} answers at ${server.url}/v1 ${budgetsOf(guard)}, ${flags.certificate ? "with" : "without"} a certificate`);
+	await stopped;
+	for (const signal of signals) process.once(signal, () => process.exit(1));
+	say("Waiting for running requests; a second signal ends them");
+	await server.close();
+}
