@@ -44,6 +44,7 @@ const slow = [
 	"server-admission",
 	"server-completions",
 	"server-listen",
+	"server-responses",
 	"stop",
 	"terminal",
 	"train-cost",

@@ -17,6 +17,7 @@ import { chatJob } from "./chat.js";
 import { completionJob } from "./completions.js";
 import { RequestError } from "./errors.js";
 import { checkHandlerOptions, type HandlerOptions, type ServerOptions, withLimit } from "./options.js";
+import { responseJob } from "./responses.js";
 import { eventStream, type Frame } from "./sse.js";
 import { type Job, type ServerFacts, secondsNow } from "./wire.js";
 
@@ -30,6 +31,7 @@ const jobs: Record<string, ReadJob> = {
 	"/v1/chat/completions": chatJob,
 	"/chat/completions": chatJob,
 	"/v1/completions": completionJob,
+	"/v1/responses": responseJob,
 };
 
 /** Changes with llama.cpp, this package, the budgets and how the server searches. */

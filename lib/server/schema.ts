@@ -53,7 +53,8 @@ const notYet: Record<string, Idle> = {
 	previous_response_id: isIdle,
 	conversation: isIdle,
 	background: isIdle,
-	prompt_template: isIdle,
+	include: isIdle,
+	truncation: (value) => isIdle(value) || value === "disabled",
 };
 
 function refuseWhatIsNotThere(body: Body): void {
@@ -67,17 +68,22 @@ function refuseWhatIsNotThere(body: Body): void {
 const placeOf = (path: readonly PropertyKey[]) =>
 	path.map((part, i) => (typeof part === "number" ? `[${part}]` : `${i > 0 ? "." : ""}${String(part)}`)).join("");
 
+/** What a schema makes of a part of a request, at this place. Errors: RequestError. */
+export function readPart<S extends z.ZodType>(schema: S, part: unknown, place: readonly PropertyKey[] = []): z.output<S> {
+	const { data, error } = schema.safeParse(part);
+	if (error === undefined) return data;
+	const [{ path = [], message = "" } = {}] = error.issues;
+	const param = placeOf([...place, ...path]);
+	throw new RequestError("invalid_request", param === "" ? message : `${param}: ${message}`, { param });
+}
+
 /** The checked fields of a request. Errors: RequestError. */
 export function readRequest<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
 	if (typeof body !== "object" || body === null || Array.isArray(body)) {
 		throw new RequestError("invalid_request", "expected a JSON object as the body of the request");
 	}
 	refuseWhatIsNotThere(body as Body);
-	const { data, error } = schema.safeParse(body);
-	if (error === undefined) return data;
-	const [{ path = [], message = "" } = {}] = error.issues;
-	const param = placeOf(path);
-	throw new RequestError("invalid_request", param === "" ? message : `${param}: ${message}`, { param });
+	return readPart(schema, body);
 }
 
 /** A field that may be null, which means that it was not given. */
