@@ -43,6 +43,7 @@ const slow = [
 	"server",
 	"server-admission",
 	"server-completions",
+	"server-facts",
 	"server-listen",
 	"server-responses",
 	"stop",

@@ -24,6 +24,35 @@ export interface ScoredCost {
 	withinBudget: boolean;
 }
 
+interface Scoring {
+	native: NativeGuard;
+	options: Pick<CheckedScorerOptions, "constraints">;
+	nativeConstraints: readonly NativeConstraint[];
+	info: NativeInfo;
+}
+
+/** The costs of finished responses, as {@link CostScorer.score} describes. */
+export async function scoreTexts(
+	{ native, options: { constraints }, nativeConstraints, info }: Scoring,
+	prompt: string,
+	texts: readonly string[],
+	{ signal, now, isRaw = false }: { signal?: AbortSignal; now?: string; isRaw?: boolean },
+): Promise<ScoredCost[][]> {
+	const ask = (kind: "cost" | "reward", question: Parameters<typeof askScoreFunction>[2]) =>
+		askScoreFunction({ constraints, reward: "logLikelihood" }, kind, question);
+	const wellFormed = texts.map((text) => text.toWellFormed());
+	const question = prompt.toWellFormed();
+	if (signal?.aborted) throw abortedBy(signal);
+	const asked = await Promise.all(nativeConstraints.map((constraint) => promptOfMeans(constraint, question, info, { now, signal })));
+	const costs = await native.run("score", { prompt: question, isRaw, texts: wellFormed, asked }, signal, { ask });
+	return texts.map((_, i) =>
+		constraints.map((_, c) => {
+			const cost = costs[i * constraints.length + c] as number;
+			return { cost, withinBudget: cost <= (info.budgets[c] as number) };
+		}),
+	);
+}
+
 /**
  * Cost models with their budgets, without a generating model, for finished texts. Jobs run one after the other on a thread of its own.
  */
@@ -76,23 +105,10 @@ export class CostScorer {
 	async score(
 		prompt: string,
 		texts: readonly string[],
-		{ signal, now, isRaw = false }: { signal?: AbortSignal; now?: string; isRaw?: boolean } = {},
+		reading: { signal?: AbortSignal; now?: string; isRaw?: boolean } = {},
 	): Promise<ScoredCost[][]> {
-		const { constraints } = this.#options;
-		const ask = (kind: "cost" | "reward", question: Parameters<typeof askScoreFunction>[2]) =>
-			askScoreFunction({ constraints, reward: "logLikelihood" }, kind, question);
-		const wellFormed = texts.map((text) => text.toWellFormed());
-		const question = prompt.toWellFormed();
-		if (signal?.aborted) throw abortedBy(signal);
-		const reading = { now, signal };
-		const asked = await Promise.all(this.#constraints.map((constraint) => promptOfMeans(constraint, question, this.#info, reading)));
-		const costs = await this.#native.run("score", { prompt: question, isRaw, texts: wellFormed, asked }, signal, { ask });
-		return texts.map((_, i) =>
-			constraints.map((_, c) => {
-				const cost = costs[i * constraints.length + c] as number;
-				return { cost, withinBudget: cost <= (this.#info.budgets[c] as number) };
-			}),
-		);
+		const parts = { native: this.#native, options: this.#options, nativeConstraints: this.#constraints, info: this.#info };
+		return scoreTexts(parts, prompt, texts, reading);
 	}
 
 	/** Fingerprints of the cost models. Errors: INVALID_MODEL if a file is no longer the one that was loaded. */

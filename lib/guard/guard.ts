@@ -4,7 +4,15 @@ import { AbortedError, DisposedError, InvalidOptionError } from "../errors.js";
 import { checkControlVector } from "../files/control-vector.js";
 import { checkProbes, readsProbe } from "../files/probe.js";
 import { addonPath, callAddon } from "../native/addon.js";
-import type { NativeInfo, NativeQuestion, NativeRequest, NativeResult, NativeSearch, NativeSpec } from "../native/protocol.js";
+import type {
+	NativeConstraint,
+	NativeInfo,
+	NativeQuestion,
+	NativeRequest,
+	NativeResult,
+	NativeSearch,
+	NativeSpec,
+} from "../native/protocol.js";
 import { abortedBy, CallbackWatch } from "../native/worker.js";
 import { type CheckedGenerateOptions, checkGenerateOptions } from "../options/generate.js";
 import { type CheckedLoadOptions, checkHashOptions, checkLoadOptions } from "../options/load.js";
@@ -21,6 +29,7 @@ import {
 	readRaw,
 } from "../prompt/chat.js";
 import { CertificateWatch, limitsOf } from "./certificate.js";
+import { type ScoredCost, scoreTexts } from "./cost-scorer.js";
 import { type CriticIdentity, checkBudgets, checkCritic, readCriticIdentity, TrainingLimits } from "./critic.js";
 import { Fingerprints, type GuardIdentity } from "./identity.js";
 import { nativeSpec } from "./load-spec.js";
@@ -46,6 +55,7 @@ export class InferenceGuard {
 	readonly #info: NativeInfo;
 	readonly #options: CheckedLoadOptions;
 	readonly #fingerprints: Fingerprints;
+	readonly #constraints: readonly NativeConstraint[];
 	/** Names of each cost model's categories. */
 	readonly #categories: readonly (readonly string[])[];
 	readonly #limits: TrainingLimits | undefined;
@@ -67,6 +77,7 @@ export class InferenceGuard {
 		this.#info = info;
 		this.#options = options;
 		this.#fingerprints = fingerprints;
+		this.#constraints = spec.constraints;
 		this.#categories = spec.constraints.map(categoriesOf);
 		this.#critic = critic ?? (info.hasCritic ? {} : undefined);
 		this.#limits = critic && new TrainingLimits(critic, options.steering !== undefined);
@@ -313,6 +324,27 @@ export class InferenceGuard {
 	async logLikelihoods(prompt: readonly number[], tokens: readonly number[]): Promise<number[]> {
 		this.#assertUsable();
 		return Array.from(await this.#native.run("logLikelihoods", { prompt: Int32Array.from(prompt), tokens: Int32Array.from(tokens) }));
+	}
+
+	/**
+	 * The costs of finished texts, [text][constraint], without a prompt. They wait until running generations have ended.
+	 * @internal
+	 */
+	async score(texts: readonly string[], signal: AbortSignal): Promise<ScoredCost[][]> {
+		this.#assertUsable();
+		if (this.#constraints.some(({ kind }) => kind === "tokenCosts")) {
+			throw new InvalidOptionError("expected cost models of texts, got { tokenCosts }, which needs the tokens of a model");
+		}
+		const scoring = { native: this.#native, options: this.#options, nativeConstraints: this.#constraints, info: this.#info };
+		return scoreTexts(scoring, "", texts, { signal });
+	}
+
+	/**
+	 * Facts about the model.
+	 * @internal
+	 */
+	get info(): NativeInfo {
+		return this.#info;
 	}
 
 	/**

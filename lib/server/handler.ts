@@ -8,18 +8,23 @@ import { packageVersion } from "../base/package-files.js";
 import { parseJson } from "../data/json.js";
 import type { InferenceGuard } from "../guard/guard.js";
 import type { Reply } from "../guard/reply.js";
+import type { GuardStream, StreamPiece } from "../guard/stream.js";
 import { callAddon } from "../native/addon.js";
 import { settingsHash } from "../options/resolve.js";
+import type { GenerateOptions } from "../options/types.js";
 import { usualRefusal } from "../prompt/chat.js";
 import { withHost, withKey, withOrigins } from "./access.js";
 import { Admission, clientLeft, shuttingDown, type Ticket } from "./admission.js";
 import { chatJob } from "./chat.js";
 import { completionJob } from "./completions.js";
 import { RequestError } from "./errors.js";
+import { counted, Metrics } from "./metrics.js";
+import { moderatedTexts, moderation } from "./moderations.js";
 import { checkHandlerOptions, type HandlerOptions, type ServerOptions, withLimit } from "./options.js";
+import { propsOf } from "./props.js";
 import { responseJob } from "./responses.js";
 import { eventStream, type Frame } from "./sse.js";
-import { type Job, type ServerFacts, secondsNow } from "./wire.js";
+import { type Job, type ServerFacts, secondsNow, type WireFormat } from "./wire.js";
 
 /** Milliseconds in which a prompt that cannot be read is known, so that a stream of it is answered with an error and no stream. */
 const settling = 1000;
@@ -57,11 +62,20 @@ function tooLarge(maxBody: number): Response {
 	return new RequestError("request_too_large", `expected a body of at most ${maxBody} bytes; send less`).response;
 }
 
+interface RunningChoice {
+	stream: GuardStream;
+	pieces: AsyncIterator<StreamPiece, undefined>;
+	first: Promise<IteratorResult<StreamPiece, undefined>>;
+}
+
+const secondsSince = (time: number) => (performance.now() - time) / 1000;
+
 class Server {
 	readonly #guard: InferenceGuard;
 	readonly #options: ServerOptions;
 	readonly #facts: ServerFacts;
 	readonly #admission: Admission;
+	readonly #metrics = new Metrics();
 	readonly #created = secondsNow();
 
 	constructor(guard: InferenceGuard, options: ServerOptions) {
@@ -77,10 +91,11 @@ class Server {
 
 	get app(): Hono {
 		const app = new Hono();
-		const { apiKeys, corsOrigins, allowedHosts, maxBody } = this.#options;
+		const { apiKeys, corsOrigins, allowedHosts, maxBody, metrics } = this.#options;
 		app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, allowed) => wrongMethod(allowed) }));
 		app.use(requestId(), withOrigins(corsOrigins), withHost(allowedHosts));
 		app.onError((error) => RequestError.of(error).response);
+		app.use(counted(this.#metrics));
 		app.notFound(({ req }) => new RequestError("unknown_url", `there is no ${req.method} ${req.path} on this server`).response);
 		for (const path of ["/health", "/v1/health"]) app.get(path, (c) => this.#health(c));
 		app.get("/livez", (c) => c.json({ status: "ok" }));
@@ -90,6 +105,9 @@ class Server {
 			app.get(`${path}/:id{.+}`, (c) => c.json(this.#model(this.#known(c.req.param("id")))));
 		}
 		for (const [path, read] of Object.entries(jobs)) app.post(path, (c) => this.#answer(c, read));
+		app.post("/v1/moderations", (c) => this.#moderate(c));
+		app.get("/props", (c) => c.json(propsOf(this.#guard, this.#options, this.#facts)));
+		if (metrics) app.get("/metrics", () => this.#exposition());
 		return app;
 	}
 
@@ -103,8 +121,23 @@ class Server {
 		return c.json({ status: "ok" });
 	}
 
+	#exposition(): Response {
+		const { running, waiting } = this.#admission;
+		const { backend } = this.#guard.info;
+		const info = { version: packageVersion(), llama_cpp: callAddon((native) => native.llamaCppVersion), backend, model: this.#facts.model };
+		const text = this.#metrics.text({ requests_running: running, requests_waiting: waiting }, info);
+		return new Response(text, { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });
+	}
+
 	#model(id: string) {
-		return { id, object: "model", created: this.#created, owned_by: "inferenceguard", meta: { n_ctx: this.#guard.contextSize } };
+		const { contextSize, vocabularySize } = this.#guard.info;
+		return {
+			id,
+			object: "model",
+			created: this.#created,
+			owned_by: "inferenceguard",
+			meta: { n_ctx: contextSize, n_vocab: vocabularySize },
+		};
 	}
 
 	#known(model: string): string {
@@ -114,13 +147,36 @@ class Server {
 	}
 
 	async #answer(c: Context, read: ReadJob): Promise<Response> {
+		const job = read(await this.#bodyFor(c), this.#options, this.#facts);
+		return this.#admitted(c, (ticket) => (job.isStream ? this.#stream(job, ticket) : this.#whole(job, ticket)));
+	}
+
+	async #moderate(c: Context): Promise<Response> {
+		const texts = moderatedTexts(await bodyOf(c.req.raw));
+		return this.#admitted(c, async (ticket) => {
+			const costs = await this.#guard.score(texts, ticket.signal);
+			ticket.end();
+			return c.json(moderation(costs, this.#facts));
+		});
+	}
+
+	/** The body of a request for this model. */
+	async #bodyFor(c: Context): Promise<unknown> {
 		const body = await bodyOf(c.req.raw);
-		const job = read(body, this.#options, this.#facts);
-		const { model } = body as { model?: string | null };
+		const { model } = (body ?? {}) as { model?: unknown };
 		if (typeof model === "string") this.#known(model);
+		return body;
+	}
+
+	/** Does the work of a request that has a slot. The work ends its ticket where it succeeds. */
+	async #admitted(c: Context, work: (ticket: Ticket) => Promise<Response>): Promise<Response> {
+		const came = performance.now();
 		const ticket = await this.#admission.admit(c.req.raw.signal);
+		this.#metrics.observe("queue_seconds", secondsSince(came));
+		const began = performance.now();
+		ticket.signal.addEventListener("abort", () => this.#metrics.observe("request_seconds", secondsSince(began)));
 		try {
-			return await (job.isStream ? this.#stream(job, ticket) : this.#whole(job, ticket));
+			return await work(ticket);
 		} catch (error) {
 			ticket.end();
 			throw error;
@@ -131,35 +187,48 @@ class Server {
 		const { signal } = ticket;
 		const replies = await Promise.all(generations.map((options) => this.#guard.generate({ ...options, signal })));
 		ticket.end();
+		for (const reply of replies) this.#metrics.replied(reply);
 		const outcomes = replies.map(({ outcome }) => outcome);
 		return Response.json(format.whole(replies), { headers: { "x-inferenceguard-outcome": outcomes.join(", ") } });
 	}
 
 	async #stream({ generations, format }: Job, ticket: Ticket): Promise<Response> {
-		const { signal } = ticket;
-		const choices = generations.map((options) => {
-			const stream = this.#guard.stream({ ...options, signal });
-			const pieces = stream[Symbol.asyncIterator]();
-			return { stream, pieces, first: pieces.next() };
-		});
-		await Promise.race([...choices.map(({ first }) => first), setTimeout(settling, undefined, { ref: false })]);
+		const began = performance.now();
+		const choices = generations.map((options) => this.#begin({ ...options, signal: ticket.signal }));
+		const firsts = choices.map(({ first }) => first);
+		await Promise.race([...firsts, setTimeout(settling, undefined, { ref: false })]);
+		void Promise.race(firsts).then(
+			() => this.#metrics.observe("first_piece_seconds", secondsSince(began)),
+			() => {},
+		);
 		const write = async (send: (frame: Frame) => void) => {
 			const sendAll = (frames: Frame[]) => frames.forEach(send);
-			const ofChoice = async ({ stream, pieces, first }: (typeof choices)[number], index: number): Promise<Reply> => {
-				for (let next = await first; !next.done; next = await pieces.next()) sendAll(format.piece(index, next.value.text));
-				const reply = await stream.reply;
-				sendAll(format.ending(index, reply));
-				return reply;
-			};
 			sendAll(format.opening());
 			try {
-				sendAll(format.closing(await Promise.all(choices.map(ofChoice))));
+				sendAll(format.closing(await Promise.all(choices.map((choice, i) => this.#pass(choice, i, format, sendAll)))));
 			} catch (error) {
-				sendAll(format.failure(RequestError.of(error)));
+				const failure = RequestError.of(error);
+				this.#metrics.count("stream_errors_total", 1, { code: failure.code });
+				sendAll(format.failure(failure));
 			}
 			ticket.end();
 		};
 		return eventStream(write, { ping: this.#options.ping, onLeave: () => ticket.abort(clientLeft()) });
+	}
+
+	#begin(options: GenerateOptions): RunningChoice {
+		const stream = this.#guard.stream(options);
+		const pieces = stream[Symbol.asyncIterator]();
+		return { stream, pieces, first: pieces.next() };
+	}
+
+	/** Sends the pieces of a choice as they come, and its end. */
+	async #pass({ stream, pieces, first }: RunningChoice, i: number, format: WireFormat, send: (frames: Frame[]) => void): Promise<Reply> {
+		for (let next = await first; !next.done; next = await pieces.next()) send(format.piece(i, next.value.text));
+		const reply = await stream.reply;
+		this.#metrics.replied(reply);
+		send(format.ending(i, reply));
+		return reply;
 	}
 }
 

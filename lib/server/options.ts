@@ -50,6 +50,8 @@ export interface HandlerOptions {
 	allowedHosts?: readonly string[];
 	/** Longest body of a request in bytes; default 4 MiB. Longer ones are answered with 413. */
 	maxBody?: number;
+	/** Whether `/metrics` answers, in Prometheus' text format; default false. */
+	metrics?: boolean;
 	/** Seconds between comments that keep a silent stream open; default 10. */
 	ping?: number;
 }
@@ -70,6 +72,7 @@ export const handlerRows = {
 	queueTimeout: { check: seconds, default: 30, help: "longest wait of a request in seconds" },
 	requestTimeout: { check: seconds, default: 600, help: "longest run of a request in seconds" },
 	maxBody: { check: integer(1, 2 ** 30), default: 4 * 2 ** 20, help: "longest body of a request in bytes" },
+	metrics: { check: flag, default: false, help: "answer /metrics in Prometheus' text format" },
 	ping: { check: seconds, default: 10, help: "seconds between comments in a silent stream" },
 } satisfies Record<string, OptionRow>;
 

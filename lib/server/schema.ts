@@ -103,6 +103,9 @@ const readable = (name: Sampled, value: unknown) =>
 	name === "temperature" && typeof value === "number" && value > 0 && value < 0.01 ? 0 : value;
 const randomBelowZero = (value: unknown) => (typeof value === "number" && value < 0 ? undefined : value);
 
+/** The values of these settings, by their names on the wire. */
+export const sampledValues = (search: SearchOptions) => Object.fromEntries(sampled.map((name) => [name, search[settingNamed(name)]]));
+
 /** Lengths as clients write them; -1 is the default. */
 export const length = maybe(z.preprocess((value) => (value === -1 ? undefined : value), integer(1, Number.MAX_SAFE_INTEGER).nullish()));
 

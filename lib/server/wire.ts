@@ -51,12 +51,15 @@ export function finishReasonOf(reply: Reply): "stop" | "length" | "content_filte
 	return reply.outcome === "refused" && !isRefused(reply) ? "stop" : "content_filter";
 }
 
+/** The name of the nth constraint. */
+export const constraintName = (n: number) => `cost${n}`;
+
 /** The guard's verdict. */
 export const safetyOf = ({ outcome, safety, reward, certificate, seed }: Reply) => ({
 	outcome,
 	within_budget: safety.constraints.every(({ cost, budget }) => cost <= budget),
 	constraints: safety.constraints.map(({ cost, budget, categories }, i) => ({
-		id: `cost${i}`,
+		id: constraintName(i),
 		cost,
 		budget,
 		...(categories && { categories }),
