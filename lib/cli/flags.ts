@@ -3,7 +3,14 @@ import type { Command, Option } from "commander";
 
 /** Options whose flag has another name. */
 function otherNames(command: Command): Record<string, string | undefined> {
-	const names = { messages: "prompt", budgets: "budget", temperatures: "temperature", promptField: "field", file: "prompts" };
+	const names = {
+		messages: "prompt",
+		budgets: "budget",
+		temperatures: "temperature",
+		promptField: "field",
+		file: "prompts",
+		apiKeys: "apiKey",
+	};
 	return command.opts().export === undefined ? names : { ...names, out: "export", labels: "out" };
 }
 

@@ -5,6 +5,7 @@ import { readText } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
 import type { InferenceGuard } from "../guard/guard.js";
 import { checkGenerateOptions } from "../options/generate.js";
+import { checkLoadOptions } from "../options/load.js";
 import { resolveSearch } from "../options/resolve.js";
 import { settings } from "../options/settings.js";
 import type { StrategyName } from "../options/strategies.js";
@@ -44,6 +45,7 @@ function keysOf({ apiKey, apiKeyFile }: ServeFlags): string[] {
 }
 
 function onRefusalOf(given: string): GenerateOptions["onRefusal"] {
+	if (given === "") throw new InvalidOptionError('onRefusal: expected refusal, error or a text, got ""');
 	if (given === "refusal") return "return";
 	return given === "error" ? "throw" : { text: given };
 }
@@ -63,10 +65,12 @@ const budgetsOf = ({ limits }: InferenceGuard) =>
 
 /** Serves until SIGINT or SIGTERM, and then lets running requests end. A second signal ends the process at once. */
 export async function serveCommand(flags: ServeFlags): Promise<void> {
+	const load = guardOptionsOf(flags);
+	checkLoadOptions(load);
 	const options = serverOptionsOf(flags);
 	const { search, alias } = checkListenOptions(options);
 	resolveSearch(checkGenerateOptions({ prompt: "", ...search }), flags.critic === undefined ? undefined : {});
-	await using guard = await loadWithProgress(guardOptionsOf(flags));
+	await using guard = await loadWithProgress(load);
 	const stopped = Promise.race(signals.map((signal) => once(process, signal)));
 	const server = await listen(guard, options);
 	say(`${alias.join(", ")} answers at ${server.url}/v1 ${budgetsOf(guard)}, ${flags.certificate ? "with" : "without"} a certificate`);
