@@ -1,5 +1,6 @@
 // Who runs, who waits and who is sent away; what ends a request before its answer.
 import { setTimeout as sleep } from "node:timers/promises";
+import fc from "fast-check";
 import { RateLimitError } from "openai";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { InferenceGuard } from "../lib/index.js";
@@ -195,4 +196,24 @@ test("a guard that was disposed is a server that is shutting down", async () => 
 	const handler = createHandler(other, { search: { strategy: "sample" } });
 	await other.dispose();
 	expect(await post(handler)).toMatchObject({ status: 503, body: { error: { code: "shutting_down" } } });
+});
+
+test("clients that leave at any time leave nothing behind", async () => {
+	open();
+	const handler = handlerOf({ parallel: 3, queue: 100, metrics: true });
+	const leave = async (stream: boolean, milliseconds: number) => {
+		const leaving = new AbortController();
+		setTimeout(() => leaving.abort(), milliseconds);
+		const response = await handler(requestOf("/v1/chat/completions", body({ stream, max_tokens: 64 }), {}, leaving.signal));
+		await response.text().catch(() => {});
+	};
+	await fc.assert(
+		fc.asyncProperty(fc.array(fc.tuple(fc.boolean(), fc.double({ min: 0, max: 40, noNaN: true })), { maxLength: 12 }), async (clients) => {
+			await Promise.all(clients.map(([stream, milliseconds]) => leave(stream, milliseconds).catch(() => {})));
+			while (!/_running 0$/m.test(await (await handler(requestOf("/metrics"))).text())) await sleep(2);
+		}),
+		{ numRuns: 20 },
+	);
+	expect(await (await handler(requestOf("/metrics"))).text()).toMatch(/_waiting 0$/m);
+	expect((await post(handler)).status).toBe(200);
 });

@@ -4,6 +4,7 @@ import { reasonOf } from "../base/thrown.js";
 import { readText } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
 import type { InferenceGuard } from "../guard/guard.js";
+import type { NativeSearch } from "../native/protocol.js";
 import { checkGenerateOptions } from "../options/generate.js";
 import { checkLoadOptions } from "../options/load.js";
 import { resolveSearch } from "../options/resolve.js";
@@ -60,8 +61,11 @@ const serverOptionsOf = (flags: ServeFlags): ListenOptions => ({
 	...optionsFrom(flags, { ...listenRows, ...handlerRows }),
 });
 
-const budgetsOf = ({ limits }: InferenceGuard) =>
-	limits.length === 0 ? "without a cost model" : `within the budget ${limits.map(({ budget }) => budget).join(" and ")}`;
+/** What the server promises about its responses. */
+function promiseOf({ limits }: InferenceGuard, { objective }: Pick<NativeSearch, "objective">): string {
+	if (objective !== "augmented") return "without a budget, since its strategy enforces none";
+	return `within the budget ${limits.map(({ budget }) => budget).join(" and ")}`;
+}
 
 /** Serves until SIGINT or SIGTERM, and then lets running requests end. A second signal ends the process at once. */
 export async function serveCommand(flags: ServeFlags): Promise<void> {
@@ -69,11 +73,13 @@ export async function serveCommand(flags: ServeFlags): Promise<void> {
 	checkLoadOptions(load);
 	const options = serverOptionsOf(flags);
 	const { search, alias } = checkListenOptions(options);
-	resolveSearch(checkGenerateOptions({ prompt: "", ...search }), flags.critic === undefined ? undefined : {});
+	const resolved = resolveSearch(checkGenerateOptions({ prompt: "", ...search }), flags.critic === undefined ? undefined : {});
 	await using guard = await loadWithProgress(load);
 	const stopped = Promise.race(signals.map((signal) => once(process, signal)));
 	const server = await listen(guard, options);
-	say(`${alias.join(", ")} answers at ${server.url}/v1 ${budgetsOf(guard)}, ${flags.certificate ? "with" : "without"} a certificate`);
+	say(
+		`${alias.join(", ")} answers at ${server.url}/v1 ${promiseOf(guard, resolved)}, ${flags.certificate ? "with" : "without"} a certificate`,
+	);
 	await stopped;
 	for (const signal of signals) process.once(signal, () => process.exit(1));
 	say("Waiting for running requests; a second signal ends them");

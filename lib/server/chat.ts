@@ -33,6 +33,7 @@ export const contentSchema = z.union(
 export const messageFields = {
 	role: choice(["system", "developer", "user", "assistant"]),
 	content: contentSchema.nullish(),
+	tool_calls: z.array(z.unknown()).nullish(),
 };
 
 const mostMessages = 2048;
@@ -64,11 +65,14 @@ export function textOf(content: z.output<typeof contentSchema> | null | undefine
 	return parts.map(({ text = "" }) => text).join("\n");
 }
 
-/** The library's message. */
-export const messageOf = ({ role, content }: z.output<z.ZodObject<typeof messageFields>>, param: string): ChatMessage => ({
-	role: role === "developer" ? "system" : role,
-	content: textOf(content, `${param}.content`),
-});
+/** The library's message. Errors: unsupported_content. */
+export function messageOf({ role, content, tool_calls }: z.output<z.ZodObject<typeof messageFields>>, param: string): ChatMessage {
+	if (tool_calls?.length) {
+		const place = `${param}.tool_calls`;
+		throw new RequestError("unsupported_content", `${place}: expected none, since this server has no tools`, { param: place });
+	}
+	return { role: role === "developer" ? "system" : role, content: textOf(content, `${param}.content`) };
+}
 
 function chatFormat(facts: ServerFacts, { n, withUsage }: { n: number; withUsage: boolean }): WireFormat {
 	const id = newId("chatcmpl-");

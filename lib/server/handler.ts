@@ -5,6 +5,8 @@ import { bodyLimit } from "hono/body-limit";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { requestId } from "hono/request-id";
 import { packageVersion } from "../base/package-files.js";
+import { reasonOf } from "../base/thrown.js";
+import { warn } from "../base/warn.js";
 import { parseJson } from "../data/json.js";
 import type { InferenceGuard } from "../guard/guard.js";
 import type { Reply } from "../guard/reply.js";
@@ -62,6 +64,13 @@ function tooLarge(maxBody: number): Response {
 	return new RequestError("request_too_large", `expected a body of at most ${maxBody} bytes; send less`).response;
 }
 
+/** A request's failure, with a warning for the operator where the server is to blame. */
+function failureOf(error: unknown): RequestError {
+	const failure = RequestError.of(error);
+	if (failure.code === "internal") warn("REQUEST_FAILED", `a request failed: ${reasonOf(error)}`);
+	return failure;
+}
+
 interface RunningChoice {
 	stream: GuardStream;
 	pieces: AsyncIterator<StreamPiece, undefined>;
@@ -94,7 +103,7 @@ class Server {
 		const { apiKeys, corsOrigins, allowedHosts, maxBody, metrics } = this.#options;
 		app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, allowed) => wrongMethod(allowed) }));
 		app.use(requestId(), withOrigins(corsOrigins), withHost(allowedHosts));
-		app.onError((error) => RequestError.of(error).response);
+		app.onError((error) => failureOf(error).response);
 		app.use(counted(this.#metrics));
 		app.notFound(({ req }) => new RequestError("unknown_url", `there is no ${req.method} ${req.path} on this server`).response);
 		for (const path of ["/health", "/v1/health"]) app.get(path, (c) => this.#health(c));
@@ -207,7 +216,7 @@ class Server {
 			try {
 				sendAll(format.closing(await Promise.all(choices.map((choice, i) => this.#pass(choice, i, format, sendAll)))));
 			} catch (error) {
-				const failure = RequestError.of(error);
+				const failure = failureOf(error);
 				this.#metrics.count("stream_errors_total", 1, { code: failure.code });
 				sendAll(format.failure(failure));
 			}
@@ -243,10 +252,12 @@ export interface Handler {
 }
 
 /**
- * Answers requests of OpenAI's API with a guard: chat completions, completions, models and health. The function takes and gives the objects of `fetch`, so
- * that it can be served by any server that knows them, or called by itself.
+ * Answers requests of OpenAI's API with a guard: chat completions, completions, responses, moderations, models; also health, props and
+ * metrics. The function takes and gives the objects of `fetch`, so that any server that knows them can serve it, and it can be called by
+ * itself. The guard is not disposed by it.
  *
- * Errors: INVALID_OPTION. Requests are always answered, with an error's status where they fail.
+ * Errors: INVALID_OPTION. Requests are always answered, with an error's status where they fail; a defect is also the warning
+ * `REQUEST_FAILED`.
  */
 export function createHandler(guard: InferenceGuard, options: HandlerOptions = {}): Handler {
 	const server = new Server(guard, withLimit(checkHandlerOptions(options), guard.contextSize));
