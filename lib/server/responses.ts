@@ -69,86 +69,129 @@ function usageOf(reply: Reply) {
 const textPart = (text: string) => ({ type: "output_text", text, annotations: [], logprobs: [] });
 const refusalPart = (refusal: string) => ({ type: "refusal", refusal });
 
-function responseFormat(facts: ServerFacts, request: ResponseRequest): WireFormat {
-	const [id, itemId] = [newId("resp_"), newId("msg_")];
-	const created = secondsNow();
-	const place = { item_id: itemId, output_index: 0, content_index: 0 };
-	const response = (more: object) => ({
-		id,
-		object: "response",
-		created_at: created,
-		model: facts.model,
-		error: null,
-		incomplete_details: null,
-		instructions: request.instructions ?? null,
-		max_output_tokens: request.max_output_tokens ?? null,
-		metadata: request.metadata ?? {},
-		output: [],
-		parallel_tool_calls: false,
-		previous_response_id: null,
-		store: false,
-		temperature: request.temperature ?? null,
-		text: { format: { type: "text" } },
-		tool_choice: "none",
-		tools: [],
-		top_p: request.top_p ?? null,
-		truncation: "disabled",
-		usage: null,
-		...more,
-	});
-	const partOf = (reply: Reply) => (isRefused(reply) ? refusalPart(facts.refusal) : textPart(reply.text));
-	const message = (status: string, content: object[], more: object = {}) => ({
-		type: "message",
-		id: itemId,
-		role: "assistant",
-		status,
-		content,
-		...more,
-	});
-	const messageWith = (reply: Reply) => message(endOf(reply).status, [partOf(reply)], { safety: safetyOf(reply) });
-	const ended = (reply: Reply) =>
-		response({ ...endOf(reply), output: [messageWith(reply)], usage: usageOf(reply), timings: timingsOf([reply]) });
+/** Writes one response; its events are numbered. */
+class ResponseFormat implements WireFormat {
+	readonly #facts: ServerFacts;
+	readonly #request: ResponseRequest;
+	readonly #id = newId("resp_");
+	readonly #messageId = newId("msg_");
+	readonly #created = secondsNow();
+	#events = 0;
+	#isBegun = false;
 
-	let sequence = 0;
-	let isBegun = false;
-	const event = (type: string, more: object): Frame => ({ event: type, data: { type, sequence_number: sequence++, ...more } });
-	const begin = (part: object): Frame[] => {
-		if (isBegun) return [];
-		isBegun = true;
+	constructor(facts: ServerFacts, request: ResponseRequest) {
+		this.#facts = facts;
+		this.#request = request;
+	}
+
+	whole([reply]: Reply[]) {
+		return this.#ended(reply as Reply);
+	}
+
+	opening(): Frame[] {
+		const response = this.#response({ status: "in_progress" });
+		return ["response.created", "response.in_progress"].map((type) => this.#event(type, { response }));
+	}
+
+	piece(_: number, text: string): Frame[] {
+		return [...this.#begin(textPart("")), this.#ofPart("response.output_text.delta", { delta: text, logprobs: [] })];
+	}
+
+	ending(_: number, reply: Reply): Frame[] {
 		return [
-			event("response.output_item.added", { output_index: 0, item: message("in_progress", []) }),
-			event("response.content_part.added", { ...place, part }),
+			...(isRefused(reply) ? this.#refusal() : this.#text(reply)),
+			this.#ofPart("response.content_part.done", { part: this.#partOf(reply) }),
+			this.#event("response.output_item.done", { output_index: 0, item: this.#messageWith(reply) }),
 		];
-	};
-	const said = (reply: Reply): Frame[] =>
-		isRefused(reply)
-			? [
-					...begin(refusalPart("")),
-					event("response.refusal.delta", { ...place, delta: facts.refusal }),
-					event("response.refusal.done", { ...place, refusal: facts.refusal }),
-				]
-			: [...begin(textPart("")), event("response.output_text.done", { ...place, text: reply.text, logprobs: [] })];
-	return {
-		whole: ([reply]) => ended(reply as Reply),
-		opening: () =>
-			["response.created", "response.in_progress"].map((type) => event(type, { response: response({ status: "in_progress" }) })),
-		piece: (_, text) => [...begin(textPart("")), event("response.output_text.delta", { ...place, delta: text, logprobs: [] })],
-		ending: (_, reply) => [
-			...said(reply),
-			event("response.content_part.done", { ...place, part: partOf(reply) }),
-			event("response.output_item.done", { output_index: 0, item: messageWith(reply) }),
-		],
-		closing: ([reply]) => {
-			const last = ended(reply as Reply);
-			return [event(`response.${endOf(reply as Reply).status}`, { response: last })];
-		},
-		failure: ({ code, message }) => [event("response.failed", { response: response({ status: "failed", error: { code, message } }) })],
-	};
+	}
+
+	closing([reply]: Reply[]): Frame[] {
+		return [this.#event(`response.${endOf(reply as Reply).status}`, { response: this.#ended(reply as Reply) })];
+	}
+
+	failure({ code, message }: RequestError): Frame[] {
+		return [this.#event("response.failed", { response: this.#response({ status: "failed", error: { code, message } }) })];
+	}
+
+	#event(type: string, more: object): Frame {
+		return { event: type, data: { type, sequence_number: this.#events++, ...more } };
+	}
+
+	#ofPart(type: string, more: object): Frame {
+		return this.#event(type, { item_id: this.#messageId, output_index: 0, content_index: 0, ...more });
+	}
+
+	/** The message and its only part, before the first of its contents. */
+	#begin(part: object): Frame[] {
+		if (this.#isBegun) return [];
+		this.#isBegun = true;
+		return [
+			this.#event("response.output_item.added", { output_index: 0, item: this.#message("in_progress", []) }),
+			this.#ofPart("response.content_part.added", { part }),
+		];
+	}
+
+	#text({ text }: Reply): Frame[] {
+		return [...this.#begin(textPart("")), this.#ofPart("response.output_text.done", { text, logprobs: [] })];
+	}
+
+	#refusal(): Frame[] {
+		const { refusal } = this.#facts;
+		return [
+			...this.#begin(refusalPart("")),
+			this.#ofPart("response.refusal.delta", { delta: refusal }),
+			this.#ofPart("response.refusal.done", { refusal }),
+		];
+	}
+
+	#partOf(reply: Reply) {
+		return isRefused(reply) ? refusalPart(this.#facts.refusal) : textPart(reply.text);
+	}
+
+	#message(status: string, content: object[], more: object = {}) {
+		return { type: "message", id: this.#messageId, role: "assistant", status, content, ...more };
+	}
+
+	#messageWith(reply: Reply) {
+		return this.#message(endOf(reply).status, [this.#partOf(reply)], { safety: safetyOf(reply) });
+	}
+
+	#ended(reply: Reply) {
+		const output = [this.#messageWith(reply)];
+		return this.#response({ ...endOf(reply), output, usage: usageOf(reply), timings: timingsOf([reply]) });
+	}
+
+	#response(more: object) {
+		const { instructions = null, max_output_tokens = null, metadata = {}, temperature = null, top_p = null } = this.#request;
+		return {
+			id: this.#id,
+			object: "response",
+			created_at: this.#created,
+			model: this.#facts.model,
+			error: null,
+			incomplete_details: null,
+			instructions,
+			max_output_tokens,
+			metadata,
+			output: [],
+			parallel_tool_calls: false,
+			previous_response_id: null,
+			store: false,
+			temperature,
+			text: { format: { type: "text" } },
+			tool_choice: "none",
+			tools: [],
+			top_p,
+			truncation: "disabled",
+			usage: null,
+			...more,
+		};
+	}
 }
 
 /** Errors: RequestError. */
 export function responseJob(body: unknown, options: ServerOptions, facts: ServerFacts): Job {
 	const request = readRequest(responseSchema, body);
 	const generation = { messages: messagesOf(request), ...generationOptions(request, request.max_output_tokens, options, 0) };
-	return { generations: [generation], isStream: request.stream === true, format: responseFormat(facts, request) };
+	return { generations: [generation], isStream: request.stream === true, format: new ResponseFormat(facts, request) };
 }
