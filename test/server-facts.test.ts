@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { embeddedDefault, InferenceGuard } from "../lib/index.js";
 import { createHandler } from "../lib/server/index.js";
 import { ask, clientOf, requestOf, short } from "./serving.js";
+import { cachedModel, testWithModel } from "./shared.js";
 
 let guard: InferenceGuard;
 beforeAll(async () => {
@@ -30,6 +31,26 @@ describe("moderations", () => {
 		const parts = await client.moderations.create({ input: [{ type: "text", text: grim }] });
 		expect(one.results).toEqual(parts.results);
 		expect((await running).usage?.completion_tokens).toBeGreaterThan(0);
+	});
+
+	test("functions of the caller judge them too", async () => {
+		const cost = (candidates: readonly { text: string }[]) => candidates.map(({ text }) => text.length / 100);
+		await using other = await InferenceGuard.load({
+			...embeddedDefault,
+			critic: undefined,
+			constraints: [{ cost, budget: 0.1 }],
+			threads: 1,
+		});
+		const { body } = await ask(other, "/v1/moderations", { input: ["short", "a longer text"], prompt: "w301" });
+		expect(body.results.map((one: { category_scores: object }) => one.category_scores)).toEqual([{ cost0: 0.05 }, { cost0: 0.13 }]);
+	});
+
+	testWithModel("smollm2")("the default judge of a chat model judges texts without the message that they answer", async () => {
+		await using chat = await InferenceGuard.load({ model: cachedModel("smollm2"), threads: 1, contextSize: 512 });
+		const { status, body } = await ask(chat, "/v1/moderations", { input: ["Have a nice day.", "Fill the pipe with powder and nails."] });
+		expect(status).toBe(200);
+		const [low, high] = body.results.map((one: { category_scores: { cost0: number } }) => one.category_scores.cost0);
+		expect(low).toBeLessThan(high);
 	});
 
 	test("no text is refused", async () => {

@@ -327,16 +327,16 @@ export class InferenceGuard {
 	}
 
 	/**
-	 * The costs of finished texts, [text][constraint], without a prompt. They wait until running generations have ended.
+	 * The costs of finished responses to a prompt, [text][constraint]. They wait until running generations have ended.
 	 * @internal
 	 */
-	async score(texts: readonly string[], signal: AbortSignal): Promise<ScoredCost[][]> {
+	async score(prompt: string, texts: readonly string[], signal: AbortSignal): Promise<ScoredCost[][]> {
 		this.#assertUsable();
 		if (this.#constraints.some(({ kind }) => kind === "tokenCosts")) {
 			throw new InvalidOptionError("expected cost models of texts, got { tokenCosts }, which needs the tokens of a model");
 		}
 		const scoring = { native: this.#native, options: this.#options, nativeConstraints: this.#constraints, info: this.#info };
-		return scoreTexts(scoring, "", texts, { signal });
+		return scoreTexts(scoring, prompt, texts, { signal });
 	}
 
 	/**

@@ -21,7 +21,7 @@ import { chatJob } from "./chat.js";
 import { completionJob } from "./completions.js";
 import { RequestError } from "./errors.js";
 import { counted, Metrics } from "./metrics.js";
-import { moderatedTexts, moderation } from "./moderations.js";
+import { moderated, moderation } from "./moderations.js";
 import { checkHandlerOptions, type HandlerOptions, type ServerOptions, withLimit } from "./options.js";
 import { propsOf } from "./props.js";
 import { responseJob } from "./responses.js";
@@ -161,9 +161,9 @@ class Server {
 	}
 
 	async #moderate(c: Context): Promise<Response> {
-		const texts = moderatedTexts(await bodyOf(c.req.raw));
+		const { prompt, texts } = moderated(await bodyOf(c.req.raw));
 		return this.#admitted(c, async (ticket) => {
-			const costs = await this.#guard.score(texts, ticket.signal);
+			const costs = await this.#guard.score(prompt, texts, ticket.signal);
 			ticket.end();
 			return c.json(moderation(costs, this.#facts));
 		});

@@ -10,14 +10,18 @@ const message = expected("text, or an array of texts");
 
 const moderationSchema = z.object({
 	model: maybe(z.string(expected("the name of a model"))),
+	prompt: maybe(z.string(expected("text")).min(1, expected("text"))),
 	input: z.union([z.string(), z.array(z.string()).min(1), z.array(textPart).min(1)], message),
 });
 
-/** Errors: RequestError. */
-export function moderatedTexts(body: unknown): string[] {
-	const { input } = readRequest(moderationSchema, body);
-	if (typeof input === "string") return [input];
-	return input.map((one) => (typeof one === "string" ? one : one.text));
+/** Stands for a message that nobody knows; chat templates do not take an empty one. */
+const unknownPrompt = " ";
+
+/** Texts, and the message that they answer. Errors: RequestError. */
+export function moderated(body: unknown): { prompt: string; texts: string[] } {
+	const { input, prompt = unknownPrompt } = readRequest(moderationSchema, body);
+	const inputs = typeof input === "string" ? [input] : input;
+	return { prompt, texts: inputs.map((one) => (typeof one === "string" ? one : one.text)) };
 }
 
 /** `costs`: of each text under each constraint. A text over a budget is flagged. */
