@@ -97,4 +97,26 @@ describe("limits", () => {
 		expect(await complete(body, { maxBody: 100 }, { "content-length": `${body.length}` })).toMatchObject(tooLarge);
 		expect((await complete(body, { maxBody: 2000 })).status).toBe(200);
 	});
+
+	test("a body that is nested too deeply is refused, also below what JSON of the library may be", async () => {
+		const nested = (depth: number) => `{"prompt":[0],"metadata":${"[".repeat(depth)}${"]".repeat(depth)}}`;
+		expect((await complete(nested(60))).status).toBe(200);
+		expect(await complete(nested(65))).toMatchObject({ status: 400, body: { error: { code: "invalid_request" } } });
+	});
+
+	const mixed = Array.from({ length: 400_000 }, (_, i) => (i % 2 ? "" : 1));
+
+	test.each<[string, object]>([
+		["/v1/completions", { prompt: mixed }],
+		["/v1/chat/completions", { messages: [{ role: "user", content: mixed }] }],
+		["/v1/moderations", { input: mixed }],
+		["/v1/responses", { input: Array.from({ length: 2049 }, () => ({})) }],
+		["/v1/moderations", { input: Array.from({ length: 33 }, () => "x") }],
+	])("%s refuses a long list at once", async (path, body) => {
+		const request = requestOf(path, body);
+		const begun = performance.now();
+		const answer = await answerOf(createHandler(guard, { search })(request));
+		expect(answer).toMatchObject({ status: 400, body: { error: { code: "invalid_request" } } });
+		expect(performance.now() - begun).toBeLessThan(3000); // longer where every element has a problem of its own
+	});
 });

@@ -55,7 +55,9 @@ test.each([
 	[{ prompt: 3 }, "invalid_request", "prompt"],
 	[{ prompt: "" }, "invalid_prompt", null],
 	[{ prompt: [[1e9]] }, "invalid_prompt", null],
-	[{ prompt: Array.from({ length: 9 }, () => "x") }, "invalid_request", "n"],
+	[{ prompt: Array.from({ length: 9 }, () => "x") }, "invalid_request", "prompt"],
+	[{ prompt: Array.from({ length: 65 }, () => "x") }, "invalid_request", "prompt"],
+	[{ n: 9, prompt: ["x", "y"] }, "invalid_request", "n"],
 ])("a completion that is refused says why: %j", async (field, code, param) => {
 	expect(await ask(guard, "/v1/completions", completion(field))).toMatchObject({ status: 400, body: { error: { code, param } } });
 });

@@ -49,6 +49,19 @@ describe("a server on a socket", () => {
 		await expect(fetch(`${server.url}/health`)).rejects.toThrow();
 	});
 
+	test("a request in chunks is read, up to the limit", async () => {
+		await using guard = await InferenceGuard.load({ model: smallModel(folder), constraints: [], threads: 1 });
+		const server = await listen(guard, { port: 0, search: { ...search, strategy: "sample" }, maxBody: 1000 });
+		const post = async (text: string) => {
+			const body = new Blob([text.slice(0, 5), text.slice(5)]).stream();
+			const { status } = await fetch(`${server.url}/v1/completions`, { method: "POST", body, duplex: "half" } as RequestInit);
+			return status;
+		};
+		expect(await post(JSON.stringify({ prompt: "w301" }))).toBe(200);
+		expect(await post(JSON.stringify({ prompt: "w301", user: "x".repeat(1000) }))).toBe(413);
+		await server.close();
+	});
+
 	test("a request in the name of another site is refused by default", async () => {
 		await using guard = await InferenceGuard.load({ model: smallModel(folder), constraints: [], threads: 1 });
 		const server = await listen(guard, { port: 0 });

@@ -131,7 +131,8 @@ const mostProblems = 100;
 
 const mostParts = 10_000;
 
-const untilFirstProblem: z.core.ParseContextInternal<z.core.$ZodIssue> = { abortEarly: true };
+/** Lists as long as an attacker likes have a problem per element otherwise. */
+export const untilFirstProblem: z.core.ParseContextInternal<z.core.$ZodIssue> = { abortEarly: true };
 
 /** Whether a value has so many parts that reporting a problem of each would take long. */
 function isVast(value: unknown): boolean {

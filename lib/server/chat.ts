@@ -23,10 +23,13 @@ import {
 
 const textPart = z.looseObject({ type: z.string(expected("the type of a part")), text: z.string(expected("text")).optional() });
 
+/** Messages, and parts of one. */
+export const mostMessages = 2048;
+
 /** Text, or parts of it. */
 export const contentSchema = z.union(
-	[z.string(), z.array(textPart).min(1, expected("at least one part"))],
-	expected("text, or an array of parts with text"),
+	[z.string(), z.array(textPart).min(1).max(mostMessages)],
+	expected(`text, or an array of 1 to ${mostMessages} parts with text`),
 );
 
 /** Messages as clients write them. An answer that was refused has no content. */
@@ -35,8 +38,6 @@ export const messageFields = {
 	content: contentSchema.nullish(),
 	tool_calls: z.array(z.unknown()).nullish(),
 };
-
-const mostMessages = 2048;
 
 const chatSchema = z.object({
 	...generationFields,

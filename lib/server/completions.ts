@@ -3,15 +3,15 @@ import { z } from "zod";
 import { expected } from "../base/check.js";
 import type { Reply } from "../guard/reply.js";
 import type { GenerateOptions } from "../options/types.js";
-import type { ServerOptions } from "./options.js";
+import { mostChoices, type ServerOptions } from "./options.js";
 import { count, countWithin, generationFields, generationOptions, length, readRequest, streamOptions } from "./schema.js";
 import type { Frame } from "./sse.js";
 import { envelope, finishReasonOf, type Job, newId, type ServerFacts, safetyOf, timingsOf, usageOf, type WireFormat } from "./wire.js";
 
 const tokens = z.array(z.number());
 const promptSchema = z.union(
-	[z.string(), tokens.min(1), z.array(z.string()).min(1), z.array(tokens).min(1)],
-	expected("text, token ids, or an array of either"),
+	[z.string(), tokens.min(1), z.array(z.string()).min(1).max(mostChoices), z.array(tokens).min(1).max(mostChoices)],
+	expected(`text, token ids, or an array of 1 to ${mostChoices} of either`),
 );
 
 const completionSchema = z.object({
@@ -53,8 +53,7 @@ function completionFormat(facts: ServerFacts, { n, withUsage }: { n: number; wit
 export function completionJob(body: unknown, options: ServerOptions, facts: ServerFacts): Job {
 	const { prompt, max_tokens, stream = false, stream_options, ...request } = readRequest(completionSchema, body);
 	const prompts = promptsOf(prompt);
-	const n = countWithin(request.n, options);
-	countWithin(n * prompts.length, options);
+	const n = countWithin(request.n, options, prompts.length);
 	const generations = prompts.flatMap((one) =>
 		Array.from({ length: n }, (_, nth): GenerateOptions => ({ prompt: one, ...generationOptions(request, max_tokens, options, nth) })),
 	);

@@ -1,13 +1,11 @@
 // The routes, and the way of one request through them: read, generated, written.
 import { setTimeout } from "node:timers/promises";
 import { type Context, Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { requestId } from "hono/request-id";
 import { packageVersion } from "../base/package-files.js";
 import { reasonOf } from "../base/thrown.js";
 import { warn } from "../base/warn.js";
-import { parseJson } from "../data/json.js";
 import type { InferenceGuard } from "../guard/guard.js";
 import type { Reply } from "../guard/reply.js";
 import type { GuardStream, StreamPiece } from "../guard/stream.js";
@@ -17,6 +15,7 @@ import type { GenerateOptions } from "../options/types.js";
 import { usualRefusal } from "../prompt/chat.js";
 import { withHost, withKey, withOrigins } from "./access.js";
 import { Admission, clientLeft, shuttingDown, type Ticket } from "./admission.js";
+import { bodyOf } from "./body.js";
 import { chatJob } from "./chat.js";
 import { completionJob } from "./completions.js";
 import { RequestError } from "./errors.js";
@@ -47,21 +46,9 @@ function fingerprintOf(guard: InferenceGuard, { search }: ServerOptions): string
 	return `b${callAddon((native) => native.llamaCppVersion)}-ig-${settings.slice(0, 8)}`;
 }
 
-async function bodyOf(request: Request): Promise<unknown> {
-	try {
-		return parseJson(await request.text());
-	} catch (error) {
-		throw new RequestError("invalid_request", `expected JSON as the body of the request: ${(error as Error).message}`);
-	}
-}
-
 function wrongMethod(allowed: string[]): Response {
 	const allow = allowed.join(", ");
 	return new RequestError("method_not_allowed", `expected one of the methods ${allow}`, { headers: { allow } }).response;
-}
-
-function tooLarge(maxBody: number): Response {
-	return new RequestError("request_too_large", `expected a body of at most ${maxBody} bytes; send less`).response;
 }
 
 /** A request's failure, with a warning for the operator where the server is to blame. */
@@ -100,7 +87,7 @@ class Server {
 
 	get app(): Hono {
 		const app = new Hono();
-		const { apiKeys, corsOrigins, allowedHosts, maxBody, metrics } = this.#options;
+		const { apiKeys, corsOrigins, allowedHosts, metrics } = this.#options;
 		app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, allowed) => wrongMethod(allowed) }));
 		app.use(requestId(), withOrigins(corsOrigins), withHost(allowedHosts));
 		app.onError((error) => failureOf(error).response);
@@ -108,7 +95,7 @@ class Server {
 		app.notFound(({ req }) => new RequestError("unknown_url", `there is no ${req.method} ${req.path} on this server`).response);
 		for (const path of ["/health", "/v1/health"]) app.get(path, (c) => this.#health(c));
 		app.get("/livez", (c) => c.json({ status: "ok" }));
-		app.use(withKey(apiKeys), bodyLimit({ maxSize: maxBody, onError: () => tooLarge(maxBody) }));
+		app.use(withKey(apiKeys));
 		for (const path of ["/v1/models", "/models"]) {
 			app.get(path, (c) => c.json({ object: "list", data: this.#options.alias.map((id) => this.#model(id)) }));
 			app.get(`${path}/:id{.+}`, (c) => c.json(this.#model(this.#known(c.req.param("id")))));
@@ -161,7 +148,7 @@ class Server {
 	}
 
 	async #moderate(c: Context): Promise<Response> {
-		const { prompt, texts } = moderated(await bodyOf(c.req.raw));
+		const { prompt, texts } = moderated(await bodyOf(c.req.raw, this.#options.maxBody));
 		return this.#admitted(c, async (ticket) => {
 			const costs = await this.#guard.score(prompt, texts, ticket.signal);
 			ticket.end();
@@ -171,7 +158,7 @@ class Server {
 
 	/** The body of a request for this model. */
 	async #bodyFor(c: Context): Promise<unknown> {
-		const body = await bodyOf(c.req.raw);
+		const body = await bodyOf(c.req.raw, this.#options.maxBody);
 		const { model } = (body ?? {}) as { model?: unknown };
 		if (typeof model === "string") this.#known(model);
 		return body;

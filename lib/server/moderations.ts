@@ -6,12 +6,17 @@ import { maybe, readRequest } from "./schema.js";
 import { constraintName, newId, type ServerFacts } from "./wire.js";
 
 const textPart = z.looseObject({ type: z.literal("text"), text: z.string() });
-const message = expected("text, or an array of texts");
+
+/** Per request. Texts are judged while no generation runs. */
+const mostTexts = 32;
 
 const moderationSchema = z.object({
 	model: maybe(z.string(expected("the name of a model"))),
 	prompt: maybe(z.string(expected("text")).min(1, expected("text"))),
-	input: z.union([z.string(), z.array(z.string()).min(1), z.array(textPart).min(1)], message),
+	input: z.union(
+		[z.string(), z.array(z.string()).min(1).max(mostTexts), z.array(textPart).min(1).max(mostTexts)],
+		expected(`text, or an array of 1 to ${mostTexts} texts`),
+	),
 });
 
 /** Stands for a message that nobody knows; chat templates do not take an empty one. */

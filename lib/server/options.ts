@@ -56,6 +56,9 @@ export interface HandlerOptions {
 	ping?: number;
 }
 
+/** Per request, whatever the server allows. */
+export const mostChoices = 64;
+
 const seconds = real(0.01, 1_000_000);
 
 export const handlerRows = {
@@ -64,7 +67,7 @@ export const handlerRows = {
 		check: settings.maxTokens.check,
 		help: "longest response that a request may ask for, in tokens (default: the context)",
 	},
-	maxN: { check: integer(1, 64), default: 8, help: "most choices per request" },
+	maxN: { check: integer(1, mostChoices), default: 8, help: "most choices per request" },
 	clientOptions: { check: choice(["search", "none"]), default: "none", help: "whether a request may say how wide to search" },
 	maxCandidates: { check: integer(1, 1024), default: 64, help: "most candidates that a request may ask for" },
 	parallel: { check: integer(1, 64), default: 4, help: "most requests that run at once" },

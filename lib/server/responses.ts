@@ -3,7 +3,7 @@ import { z } from "zod";
 import { expected } from "../base/check.js";
 import type { Reply } from "../guard/reply.js";
 import type { ChatMessage } from "../prompt/chat.js";
-import { messageFields, messageOf } from "./chat.js";
+import { messageFields, messageOf, mostMessages } from "./chat.js";
 import { RequestError } from "./errors.js";
 import type { ServerOptions } from "./options.js";
 import { generationFields, generationOptions, length, maybe, readPart, readRequest } from "./schema.js";
@@ -25,7 +25,16 @@ const item = z.looseObject({ ...messageFields, type: z.string().optional() });
 
 const responseSchema = z.object({
 	...generationFields,
-	input: z.union([z.string(), z.array(z.looseObject({ type: z.string().optional() })).min(1)], expected("text, or an array of messages")),
+	input: z.union(
+		[
+			z.string(),
+			z
+				.array(z.looseObject({ type: z.string().optional() }))
+				.min(1)
+				.max(mostMessages),
+		],
+		expected(`text, or an array of 1 to ${mostMessages} messages`),
+	),
 	instructions: maybe(z.string(expected("text"))),
 	max_output_tokens: length,
 	metadata: maybe(z.record(z.string(), z.unknown())),

@@ -1,11 +1,11 @@
 // Which fields of a request are honoured, and which are refused. All others change nothing that the engine could do, and are ignored.
 import { z } from "zod";
-import { expected, integer } from "../base/check.js";
+import { expected, integer, untilFirstProblem } from "../base/check.js";
 import { generateSchema } from "../options/generate.js";
 import { optionalSettings, settings } from "../options/settings.js";
 import type { GenerateOptions, SearchOptions } from "../options/types.js";
 import { RequestError } from "./errors.js";
-import type { ServerOptions } from "./options.js";
+import { mostChoices, type ServerOptions } from "./options.js";
 
 type Body = Record<string, unknown>;
 
@@ -70,7 +70,7 @@ const placeOf = (path: readonly PropertyKey[]) =>
 
 /** What a schema makes of a part of a request, at this place. Errors: RequestError. */
 export function readPart<S extends z.ZodType>(schema: S, part: unknown, place: readonly PropertyKey[] = []): z.output<S> {
-	const { data, error } = schema.safeParse(part);
+	const { data, error } = schema.safeParse(part, untilFirstProblem);
 	if (error === undefined) return data;
 	const [{ path = [], message = "" } = {}] = error.issues;
 	const param = placeOf([...place, ...path]);
@@ -109,12 +109,13 @@ export const sampledValues = (search: SearchOptions) => Object.fromEntries(sampl
 /** Lengths as clients write them; -1 is the default. */
 export const length = maybe(z.preprocess((value) => (value === -1 ? undefined : value), integer(1, Number.MAX_SAFE_INTEGER).nullish()));
 
-export const count = maybe(integer(1, 64));
+export const count = maybe(integer(1, mostChoices));
 
-/** The number of choices. Errors: RequestError. */
-export function countWithin(n = 1, { maxN }: ServerOptions): number {
-	if (n <= maxN) return n;
-	throw new RequestError("invalid_request", `n: expected at most ${maxN} choices, got ${n}`, { param: "n" });
+/** The number of choices of each of some prompts. Errors: RequestError. */
+export function countWithin(n = 1, { maxN }: ServerOptions, prompts = 1): number {
+	if (n * prompts <= maxN) return n;
+	const param = n > maxN ? "n" : "prompt";
+	throw new RequestError("invalid_request", `${param}: expected at most ${maxN} choices, got ${n * prompts}; ask for fewer`, { param });
 }
 
 export const streamOptions = maybe(z.looseObject({ include_usage: maybe(z.boolean(expected("true or false"))) }, expected("an object")));
