@@ -12,7 +12,7 @@ const invalid: Kind = { status: 400, type: "invalid_request_error" };
 const forbidden: Kind = { status: 403, type: "permission_error" };
 const unknown: Kind = { status: 404, type: "not_found_error" };
 const busy: Kind = { status: 429, type: "rate_limit_error" };
-/** The same request would fail again. */
+/** The server is to blame. The same request would fail again. */
 const failed: Kind = { status: 500, type: "server_error", headers: { "x-should-retry": "false" } };
 
 const unavailable = (seconds: number): Kind => ({ status: 503, type: "unavailable_error", headers: { "retry-after": `${seconds}` } });
@@ -31,8 +31,9 @@ const kinds = {
 	critic_mismatch: invalid,
 	content_filter: invalid,
 	context_length_exceeded: { ...invalid, type: "exceed_context_size_error" },
-	invalid_api_key: { status: 401, type: "authentication_error" },
+	invalid_api_key: { status: 401, type: "authentication_error", headers: { "www-authenticate": "Bearer" } },
 	host_not_allowed: forbidden,
+	origin_not_allowed: forbidden,
 	certificate_mismatch: forbidden,
 	model_not_found: unknown,
 	unknown_url: unknown,
@@ -45,6 +46,8 @@ const kinds = {
 	out_of_memory: unavailable(5),
 	shutting_down: unavailable(2),
 	deadline: { status: 504, type: "timeout_error", headers: { "x-should-retry": "false" } },
+	callback_failed: failed,
+	decode_failed: failed,
 	internal: failed,
 } satisfies Record<string, Kind>;
 
@@ -58,9 +61,15 @@ const renamed: Record<string, ErrorCode | undefined> = {
 	ABORTED: "client_left",
 };
 
+function codeOf(thrown: unknown): ErrorCode {
+	if (!InferenceGuardError.isInstance(thrown)) return "internal";
+	const code = renamed[thrown.code] ?? thrown.code.toLowerCase();
+	return code in kinds ? (code as ErrorCode) : "internal";
+}
+
 /** A request that ends with an error. */
 export class RequestError extends Error {
-	readonly code: string;
+	readonly code: ErrorCode;
 	/** The field of the request that is to blame. */
 	readonly param: string | null;
 	readonly #kind: Kind;
@@ -74,15 +83,17 @@ export class RequestError extends Error {
 		this.#headers = { ...this.#kind.headers, ...details.headers };
 	}
 
-	/** The request's failure in whatever was thrown. */
+	/** The request's failure in whatever was thrown. Reasons of failures of the server may quote what it rejected, and are not for clients. */
 	static of(thrown: unknown): RequestError {
 		if (thrown instanceof RequestError) return thrown;
 		if (thrown instanceof AbortedError && thrown.cause instanceof RequestError) return thrown.cause;
-		if (!InferenceGuardError.isInstance(thrown)) return new RequestError("internal", "the server failed");
-		const code = renamed[thrown.code] ?? thrown.code.toLowerCase();
-		return code in kinds
-			? new RequestError(code as ErrorCode, thrown.message)
-			: new RequestError("internal", `${thrown.message} [${code}]`);
+		const failure = new RequestError(codeOf(thrown), "the server failed; its operator was warned of the reason");
+		return failure.isOfServer ? failure : new RequestError(failure.code, (thrown as InferenceGuardError).message);
+	}
+
+	/** Whether the server is to blame, and not the request. */
+	get isOfServer(): boolean {
+		return this.#kind === failed;
 	}
 
 	get body() {

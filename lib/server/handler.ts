@@ -54,7 +54,7 @@ function wrongMethod(allowed: string[]): Response {
 /** A request's failure, with a warning for the operator where the server is to blame. */
 function failureOf(error: unknown): RequestError {
 	const failure = RequestError.of(error);
-	if (failure.code === "internal") warn("REQUEST_FAILED", `a request failed: ${reasonOf(error)}`);
+	if (failure.isOfServer) warn("REQUEST_FAILED", `a request failed: ${reasonOf(error)}`);
 	return failure;
 }
 
