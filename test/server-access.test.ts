@@ -41,7 +41,9 @@ describe("API keys", () => {
 
 	test("health needs no key, generating does", async () => {
 		expect((await get({}, options, "/health")).status).toBe(200);
-		expect(await complete({ prompt: [0] }, options)).toMatchObject({ status: 401, body: { error: { code: "invalid_api_key" } } });
+		const closed = await complete({ prompt: [0] }, options);
+		expect(closed).toMatchObject({ status: 401, body: { error: { code: "invalid_api_key" } } });
+		expect(closed.headers.get("www-authenticate")).toBe("Bearer");
 		expect((await complete({ prompt: [0] }, options, { authorization: "Bearer first" })).status).toBe(200);
 	});
 
@@ -67,10 +69,19 @@ describe("pages of other sites", () => {
 		["null", undefined, false],
 		["https://example.com", ["https://example.com"], true],
 		["http://localhost:3000", ["https://example.com"], false],
+		["http://localhost:3000", ["https://example.com", "localhost"], true],
 		["http://localhost:3000", [], false],
-	])("a page of %s reads answers of a server for %j: %s", async (origin, corsOrigins, may) => {
-		const response = await get({ origin }, { corsOrigins });
-		expect(response.headers.get("access-control-allow-origin")).toBe(may ? origin : null);
+	])("a page of %s may ask a server for %j: %s", async (origin, corsOrigins, may) => {
+		const { headers, status } = await get({ origin }, { corsOrigins });
+		expect(headers.get("access-control-allow-origin")).toBe(may ? origin : null);
+		expect(headers.get("access-control-expose-headers")).toContain("x-request-id");
+		expect(status).toBe(may ? 200 : 403);
+	});
+
+	// A browser sends it without asking beforehand.
+	test("a form of another site makes the server do nothing", async () => {
+		const headers = { origin: "https://example.com", "content-type": "text/plain" };
+		expect(await complete({ prompt: [0] }, {}, headers)).toMatchObject({ status: 403, body: { error: { code: "origin_not_allowed" } } });
 	});
 
 	test.each<[string, HandlerOptions["allowedHosts"], number]>([
@@ -80,6 +91,7 @@ describe("pages of other sites", () => {
 		["127.0.0.1", [], 200],
 		["[::1]:8080", [], 200],
 		["guard.example", ["guard.example"], 200],
+		["GUARD.example:8080", ["Guard.Example:80"], 200],
 		["anything.example", undefined, 200],
 	])("a request in the name of %s, of which %j are allowed, is answered with %i", async (host, allowedHosts, status) => {
 		const response = await get({ host }, { allowedHosts });

@@ -87,6 +87,8 @@ describe("a server on a socket", () => {
 });
 
 describe("inferenceguard serve", () => {
+	const noKeys = join(folder, "no-keys");
+	writeFileSync(noKeys, "# nobody yet\n\n");
 	const [, lexicon] = embeddedDefault.constraints;
 	const flags = [
 		"serve",
@@ -123,6 +125,8 @@ describe("inferenceguard serve", () => {
 		[["--parallel", "0"], /--parallel: expected an integer from 1 to 64/],
 		[["--candidates", "2", "--beams", "3"], /--beams: expected at most/],
 		[["--api-key-file", "/nowhere"], /--api-key-file: expected a file of keys/],
+		[["--api-key-file", noKeys], /--api-key-file: expected a file of keys/],
+		[["--api-key", ""], /--api-key: expected a key/],
 	])("says before it loads what is wrong with %j", async (wrong, message) => {
 		const { status, stderr } = await cli("serve", "--model", join(folder, "none.gguf"), ...wrong);
 		expect(stderr).toMatch(message);

@@ -114,7 +114,7 @@ const serveOptions = addGuard(
 	.option("--on-refusal <text>", "refusal (default), error, or a text that is the answer then", "refusal")
 	.option("--api-key <key>", "key that requests need; may be given several times, also as INFERENCEGUARD_API_KEY", collect, [])
 	.option("--api-key-file <file>", "keys, one per line; lines that begin with # are comments")
-	.option("--cors-origins <list>", "origins of pages that may read answers (default: those of this machine)")
+	.option("--cors-origins <list>", "origins of pages that may make requests; localhost: those of this machine (default)")
 	.option("--allowed-hosts <list>", "further names in which requests may be made")
 	.action(serveCommand);
 addTerms(serveOptions);

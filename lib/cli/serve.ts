@@ -29,20 +29,33 @@ interface ServeFlags extends GuardFlags {
 
 const signals = ["SIGINT", "SIGTERM"] as const;
 
-function keysIn(file: string): string[] {
+function linesOf(file: string): string[] {
 	try {
-		const lines = readText(file)
+		return readText(file)
 			.split("\n")
 			.map((line) => line.trim());
-		return lines.filter((line) => line !== "" && !line.startsWith("#"));
 	} catch (error) {
 		throw new InvalidOptionError(`apiKeyFile: expected a file of keys at ${file}, got: ${reasonOf(error)}`);
 	}
 }
 
+function keysIn(file: string): string[] {
+	const keys = linesOf(file).filter((line) => line !== "" && !line.startsWith("#"));
+	if (keys.length === 0) throw new InvalidOptionError(`apiKeyFile: expected a file of keys at ${file}, got none in it`);
+	return keys;
+}
+
+function ownKey(): string[] {
+	const { INFERENCEGUARD_API_KEY: given } = process.env;
+	if (given === undefined) return [];
+	const key = given.trim();
+	if (key === "") throw new InvalidOptionError("expected a key in INFERENCEGUARD_API_KEY, got an empty one; unset it to do without");
+	return [key];
+}
+
+/** A source that was given has a key; otherwise a server that should be closed would be open. */
 function keysOf({ apiKey, apiKeyFile }: ServeFlags): string[] {
-	const { INFERENCEGUARD_API_KEY: ownKey } = process.env;
-	return [...apiKey, ...(ownKey ? [ownKey] : []), ...(apiKeyFile === undefined ? [] : keysIn(apiKeyFile))];
+	return [...apiKey, ...ownKey(), ...(apiKeyFile === undefined ? [] : keysIn(apiKeyFile))];
 }
 
 function onRefusalOf(given: string): GenerateOptions["onRefusal"] {

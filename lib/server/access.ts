@@ -6,8 +6,8 @@ import { RequestError } from "./errors.js";
 
 const localNames = ["localhost", "127.0.0.1", "[::1]"];
 
-/** The name in an address such as `localhost:8080`; empty if it is none. */
-function nameIn(host: string): string {
+/** The name in an address such as `localhost:8080`, in the form in which browsers write it; empty if it is none. */
+export function nameIn(host: string): string {
 	const url = URL.canParse(`http://${host}`) ? new URL(`http://${host}`) : undefined;
 	return url?.hostname ?? "";
 }
@@ -47,14 +47,26 @@ export function withHost(allowed: readonly string[] | undefined): MiddlewareHand
 	};
 }
 
-/** Lets pages of this machine, or of the named origins, read answers. */
-export const withOrigins = (origins: "localhost" | readonly string[]): MiddlewareHandler =>
-	cors({
-		origin: (origin) => {
-			const isKnown =
-				origins === "localhost"
-					? /^https?:\/\//.test(origin) && isLocal(nameIn(origin.replace(/^https?:\/\//, "")))
-					: origins.includes(origin);
-			return isKnown ? origin : null;
-		},
-	});
+const scheme = /^https?:\/\//;
+
+const isLocalPage = (origin: string) => scheme.test(origin) && isLocal(nameIn(origin.replace(scheme, "")));
+
+/** What pages may read of an answer besides its body. */
+const exposeHeaders = ["openai-processing-ms", "retry-after", "x-inferenceguard-outcome", "x-request-id", "x-should-retry"];
+
+/**
+ * Lets pages of the named origins read answers, and nobody's else make requests: a browser sends a plain one for any page, which only cannot
+ * read the answer. `"localhost"`: all pages of this machine.
+ */
+export function withOrigins(origins: readonly string[]): MiddlewareHandler {
+	const isKnown = (origin: string) => origins.includes(origin) || (origins.includes("localhost") && isLocalPage(origin));
+	const answers = cors({ origin: (origin) => (isKnown(origin) ? origin : null), exposeHeaders });
+	return (c, next) =>
+		answers(c, async () => {
+			const origin = c.req.header("origin");
+			if (origin !== undefined && !isKnown(origin)) {
+				throw new RequestError("origin_not_allowed", `expected a page of ${origins.join(" or ") || "no site"}, got one of ${origin}`);
+			}
+			await next();
+		});
+}

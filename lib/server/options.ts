@@ -5,7 +5,7 @@ import { generateSchema } from "../options/generate.js";
 import { optionalSettings, settings } from "../options/settings.js";
 import { strategyName } from "../options/strategies.js";
 import type { GenerateOptions, SearchOptions } from "../options/types.js";
-import { isLoopback } from "./access.js";
+import { isLoopback, nameIn } from "./access.js";
 
 /** Options of {@link createHandler}. */
 export interface HandlerOptions {
@@ -41,8 +41,11 @@ export interface HandlerOptions {
 	requestTimeout?: number;
 	/** Keys, one of which every request needs, except those for health; default none. */
 	apiKeys?: readonly string[];
-	/** Origins of pages that may read answers: every one of this machine (`"localhost"`, default), or these. */
-	corsOrigins?: "localhost" | readonly string[];
+	/**
+	 * Origins of pages that may make requests and read answers, such as `https://example.com`; `"localhost"` stands for every page of this
+	 * machine. Default `["localhost"]`.
+	 */
+	corsOrigins?: readonly string[];
 	/**
 	 * Names, besides those of this machine, in which requests may be made; default any. A server that only this machine reaches should allow
 	 * none, `[]`: otherwise a page could ask it in a name of its own.
@@ -86,15 +89,17 @@ const searchSchema = z
 	.default({})
 	.transform((given) => ({ ...given, maxTokens: given.maxTokens ?? usualMaxTokens }));
 
+const hostName = text("a host name")
+	.refine((name) => nameIn(name) !== "", expected("a host name"))
+	.transform(nameIn);
+
 const handlerSchema = z.strictObject({
 	alias: z.array(text("a name"), expected("an array of names")).min(1, expected("at least one name")).default(["inferenceguard"]),
 	search: searchSchema,
 	onRefusal: generateSchema.shape.onRefusal,
 	apiKeys: z.array(text("a key"), expected("an array of keys")).default([]),
-	corsOrigins: z
-		.union([z.literal("localhost"), z.array(text("an origin"))], expected('"localhost", or an array of origins'))
-		.default("localhost"),
-	allowedHosts: z.array(text("a host name"), expected("an array of host names")).optional(),
+	corsOrigins: z.array(text("an origin"), expected("an array of origins")).default(["localhost"]),
+	allowedHosts: z.array(hostName, expected("an array of host names")).optional(),
 	...fieldsOf(handlerRows),
 });
 
