@@ -214,13 +214,18 @@ export class CertificateWatch {
 		}
 	}
 
+	/** Whether it is for this guard and these settings of a search. */
+	covers(search: NativeSearch): boolean {
+		return this.#covered && this.#differencesOf(search).length === 0;
+	}
+
 	/** The claim that covers a generation; undefined if none does. Errors: CERTIFICATE_MISMATCH. */
 	claimFor(
 		search: NativeSearch,
 		{ stream, readNow, isBegun }: { stream: boolean; readNow: string | undefined; isBegun: boolean },
 	): CertificateClaim | undefined {
 		const { configuration, claims, delta } = this.#certificate;
-		const differences = differencesOf(plainSettings(search), configuration.search);
+		const differences = this.#differencesOf(search);
 		const isOtherDay = readNow !== undefined && readNow !== configuration.now;
 		if (differences.length > 0) this.#mismatch("these settings of the search", differences);
 		else if (stream) this.#mismatch("streaming, which commits while it searches", []);
@@ -229,6 +234,10 @@ export class CertificateWatch {
 			this.#mismatch(`the date that the chat template reads (now: ${readNow}, certified: ${configuration.now ?? "unknown"})`, []);
 		if (differences.length > 0 || stream || isBegun || isOtherDay || !this.#covered) return undefined;
 		return { epsilon: claims.costModels.epsilon, judgeEpsilon: claims.judge?.epsilon ?? null, delta };
+	}
+
+	#differencesOf(search: NativeSearch): Difference[] {
+		return differencesOf(plainSettings(search), this.#certificate.configuration.search);
 	}
 
 	#mismatch(what: string, differences: readonly Difference[]): void {

@@ -1,7 +1,7 @@
 import { checkProbes, promptOfMeans, readsProbe } from "../files/probe.js";
-import type { NativeConstraint, NativeInfo } from "../native/protocol.js";
+import type { NativeConstraint, NativeInfo, NativeQuestion } from "../native/protocol.js";
 import { abortedBy } from "../native/worker.js";
-import { type CheckedScorerOptions, checkScorerOptions } from "../options/load.js";
+import { checkScorerOptions } from "../options/load.js";
 import type { ConstraintOptions, CostModel, LoadOptions } from "../options/types.js";
 import { Fingerprints } from "./identity.js";
 import { scorerSpec } from "./load-spec.js";
@@ -26,28 +26,26 @@ export interface ScoredCost {
 
 interface Scoring {
 	native: NativeGuard;
-	options: Pick<CheckedScorerOptions, "constraints">;
 	nativeConstraints: readonly NativeConstraint[];
 	info: NativeInfo;
+	ask(kind: "cost" | "reward", question: NativeQuestion): Promise<Float64Array>;
 }
 
 /** The costs of finished responses, as {@link CostScorer.score} describes. */
 export async function scoreTexts(
-	{ native, options: { constraints }, nativeConstraints, info }: Scoring,
+	{ native, nativeConstraints, info, ask }: Scoring,
 	prompt: string,
 	texts: readonly string[],
 	{ signal, now, isRaw = false }: { signal?: AbortSignal; now?: string; isRaw?: boolean },
 ): Promise<ScoredCost[][]> {
-	const ask = (kind: "cost" | "reward", question: Parameters<typeof askScoreFunction>[2]) =>
-		askScoreFunction({ constraints, reward: "logLikelihood" }, kind, question);
 	const wellFormed = texts.map((text) => text.toWellFormed());
 	const question = prompt.toWellFormed();
 	if (signal?.aborted) throw abortedBy(signal);
 	const asked = await Promise.all(nativeConstraints.map((constraint) => promptOfMeans(constraint, question, info, { now, signal })));
 	const costs = await native.run("score", { prompt: question, isRaw, texts: wellFormed, asked }, signal, { ask });
 	return texts.map((_, i) =>
-		constraints.map((_, c) => {
-			const cost = costs[i * constraints.length + c] as number;
+		nativeConstraints.map((_, c) => {
+			const cost = costs[i * nativeConstraints.length + c] as number;
 			return { cost, withinBudget: cost <= (info.budgets[c] as number) };
 		}),
 	);
@@ -58,23 +56,13 @@ export async function scoreTexts(
  */
 export class CostScorer {
 	readonly #native: NativeGuard;
-	readonly #options: CheckedScorerOptions;
-	readonly #info: NativeInfo;
-	readonly #constraints: NativeConstraint[];
+	readonly #scoring: Scoring;
 	readonly #fingerprints: Fingerprints;
 
-	private constructor(
-		native: NativeGuard,
-		options: CheckedScorerOptions,
-		constraints: NativeConstraint[],
-		info: NativeInfo,
-		fingerprints: Fingerprints,
-	) {
+	private constructor(scoring: Scoring, fingerprints: Fingerprints) {
 		this.#fingerprints = fingerprints;
-		this.#native = native;
-		this.#options = options;
-		this.#constraints = constraints;
-		this.#info = info;
+		this.#native = scoring.native;
+		this.#scoring = scoring;
 	}
 
 	/** Errors: those of {@link InferenceGuard.load} that concern cost models. */
@@ -88,7 +76,9 @@ export class CostScorer {
 		try {
 			const info = await native.opened;
 			await fingerprints.expectLoaded();
-			return new CostScorer(native, options, spec.constraints, info, fingerprints);
+			const { constraints } = options;
+			const ask: Scoring["ask"] = (kind, question) => askScoreFunction({ constraints, reward: "logLikelihood" }, kind, question);
+			return new CostScorer({ native, nativeConstraints: spec.constraints, info, ask }, fingerprints);
 		} catch (error) {
 			await native.close();
 			throw error;
@@ -107,8 +97,7 @@ export class CostScorer {
 		texts: readonly string[],
 		reading: { signal?: AbortSignal; now?: string; isRaw?: boolean } = {},
 	): Promise<ScoredCost[][]> {
-		const parts = { native: this.#native, options: this.#options, nativeConstraints: this.#constraints, info: this.#info };
-		return scoreTexts(parts, prompt, texts, reading);
+		return scoreTexts(this.#scoring, prompt, texts, reading);
 	}
 
 	/** Fingerprints of the cost models. Errors: INVALID_MODEL if a file is no longer the one that was loaded. */

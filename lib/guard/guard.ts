@@ -17,7 +17,7 @@ import { abortedBy, CallbackWatch } from "../native/worker.js";
 import { type CheckedGenerateOptions, checkGenerateOptions } from "../options/generate.js";
 import { type CheckedLoadOptions, checkHashOptions, checkLoadOptions } from "../options/load.js";
 import { asksCritic, type KnownCritic, resolveSearch } from "../options/resolve.js";
-import type { GenerateOptions, LoadOptions } from "../options/types.js";
+import type { GenerateOptions, LoadOptions, SearchOptions } from "../options/types.js";
 import {
 	begunPrompt,
 	type ChatMessage,
@@ -175,13 +175,7 @@ export class InferenceGuard {
 	}
 
 	async #generate(options: CheckedGenerateOptions, onPiece: ((text: string) => void) | undefined): Promise<Reply> {
-		this.#assertUsable();
-		const question = currentQuestion.getStore();
-		if (question?.guard === this && question.open) {
-			throw new InvalidOptionError(
-				"expected a cost or reward function not to generate with the guard that waits for it; load a second guard for that",
-			);
-		}
+		this.#assertFree();
 		const { signal, onRefusal } = options;
 		if (signal?.aborted) throw abortedBy(signal);
 		const isStream = onPiece !== undefined;
@@ -192,22 +186,10 @@ export class InferenceGuard {
 		const begun = prefill === undefined ? undefined : readRaw(prefill, "the prefill", this.#info);
 		const certificate = this.#certificate?.claimFor(search, { stream: isStream, readNow, isBegun: begun !== undefined });
 		const request = { ...this.#request(native, questionOf(asked), options, search, isStream), prefill: begun };
-		const events = {
-			piece: (text: string) => onPiece?.(text),
-			ask: (kind: "cost" | "reward", question: NativeQuestion) => {
-				const call = { guard: this, open: true };
-				return currentQuestion
-					.run(call, () => askScoreFunction(this.#options, kind, question))
-					.finally(() => {
-						call.open = false;
-					});
-			},
-		};
+		const events = { piece: (text: string) => onPiece?.(text), ask: this.#ask };
 		const run = async (request: NativeRequest) => {
 			this.#assertUsable();
-			return this.#native.run("generate", request, signal, events).catch((error) => {
-				throw this.#disposed && error instanceof AbortedError && !signal?.aborted ? disposedError() : error;
-			});
+			return this.#untilDisposed(this.#native.run("generate", request, signal, events), signal);
 		};
 		const searched = await run(request);
 		const attempt = await this.#repair(searched, request, "messages" in asked ? asked.messages : undefined, reading, run);
@@ -222,6 +204,23 @@ export class InferenceGuard {
 		if (onRefusal === "throw") throw new RefusalError(reply);
 		onPiece?.(onRefusal.text);
 		return { ...reply, text: onRefusal.text };
+	}
+
+	/** A function that is asked may not wait for its own guard. */
+	readonly #ask = (kind: "cost" | "reward", question: NativeQuestion): Promise<Float64Array> => {
+		const call = { guard: this, open: true };
+		return currentQuestion
+			.run(call, () => askScoreFunction(this.#options, kind, question))
+			.finally(() => {
+				call.open = false;
+			});
+	};
+
+	/** Errors: DISPOSED where the guard's end cancelled the work, and not the caller. */
+	#untilDisposed<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+		return work.catch((error) => {
+			throw this.#disposed && error instanceof AbortedError && !signal?.aborted ? disposedError() : error;
+		});
 	}
 
 	/** The attempt after a refusal, if its prompt can carry a note. */
@@ -331,12 +330,30 @@ export class InferenceGuard {
 	 * @internal
 	 */
 	async score(prompt: string, texts: readonly string[], signal: AbortSignal): Promise<ScoredCost[][]> {
-		this.#assertUsable();
+		this.#assertFree();
 		if (this.#constraints.some(({ kind }) => kind === "tokenCosts")) {
 			throw new InvalidOptionError("expected cost models of texts, got { tokenCosts }, which needs the tokens of a model");
 		}
-		const scoring = { native: this.#native, options: this.#options, nativeConstraints: this.#constraints, info: this.#info };
-		return scoreTexts(scoring, prompt, texts, { signal });
+		const scoring = { native: this.#native, nativeConstraints: this.#constraints, info: this.#info, ask: this.#ask };
+		return this.#untilDisposed(scoreTexts(scoring, prompt, texts, { signal }), signal);
+	}
+
+	/**
+	 * How a generation with these options searches.
+	 *
+	 * Errors: INVALID_OPTION.
+	 * @internal
+	 */
+	searchOf(options: SearchOptions): NativeSearch {
+		return this.#search(checkGenerateOptions({ ...options, prompt: "" }));
+	}
+
+	/**
+	 * Whether a certificate covers such a search, as long as it does not stream.
+	 * @internal
+	 */
+	isCertified(search: NativeSearch): boolean {
+		return this.#certificate?.covers(search) === true;
 	}
 
 	/**
@@ -411,6 +428,16 @@ export class InferenceGuard {
 
 	#assertUsable(): void {
 		if (this.#disposed) throw disposedError();
+	}
+
+	/** Errors: DISPOSED; INVALID_OPTION in a cost or reward function that this guard waits for. */
+	#assertFree(): void {
+		this.#assertUsable();
+		const question = currentQuestion.getStore();
+		if (question?.guard !== this || !question.open) return;
+		throw new InvalidOptionError(
+			"expected a cost or reward function not to generate with the guard that waits for it; load a second guard for that",
+		);
 	}
 }
 
