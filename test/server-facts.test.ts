@@ -53,9 +53,42 @@ describe("moderations", () => {
 		expect(low).toBeLessThan(high);
 	});
 
+	test("a function that judges may not wait for its own guard", async () => {
+		let failure: unknown;
+		const cost = async (candidates: readonly unknown[]): Promise<number[]> => {
+			failure = await other.score("w301", ["w302"], new AbortController().signal).catch((error) => error);
+			return candidates.map(() => 0);
+		};
+		await using other = await InferenceGuard.load({
+			...embeddedDefault,
+			critic: undefined,
+			constraints: [{ cost, budget: 1 }],
+			threads: 1,
+		});
+		expect((await ask(other, "/v1/moderations", { input: Array.from({ length: 9 }, () => "w301") })).body.results).toHaveLength(9);
+		expect(failure).toMatchObject({ code: "INVALID_OPTION" });
+	});
+
 	test("no text is refused", async () => {
 		expect(await ask(guard, "/v1/moderations", { input: [] })).toMatchObject({ status: 400, body: { error: { param: "input" } } });
 	});
+});
+
+describe("a guard without cost models", () => {
+	test("promises nothing", async () => {
+		await using plain = await InferenceGuard.load({ ...embeddedDefault, critic: undefined, constraints: [], threads: 1 });
+		const options = { search: { maxTokens: 4, strategy: "sample" as const } };
+		expect((await ask(plain, "/v1/moderations", { input: "w301" }, options)).status).toBe(404);
+		const { body } = await ask(plain, "/v1/completions", { prompt: "The old man" }, options);
+		expect(body.choices[0].safety).toMatchObject({ outcome: "unguarded", within_budget: null, constraints: [] });
+		expect((await ask(plain, "/props", undefined, options)).body.guard).toMatchObject({ enforced: false, certified: false });
+		expect(() => createHandler(plain)).toThrow(/strategy: expected a cost model/);
+	});
+});
+
+test("props say when the objective enforces nothing", async () => {
+	const { body } = await ask(guard, "/props", undefined, { search: { objective: "reward" } });
+	expect(body.guard).toMatchObject({ strategy: "guard", enforced: false });
 });
 
 test("props are those of llama-server, and the guard's", async () => {
@@ -66,6 +99,8 @@ test("props are those of llama-server, and the guard's", async () => {
 		model_alias: "inferenceguard",
 		guard: {
 			strategy: "guard",
+			enforced: true,
+			certified: false,
 			constraints: [
 				{ id: "cost0", budget: 0.5 },
 				{ id: "cost1", budget: 2 },

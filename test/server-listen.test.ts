@@ -64,7 +64,7 @@ describe("a server on a socket", () => {
 
 	test("a request in the name of another site is refused by default", async () => {
 		await using guard = await InferenceGuard.load({ model: smallModel(folder), constraints: [], threads: 1 });
-		const server = await listen(guard, { port: 0 });
+		const server = await listen(guard, { port: 0, search: { strategy: "sample" } });
 		const asked = request(`${server.url}/v1/models`, { headers: { host: "evil.example" } }).end();
 		const [response] = await once(asked, "response");
 		expect(response.statusCode).toBe(403);
@@ -75,10 +75,10 @@ describe("a server on a socket", () => {
 	test("an address that others reach needs a key", async () => {
 		await using guard = await InferenceGuard.load({ model: smallModel(folder), constraints: [], threads: 1 });
 		for (const host of ["0.0.0.0", "::", "192.0.2.1", "example.com"]) {
-			await expect(listen(guard, { host, port: 0 })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+			await expect(listen(guard, { host, port: 0, search: { strategy: "sample" } })).rejects.toMatchObject({ code: "INVALID_OPTION" });
 		}
 		for (const more of [{ apiKeys: ["k"] }, { auth: false }]) {
-			const server = await listen(guard, { host: "0.0.0.0", port: 0, ...more });
+			const server = await listen(guard, { host: "0.0.0.0", port: 0, search: { strategy: "sample" }, ...more });
 			const { port } = new URL(server.url);
 			expect((await fetch(`http://127.0.0.1:${port}/v1/models`)).status).toBe("apiKeys" in more ? 401 : 200);
 			await server.close();

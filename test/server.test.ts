@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { embeddedDefault, InferenceGuard } from "../lib/index.js";
 import { createHandler, type HandlerOptions } from "../lib/server/index.js";
 import { chatMetadata } from "./listening-model.js";
-import { ask, clientOf, short, type Verdict } from "./serving.js";
+import { answerOf, ask, clientOf, requestOf, short, type Verdict } from "./serving.js";
 import { cachedModel, testWithModel } from "./shared.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
 
@@ -210,6 +210,7 @@ describe("a request that is refused says why", () => {
 			{ response_format: { type: "json_object" } },
 			{ tools: [{ type: "function", function: { name: "f" } }] },
 			{ continue_final_message: true },
+			{ modalities: { toString: 0 } },
 		].map((field): [string, unknown, { status: number; code: string; param: string }] => [
 			`${Object.keys(field)} that the engine does not have`,
 			chat(field),
@@ -235,6 +236,7 @@ describe("a request that is refused says why", () => {
 			response_format: { type: "text" },
 			tools: [],
 			user: "u",
+			modalities: ["text"],
 			unheard_of: 1,
 		};
 		expect((await ask(wordy, "/v1/chat/completions", chat({ ...idle, temperature: null, seed: -1 }))).status).toBe(200);
@@ -248,12 +250,39 @@ describe("the guard of a request", () => {
 		const answered = async (guard: object) => (await ask(refusing, "/v1/chat/completions", chat({ seed: 1, guard }), wide)).body;
 		expect((await answered({ maxGeneratedTokens: 20 })).timings.search.generated_tokens).toBe(20);
 		expect((await answered({ maxGeneratedTokens: 100_000 })).timings.search.generated_tokens).toBe(40);
+		expect((await answered({ candidates: 2 })).timings.search.generated_tokens).toBe(40);
 		expect((await answered({ candidates: 50, beams: 3 })).error.message).toContain("at most as many beams as candidates (2)");
 		for (const name of ["strategy", "objective", "estimator", "trace", "onRefusal"]) {
 			const { status, body } = await ask(refusing, "/v1/chat/completions", chat({ guard: { [name]: "sample" } }), wide);
 			expect([status, body.error.code, body.error.param]).toEqual([400, "guard_option_forbidden", `guard.${name}`]);
 		}
 	});
+});
+
+test("a client does not make a search longer than the server's own, given or by default", async () => {
+	const lengths = async (search: HandlerOptions["search"]) => {
+		const asked = async (guard?: object) => {
+			const options: HandlerOptions = { search, clientOptions: "search" };
+			return (await ask(refusing, "/v1/chat/completions", chat({ seed: 1, guard }), options)).body.timings.search.generated_tokens;
+		};
+		return [await asked(), await asked({ retries: 100, maxGeneratedTokens: 1_000_000 }), await asked({ candidates: 64 })];
+	};
+	for (const search of [short.search, { ...short.search, retries: 0, strategy: "beamAugmented" as const }]) {
+		const [own = 0, retried, wider] = await lengths(search);
+		expect(retried).toBe(own);
+		expect(wider).toBeLessThanOrEqual(4 * 4 * 16);
+	}
+});
+
+test("a client cannot switch the cache of prompts on that the server switched off", async () => {
+	const cached = async (cachePrompt: boolean | undefined) => {
+		const handler = createHandler(wordy, { search: { ...short.search, cachePrompt }, clientOptions: "search" });
+		const asked = () => answerOf(handler(requestOf("/v1/chat/completions", chat({ seed: 1, guard: { cachePrompt: true } }))));
+		await asked();
+		return (await asked()).body.usage.prompt_tokens_details.cached_tokens;
+	};
+	expect(await cached(undefined)).toBeGreaterThan(0);
+	expect(await cached(false)).toBe(0);
 });
 
 test("models are listed by their names, and found by them", async () => {

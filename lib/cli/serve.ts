@@ -4,13 +4,12 @@ import { reasonOf } from "../base/thrown.js";
 import { readText } from "../data/text-file.js";
 import { InvalidOptionError } from "../errors.js";
 import type { InferenceGuard } from "../guard/guard.js";
-import type { NativeSearch } from "../native/protocol.js";
 import { checkGenerateOptions } from "../options/generate.js";
 import { checkLoadOptions } from "../options/load.js";
 import { resolveSearch } from "../options/resolve.js";
 import { settings } from "../options/settings.js";
 import type { StrategyName } from "../options/strategies.js";
-import type { GenerateOptions } from "../options/types.js";
+import type { GenerateOptions, SearchOptions } from "../options/types.js";
 import { listen } from "../server/listen.js";
 import { checkListenOptions, handlerRows, type ListenOptions, listenRows } from "../server/options.js";
 import { type GuardFlags, guardOptionsOf, listed, loadWithProgress } from "./loading.js";
@@ -75,9 +74,11 @@ const serverOptionsOf = (flags: ServeFlags): ListenOptions => ({
 });
 
 /** What the server promises about its responses. */
-function promiseOf({ limits }: InferenceGuard, { objective }: Pick<NativeSearch, "objective">): string {
-	if (objective !== "augmented") return "without a budget, since its strategy enforces none";
-	return `within the budget ${limits.map(({ budget }) => budget).join(" and ")}`;
+function promiseOf(guard: InferenceGuard, search: SearchOptions): string {
+	const resolved = guard.searchOf(search);
+	if (resolved.objective !== "augmented") return "without a budget, since its strategy enforces none";
+	const budget = guard.limits.map(({ budget }) => budget).join(" and ");
+	return `within the budget ${budget}, ${guard.isCertified(resolved) ? "with" : "without"} a certificate`;
 }
 
 /** Serves until SIGINT or SIGTERM, and then lets running requests end. A second signal ends the process at once. */
@@ -86,13 +87,11 @@ export async function serveCommand(flags: ServeFlags): Promise<void> {
 	checkLoadOptions(load);
 	const options = serverOptionsOf(flags);
 	const { search, alias } = checkListenOptions(options);
-	const resolved = resolveSearch(checkGenerateOptions({ prompt: "", ...search }), flags.critic === undefined ? undefined : {});
+	resolveSearch(checkGenerateOptions({ prompt: "", ...search }), flags.critic === undefined ? undefined : {});
 	await using guard = await loadWithProgress(load);
 	const stopped = Promise.race(signals.map((signal) => once(process, signal)));
 	const server = await listen(guard, options);
-	say(
-		`${alias.join(", ")} answers at ${server.url}/v1 ${promiseOf(guard, resolved)}, ${flags.certificate ? "with" : "without"} a certificate`,
-	);
+	say(`${alias.join(", ")} answers at ${server.url}/v1 ${promiseOf(guard, search)}`);
 	await stopped;
 	for (const signal of signals) process.once(signal, () => process.exit(1));
 	say("Waiting for running requests; a second signal ends them");

@@ -6,6 +6,7 @@ import { requestId } from "hono/request-id";
 import { packageVersion } from "../base/package-files.js";
 import { reasonOf } from "../base/thrown.js";
 import { warn } from "../base/warn.js";
+import type { ScoredCost } from "../guard/cost-scorer.js";
 import type { InferenceGuard } from "../guard/guard.js";
 import type { Reply } from "../guard/reply.js";
 import type { GuardStream, StreamPiece } from "../guard/stream.js";
@@ -21,7 +22,7 @@ import { completionJob } from "./completions.js";
 import { RequestError } from "./errors.js";
 import { counted, Metrics } from "./metrics.js";
 import { moderated, moderation } from "./moderations.js";
-import { checkHandlerOptions, type HandlerOptions, type ServerOptions, withLimit } from "./options.js";
+import { checkHandlerOptions, type HandlerOptions, resolvedFor, type ServerOptions } from "./options.js";
 import { propsOf } from "./props.js";
 import { responseJob } from "./responses.js";
 import { eventStream, type Frame } from "./sse.js";
@@ -29,6 +30,9 @@ import { type Job, type ServerFacts, secondsNow, type WireFormat } from "./wire.
 
 /** Milliseconds in which a prompt that cannot be read is known, so that a stream of it is answered with an error and no stream. */
 const settling = 1000;
+
+/** Texts are judged while no generation runs; between two jobs others may begin. */
+const textsPerJob = 4;
 
 /** Reads a request. Errors: RequestError. */
 type ReadJob = (body: unknown, options: ServerOptions, facts: ServerFacts) => Job;
@@ -101,7 +105,7 @@ class Server {
 			app.get(`${path}/:id{.+}`, (c) => c.json(this.#model(this.#known(c.req.param("id")))));
 		}
 		for (const [path, read] of Object.entries(jobs)) app.post(path, (c) => this.#answer(c, read));
-		app.post("/v1/moderations", (c) => this.#moderate(c));
+		if (this.#guard.limits.length > 0) app.post("/v1/moderations", (c) => this.#moderate(c));
 		app.get("/props", (c) => c.json(propsOf(this.#guard, this.#options, this.#facts)));
 		if (metrics) app.get("/metrics", () => this.#exposition());
 		return app;
@@ -150,7 +154,10 @@ class Server {
 	async #moderate(c: Context): Promise<Response> {
 		const { prompt, texts } = moderated(await bodyOf(c.req.raw, this.#options.maxBody));
 		return this.#admitted(c, async (ticket) => {
-			const costs = await this.#guard.score(prompt, texts, ticket.signal);
+			const costs: ScoredCost[][] = [];
+			for (let i = 0; i < texts.length; i += textsPerJob) {
+				costs.push(...(await this.#guard.score(prompt, texts.slice(i, i + textsPerJob), ticket.signal)));
+			}
 			ticket.end();
 			return c.json(moderation(costs, this.#facts));
 		});
@@ -243,11 +250,11 @@ export interface Handler {
  * metrics. The function takes and gives the objects of `fetch`, so that any server that knows them can serve it, and it can be called by
  * itself. The guard is not disposed by it.
  *
- * Errors: INVALID_OPTION. Requests are always answered, with an error's status where they fail; a defect is also the warning
+ * Errors: INVALID_OPTION, also for a search that this guard cannot do. Requests are always answered, with an error's status where they fail; a defect is also the warning
  * `REQUEST_FAILED`.
  */
 export function createHandler(guard: InferenceGuard, options: HandlerOptions = {}): Handler {
-	const server = new Server(guard, withLimit(checkHandlerOptions(options), guard.contextSize));
+	const server = new Server(guard, resolvedFor(guard, checkHandlerOptions(options)));
 	const { app } = server;
 	return Object.assign(async (request: Request) => app.fetch(request), { drain: (seconds: number) => server.drain(seconds) });
 }

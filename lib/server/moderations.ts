@@ -7,7 +7,7 @@ import { constraintName, newId, type ServerFacts } from "./wire.js";
 
 const textPart = z.looseObject({ type: z.literal("text"), text: z.string() });
 
-/** Per request. Texts are judged while no generation runs. */
+/** Per request. */
 const mostTexts = 32;
 
 const moderationSchema = z.object({

@@ -1,6 +1,7 @@
 // The table of the server's options that are single plain values, as flags and as options of the handler.
 import { z } from "zod";
 import { check, choice, expected, fieldsOf, flag, integer, type OptionRow, real, text } from "../base/check.js";
+import type { InferenceGuard } from "../guard/guard.js";
 import { generateSchema } from "../options/generate.js";
 import { optionalSettings, settings } from "../options/settings.js";
 import { strategyName } from "../options/strategies.js";
@@ -26,7 +27,8 @@ export interface HandlerOptions {
 	maxN?: number;
 	/**
 	 * Whether a request may carry `guard`, an object with `candidates`, `startCandidates`, `beams`, `blockLength`, `retries`,
-	 * `maxGeneratedTokens` and `cachePrompt` of `generate` (`"search"`), or not (`"none"`, default). None of them changes what may leave.
+	 * `maxGeneratedTokens` and `cachePrompt` of `generate` (`"search"`), or not (`"none"`, default). None of them changes what may leave, and
+	 * none makes a search sample more tokens or retry more often than the server's own.
 	 */
 	clientOptions?: "search" | "none";
 	/** Most candidates that `guard.candidates` may ask for; default 64. */
@@ -105,13 +107,15 @@ const handlerSchema = z.strictObject({
 
 export type CheckedHandlerOptions = z.output<typeof handlerSchema>;
 
-/** For a guard with this context. */
-export const withLimit = (options: CheckedHandlerOptions, contextSize: number) => ({
+/** With what follows from them for a guard. Errors: INVALID_OPTION. */
+export const resolvedFor = (guard: InferenceGuard, options: CheckedHandlerOptions) => ({
 	...options,
-	maxTokensLimit: Math.min(options.maxTokensLimit ?? contextSize, contextSize),
+	maxTokensLimit: Math.min(options.maxTokensLimit ?? guard.contextSize, guard.contextSize),
+	/** The search with all its settings. */
+	resolved: guard.searchOf(options.search),
 });
 
-export type ServerOptions = ReturnType<typeof withLimit>;
+export type ServerOptions = ReturnType<typeof resolvedFor>;
 
 export const checkHandlerOptions = (given: unknown) => check(handlerSchema, given);
 

@@ -1,17 +1,16 @@
 // What the server says about itself, as llama-server does.
 import type { InferenceGuard } from "../guard/guard.js";
-import { defaultSettings } from "../options/settings.js";
 import type { ServerOptions } from "./options.js";
 import { sampledValues } from "./schema.js";
 import { constraintName, type ServerFacts } from "./wire.js";
 
 export function propsOf(guard: InferenceGuard, options: ServerOptions, { model, fingerprint }: ServerFacts) {
 	const { contextSize, chatTemplate } = guard.info;
-	const { search, parallel, clientOptions } = options;
+	const { search, resolved, parallel, clientOptions } = options;
 	return {
 		default_generation_settings: {
 			n_ctx: contextSize,
-			params: { seed: -1, ...sampledValues({ ...defaultSettings, ...search }), n_predict: search.maxTokens },
+			params: { seed: -1, ...sampledValues(resolved), n_predict: search.maxTokens },
 		},
 		total_slots: parallel,
 		model_alias: model,
@@ -21,6 +20,8 @@ export function propsOf(guard: InferenceGuard, options: ServerOptions, { model, 
 		is_sleeping: false,
 		guard: {
 			strategy: search.strategy ?? "guard",
+			enforced: resolved.objective === "augmented",
+			certified: guard.isCertified(resolved),
 			constraints: guard.limits.map(({ budget }, i) => ({ id: constraintName(i), budget })),
 			client_options: clientOptions,
 		},

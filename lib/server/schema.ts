@@ -42,7 +42,7 @@ const notYet: Record<string, Idle> = {
 	reasoning: isIdle,
 	reasoning_effort: isIdle,
 	chat_template_kwargs: isIdle,
-	modalities: (value) => isIdle(value) || String(value) === "text",
+	modalities: (value) => isIdle(value) || (Array.isArray(value) && value.every((one) => one === "text")),
 	audio: isIdle,
 	web_search_options: isIdle,
 	moderation: isIdle,
@@ -104,7 +104,8 @@ const readable = (name: Sampled, value: unknown) =>
 const randomBelowZero = (value: unknown) => (typeof value === "number" && value < 0 ? undefined : value);
 
 /** The values of these settings, by their names on the wire. */
-export const sampledValues = (search: SearchOptions) => Object.fromEntries(sampled.map((name) => [name, search[settingNamed(name)]]));
+export const sampledValues = (search: Pick<SearchOptions, CamelCase<Sampled>>) =>
+	Object.fromEntries(sampled.map((name) => [name, search[settingNamed(name)]]));
 
 /** Lengths as clients write them; -1 is the default. */
 export const length = maybe(z.preprocess((value) => (value === -1 ? undefined : value), integer(1, Number.MAX_SAFE_INTEGER).nullish()));
@@ -144,7 +145,8 @@ export const generationFields = {
 
 type GenerationFields = Omit<z.output<z.ZodObject<typeof generationFields>>, "stream">;
 
-function searchOptions(given: GenerationFields["guard"], { clientOptions, maxCandidates, search }: ServerOptions): SearchOptions {
+function searchOptions(given: GenerationFields["guard"], options: ServerOptions): SearchOptions {
+	const { clientOptions, maxCandidates, search, resolved } = options;
 	if (given === undefined) return {};
 	const known = clientOptions === "search" ? Object.keys(guardOptions.shape) : [];
 	const other = Object.keys(given).find((name) => !known.includes(name));
@@ -152,13 +154,13 @@ function searchOptions(given: GenerationFields["guard"], { clientOptions, maxCan
 		const choice = known.length === 0 ? "no options of the guard, which the server decides" : known.join(", ");
 		throw new RequestError("guard_option_forbidden", `guard.${other}: expected ${choice}; leave it out`, { param: `guard.${other}` });
 	}
-	const { candidates, maxGeneratedTokens } = given;
+	const { candidates, retries = resolved.retries, maxGeneratedTokens = resolved.maxGeneratedTokens } = given;
 	return {
 		...given,
 		...(candidates !== undefined && { candidates: Math.min(candidates, maxCandidates) }),
-		...(maxGeneratedTokens !== undefined && {
-			maxGeneratedTokens: Math.min(maxGeneratedTokens, search.maxGeneratedTokens ?? Number.POSITIVE_INFINITY),
-		}),
+		retries: Math.min(retries, resolved.retries),
+		maxGeneratedTokens: Math.min(maxGeneratedTokens, resolved.maxGeneratedTokens),
+		...(given.cachePrompt !== undefined && { cachePrompt: given.cachePrompt && search.cachePrompt !== false }),
 	};
 }
 

@@ -54,10 +54,10 @@ export function finishReasonOf(reply: Reply): "stop" | "length" | "content_filte
 /** The name of the nth constraint. */
 export const constraintName = (n: number) => `cost${n}`;
 
-/** The guard's verdict. */
+/** The guard's verdict. Without a cost model nobody knows what is within budget. */
 export const safetyOf = ({ outcome, safety, reward, certificate, seed }: Reply) => ({
 	outcome,
-	within_budget: safety.constraints.every(({ cost, budget }) => cost <= budget),
+	within_budget: safety.constraints.length === 0 ? null : safety.constraints.every(({ cost, budget }) => cost <= budget),
 	constraints: safety.constraints.map(({ cost, budget, categories }, i) => ({
 		id: constraintName(i),
 		cost,
