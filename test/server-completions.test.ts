@@ -38,6 +38,24 @@ test("each of several prompts has its choices in a row, and counts once", async 
 	expect(usage?.prompt_tokens).toBe((alone.usage?.prompt_tokens ?? 0) + (other.usage?.prompt_tokens ?? 0));
 });
 
+test("a stop text ends a completion before it, whole and as a stream", async () => {
+	const ended = (stop: unknown) => ask(guard, "/v1/completions", completion({ stop }));
+	const { text } = (await ended(null)).body.choices[0];
+	const [, word = ""] = text.trim().split(" ");
+	for (const stop of [word, ["never said", word]]) {
+		const [choice] = (await ended(stop)).body.choices;
+		expect(choice).toMatchObject({ finish_reason: "stop", safety: { within_budget: true } });
+		expect(choice.text).not.toContain(word);
+	}
+	for (const nothing of [[], ""]) expect((await ended(nothing)).body.choices[0].text).toBe(text);
+	let streamed = "";
+	for await (const { choices } of await clientOf(guard).completions.create({ ...completion({ stop: word }), stream: true })) {
+		streamed += choices[0]?.text ?? "";
+	}
+	expect(streamed).toBe((await guard.stream({ prompt, ...short.search, seed: 1, stop: word }).reply).text);
+	expect(await ended(Array.from({ length: 17 }, () => "x"))).toMatchObject({ status: 400, body: { error: { param: "stop" } } });
+});
+
 test("token ids are a prompt, alone or several", async () => {
 	const ids = [1, 300, 301];
 	const one = await clientOf(guard).completions.create(completion({ prompt: ids }));

@@ -91,6 +91,8 @@ test.each([
 	[{ input: [] }, "invalid_request", "input"],
 	[{ input: [{ type: "message", role: "user", content: 3 }] }, "invalid_request", "input[0].content"],
 	[{ input: [{ type: "function_call_output", call_id: "x", output: "y" }] }, "unsupported_content", "input[0]"],
+	[{ stop: "x" }, "unsupported_parameter", "stop"],
+	[{ reasoning: { effort: "high" } }, "unsupported_parameter", "reasoning"],
 	[{ previous_response_id: "resp_1" }, "unsupported_parameter", "previous_response_id"],
 	[{ background: true }, "unsupported_parameter", "background"],
 	[{ tools: [{ type: "web_search" }] }, "unsupported_parameter", "tools"],

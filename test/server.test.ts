@@ -155,6 +155,18 @@ describe("chat completions", () => {
 		expect(choices[0]?.message.content).toBe((await wordy.generate({ messages: asked, ...short.search, seed: 1 })).text);
 	});
 
+	test("the last message may be the beginning of the response, which is judged with it", async () => {
+		const begun = [...messages, { role: "assistant" as const, content: "w310 w311" }];
+		const fields = { messages: begun, continue_final_message: true, add_generation_prompt: false, seed: 1 };
+		const { body } = await ask(wordy, "/v1/chat/completions", chat(fields));
+		const reply = await wordy.generate({ messages: begun, continueFinal: true, ...short.search, seed: 1 });
+		expect(body.choices[0].message.content ?? "").toBe(reply.text);
+		expect(body.choices[0].safety.outcome).toBe("refused"); // two terms, and a budget of one
+		const one = [...messages, { role: "assistant" as const, content: "w310" }];
+		const within = await ask(wordy, "/v1/chat/completions", chat({ ...fields, messages: one }));
+		expect(within.body.choices[0].safety).toMatchObject({ within_budget: true, constraints: [{ cost: 1 }] });
+	});
+
 	test("a response is as long as asked for, by default 1024 tokens, and at most the server's limit", async () => {
 		const lengthOf = async (more: object, options?: HandlerOptions) =>
 			(await clientOf(wordy, options).chat.completions.create(chat({ seed: 1, ...more }))).usage?.completion_tokens;
@@ -189,6 +201,17 @@ describe("a request that is refused says why", () => {
 		],
 		["another model", chat({ model: "gpt" }), { status: 404, code: "model_not_found", param: "model" }],
 		["a hot temperature", chat({ temperature: 1e9 }), { status: 400, code: "invalid_request", param: "temperature" }],
+		[
+			"a beginning of the response and one of the turn",
+			chat({ continue_final_message: true }),
+			{ status: 400, code: "invalid_request", param: "add_generation_prompt" },
+		],
+		["no turn", chat({ add_generation_prompt: false }), { status: 400, code: "invalid_request", param: "add_generation_prompt" }],
+		[
+			"a response that the user begins",
+			chat({ continue_final_message: true, add_generation_prompt: false }),
+			{ status: 400, code: "invalid_request", param: "messages[0].role" },
+		],
 		["many choices", chat({ n: 9 }), { status: 400, code: "invalid_request", param: "n" }],
 		["an empty message", chat({ messages: [{ role: "user", content: "" }] }), { status: 400, code: "invalid_prompt", param: null }],
 		[
@@ -202,14 +225,12 @@ describe("a request that is refused says why", () => {
 			{ status: 400, code: "guard_option_forbidden", param: "guard.candidates" },
 		],
 		...[
-			{ stop: "x" },
 			{ logprobs: true },
 			{ top_logprobs: 3 },
 			{ logit_bias: { 5: 1 } },
 			{ frequency_penalty: 0.5 },
 			{ response_format: { type: "json_object" } },
 			{ tools: [{ type: "function", function: { name: "f" } }] },
-			{ continue_final_message: true },
 			{ modalities: { toString: 0 } },
 		].map((field): [string, unknown, { status: number; code: string; param: string }] => [
 			`${Object.keys(field)} that the engine does not have`,
@@ -237,6 +258,12 @@ describe("a request that is refused says why", () => {
 			tools: [],
 			user: "u",
 			modalities: ["text"],
+			reasoning_effort: "none",
+			reasoning: { effort: null },
+			top_p: 0,
+			top_k: -1,
+			add_generation_prompt: true,
+			continue_final_message: false,
 			unheard_of: 1,
 		};
 		expect((await ask(wordy, "/v1/chat/completions", chat({ ...idle, temperature: null, seed: -1 }))).status).toBe(200);

@@ -1,12 +1,12 @@
 // Chat completions: requests to generations, replies to the wire.
 import { z } from "zod";
-import { choice, expected } from "../base/check.js";
+import { choice, expected, flag } from "../base/check.js";
 import type { Reply } from "../guard/reply.js";
 import type { GenerateOptions } from "../options/types.js";
 import type { ChatMessage } from "../prompt/chat.js";
 import { RequestError } from "./errors.js";
 import type { ServerOptions } from "./options.js";
-import { count, countWithin, generationFields, generationOptions, length, readRequest, streamOptions } from "./schema.js";
+import { count, countWithin, generationFields, generationOptions, length, maybe, readRequest, stopTexts, streamOptions } from "./schema.js";
 import type { Frame } from "./sse.js";
 import {
 	envelope,
@@ -47,9 +47,24 @@ const chatSchema = z.object({
 		.max(mostMessages, { error: `expected at most ${mostMessages} messages` }),
 	max_completion_tokens: length,
 	max_tokens: length,
+	stop: stopTexts,
+	continue_final_message: maybe(flag),
+	add_generation_prompt: maybe(flag),
 	n: count,
 	stream_options: streamOptions,
 });
+
+/** Whether the last message begins the response, as vLLM and llama-server spell it. Errors: RequestError. */
+function continuesFinal({ messages, continue_final_message, add_generation_prompt }: z.output<typeof chatSchema>): boolean {
+	const wrong = (param: string, expectation: string) => new RequestError("invalid_request", `${param}: ${expectation}`, { param });
+	if ((continue_final_message ?? false) === (add_generation_prompt ?? true)) {
+		throw wrong("add_generation_prompt", "expected false with continue_final_message: true, and only there");
+	}
+	if (!continue_final_message) return false;
+	const last = messages.length - 1;
+	if (messages[last]?.role === "assistant") return true;
+	throw wrong(`messages[${last}].role`, "expected assistant in the message that continue_final_message begins the response with");
+}
 
 const textTypes = ["text", "input_text", "output_text", "refusal"];
 
@@ -113,14 +128,17 @@ function chatFormat(facts: ServerFacts, { n, withUsage }: { n: number; withUsage
 
 /** Errors: RequestError. */
 export function chatJob(body: unknown, options: ServerOptions, facts: ServerFacts): Job {
-	const { messages, max_completion_tokens, max_tokens, stream = false, stream_options, ...request } = readRequest(chatSchema, body);
+	const asked = readRequest(chatSchema, body);
+	const { messages, max_completion_tokens, max_tokens, stream = false, stream_options, ...request } = asked;
+	const continueFinal = continuesFinal(asked);
 	const n = countWithin(request.n, options);
-	const asked = messages.map((message, i) => messageOf(message, `messages[${i}]`));
+	const conversation = messages.map((message, i) => messageOf(message, `messages[${i}]`));
 	const maxTokens = max_completion_tokens ?? max_tokens;
 	const generations = Array.from(
 		{ length: n },
 		(_, nth): GenerateOptions => ({
-			messages: asked,
+			messages: conversation,
+			continueFinal,
 			...generationOptions(request, maxTokens, options, nth),
 		}),
 	);

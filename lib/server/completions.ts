@@ -4,7 +4,7 @@ import { expected } from "../base/check.js";
 import type { Reply } from "../guard/reply.js";
 import type { GenerateOptions } from "../options/types.js";
 import { mostChoices, type ServerOptions } from "./options.js";
-import { count, countWithin, generationFields, generationOptions, length, readRequest, streamOptions } from "./schema.js";
+import { count, countWithin, generationFields, generationOptions, length, readRequest, stopTexts, streamOptions } from "./schema.js";
 import type { Frame } from "./sse.js";
 import { envelope, finishReasonOf, type Job, newId, type ServerFacts, safetyOf, timingsOf, usageOf, type WireFormat } from "./wire.js";
 
@@ -18,6 +18,7 @@ const completionSchema = z.object({
 	...generationFields,
 	prompt: promptSchema,
 	max_tokens: length,
+	stop: stopTexts,
 	n: count,
 	stream_options: streamOptions,
 });

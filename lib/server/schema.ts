@@ -18,11 +18,12 @@ function isIdle(value: unknown): boolean {
 type Idle = (value: unknown, body: Body) => boolean;
 
 const isOne: Idle = (value) => isIdle(value) || value === 1;
+const isNone: Idle = (value) => isIdle(value) || value === "none";
 const isText: Idle = (value) => isIdle(value) || (value as Body).type === "text";
 
 /**
- * What clients may ask for and the engine does not have, each with the values that do not ask for it: those are accepted, all others are
- * refused. A field leaves this table once the engine has it.
+ * What clients may ask for and not every route has, each with the values that do not ask for it: those are accepted, all others are refused
+ * where the schema of the route does not read the field.
  */
 const notYet: Record<string, Idle> = {
 	stop: isIdle,
@@ -34,13 +35,14 @@ const notYet: Record<string, Idle> = {
 	repeat_penalty: isOne,
 	repetition_penalty: isOne,
 	continue_final_message: isIdle,
+	add_generation_prompt: (value) => value !== false,
 	response_format: isText,
 	json_schema: isIdle,
 	grammar: isIdle,
 	tools: (value, { tool_choice }) => isIdle(value) || tool_choice === "none",
 	functions: isIdle,
-	reasoning: isIdle,
-	reasoning_effort: isIdle,
+	reasoning: (value) => isIdle(value) || Object.values(value as Body).every((one) => isNone(one, {})),
+	reasoning_effort: isNone,
 	chat_template_kwargs: isIdle,
 	modalities: (value) => isIdle(value) || (Array.isArray(value) && value.every((one) => one === "text")),
 	audio: isIdle,
@@ -57,9 +59,9 @@ const notYet: Record<string, Idle> = {
 	truncation: (value) => isIdle(value) || value === "disabled",
 };
 
-function refuseWhatIsNotThere(body: Body): void {
+function refuseWhatIsNotThere(body: Body, { shape }: z.ZodObject): void {
 	for (const [param, isIdle] of Object.entries(notYet)) {
-		if (isIdle(body[param], body)) continue;
+		if (param in shape || isIdle(body[param], body)) continue;
 		throw new RequestError("unsupported_parameter", `${param}: expected none, since this server does not have it; leave it out`, { param });
 	}
 }
@@ -78,11 +80,11 @@ export function readPart<S extends z.ZodType>(schema: S, part: unknown, place: r
 }
 
 /** The checked fields of a request. Errors: RequestError. */
-export function readRequest<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
+export function readRequest<S extends z.ZodObject>(schema: S, body: unknown): z.output<S> {
 	if (typeof body !== "object" || body === null || Array.isArray(body)) {
 		throw new RequestError("invalid_request", "expected a JSON object as the body of the request");
 	}
-	refuseWhatIsNotThere(body as Body);
+	refuseWhatIsNotThere(body as Body, schema);
 	return readPart(schema, body);
 }
 
@@ -98,9 +100,12 @@ type CamelCase<S extends string> = S extends `${infer First}_${infer Rest}` ? `$
 
 const settingNamed = (name: Sampled) => name.replace(/_\w/g, (letter) => letter.slice(1).toUpperCase()) as CamelCase<Sampled>;
 
-/** Clients mean the most probable token by temperatures that are nearly 0. */
-const readable = (name: Sampled, value: unknown) =>
-	name === "temperature" && typeof value === "number" && value > 0 && value < 0.01 ? 0 : value;
+/** Clients mean the most probable token by values that are nearly 0, and all tokens by a top-k below 0. */
+function readable(name: Sampled, value: unknown): unknown {
+	if (name === "temperature" && typeof value === "number" && value > 0 && value < 0.01) return 0;
+	if (name === "top_p" && value === 0) return 1e-6;
+	return name === "top_k" && value === -1 ? 0 : value;
+}
 const randomBelowZero = (value: unknown) => (typeof value === "number" && value < 0 ? undefined : value);
 
 /** The values of these settings, by their names on the wire. */
@@ -143,7 +148,10 @@ export const generationFields = {
 	guard: maybe(z.looseObject(guardOptions.shape)),
 };
 
-type GenerationFields = Omit<z.output<z.ZodObject<typeof generationFields>>, "stream">;
+/** Texts that end a response; null and none of them are no such text. */
+export const stopTexts = maybe(z.preprocess((value) => (isIdle(value) ? undefined : value), settings.stop.check.optional()));
+
+type GenerationFields = Omit<z.output<z.ZodObject<typeof generationFields>>, "stream"> & { stop?: readonly string[] | undefined };
 
 function searchOptions(given: GenerationFields["guard"], options: ServerOptions): SearchOptions {
 	const { clientOptions, maxCandidates, search, resolved } = options;
@@ -176,6 +184,7 @@ export function generationOptions(
 		...options.search,
 		...searchOptions(request.guard, options),
 		...Object.fromEntries(given),
+		...(request.stop && { stop: request.stop }),
 		maxTokens: Math.min(maxTokens ?? options.search.maxTokens, options.maxTokensLimit),
 		...(request.seed !== undefined && { seed: (request.seed + nth) % Number.MAX_SAFE_INTEGER }),
 		onRefusal: options.onRefusal,
