@@ -166,7 +166,7 @@ test("a draining server refuses new and waiting requests, and waits for the runn
 	await until(() => arrived === 1);
 	const waiting = post(handler);
 	let isDrained = false;
-	const drained = handler.drain(60).then(() => {
+	const drained = Promise.all([handler.drain(60), handler.drain(60)]).then(() => {
 		isDrained = true;
 	});
 	const unavailable = { status: 503, body: { error: { code: "shutting_down" } } };
@@ -178,6 +178,31 @@ test("a draining server refuses new and waiting requests, and waits for the runn
 	open();
 	expect((await running).status).toBe(200);
 	await drained;
+});
+
+test("a reader who takes nothing for a while has left, and a slow one has not", async () => {
+	const handler = handlerOf({ parallel: 1, idleTimeout: 0.1, ping: 0.02 });
+	const stalled = await handler(requestOf("/v1/chat/completions", body({ stream: true })));
+	await until(() => arrived === 1);
+	const next = handler(requestOf("/v1/chat/completions", body({ stream: true })));
+	await until(() => arrived === 2); // it has the only slot, although nobody cancelled the first one
+	await expect(stalled.text()).rejects.toThrow("the reader took nothing for 0.1 s");
+	const reader = (await next).body?.pipeThrough(new TextDecoderStream()).getReader();
+	let text = "";
+	for (let i = 0; i < 10; i++) {
+		text += (await reader?.read())?.value;
+		await sleep(30);
+	}
+	open();
+	for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) text += part.value;
+	expect(text).toMatch(/data: \[DONE\]\n\n$/);
+});
+
+test("frames of a stream that has ended are not kept for a reader who takes nothing", async () => {
+	open();
+	const response = await handlerOf({ idleTimeout: 0.05 })(requestOf("/v1/chat/completions", body({ stream: true })));
+	await sleep(500);
+	await expect(response.text()).rejects.toThrow("the reader took nothing");
 });
 
 test("a draining server ends what runs too long, streams with an error", async () => {

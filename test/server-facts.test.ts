@@ -120,6 +120,9 @@ describe("metrics", () => {
 		const { usage, timings } = JSON.parse(await post({ prompt: "The old man", seed: 1 }));
 		await post({ prompt: "The old man", seed: 1, stream: true });
 		await post({ prompt: 3 });
+		await handler(requestOf("/v1/nowhere", {}));
+		await handler(requestOf("/v1/completions"));
+		await handler(requestOf("/v1/models", undefined, { origin: "https://example.com" }));
 		const response = await handler(requestOf("/metrics"));
 		expect(response.headers.get("content-type")).toContain("version=0.0.4");
 		const text = await response.text();
@@ -132,6 +135,10 @@ describe("metrics", () => {
 			);
 		expect(shown('requests_total{route="/v1/completions",code="ok"}')).toBe(2);
 		expect(shown('requests_total{route="/v1/completions",code="invalid_request"}')).toBe(1);
+		for (const code of ["unknown_url", "method_not_allowed", "origin_not_allowed"]) {
+			expect(text).toMatch(new RegExp(`requests_total\\{route=".*",code="${code}"\\} 1`));
+		}
+		expect(Number(response.headers.get("openai-processing-ms"))).toBeGreaterThanOrEqual(0);
 		expect(shown("emitted_tokens_total")).toBe(2 * usage.completion_tokens);
 		expect(shown("generated_tokens_total")).toBeGreaterThanOrEqual(2 * timings.search.generated_tokens);
 		expect(shown("request_seconds_count")).toBe(2);

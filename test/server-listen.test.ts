@@ -72,6 +72,30 @@ describe("a server on a socket", () => {
 		await server.close();
 	});
 
+	test("a server that is closed answers 503 until what runs has ended, however often it is told", async () => {
+		let open = () => {};
+		const gate = new Promise<void>((resolve) => {
+			open = resolve;
+		});
+		let isAsked = false;
+		const cost = async (candidates: readonly unknown[]) => {
+			isAsked = true;
+			await gate;
+			return candidates.map(() => 0);
+		};
+		await using guard = await InferenceGuard.load({ model: smallModel(folder), cost, budget: 1, threads: 1 });
+		const server = await listen(guard, { port: 0, search });
+		const body = JSON.stringify({ prompt: "w301" });
+		const running = fetch(`${server.url}/v1/completions`, { method: "POST", body });
+		while (!isAsked) await sleep(2);
+		const closed = [server.close(), server.close()];
+		expect((await fetch(`${server.url}/health`)).status).toBe(503);
+		open();
+		expect((await running).status).toBe(200);
+		await Promise.all(closed);
+		await expect(fetch(`${server.url}/health`)).rejects.toThrow();
+	});
+
 	test("an address that others reach needs a key", async () => {
 		await using guard = await InferenceGuard.load({ model: smallModel(folder), constraints: [], threads: 1 });
 		for (const host of ["0.0.0.0", "::", "192.0.2.1", "example.com"]) {

@@ -45,14 +45,14 @@ export class Admission {
 	/** A moving average of how long requests run. */
 	#usualSeconds = 0;
 	#onIdle: (() => void) | undefined;
-	#isDraining = false;
+	#drained: Promise<void> | undefined;
 
 	constructor(limits: Limits) {
 		this.#limits = limits;
 	}
 
 	get isDraining(): boolean {
-		return this.#isDraining;
+		return this.#drained !== undefined;
 	}
 
 	get running(): number {
@@ -65,7 +65,7 @@ export class Admission {
 
 	/** Waits for a slot. Errors: RequestError. */
 	async admit(client: AbortSignal): Promise<Ticket> {
-		if (this.#isDraining) throw shuttingDown();
+		if (this.isDraining) throw shuttingDown();
 		if (client.aborted) throw clientLeft();
 		if (this.#taken < this.#limits.parallel) this.#taken++;
 		else await this.#turn(client);
@@ -75,9 +75,13 @@ export class Admission {
 		return ticket;
 	}
 
-	/** Refuses new and waiting requests, lets the running ones end, and ends them itself after some seconds. */
-	async drain(seconds: number): Promise<void> {
-		this.#isDraining = true;
+	/** Refuses new and waiting requests, lets the running ones end, and ends them itself after some seconds; the first call says how many. */
+	drain(seconds: number): Promise<void> {
+		this.#drained ??= this.#drain(seconds);
+		return this.#drained;
+	}
+
+	async #drain(seconds: number): Promise<void> {
 		for (const waiting of [...this.#waiting]) waiting.refuse(shuttingDown());
 		if (this.#taken === 0) return;
 		const idle = new Promise<void>((resolve) => {

@@ -1,6 +1,6 @@
 // The routes, and the way of one request through them: read, generated, written.
 import { setTimeout } from "node:timers/promises";
-import { type Context, Hono } from "hono";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { requestId } from "hono/request-id";
 import { packageVersion } from "../base/package-files.js";
@@ -20,7 +20,7 @@ import { bodyOf } from "./body.js";
 import { chatJob } from "./chat.js";
 import { completionJob } from "./completions.js";
 import { RequestError } from "./errors.js";
-import { counted, Metrics } from "./metrics.js";
+import { counted, failureKey, Metrics } from "./metrics.js";
 import { moderated, moderation } from "./moderations.js";
 import { checkHandlerOptions, type HandlerOptions, resolvedFor, type ServerOptions } from "./options.js";
 import { propsOf } from "./props.js";
@@ -50,9 +50,9 @@ function fingerprintOf(guard: InferenceGuard, { search }: ServerOptions): string
 	return `b${callAddon((native) => native.llamaCppVersion)}-ig-${settings.slice(0, 8)}`;
 }
 
-function wrongMethod(allowed: string[]): Response {
+function wrongMethod(allowed: string[]): RequestError {
 	const allow = allowed.join(", ");
-	return new RequestError("method_not_allowed", `expected one of the methods ${allow}`, { headers: { allow } }).response;
+	return new RequestError("method_not_allowed", `expected one of the methods ${allow}`, { headers: { allow } });
 }
 
 /** A request's failure, with a warning for the operator where the server is to blame. */
@@ -61,6 +61,18 @@ function failureOf(error: unknown): RequestError {
 	if (failure.isOfServer) warn("REQUEST_FAILED", `a request failed: ${reasonOf(error)}`);
 	return failure;
 }
+
+/** A failure that hono asks for as a response. */
+function failed(c: Context, failure: RequestError): Response {
+	c.set(failureKey, failure);
+	return failure.response;
+}
+
+const timed: MiddlewareHandler = async (c, next) => {
+	const began = performance.now();
+	await next();
+	c.res.headers.set("openai-processing-ms", `${Math.round(performance.now() - began)}`);
+};
 
 interface RunningChoice {
 	stream: GuardStream;
@@ -92,11 +104,11 @@ class Server {
 	get app(): Hono {
 		const app = new Hono();
 		const { apiKeys, corsOrigins, allowedHosts, metrics } = this.#options;
-		app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, allowed) => wrongMethod(allowed) }));
-		app.use(requestId(), withOrigins(corsOrigins), withHost(allowedHosts));
 		app.onError((error) => failureOf(error).response);
-		app.use(counted(this.#metrics));
-		app.notFound(({ req }) => new RequestError("unknown_url", `there is no ${req.method} ${req.path} on this server`).response);
+		app.use(requestId(), timed, counted(this.#metrics));
+		app.use(withOrigins(corsOrigins), withHost(allowedHosts));
+		app.use(methodNotAllowed({ app, onMethodNotAllowed: (c, allowed) => failed(c, wrongMethod(allowed)) }));
+		app.notFound((c) => failed(c, new RequestError("unknown_url", `there is no ${c.req.method} ${c.req.path} on this server`)));
 		for (const path of ["/health", "/v1/health"]) app.get(path, (c) => this.#health(c));
 		app.get("/livez", (c) => c.json({ status: "ok" }));
 		app.use(withKey(apiKeys));
@@ -216,7 +228,8 @@ class Server {
 			}
 			ticket.end();
 		};
-		return eventStream(write, { ping: this.#options.ping, onLeave: () => ticket.abort(clientLeft()) });
+		const { ping, idleTimeout } = this.#options;
+		return eventStream(write, { ping, idleTimeout, onLeave: () => ticket.abort(clientLeft()) });
 	}
 
 	#begin(options: GenerateOptions): RunningChoice {
@@ -240,7 +253,7 @@ export interface Handler {
 	(request: Request): Promise<Response>;
 	/**
 	 * Answers new and waiting requests with 503 from now on, `/health` too, and resolves when the running ones have ended. They are aborted
-	 * after so many seconds; their streams end with the error `shutting_down`.
+	 * after so many seconds; their streams end with the error `shutting_down`. Calling it again waits for the same end.
 	 */
 	drain(seconds: number): Promise<void>;
 }

@@ -17,7 +17,10 @@ const lastBytes = 1000;
 export interface RunningServer {
 	/** Its address, such as `http://127.0.0.1:8080`. */
 	readonly url: string;
-	/** Accepts no more connections, lets running requests end for `drainTimeout`, and then aborts them. The guard stays loaded. */
+	/**
+	 * Answers new requests with 503, lets running ones end for `drainTimeout` and then aborts them, and then stops listening. The guard stays
+	 * loaded. Calling it again waits for the same end.
+	 */
 	close(): Promise<void>;
 }
 
@@ -33,16 +36,21 @@ export async function listen(guard: InferenceGuard, given: ListenOptions = {}): 
 	server.listen(port, host);
 	await once(server, "listening");
 	const { address, family, port: taken } = server.address() as AddressInfo;
+	let closing: Promise<void> | undefined;
+	const close = async () => {
+		await handler.drain(drainTimeout);
+		const closed = once(server, "close");
+		server.close();
+		server.closeIdleConnections();
+		const patience = setTimeout(() => server.closeAllConnections(), lastBytes);
+		await closed;
+		clearTimeout(patience);
+	};
 	return {
 		url: `http://${family === "IPv6" ? `[${address}]` : address}:${taken}`,
-		close: async () => {
-			const closed = once(server, "close");
-			server.close();
-			await handler.drain(drainTimeout);
-			server.closeIdleConnections();
-			const patience = setTimeout(() => server.closeAllConnections(), lastBytes);
-			await closed;
-			clearTimeout(patience);
+		close: () => {
+			closing ??= close();
+			return closing;
 		},
 	};
 }

@@ -113,12 +113,16 @@ export class Metrics {
 	}
 }
 
+/** Under this a context has a failure that was not thrown. */
+export const failureKey = "failure";
+
 /** Counts requests by how they end. */
 export function counted(metrics: Metrics): MiddlewareHandler {
 	return async (c, next) => {
 		await next();
 		const route = routePath(c, -1);
-		const code = c.error ? RequestError.of(c.error).code : c.res.ok ? "ok" : `${c.res.status}`;
+		const failure: unknown = c.error ?? c.get(failureKey);
+		const code = failure === undefined ? "ok" : RequestError.of(failure).code;
 		metrics.count("requests_total", 1, { route, code });
 	};
 }

@@ -41,6 +41,8 @@ export interface HandlerOptions {
 	queueTimeout?: number;
 	/** Longest run of a request in seconds; default 600. After that it is answered with 504, or its stream ends with an error. */
 	requestTimeout?: number;
+	/** Seconds after which a client that takes nothing of its stream counts as gone; default 60. */
+	idleTimeout?: number;
 	/** Keys, one of which every request needs, except those for health; default none. */
 	apiKeys?: readonly string[];
 	/**
@@ -79,6 +81,7 @@ export const handlerRows = {
 	queue: { check: integer(0, 1_000_000), default: 64, help: "most requests that wait" },
 	queueTimeout: { check: seconds, default: 30, help: "longest wait of a request in seconds" },
 	requestTimeout: { check: seconds, default: 600, help: "longest run of a request in seconds" },
+	idleTimeout: { check: seconds, default: 60, help: "longest time in seconds in which a client takes nothing of its stream" },
 	maxBody: { check: integer(1, 2 ** 30), default: 4 * 2 ** 20, help: "longest body of a request in bytes" },
 	metrics: { check: flag, default: false, help: "answer /metrics in Prometheus' text format" },
 	ping: { check: seconds, default: 10, help: "seconds between comments in a silent stream" },
