@@ -69,6 +69,11 @@ describe("moderations", () => {
 		expect(failure).toMatchObject({ code: "INVALID_OPTION" });
 	});
 
+	test("a picture is refused", async () => {
+		const answer = await ask(guard, "/v1/moderations", { input: [{ type: "image_url", image_url: { url: "x" } }] });
+		expect(answer).toMatchObject({ status: 400, body: { error: { code: "unsupported_content", param: "input[0]" } } });
+	});
+
 	test("no text is refused", async () => {
 		expect(await ask(guard, "/v1/moderations", { input: [] })).toMatchObject({ status: 400, body: { error: { param: "input" } } });
 	});

@@ -84,7 +84,7 @@ export const settings = {
 		check: flag,
 		default: false,
 		turnsOff: true,
-		help: "refuse at once, without an attempt at repair (with --chat)",
+		help: "refuse at once, without the attempt at repair that a chat has",
 	},
 } as const satisfies { [K in keyof SearchSettings]-?: Setting<NonNullable<SearchSettings[K]>> };
 

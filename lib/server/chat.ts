@@ -3,31 +3,31 @@ import { z } from "zod";
 import { choice, expected, flag } from "../base/check.js";
 import type { Reply } from "../guard/reply.js";
 import type { GenerateOptions } from "../options/types.js";
-import type { ChatMessage } from "../prompt/chat.js";
+import { type ChatMessage, usualRefusal } from "../prompt/chat.js";
 import { RequestError } from "./errors.js";
 import type { ServerOptions } from "./options.js";
 import { count, countWithin, generationFields, generationOptions, length, maybe, readRequest, stopTexts, streamOptions } from "./schema.js";
 import type { Frame } from "./sse.js";
 import {
+	endOfChunks,
 	envelope,
+	figuresOf,
 	finishReasonOf,
 	isRefused,
 	type Job,
 	newId,
 	type ServerFacts,
 	safetyOf,
-	timingsOf,
-	usageOf,
 	type WireFormat,
 } from "./wire.js";
 
-const textPart = z.looseObject({ type: z.string(expected("the type of a part")), text: z.string(expected("text")).optional() });
+export const textPart = z.looseObject({ type: z.string(expected("the type of a part")), text: z.string(expected("text")).optional() });
 
 /** Messages, and parts of one. */
 export const mostMessages = 2048;
 
 /** Text, or parts of it. */
-export const contentSchema = z.union(
+const contentSchema = z.union(
 	[z.string(), z.array(textPart).min(1).max(mostMessages)],
 	expected(`text, or an array of 1 to ${mostMessages} parts with text`),
 );
@@ -68,17 +68,15 @@ function continuesFinal({ messages, continue_final_message, add_generation_promp
 
 const textTypes = ["text", "input_text", "output_text", "refusal"];
 
-/** The text of a content. Errors: unsupported_content. */
-export function textOf(content: z.output<typeof contentSchema> | null | undefined, param: string): string {
+/** The text of a part. Errors: unsupported_content. */
+export function textIn({ type, text = "" }: z.output<typeof textPart>, param: string): string {
+	if (textTypes.includes(type)) return text;
+	throw new RequestError("unsupported_content", `${param}.type: expected text, got ${JSON.stringify(type)}`, { param });
+}
+
+function textOf(content: z.output<typeof contentSchema> | null | undefined, param: string): string {
 	if (typeof content === "string") return content;
-	const parts = content ?? [];
-	const other = parts.findIndex(({ type }) => !textTypes.includes(type));
-	if (other >= 0) {
-		throw new RequestError("unsupported_content", `${param}[${other}].type: expected text, got ${JSON.stringify(parts[other]?.type)}`, {
-			param: `${param}[${other}]`,
-		});
-	}
-	return parts.map(({ text = "" }) => text).join("\n");
+	return (content ?? []).map((part, i) => textIn(part, `${param}[${i}]`)).join("\n");
 }
 
 /** The library's message. Errors: unsupported_content. */
@@ -90,15 +88,16 @@ export function messageOf({ role, content, tool_calls }: z.output<z.ZodObject<ty
 	return { role: role === "developer" ? "system" : role, content: textOf(content, `${param}.content`) };
 }
 
-function chatFormat(facts: ServerFacts, { n, withUsage }: { n: number; withUsage: boolean }): WireFormat {
+function chatFormat(facts: ServerFacts, asked: { n: number; withUsage: boolean }): WireFormat {
 	const id = newId("chatcmpl-");
 	const response = envelope("chat.completion", id, facts);
 	const chunk = envelope("chat.completion.chunk", id, facts);
 	const delta = (index: number, delta: object, finish_reason: string | null = null, more: object = {}): Frame => ({
 		data: chunk([{ index, delta, logprobs: null, finish_reason, ...more }]),
 	});
-	const content = (reply: Reply) => (isRefused(reply) ? { content: null, refusal: facts.refusal } : { content: reply.text, refusal: null });
+	const content = (reply: Reply) => (isRefused(reply) ? { content: null, refusal: usualRefusal } : { content: reply.text, refusal: null });
 	return {
+		...endOfChunks(chunk, asked),
 		whole: (replies) => ({
 			...response(
 				replies.map((reply, index) => ({
@@ -109,20 +108,14 @@ function chatFormat(facts: ServerFacts, { n, withUsage }: { n: number; withUsage
 					safety: safetyOf(reply),
 				})),
 			),
-			usage: usageOf(replies, n),
-			timings: timingsOf(replies),
+			...figuresOf(replies, asked.n),
 		}),
-		opening: () => Array.from({ length: n }, (_, index) => delta(index, { role: "assistant", content: null })),
+		opening: () => Array.from({ length: asked.n }, (_, index) => delta(index, { role: "assistant", content: null })),
 		piece: (index, text) => [delta(index, { content: text })],
 		ending: (index, reply) => [
-			...(isRefused(reply) ? [delta(index, { refusal: facts.refusal })] : []),
+			...(isRefused(reply) ? [delta(index, { refusal: usualRefusal })] : []),
 			delta(index, {}, finishReasonOf(reply), { safety: safetyOf(reply) }),
 		],
-		closing: (replies) => [
-			...(withUsage ? [{ data: { ...chunk([]), usage: usageOf(replies, n), timings: timingsOf(replies) } }] : []),
-			{ data: "[DONE]" },
-		],
-		failure: ({ body }) => [{ data: body }],
 	};
 }
 

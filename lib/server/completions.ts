@@ -5,8 +5,7 @@ import type { Reply } from "../guard/reply.js";
 import type { GenerateOptions } from "../options/types.js";
 import { mostChoices, type ServerOptions } from "./options.js";
 import { count, countWithin, generationFields, generationOptions, length, readRequest, stopTexts, streamOptions } from "./schema.js";
-import type { Frame } from "./sse.js";
-import { envelope, finishReasonOf, type Job, newId, type ServerFacts, safetyOf, timingsOf, usageOf, type WireFormat } from "./wire.js";
+import { endOfChunks, envelope, figuresOf, finishReasonOf, type Job, newId, type ServerFacts, safetyOf, type WireFormat } from "./wire.js";
 
 const tokens = z.array(z.number());
 const promptSchema = z.union(
@@ -30,7 +29,7 @@ function promptsOf(prompt: z.output<typeof promptSchema>): Single[] {
 	return isOne ? [prompt as Single] : (prompt as Single[]);
 }
 
-function completionFormat(facts: ServerFacts, { n, withUsage }: { n: number; withUsage: boolean }): WireFormat {
+function completionFormat(facts: ServerFacts, asked: { n: number; withUsage: boolean }): WireFormat {
 	const response = envelope("text_completion", newId("cmpl-"), facts);
 	const choice = (index: number, text: string, reply?: Reply) => ({
 		index,
@@ -39,14 +38,15 @@ function completionFormat(facts: ServerFacts, { n, withUsage }: { n: number; wit
 		finish_reason: reply === undefined ? null : finishReasonOf(reply),
 		...(reply && { safety: safetyOf(reply) }),
 	});
-	const figures = (replies: Reply[]) => ({ usage: usageOf(replies, n), timings: timingsOf(replies) });
 	return {
-		whole: (replies) => ({ ...response(replies.map((reply, index) => choice(index, reply.text, reply))), ...figures(replies) }),
+		...endOfChunks(response, asked),
+		whole: (replies) => ({
+			...response(replies.map((reply, index) => choice(index, reply.text, reply))),
+			...figuresOf(replies, asked.n),
+		}),
 		opening: () => [],
 		piece: (index, text) => [{ data: response([choice(index, text)]) }],
 		ending: (index, reply) => [{ data: response([choice(index, "", reply)]) }],
-		closing: (replies): Frame[] => [...(withUsage ? [{ data: { ...response([]), ...figures(replies) } }] : []), { data: "[DONE]" }],
-		failure: ({ body }) => [{ data: body }],
 	};
 }
 

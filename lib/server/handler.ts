@@ -11,9 +11,8 @@ import type { InferenceGuard } from "../guard/guard.js";
 import type { Reply } from "../guard/reply.js";
 import type { GuardStream, StreamPiece } from "../guard/stream.js";
 import { callAddon } from "../native/addon.js";
-import { settingsHash } from "../options/resolve.js";
+import { plainSettings, settingsHash } from "../options/resolve.js";
 import type { GenerateOptions } from "../options/types.js";
-import { usualRefusal } from "../prompt/chat.js";
 import { withHost, withKey, withOrigins } from "./access.js";
 import { Admission, clientLeft, shuttingDown, type Ticket } from "./admission.js";
 import { bodyOf } from "./body.js";
@@ -44,10 +43,13 @@ const jobs: Record<string, ReadJob> = {
 	"/v1/responses": responseJob,
 };
 
+const versionsNow = () => ({ version: packageVersion(), llama_cpp: callAddon((native) => native.llamaCppVersion) });
+
 /** Changes with llama.cpp, this package, the budgets and how the server searches. */
-function fingerprintOf(guard: InferenceGuard, { search }: ServerOptions): string {
-	const settings = settingsHash({ version: packageVersion(), limits: guard.limits, search });
-	return `b${callAddon((native) => native.llamaCppVersion)}-ig-${settings.slice(0, 8)}`;
+function fingerprintOf(guard: InferenceGuard, { resolved }: ServerOptions): string {
+	const { version, llama_cpp } = versionsNow();
+	const settings = settingsHash({ version, limits: guard.limits, search: plainSettings(resolved) });
+	return `b${llama_cpp}-ig-${settings.slice(0, 8)}`;
 }
 
 function wrongMethod(allowed: string[]): RequestError {
@@ -97,7 +99,6 @@ class Server {
 		this.#facts = {
 			model: options.alias[0] as string,
 			fingerprint: fingerprintOf(guard, options),
-			refusal: usualRefusal,
 		};
 	}
 
@@ -136,7 +137,7 @@ class Server {
 	#exposition(): Response {
 		const { running, waiting } = this.#admission;
 		const { backend } = this.#guard.info;
-		const info = { version: packageVersion(), llama_cpp: callAddon((native) => native.llamaCppVersion), backend, model: this.#facts.model };
+		const info = { ...versionsNow(), backend, model: this.#facts.model };
 		const text = this.#metrics.text({ requests_running: running, requests_waiting: waiting }, info);
 		return new Response(text, { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });
 	}

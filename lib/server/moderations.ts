@@ -2,10 +2,9 @@
 import { z } from "zod";
 import { expected } from "../base/check.js";
 import type { ScoredCost } from "../guard/cost-scorer.js";
+import { textIn, textPart } from "./chat.js";
 import { maybe, readRequest } from "./schema.js";
 import { constraintName, newId, type ServerFacts } from "./wire.js";
-
-const textPart = z.looseObject({ type: z.literal("text"), text: z.string() });
 
 /** Per request. */
 const mostTexts = 32;
@@ -26,7 +25,7 @@ const unknownPrompt = " ";
 export function moderated(body: unknown): { prompt: string; texts: string[] } {
 	const { input, prompt = unknownPrompt } = readRequest(moderationSchema, body);
 	const inputs = typeof input === "string" ? [input] : input;
-	return { prompt, texts: inputs.map((one) => (typeof one === "string" ? one : one.text)) };
+	return { prompt, texts: inputs.map((one, i) => (typeof one === "string" ? one : textIn(one, `input[${i}]`))) };
 }
 
 /** `costs`: of each text under each constraint. A text over a budget is flagged. */

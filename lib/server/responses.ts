@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { expected } from "../base/check.js";
 import type { Reply } from "../guard/reply.js";
-import type { ChatMessage } from "../prompt/chat.js";
+import { type ChatMessage, usualRefusal } from "../prompt/chat.js";
 import { messageFields, messageOf, mostMessages } from "./chat.js";
 import { RequestError } from "./errors.js";
 import type { ServerOptions } from "./options.js";
@@ -145,16 +145,15 @@ class ResponseFormat implements WireFormat {
 	}
 
 	#refusal(): Frame[] {
-		const { refusal } = this.#facts;
 		return [
 			...this.#begin(refusalPart("")),
-			this.#ofPart("response.refusal.delta", { delta: refusal }),
-			this.#ofPart("response.refusal.done", { refusal }),
+			this.#ofPart("response.refusal.delta", { delta: usualRefusal }),
+			this.#ofPart("response.refusal.done", { refusal: usualRefusal }),
 		];
 	}
 
 	#partOf(reply: Reply) {
-		return isRefused(reply) ? refusalPart(this.#facts.refusal) : textPart(reply.text);
+		return isRefused(reply) ? refusalPart(usualRefusal) : textPart(reply.text);
 	}
 
 	#message(status: string, content: object[], more: object = {}) {

@@ -10,8 +10,6 @@ export interface ServerFacts {
 	/** The model's name. */
 	model: string;
 	fingerprint: string;
-	/** The message of a refusal. */
-	refusal: string;
 }
 
 /** How the replies of one request are written. `index`: of the choice. */
@@ -84,7 +82,7 @@ export function tokensOf(replies: readonly Reply[], n: number) {
 	return { prompt, completion, cached: sumOf(oncePerPrompt, ({ usage }) => usage.cachedPromptTokens), total: prompt + completion };
 }
 
-export function usageOf(replies: readonly Reply[], n: number) {
+function usageOf(replies: readonly Reply[], n: number) {
 	const { prompt, completion, total, cached } = tokensOf(replies, n);
 	return {
 		prompt_tokens: prompt,
@@ -94,6 +92,18 @@ export function usageOf(replies: readonly Reply[], n: number) {
 		completion_tokens_details: { reasoning_tokens: 0 },
 	};
 }
+
+/** What a request took; `n` replies share each prompt. */
+export const figuresOf = (replies: readonly Reply[], n: number) => ({ usage: usageOf(replies, n), timings: timingsOf(replies) });
+
+/** How streams of chunks end: with what the request took, if it was asked for, and [DONE], or with an error. */
+export const endOfChunks = (chunk: ReturnType<typeof envelope>, { n, withUsage }: { n: number; withUsage: boolean }) => ({
+	closing: (replies: Reply[]): Frame[] => [
+		...(withUsage ? [{ data: { ...chunk([]), ...figuresOf(replies, n) } }] : []),
+		{ data: "[DONE]" },
+	],
+	failure: ({ body }: RequestError): Frame[] => [{ data: body }],
+});
 
 /** Milliseconds, over all choices. */
 export function timingsOf(replies: readonly Reply[]) {
