@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI from "openai";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { embeddedDefault, InferenceGuard } from "../lib/index.js";
 import { listen } from "../lib/server/index.js";
 import { cli, main } from "./child.js";
@@ -141,6 +141,15 @@ describe("inferenceguard serve", () => {
 		for await (const { choices } of stream) reason = choices[0]?.finish_reason ?? null;
 		expect(reason).toMatch(/^(stop|length)$/);
 		expect(await ended).toEqual([0, null]);
+	});
+
+	test("a variable for the key that is empty does not open the server", async () => {
+		for (const key of ["", " \n"]) {
+			vi.stubEnv("INFERENCEGUARD_API_KEY", key);
+			const { status, stderr } = await cli("serve", "--model", join(folder, "none.gguf")).finally(() => vi.unstubAllEnvs());
+			expect(stderr).toMatch(/expected a key in INFERENCEGUARD_API_KEY/);
+			expect(status).toBe(2);
+		}
 	});
 
 	test.each([
