@@ -29,7 +29,11 @@ describe("text that no context could hold", () => {
 	test.each([1, 8, 64])("a text of %d MB is refused as a prompt and as a message", async (count) => {
 		await using guard = await InferenceGuard.load({ model: smallModel(folder), cost: { lexicon: ["w9"] }, threads: 1 });
 		const long = guard.generate({ prompt: megabytes(count) });
-		await expect(long).rejects.toMatchObject({ code: "PROMPT_TOO_LONG", message: expect.stringContaining("bytes of text") });
+		const tooLong = { code: "PROMPT_TOO_LONG", message: expect.stringContaining("bytes of text") };
+		await expect(long).rejects.toMatchObject(tooLong);
+		const began = performance.now();
+		await expect(guard.generate({ prompt: megabytes(count), prefill: [310] })).rejects.toMatchObject(tooLong);
+		expect(performance.now() - began).toBeLessThan(10 * count + 1000); // it is not read
 		expect((await guard.generate({ prompt: "w310 w311", maxTokens: 2 })).text).not.toBe("");
 	});
 });

@@ -5,6 +5,7 @@ import { type CostModel, embeddedDefault, InferenceGuard, type LoadOptions } fro
 import { chatMetadata, listeningModel } from "./listening-model.js";
 import { constrainedOptimum, costOf, type Problem, problems, promptToken, textOf } from "./tabular.js";
 import { smallModel, temporaryFolder } from "./temporary.js";
+import { causalModel, sentencePieces } from "./text-models.js";
 
 const folder = temporaryFolder();
 
@@ -12,7 +13,7 @@ const folder = temporaryFolder();
 const cases = (size: Parameters<typeof problems>[0]) =>
 	problems(size).chain((problem) =>
 		fc.record({
-			problem: fc.constant({ ...problem, model: { ...problem.model, ends: [] } }),
+			problem: fc.constant<Problem>({ ...problem, model: { ...problem.model, ends: [] } }),
 			prefill: fc.array(fc.nat({ max: problem.model.pieces.length - 1 }), { maxLength: 3 }).map((tokens) => [...tokens, promptToken]),
 		}),
 	);
@@ -162,6 +163,29 @@ describe("a prefill", () => {
 		const asked = { messages: [{ role: "user", content: "tell me" }] };
 		const { outcome, text } = await guard.generate({ ...asked, prefill: "good", ...small });
 		expect([outcome, text]).toEqual(["repaired", " good".repeat(6)]);
+	});
+
+	test("a character may begin in the prompt or in the prefill and end behind it", async () => {
+		const vocabulary = sentencePieces();
+		const model = causalModel(folder, "llama", { vocabulary, seed: 5 }).path;
+		const byteOf = (byte: number) => vocabulary.texts.indexOf(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
+		const bytesOf = (token: number) => {
+			const byte = /^<0x(..)>$/.exec(vocabulary.texts[token] as string)?.[1];
+			return byte === undefined ? [...Buffer.from((vocabulary.texts[token] as string).replaceAll("▁", " "))] : [Number.parseInt(byte, 16)];
+		};
+		const seen: string[] = [];
+		const cost: CostModel = (all) => all.map(({ text }) => seen.push(text) && 0);
+		await using guard = await InferenceGuard.load({ model, cost, threads: 1 });
+		const [first, second] = [0xc3, 0xa9].map(byteOf) as [number, number];
+		for (let seed = 0; seed < 10; seed++) {
+			const options = { maxTokens: 3, candidates: 1, seed };
+			await guard.generate({ prompt: [1, first], prefill: [second], ...options });
+			expect(seen.at(-1)?.startsWith("é")).toBe(true);
+			const { tokens, text } = await guard.generate({ prompt: [1], prefill: [second, first], ...options });
+			const together = new TextDecoder().decode(Uint8Array.from([second, first, ...tokens].flatMap(bytesOf)), { stream: true });
+			expect(seen.at(-1)).toBe(together);
+			expect(`\ufffd${text}`).toBe(together);
+		}
 	});
 
 	test.each<[string, object, string]>([

@@ -121,6 +121,28 @@ describe("a probe on means of the residual stream", () => {
 		expect(seen.stops).toBeGreaterThan(10);
 	});
 
+	test("a probe on means reads a prefill with what follows it, also if an earlier generation left it in the cache", async () => {
+		const probe = await probeOn(tiny.path, width, [2, 0], { scale: 8 });
+		await using guard = await load(probe);
+		const expected = fresh(guard, probe, width);
+		const begun = fc.constantFrom([72], [72, 73], [80, 81, 82, 83]);
+		const seen = { answered: 0, cached: 0 };
+		await fc.assert(
+			fc.asyncProperty(settings, begun, fc.boolean(), async (options, prefill, streams) => {
+				const stream = guard.stream({ ...options, prefill });
+				const reply = streams ? await stream.reply : await guard.generate({ ...options, prefill });
+				await stream.reply;
+				seen.cached += reply.usage.cachedPromptTokens;
+				if (reply.tokens.length === 0) return;
+				expect(reply.safety.cost).toBeCloseTo(await expected(prompt, [...prefill, ...readTokens(reply)]), 3);
+				seen.answered++;
+			}),
+			{ numRuns: 100 },
+		);
+		expect(seen.answered).toBeGreaterThan(50);
+		expect(seen.cached).toBeGreaterThan(10);
+	});
+
 	test("a probe on means keeps a stream within budget, and emits text before the end", async () => {
 		const probe = await probeOn(tiny.path, width, [1], { scale: 8, bias: -1 });
 		await using guard = await load(probe);

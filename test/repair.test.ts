@@ -186,7 +186,10 @@ describe("the note", () => {
 		expect(await hears("crime", detector(["▁bad"]))).toBe("refused");
 	});
 
-	test("the note is not seen by likelihoods, nor by a probe on the latent state", async () => {
+	test.each([
+		["", []],
+		[", which reads the prefill", [100, 101]],
+	])("the note is not seen by likelihoods, nor by a probe on the latent state%s", async (_, prefill) => {
 		const width = 32;
 		const [bare, space] = [sentencePieces(), 259];
 		const chatty = causalModel(folder, "llama", { vocabulary: bare, seed: 5, layers: 4, metadata: chatMetadata });
@@ -209,13 +212,15 @@ describe("the note", () => {
 			await using guard = await load({ model: chatty.path, constraints });
 			const options = { maxTokens: 5, candidates: 1, startCandidates: 1, maxGeneratedTokens: 10, seed };
 			const question = asked(`tell me ${seed}`);
-			const reply = await guard.generate({ ...question, ...options });
+			const reply = await guard.generate({ ...question, ...(prefill.length > 0 && { prefill }), ...options });
 			expect(reply.outcome).toBe("repaired");
-			expect(reply.logLikelihood).toBeCloseTo(await guard.meanLogLikelihood(question, reply), 4);
 			const bytes = new TextEncoder().encode(`[user] tell me ${seed}\n[assistant]`);
 			const prompt = [1, ...Array.from(bytes, (byte) => (byte === 32 ? space : 3 + byte))];
-			expect(reply.usage.promptTokens).toBe(prompt.length);
-			const read = reply.endToken === null ? reply.tokens.slice(0, -1) : reply.tokens;
+			expect(reply.usage.promptTokens).toBe(prompt.length + prefill.length);
+			const sampled = reply.endToken === null ? reply.tokens : [...reply.tokens, reply.endToken];
+			const each = await guard.logLikelihoods([...prompt, ...prefill], sampled);
+			for (const [t, one] of each.entries()) expect(reply.logLikelihoods[t]).toBeCloseTo(one, 3);
+			const read = [...prefill, ...sampled.slice(0, -1)];
 			const mean = new Float64Array(width);
 			for (let n = 1; n <= read.length; n++) {
 				const states = await guard.layerStates([[...prompt, ...read.slice(0, n)]]);

@@ -83,10 +83,10 @@ export interface ScoreModelCost extends ScoreModel {
  * (default budget: the threshold in its file), or with `link: "excess"` the excess of its log-odds over `threshold` (default: the file's).
  * It belongs to one model; another is refused with COST_MODEL_MISMATCH.
  *
- * A probe on means reads the mean of the residual stream after some layers over the response's tokens, which the search keeps with every
- * path. The last sampled token does not count, because no step has read it yet (it does if the critic was asked). Streams emit text at the
- * ends of blocks. Of a steered model the probe reads the steered stream. UNSUPPORTED_MODEL for recurrent architectures and for those that
- * do not name the outputs of their layers.
+ * A probe on means reads the mean of the residual stream after some layers over the tokens of prefill and response, which the search keeps
+ * with every path. The last sampled token does not count, because no step has read it yet (it does if the critic was asked). Streams emit
+ * text at the ends of blocks. Of a steered model the probe reads the steered stream. UNSUPPORTED_MODEL for recurrent architectures and for
+ * those that do not name the outputs of their layers.
  */
 export interface ProbeCost {
 	probe: string;
@@ -311,10 +311,11 @@ export interface SearchOptions extends SearchSettings {
 export type GenerateOptions = Prompt &
 	SearchOptions & {
 		/**
-		 * Text, or after a prompt of token ids or messages token ids, with which the response begins. Cost and reward models judge it with what
-		 * follows; its costs of tokens are charged, undiscounted, before the first token: `z[0]` is B less them. Nothing is generated if they
-		 * alone are over budget. The reply and the stream have what follows it. Log-likelihoods, probes on means and `stop` begin behind it,
-		 * and no certificate covers it. Default: none.
+		 * Text, or after a prompt of token ids or messages token ids, with which the response begins. Cost and reward models, probes on means
+		 * included, judge it with what follows; its costs of tokens are charged, undiscounted, before the first token: `z[0]` is B less them,
+		 * and z is checked from there on. Nothing is generated if they alone are over budget (with `criterion: "terminal"` and costs that may
+		 * be negative, later ones may still bring it back). The reply and the stream have what follows it. Log-likelihoods and `stop` begin
+		 * behind it, and no certificate covers it. Default: none.
 		 */
 		prefill?: string | readonly number[] | Int32Array;
 		/** Whether the last of `messages`, of the assistant, is the `prefill` rather than a turn of its own; default false. */

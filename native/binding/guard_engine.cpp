@@ -276,28 +276,59 @@ std::vector<token_id> guard_engine::tokens_of(const prompt_source & prompt, cons
 }
 
 // Text after text is cut into tokens with it, as if the model had written it.
-prompt_source guard_engine::with_prefill(const prompt_source &                prompt,
-                                         const std::optional<prompt_source> & prefill,
-                                         const cancel_flag &                  cancel) {
+std::vector<token_id> guard_engine::with_prefill(const prompt_source &                prompt,
+                                                 const std::optional<prompt_source> & prefill,
+                                                 const cancel_flag &                  cancel) {
     prompt_source whole = prompt;
     if (prefill && prefill->is_text()) {
         whole.parts.insert(whole.parts.end(), prefill->parts.begin(), prefill->parts.end());
-    } else if (prefill) {
-        whole.tokens = tokens_of(prompt, cancel);
-        whole.tokens->insert(whole.tokens->end(), prefill->tokens->begin(), prefill->tokens->end());
     }
-    return whole;
+    std::vector<token_id> tokens = tokens_of(whole, cancel);
+    if (prefill && !prefill->is_text()) {
+        tokens.insert(tokens.end(), prefill->tokens->begin(), prefill->tokens->end());
+    }
+    return tokens;
 }
 
-std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel) {
-    if (tokenizer && !tokenizer->may_fit(prompt.n_bytes(), context_size())) {
+// Those of the prompt without the prefill.
+std::vector<token_id> guard_engine::asked_tokens(const generation_request &    request,
+                                                 const std::vector<token_id> & prompt,
+                                                 const cancel_flag &           cancel) {
+    if (request.prefill && request.prefill->is_text()) {
+        return tokens_of(request.prompt, cancel);
+    }
+    const size_t n_prefill = request.prefill ? request.prefill->tokens->size() : 0;
+    return { prompt.begin(), prompt.end() - std::ptrdiff_t(n_prefill) };
+}
+
+response_prefill guard_engine::prefill_of(const generation_request &    request,
+                                          const std::vector<token_id> & asked,
+                                          const std::vector<token_id> & prompt) const {
+    response_prefill prefill;
+    if (!request.prefill) {
+        return prefill;
+    }
+    prefill.tokens.assign(prompt.begin() + std::ptrdiff_t(shared_tokens(prompt, asked)), prompt.end());
+    if (request.prefill->is_text()) {
+        prefill.text = request.prefill->text();
+    } else {
+        text_of(last_text_tokens(asked), prefill.end);  // its last token may begin a character
+        prefill.text = text_of(prefill.tokens, prefill.end);
+    }
+    return prefill;
+}
+
+void guard_engine::expect_room_for(size_t n_bytes) const {
+    if (tokenizer && !tokenizer->may_fit(n_bytes, context_size())) {
         throw error(
             "PROMPT_TOO_LONG",
             format("expected a prompt that leaves room for a response within the context of %lld tokens, got %zu bytes "
                    "of text, which so many tokens cannot hold; shorten the prompt",
-                   (long long) context_size(), prompt.n_bytes()));
+                   (long long) context_size(), n_bytes));
     }
-    const std::vector<token_id> tokens = tokens_of(prompt, cancel);
+}
+
+void guard_engine::expect_prompt(const std::vector<token_id> & tokens) const {
     if (tokens.empty()) {
         throw error("INVALID_PROMPT", "expected a prompt of at least one token, got none");
     }
@@ -313,26 +344,36 @@ std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt, 
                            "tokens, got %zu tokens; shorten the prompt",
                            (long long) context_size(), tokens.size()));
     }
+}
+
+std::vector<token_id> guard_engine::prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel) {
+    expect_room_for(prompt.n_bytes());
+    std::vector<token_id> tokens = tokens_of(prompt, cancel);
+    expect_prompt(tokens);
     return tokens;
 }
 
 // Without control tokens, and complete characters only.
 std::string guard_engine::text_of(const std::vector<token_id> & tokens) const {
-    std::string text;
     utf8_stream bytes;
+    return text_of(tokens, bytes);
+}
+
+// The same behind these bytes, the beginning of a character.
+std::string guard_engine::text_of(const std::vector<token_id> & tokens, utf8_stream & bytes) const {
+    std::string text;
     for (token_id token : tokens) {
         bytes.push(steps->piece(token), text);
     }
     return text;
 }
 
-// The text after the last control token, which a response may continue.
-std::string guard_engine::last_text_of(const std::vector<token_id> & tokens) const {
+// Those after the last control token, whose text a response may continue.
+std::vector<token_id> guard_engine::last_text_tokens(const std::vector<token_id> & tokens) const {
     const auto has_text = [&](token_id token) {
         return !steps->piece(token).empty();
     };
-    const auto begin = std::find_if_not(tokens.rbegin(), tokens.rend(), has_text).base();
-    return text_of({ begin, tokens.end() });
+    return { std::find_if_not(tokens.rbegin(), tokens.rend(), has_text).base(), tokens.end() };
 }
 
 generation_result guard_engine::generate(const generation_request & request,
@@ -341,25 +382,23 @@ generation_result guard_engine::generate(const generation_request & request,
                                          const cancel_flag &        cancel,
                                          const commit_function &    commit) {
     cancel.check();
-    const prompt_source whole = with_prefill(request.prompt, request.prefill, cancel);
-    if (whole.n_bytes() > soon_tokenized) {
+    const size_t n_bytes = request.prompt.n_bytes() + (request.prefill ? request.prefill->n_bytes() : 0);
+    expect_room_for(n_bytes);
+    if (n_bytes > soon_tokenized) {
         ahead.reset();
     }
-    const std::vector<token_id> prompt = prompt_tokens(whole, cancel);
-    const std::vector<token_id> asked  = request.prefill ? tokens_of(request.prompt, cancel) : prompt;
+    const std::vector<token_id> prompt = with_prefill(request.prompt, request.prefill, cancel);
+    expect_prompt(prompt);
+    const std::vector<token_id> asked = asked_tokens(request, prompt, cancel);
     std::vector<token_id>       noted;
     if (request.noted) {
-        noted = tokens_of(with_prefill(*request.noted, request.prefill, cancel), cancel);
+        noted = with_prefill(*request.noted, request.prefill, cancel);
     }
-    response_prefill prefill;
-    if (request.prefill) {
-        prefill.text = request.prefill->is_text() ? request.prefill->text() : text_of(*request.prefill->tokens);
-        prefill.tokens.assign(prompt.begin() + std::ptrdiff_t(shared_tokens(prompt, asked)), prompt.end());
-    }
-    search_options options = request.search;
-    options.max_tokens     = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
-    options.block_length   = std::min(options.block_length, options.max_tokens);
-    options.ascent.lambda  = options.objective == OBJECTIVE_LAGRANGIAN ? options.lambda : 0;
+    const response_prefill prefill = prefill_of(request, asked, prompt);
+    search_options         options = request.search;
+    options.max_tokens    = int32_t(std::min<int64_t>(options.max_tokens, context_size() - int64_t(prompt.size())));
+    options.block_length  = std::min(options.block_length, options.max_tokens);
+    options.ascent.lambda = options.objective == OBJECTIVE_LAGRANGIAN ? options.lambda : 0;
     if (llama != nullptr) {
         llama->set_available_bytes(request.available_bytes);
     }
@@ -380,7 +419,7 @@ generation_result guard_engine::generate(const generation_request & request,
     scope.reading.on_owner = [&](const std::function<void()> & call) {
         own->call(call, cancel);
     };
-    const std::string before = request.prompt.is_text() ? request.prompt.text() : last_text_of(asked);
+    const std::string before = request.prompt.is_text() ? request.prompt.text() : text_of(last_text_tokens(asked));
     guard_session     session(constraints, *reward, std::move(scope), request.prompt.is_raw() ? before : "", prefill);
     if (!own) {
         own = shared->open();
@@ -482,7 +521,7 @@ rollout_result guard_engine::rollouts(const rollout_request & request,
     }
     std::vector<rollout_prompt> prompts = request.prompts;
     for (rollout_prompt & prompt : prompts) {
-        const std::string before = prompt.question ? *prompt.question : last_text_of(prompt.tokens);
+        const std::string before = prompt.question ? *prompt.question : text_of(last_text_tokens(prompt.tokens));
         session_scope     scope =
             scope_of(prompt.question ? *prompt.question : text_of(prompt.tokens), cancel, request.available_bytes, ask);
         prompt.session =

@@ -207,15 +207,24 @@ class guard_engine {
     void                      expect_readable(size_t n_bytes) const;
     std::vector<token_id>     read_text(const std::string & text, const cancel_flag & cancel);
     std::vector<token_id>     tokens_of(const prompt_source & prompt, const cancel_flag & cancel);
-    prompt_source             with_prefill(const prompt_source &                prompt,
+    std::vector<token_id>     with_prefill(const prompt_source &                prompt,
                                            const std::optional<prompt_source> & prefill,
                                            const cancel_flag &                  cancel);
+    std::vector<token_id>     asked_tokens(const generation_request &    request,
+                                           const std::vector<token_id> & prompt,
+                                           const cancel_flag &           cancel);
+    response_prefill          prefill_of(const generation_request &    request,
+                                         const std::vector<token_id> & asked,
+                                         const std::vector<token_id> & prompt) const;
+    void                      expect_room_for(size_t n_bytes) const;
+    void                      expect_prompt(const std::vector<token_id> & tokens) const;
     std::vector<token_id>     prompt_tokens(const prompt_source & prompt, const cancel_flag & cancel);
     std::string               text_of(const std::vector<token_id> & tokens) const;
+    std::string               text_of(const std::vector<token_id> & tokens, utf8_stream & bytes) const;
+    std::vector<token_id>     last_text_tokens(const std::vector<token_id> & tokens) const;
     std::vector<token_id>     response_tokens(const std::vector<token_id> & prompt,
                                               const std::string &           text,
                                               const cancel_flag &           cancel);
-    std::string               last_text_of(const std::vector<token_id> & tokens) const;
     std::vector<residual_sum> residuals_of(const prompt_source &            prompt,
                                            const std::vector<std::string> & texts,
                                            const cancel_flag &              cancel);

@@ -4,13 +4,15 @@
 #pragma once
 
 #include "safety/cost_model.h"
+#include "support/utf8.h"
 
 namespace ig {
 
 // what a response begins with before its first token is sampled
 struct response_prefill {
-    std::string           text;
-    std::vector<token_id> tokens;
+    std::string           text;    // complete characters
+    std::vector<token_id> tokens;  // the last of the prompt's
+    utf8_stream           end;     // the beginning of a character that the response completes
 };
 
 class guard_session {
@@ -22,7 +24,7 @@ class guard_session {
                   std::string_view                before,
                   const response_prefill &        prefill = {}) :
         scope(std::move(given)),
-        begun(prefill.text),
+        begun(prefill),
         states(constraints.size()),
         begun_costs(constraints.size(), 0),
         costs(constraints.size()),
@@ -30,7 +32,7 @@ class guard_session {
         for (size_t c = 0; c < constraints.size(); ++c) {
             if (constraints[c].per_token) {
                 states[c] = constraints[c].per_token->state_behind(before);
-                charge(constraints[c], c, prefill);
+                charge_prefill(constraints[c], c);
             } else {
                 costs[c] = constraints[c].whole_text->open(scope);
             }
@@ -40,8 +42,7 @@ class guard_session {
     guard_session(const guard_session &)             = delete;
     guard_session & operator=(const guard_session &) = delete;
 
-    // The text of the prefill.
-    const std::string & prefill() const { return begun; }
+    const response_prefill & prefill() const { return begun; }
 
     // What the prefill costs, per constraint; 0 if its model judges whole texts.
     const std::vector<double> & prefill_costs() const { return begun_costs; }
@@ -56,18 +57,21 @@ class guard_session {
 
   private:
     const session_scope                           scope;
-    const std::string                             begun;
+    const response_prefill                        begun;
     std::vector<cost_state>                       states;
     std::vector<double>                           begun_costs;
     std::vector<std::unique_ptr<scoring_session>> costs;  // per constraint; null: its model charges tokens
     std::unique_ptr<scoring_session>              rewards;
 
-    // The first token stands for the whole text, which may have been cut into tokens together with the prompt's.
-    void charge(const constraint & limit, size_t c, const response_prefill & prefill) {
-        for (size_t i = 0; i < prefill.tokens.size(); ++i) {
-            const std::string_view text = i == 0 ? prefill.text : std::string_view();
-            const double           cost = limit.per_token->charge(states[c], prefill.tokens[i], text);
-            begun_costs[c]              = sum_up(begun_costs[c], safety_state::floored(limit.terms, cost));
+    // The text may have been cut into tokens together with the prompt's, so it is charged apart from them.
+    void charge_prefill(const constraint & limit, size_t c) {
+        const auto charge = [&](token_id token, std::string_view text) {
+            const double cost = limit.per_token->charge(states[c], token, text);
+            begun_costs[c]    = sum_up(begun_costs[c], safety_state::floored(limit.terms, cost));
+        };
+        charge(/*token =*/-1, begun.text);
+        for (const token_id token : begun.tokens) {
+            charge(token, {});
         }
     }
 };

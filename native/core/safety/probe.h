@@ -1,6 +1,6 @@
 // probe.h owns the cost model that reads the generating model's own latent state with logistic regression. Its input is
-// the mean of the residual stream after chosen layers over the response's tokens, which the search has anyway and
-// which needs no further decode; or the final-norm hidden state at the last token of a text (after its context, if it
+// the mean of the residual stream after chosen layers over the tokens of the response and its prefill, which the search
+// has anyway and which needs no further decode; or the final-norm hidden state at the last token of a text (after its context, if it
 // was trained with one).
 #pragma once
 

@@ -40,7 +40,7 @@ void block::make_children(const block_spec & spec, size_t n_vocab) {
             const size_t n_tokens = child.tokens.size() + size_t(spec.length);
             child.tokens.reserve(n_tokens);
             child.ends.reserve(n_tokens);
-            child.text.reserve(n_tokens * typical_piece);
+            child.text.reserve(child.text.size() + size_t(spec.length) * typical_piece);
             candidates.push_back({ &parent, std::move(child), rank + 1 == share });
         }
     }

@@ -25,18 +25,19 @@ expander::expander(const search_models &  models,
 
 path expander::start(const std::vector<token_id> & given) {
     stopwatch watch(timings.prefill);
-    prompt = given;
-    const std::vector<token_id> nothing;
+    prompt    = given;
+    path root = empty_path(random_stream(options.seed, root_stream, 0));
+    root.seq  = 0;
     n_reused =
-        models.model.reserve(sequences.reservation(prompt.size()), options.caches_prompt ? prompt : nothing, cancel);
+        models.model.reserve(sequences.reservation(prompt.size()), reusable_part(models, options, prompt), cancel);
     items.clear();
     for (size_t i = size_t(n_reused); i + 1 < prompt.size(); ++i) {
-        items.push_back({ 0, int32_t(i), prompt[i] });
+        items.push_back(item_at(root, i));
     }
-    models.model.extend(items, nullptr, cancel);
+    models.model.extend(
+        items, [&](size_t, const float * row) { root.residual.add(row, models.model.n_residual()); }, cancel);
     n_root_held = prompt.size() - 1;
 
-    path root   = empty_path(random_stream(options.seed, root_stream, 0));
     root.seq    = models.model.can_cut() ? 0 : -1;  // a sequence that cannot be cut is copied before it is extended
     root.n_held = root.seq == 0 ? n_root_held : 0;
     return root;
@@ -100,13 +101,11 @@ void expander::keep(const path * answer) {
     models.model.keep(seq, std::move(tokens));
 }
 
-// The residual stream of each response token is read once, even if the token is decoded again.
+// The residual stream of each token of prefill and response is read once, even if the token is decoded again.
 decode_item expander::item_at(const path & p, size_t position) const {
-    if (position < prompt.size()) {
-        return { p.seq, int32_t(position), prompt[position] };
-    }
-    const size_t t = position - prompt.size();
-    return { p.seq, int32_t(position), p.tokens[t], models.model.n_residual() > 0 && t >= p.residual.sum.n_tokens };
+    const token_id token          = position < prompt.size() ? prompt[position] : p.tokens[position - prompt.size()];
+    const bool     reads_residual = models.model.n_residual() > 0 && p.residual.lacks(position, prompt.size());
+    return { p.seq, int32_t(position), token, reads_residual };
 }
 
 // Decodes the last token of each path and reads its output.
@@ -226,7 +225,7 @@ void expander::read_ends(const std::vector<path *> & paths, const token_counts *
         models.model.extend(items, add_residual, cancel);
     }
     for (path * p : paths) {
-        const bool is_new = !p->tokens.empty() && p->residual.sum.n_tokens + 1 == p->tokens.size();
+        const bool is_new = !p->tokens.empty() && p->residual.ends_before(p->tokens.size());
         if (options.stream && models.model.n_residual() > 0 && is_new) {
             p->residual.at_ends.push_back(std::make_shared<residual_sum>(p->residual.sum));
         }

@@ -14,7 +14,7 @@ class frontier {
         options(options),
         commit(commit),
         whole_text_costs(models.constraints.size(), 0),
-        n_handed_out(models.session->prefill().size()) {}
+        n_handed_out(models.session->prefill().text.size()) {}
 
     // Commits the tokens that the beams share and hands out their text.
     void advance(const std::vector<path> & beams);
@@ -35,7 +35,7 @@ class frontier {
     // the cost models' sum over the committed text's residual stream
     const residual_sum & residual() const { return committed_residual; }
 
-    bool has_text() const { return n_handed_out > models.session->prefill().size(); }
+    bool has_text() const { return n_handed_out > models.session->prefill().text.size(); }
 
   private:
     const search_models &    models;

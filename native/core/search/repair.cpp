@@ -34,7 +34,7 @@ class repair_run {
         sampler(greedy()),
         expand(models, options, cancel, result.timings),
         estimates(models, options, cancel, result.timings),
-        tree(models.constraints, models.session->prefill().size(), options.trace),
+        tree(models.constraints, models.session->prefill().text.size(), options.trace),
         attempt(expand.empty_path(random_stream(options.seed, 0, 0))) {}
 
     search_result run() {
@@ -70,10 +70,9 @@ class repair_run {
 
     // A refusal remains one if there is no room for a repair.
     bool finds_room() {
-        const std::vector<token_id> nothing;
-        const int64_t               n_cells = int64_t(prompt.size() + noted.size()) + 2 * limit;
+        const int64_t n_cells = int64_t(prompt.size() + noted.size()) + 2 * limit;
         try {
-            result.n_reused = models.model.reserve({ 2, n_cells }, options.caches_prompt ? prompt : nothing, cancel);
+            result.n_reused = models.model.reserve({ 2, n_cells }, reusable_part(models, options, prompt), cancel);
             return true;
         } catch (const error & e) {
             if (e.code != "KV_CAPACITY") {
@@ -87,12 +86,18 @@ class repair_run {
         stopwatch                watch(result.timings.prefill);
         std::vector<decode_item> items;
         for (size_t i = size_t(result.n_reused); i + 1 < prompt.size(); ++i) {
-            items.push_back({ asked_seq, int32_t(i), prompt[i] });
+            items.push_back({ asked_seq, int32_t(i), prompt[i], reads_residual(i) });
         }
         for (size_t i = 0; i + 1 < noted.size(); ++i) {
             items.push_back({ noted_seq, int32_t(i), noted[i] });
         }
-        models.model.extend(items, nullptr, cancel);
+        models.model.extend(
+            items, [&](size_t, const float * row) { attempt.residual.add(row, models.model.n_residual()); }, cancel);
+    }
+
+    // Whether that of the token at this position of the prompt as it was asked is to be read.
+    bool reads_residual(size_t position) const {
+        return models.model.n_residual() > 0 && attempt.residual.lacks(position, prompt.size());
     }
 
     // One token per step; a cost model of tokens may end it early.
@@ -109,9 +114,9 @@ class repair_run {
         const size_t n_vocab = size_t(models.model.n_vocab());
         const size_t t       = attempt.tokens.size();
         const auto   item    = [&](seq_id seq, const std::vector<token_id> & behind) {
-            const token_id last           = t == 0 ? behind.back() : attempt.tokens.back();
-            const bool     reads_residual = seq == asked_seq && t > 0 && models.model.n_residual() > 0;
-            return decode_item{ seq, int32_t(behind.size() + t) - 1, last, reads_residual };
+            const token_id last     = t == 0 ? behind.back() : attempt.tokens.back();
+            const size_t   position = behind.size() + t - 1;
+            return decode_item{ seq, int32_t(position), last, seq == asked_seq && reads_residual(position) };
         };
         sampled_token      drawn = { 0, 0 };
         std::vector<float> asked_logits;
@@ -127,9 +132,7 @@ class repair_run {
                 }
                 const float * logits = models.model.logits(row);
                 asked_logits.assign(logits, logits + n_vocab);
-                if (row.residual != nullptr) {
-                    attempt.residual.sum.add(row.residual, models.model.n_residual());
-                }
+                attempt.residual.add(row.residual, models.model.n_residual());
             },
             cancel);
         expand.append(attempt, drawn.token,

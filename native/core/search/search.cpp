@@ -51,7 +51,7 @@ class search_run {
         expand(models, options, cancel, result.timings),
         estimates(models, options, cancel, result.timings),
         edge(models, options, commit),
-        tree(models.constraints, models.session->prefill().size(), options.trace),
+        tree(models.constraints, models.session->prefill().text.size(), options.trace),
         selection_random(options.seed, selection_stream, 0),
         root(response(), selection_random) {}
 

@@ -116,10 +116,22 @@ struct search_models {
 
 // A response without tokens: its prefill, and what that costs.
 inline response begin_response(const search_models & models) {
-    response begun;
-    begun.text = models.session->prefill();
+    response                 begun;
+    const response_prefill & prefill = models.session->prefill();
+    begun.text                       = prefill.text;
+    begun.end.bytes                  = prefill.end;
+    begun.residual.n_begun           = prefill.tokens.size();
     begun.paid = ledger(models.constraints, models.session->starts(), models.session->prefill_costs());
     return begun;
+}
+
+// The part of the prompt that the prefix cache may have: all but a prefill whose residual stream is read.
+inline std::vector<token_id> reusable_part(const search_models &         models,
+                                           const search_options &        options,
+                                           const std::vector<token_id> & prompt) {
+    const size_t n_read = models.model.n_residual() > 0 ? models.session->prefill().tokens.size() : 0;
+    const size_t n      = options.caches_prompt ? prompt.size() - n_read : 0;
+    return { prompt.begin(), prompt.begin() + std::ptrdiff_t(n) };
 }
 
 enum search_outcome {

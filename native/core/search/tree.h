@@ -43,8 +43,9 @@ struct critic_note {
     float  value;
 };
 
-// a response's residual stream, summed over the decoded tokens
+// a response's residual stream, summed over the decoded tokens, of which those of the prefill come first
 struct response_residual {
+    size_t       n_begun = 0;  // tokens of the prefill
     residual_sum sum;
     std::vector<std::shared_ptr<const residual_sum>>
         at_ends;  // the sum before each end of a block was decoded, if text is streamed
@@ -56,14 +57,23 @@ struct response_residual {
         }
     }
 
-    // over the first n tokens but the last of them, of a response of n_tokens; null: not known
+    // Whether the token at a position is still to be added; n_prompt: tokens of the prompt and the prefill.
+    bool lacks(size_t position, size_t n_prompt) const { return position + n_begun >= n_prompt + sum.n_tokens; }
+
+    // Whether the sum is over the prefill and n tokens but the last of them.
+    bool ends_before(size_t n) const { return ends_before(sum, n); }
+
+    // over the prefill and the first n tokens but the last of them, of a response of n_tokens; null: not known
     const residual_sum * before(size_t n, size_t n_tokens) const {
         const auto is_it = [&](const residual_sum & s) {
-            return s.n_tokens + 1 == n;
+            return ends_before(s, n);
         };
         const auto known = std::find_if(at_ends.begin(), at_ends.end(), [&](const auto & s) { return is_it(*s); });
         return known != at_ends.end() ? known->get() : n == n_tokens && is_it(sum) ? &sum : nullptr;
     }
+
+  private:
+    bool ends_before(const residual_sum & s, size_t n) const { return s.n_tokens + 1 == n_begun + n; }
 };
 
 // a response, or its beginning
