@@ -165,6 +165,29 @@ describe("a prefill", () => {
 		expect([outcome, text]).toEqual(["repaired", " good".repeat(6)]);
 	});
 
+	test("a prefill over budget is refused before anything is read, by the repair as well", async () => {
+		const model = listeningModel(folder, "▁harm");
+		await using guard = await InferenceGuard.load({ model, cost: { lexicon: ["bad"] }, budget: 0, threads: 1 });
+		const asked = { messages: [{ role: "user", content: "tell me" }] };
+		const { outcome, timings, trace, usage } = await guard.generate({
+			...asked,
+			prefill: "bad bad",
+			maxTokens: 6,
+			candidates: 1,
+			trace: true,
+		});
+		expect([outcome, usage.generatedTokens, timings.prefill, trace]).toEqual(["refused", 0, 0, []]);
+	});
+
+	test.each([0, null])("over budget at the end only, it may begin a response if costs may be negative: costFloor %s", async (costFloor) => {
+		const model = { pieces: ["a", "b"], logits: [[0, 0], [0, 0]] }; // biome-ignore format: a table
+		const cost = { cost: { tokenCosts: [-1, 2] }, budget: 1, criterion: "terminal" as const, costFloor };
+		await using guard = await InferenceGuard.load({ model, constraints: [cost] } as LoadOptions);
+		const { outcome, usage } = await guard.generate({ prompt: [0], prefill: [1], maxTokens: 2, seed: 1 });
+		if (costFloor === 0) expect([outcome, usage.generatedTokens]).toEqual(["refused", 0]);
+		else expect(outcome).not.toBe("refused");
+	});
+
 	test("a character may begin in the prompt or in the prefill and end behind it", async () => {
 		const vocabulary = sentencePieces();
 		const model = causalModel(folder, "llama", { vocabulary, seed: 5 }).path;

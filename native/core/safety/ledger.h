@@ -26,7 +26,7 @@ class ledger {
         for (size_t c = 0; c < states.size(); ++c) {
             states[c].cost     = costs[c];
             states[c].exceeded = costs[c] > constraints[c].terms.budget;
-            within             = within && states[c].may_continue(constraints[c].terms);
+            within             = within && may_begin(constraints[c].terms, states[c]);
         }
     }
 
@@ -96,6 +96,11 @@ class ledger {
     std::vector<safety_state>       states;
     bool                            within    = true;
     bool                            could_end = true;
+
+    // Costs that are not negative never go down again.
+    static bool may_begin(const budget_terms & terms, const safety_state & state) {
+        return terms.floored ? state.cost <= terms.budget : state.may_continue(terms);
+    }
 
     static bool is_within(const constraint & limit, const safety_state & state) {
         return state.cost <= limit.terms.budget && state.may_continue(limit.terms);

@@ -39,12 +39,11 @@ class repair_run {
 
     search_result run() {
         {
-            stopwatch watch(result.timings.total);
-            if (limit > 0 && finds_room()) {
+            stopwatch  watch(result.timings.total);
+            const bool may_begin = attempt.paid.within_budgets();  // the prefill is within them
+            if (may_begin && limit > 0 && finds_room()) {
                 read_prompts();
                 grow();
-            }
-            if (attempt.finished() || !attempt.paid.within_budgets()) {
                 settle();
             }
         }
@@ -139,8 +138,11 @@ class repair_run {
                       asked_logits[size_t(drawn.token)] - log_sum_exp(asked_logits.data(), n_vocab));
     }
 
-    // Judges the response like every finished one, and again from its tokens alone.
+    // Judges the response like every finished one, and again from its tokens alone. One that the limit cut is none.
     void settle() {
+        if (!attempt.finished() && attempt.paid.within_budgets()) {
+            return;
+        }
         std::vector<path> candidates = { std::move(attempt) };
         estimates.evaluate(candidates);
         tree.add(candidates, 0, /*round =*/0);

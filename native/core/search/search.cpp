@@ -58,7 +58,11 @@ class search_run {
     search_result run(const std::vector<token_id> & prompt) {
         {
             stopwatch watch(result.timings.total);
-            find_answer(prompt);
+            if (may_grow(begin_response(models), options)) {
+                find_answer(prompt);
+            } else {
+                stop_short();  // the prefill is over budget
+            }
         }
         result.n_generated = expand.n_generated();
         result.n_reused    = expand.n_reused_tokens();
@@ -107,7 +111,7 @@ class search_run {
             plain->seq   = root.seq == 0 ? 0 : -1;
         }
         beams.push_back(path(root, root.random));
-        for (bool goes_on = may_grow(root, options); !answered && goes_on;) {
+        for (bool goes_on = true; !answered && goes_on;) {
             goes_on = restart_is_due() ? restart() || search_on() : search_on() || restart();
         }
         if (!answered) {
