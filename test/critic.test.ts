@@ -212,6 +212,7 @@ describe("a critic beside a guard", () => {
 		try {
 			await using guard = await InferenceGuard.load({ ...one.guard, budget: 50, critic });
 			for (let i = 0; i < 2; i++) await guard.generate({ prompt: [0], maxTokens: maxTokens + 1, temperature: 0.5, seed: i });
+			for (let i = 0; i < 2; i++) await guard.generate({ prompt: [0], prefill: [0], stop: "zz", maxTokens: 2, temperature: 1, seed: i });
 			await new Promise((resolve) => setImmediate(resolve));
 		} finally {
 			process.off("warning", listen);
@@ -220,6 +221,8 @@ describe("a critic beside a guard", () => {
 			expect.stringMatching(/^CRITIC_EXTRAPOLATES: .*budgets from 0 to 3.*to 50$/),
 			expect.stringMatching(/^CRITIC_EXTRAPOLATES: .*responses of 4 tokens.*to 5$/),
 			expect.stringMatching(/^CRITIC_EXTRAPOLATES: .*temperature 1.*to 0.5$/),
+			expect.stringMatching(/^CRITIC_EXTRAPOLATES: .*without a prefill/),
+			expect.stringMatching(/^CRITIC_EXTRAPOLATES: .*without stop strings/),
 		]);
 		await expect(InferenceGuard.load({ ...one.guard, budget: 2, critic: single.critic })).rejects.toMatchObject({
 			code: "CRITIC_MISMATCH",

@@ -211,6 +211,30 @@ describe("a prefill", () => {
 		}
 	});
 
+	test("the exact critic foresees what the prefill leaves of the budget", async () => {
+		await fc.assert(
+			fc.asyncProperty(cases({}), fc.nat(), async ({ problem, prefill }, seed) => {
+				const { model, tokenCosts, budget, maxTokens } = problem;
+				const spent = undiscounted(problem, prefill);
+				if (spent > budget) return;
+				const foreseen = async (budget: number, prompt: number[], begun?: number[]) => {
+					await using guard = await InferenceGuard.load({ model: { ...model, oracle: true }, cost: { tokenCosts }, budget });
+					const { safety, tokens } = await guard.generate({
+						prompt,
+						...(begun && { prefill: begun }),
+						maxTokens,
+						blockLength: 1,
+						candidates: 3,
+						seed,
+					});
+					return { pSafe: safety.pSafe, tokens };
+				};
+				expect(await foreseen(budget, [1], prefill)).toEqual(await foreseen(budget - spent, [promptToken]));
+			}),
+			{ numRuns: 60 },
+		);
+	});
+
 	test.each<[string, object, string]>([
 		["text after token ids", { prompt: [0], prefill: "a" }, "prefill: expected token ids after a prompt of token ids, got text"],
 		["both forms", { messages: [{ role: "assistant", content: "a" }], prefill: "a", continueFinal: true }, "prefill: expected none beside"],

@@ -8,7 +8,7 @@ import { parseJson } from "../data/json.js";
 import { CriticMismatchError, InvalidCriticError } from "../errors.js";
 import { type ConstraintIdentity, constraintIdentity } from "../files/fingerprint.js";
 import { callAddon } from "../native/addon.js";
-import type { NativeSpec } from "../native/protocol.js";
+import type { NativeSearch, NativeSpec } from "../native/protocol.js";
 
 /** What a critic was trained for. */
 export interface CriticIdentity {
@@ -93,12 +93,13 @@ export function checkBudgets({ constraints }: CriticIdentity, budgets: Float64Ar
 	}
 }
 
-/** Warns, once each, of responses that are longer than those in a critic's training, or sampled or steered differently. */
+/** Warns, once each, of responses unlike those in a critic's training: longer, or begun, ended, sampled or steered differently. */
 export class TrainingLimits {
 	#maxTokens: number;
 	#temperature: number | undefined;
-
 	#steered: boolean;
+	#warnsOfPrefill = true;
+	#warnsOfStop = true;
 
 	constructor({ maxTokens, temperature }: CriticIdentity, steered: boolean) {
 		this.#maxTokens = maxTokens;
@@ -106,10 +107,18 @@ export class TrainingLimits {
 		this.#steered = steered;
 	}
 
-	check(maxTokens: number, temperature: number): void {
+	check({ maxTokens, temperature, stop }: Pick<NativeSearch, "maxTokens" | "temperature" | "stop">, isBegun: boolean): void {
 		if (this.#steered) {
 			warnExtrapolation("the critic was trained without steering, and extrapolates to a steered model");
 			this.#steered = false;
+		}
+		if (isBegun && this.#warnsOfPrefill) {
+			warnExtrapolation("the critic was trained without a prefill, and extrapolates to responses that are begun");
+			this.#warnsOfPrefill = false;
+		}
+		if (stop !== undefined && this.#warnsOfStop) {
+			warnExtrapolation("the critic was trained without stop strings, and extrapolates to responses that they end");
+			this.#warnsOfStop = false;
 		}
 		if (maxTokens > this.#maxTokens) {
 			warnExtrapolation(`the critic was trained on responses of ${this.#maxTokens} tokens, and extrapolates to ${maxTokens}`);

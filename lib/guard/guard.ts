@@ -239,7 +239,7 @@ export class InferenceGuard {
 
 	#search(options: CheckedGenerateOptions): NativeSearch {
 		const search = resolveSearch(options, this.#critic);
-		if (asksCritic(search)) this.#limits?.check(search.maxTokens, search.temperature);
+		if (asksCritic(search)) this.#limits?.check(search, options.prefill !== undefined || options.continueFinal);
 		if (search.objective === "augmented" && this.#options.constraints.length === 0) {
 			throw new InvalidOptionError(
 				`strategy: expected a cost model for ${options.strategy} with the augmented objective, got none; ` +

@@ -41,6 +41,11 @@ export function resolveSearch(options: CheckedGenerateOptions, critic: KnownCrit
 	if ((estimator === "critic" || estimator === "both") && !hasCritic) {
 		throw new InvalidOptionError(`estimator: expected a guard loaded with a critic for "${estimator}", got one without`);
 	}
+	if ((estimator === "critic" || estimator === "both") && critic?.satisfiedPSafe === undefined && given.stop !== undefined) {
+		throw new InvalidOptionError(
+			'stop: expected none with the exact critic, which enumerates responses that no string ends, got one; use estimator "models"',
+		);
+	}
 	if (settings.latentSteps > 0 && !hasCritic) {
 		throw new InvalidOptionError(
 			"latentSteps: expected a guard loaded with a critic for gradient steps on the hidden state, got one without",

@@ -3,19 +3,19 @@
 // between calls, so several searches can share one.
 #pragma once
 
-#include "safety/cost_model.h"
+#include "safety/ledger.h"
 #include "support/cancel.h"
 
 namespace ig {
 
 struct critic_input {
     const std::vector<float> *
-                        kept;  // of the output, by keep() and append_inputs(); or the critic's output from the device
-    bool                from_device;          // the latter
-    double              last_log_likelihood;  // of the token sampled last; 0 before the first
-    std::vector<double> z;                    // safety state, one per constraint
-    text_view           text;
-    int32_t             max_tokens;           // of the longest response
+                   kept;         // of the output, by keep() and append_inputs(); or the critic's output from the device
+    bool           from_device;  // the latter
+    double         last_log_likelihood;  // of the token sampled last; 0 before the first
+    const ledger * paid;                 // the safety state
+    text_view      text;
+    int32_t        max_tokens;           // of the longest response
 };
 
 struct critic_output {

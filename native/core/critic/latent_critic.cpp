@@ -186,8 +186,8 @@ void latent_critic::append_inputs(const critic_input & in, std::vector<float> & 
         append(in.last_log_likelihood);
         append(n_tokens > 0 ? in.text.log_likelihood / double(n_tokens) : 0);
     }
-    for (size_t c = 0; c < in.z.size() && shape.groups.z; ++c) {
-        append(in.z[c] / weights.budget_scale[c]);
+    for (size_t c = 0; c < weights.budget_scale.size() && shape.groups.z; ++c) {
+        append(in.paid->z(c) / weights.budget_scale[c]);
     }
     if (shape.groups.position) {
         append(double(n_tokens) / in.max_tokens);

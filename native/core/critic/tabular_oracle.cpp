@@ -62,16 +62,13 @@ std::vector<float> tabular_oracle::keep(const float * hidden, const float *, siz
 std::vector<critic_output> tabular_oracle::judge(const std::vector<critic_input> & inputs, const cancel_flag & cancel) {
     std::vector<critic_output> outputs;
     for (const critic_input & input : inputs) {
-        const token_id                last = token_id(argmax(input.kept->data(), model.pieces.size()));
-        std::vector<safety_state>     states(constraints.size());
-        const std::vector<token_id> & tokens = *input.text.tokens;
-        for (size_t i = 0; i < states.size(); ++i) {
-            for (token_id token : tokens) {
-                states[i].charge(constraints[i].terms, constraints[i].costs[token]);
-            }
+        const token_id            last = token_id(argmax(input.kept->data(), model.pieces.size()));
+        std::vector<safety_state> states;
+        for (size_t i = 0; i < constraints.size(); ++i) {
+            states.push_back(input.paid->state(i));
         }
-        const outlook ahead =
-            look_ahead(last, states, int32_t(tokens.size()), input.text.log_likelihood, input.max_tokens, cancel);
+        const int32_t n_tokens = int32_t(input.text.tokens->size());
+        const outlook ahead = look_ahead(last, states, n_tokens, input.text.log_likelihood, input.max_tokens, cancel);
         outputs.push_back({ float(ahead.p_safe), 0, float(ahead.value) });
     }
     return outputs;

@@ -68,6 +68,8 @@ class ledger {
     // Whether every token cost model would accept the response if it ended here.
     bool may_end() const { return could_end; }
 
+    const safety_state & state(size_t c) const { return states[c]; }
+
     double cost(size_t c) const { return states[c].cost; }
 
     double z(size_t c) const { return states[c].left((*constraints)[c].terms); }

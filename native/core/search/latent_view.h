@@ -11,12 +11,8 @@ inline critic_input latent_view(const search_models &      models,
                                 const response &           r,
                                 const std::vector<float> * kept,
                                 bool                       from_device) {
-    std::vector<double> z;
-    for (size_t c = 0; c < models.constraints.size(); ++c) {
-        z.push_back(r.paid.z(c));
-    }
     const double before = r.ends.size() >= 2 ? r.ends[r.ends.size() - 2].log_likelihood : 0;
-    return { kept, from_device, r.log_likelihood - before, std::move(z), r.view(), options.max_tokens };
+    return { kept, from_device, r.log_likelihood - before, &r.paid, r.view(), options.max_tokens };
 }
 
 // The part of the output of item i of n that the critic keeps, followed by its other inputs. `critic_inputs` has the
