@@ -2,7 +2,10 @@
 export interface Candidate {
 	/** The response so far, with its prefill: complete characters only. */
 	readonly text: string;
-	/** Its token ids, without those of a prefill. */
+	/**
+	 * Its token ids, without those of a prefill, and without those whose whole text a stop string cuts off. With `stop` the last of a
+	 * finished response may spell more than the end of `text`, and the last of a growing one what is held back.
+	 */
 	readonly tokens: Int32Array;
 	/** Whether the response is complete; otherwise the value is an estimate that guides the search. */
 	readonly finished: boolean;

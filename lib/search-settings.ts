@@ -8,8 +8,10 @@ export interface SearchSettings {
 	/**
 	 * Strings that end a response, 1..16 of 1..256 characters; one alone may be given as it is. A response ends before the one that is complete
 	 * first (of several that end together, before the longest), wherever its tokens begin and end: what is returned, judged and rewarded is
-	 * the text before it. A stream holds text back while it may be the beginning of one. Costs of tokens, log-likelihoods and probes on means
-	 * also count the tokens that spell the stop string, as they count an end-of-generation token.
+	 * the text before it. A stream holds text back while it may be the beginning of one. Costs of tokens, the log-likelihood as a reward and
+	 * probes on means also count the tokens that spell the stop string, as they count an end-of-generation token. With a discount, a
+	 * lexicon's term in text that was held back costs what it costs at the first token that was. The exact critic knows no `stop`
+	 * (INVALID_OPTION).
 	 */
 	stop?: string | readonly string[];
 	/** d, tokens per block, at least 1; default 32 (best-of-N rows and `filter`: the whole response; `sample`, ARGS and RE-Control rows: 1). */

@@ -46,7 +46,7 @@ describe("with exhaustive width", () => {
 				expect(reply.outcome === "refused").toBe(optimum === undefined);
 				if (optimum === undefined) return;
 				expect(reply.reward as number).toBeCloseTo(optimum, 4);
-				expect(reply.text).toBe(expectedText(problem, stop, reply.tokens));
+				expectCut(problem, stop, reply);
 				expect(reply.safety.cost).toBeCloseTo(costOfText(reply.text), 9);
 			}),
 			{ numRuns: 150 },
@@ -63,16 +63,24 @@ const settings = fc.record({
 	seed: fc.nat(),
 });
 
-/** Checks a reply against the tokens that were sampled. */
+/** Checks that a reply has the tokens that spell its text, and no others. */
 function expectCut({ model }: Problem, stop: readonly string[], reply: Reply): void {
-	const sampled = reply.tokens.map((token) => model.pieces[token]).join("");
-	const cut = cutAtStop(sampled, stop);
-	expect(reply.text).toBe(cut ?? sampled);
-	expect(reply.outcome === "refused" || reply.safety.cost === costOfText(reply.text)).toBe(true);
-	const hasEnded = cut !== undefined || reply.endToken !== null;
-	if (reply.finishReason !== "safety") expect(reply.finishReason).toBe(hasEnded ? "stop" : "length");
-	else expect(cut).toBeUndefined(); // a text that is complete is an answer
-	expect(reply.safety.z).toHaveLength(reply.tokens.length + (reply.endToken === null ? 1 : 2));
+	const spelled = (tokens: readonly number[]) => tokens.map((token) => model.pieces[token]).join("");
+	const { text, tokens, endToken, finishReason, logLikelihoods, safety } = reply;
+	const wasCut = finishReason === "stop" && endToken === null;
+	const nTokens = tokens.length + (endToken === null ? 0 : 1);
+	expect(logLikelihoods).toHaveLength(nTokens);
+	expect(reply.outcome === "refused" || safety.cost === costOfText(text)).toBe(true);
+	expect(stop.some((one) => text.includes(one))).toBe(false);
+	if (wasCut) {
+		expect(spelled(tokens).startsWith(text)).toBe(true);
+		expect(tokens.length === 0 || spelled(tokens.slice(0, -1)).length < text.length).toBe(true);
+		expect(safety.z.length).toBeGreaterThan(nTokens);
+	} else {
+		expect(spelled(tokens)).toBe(text);
+		expect(safety.z).toHaveLength(nTokens + 1);
+		if (finishReason !== "safety") expect(finishReason).toBe(endToken === null ? "length" : "stop");
+	}
 }
 
 test.each([
@@ -95,7 +103,7 @@ test.each([
 			expect(streamed).toBe(reply.text);
 			expectCut(problem, stop, reply);
 			expect(reply.trace?.some(({ pruned }) => pruned === "recheck")).toBe(false);
-			nCut += reply.text.length < textOf(problem, reply.tokens).length ? 1 : 0;
+			nCut += reply.finishReason === "stop" && reply.endToken === null ? 1 : 0;
 		}),
 		{ numRuns: 150 },
 	);
@@ -118,7 +126,7 @@ describe("a stop string", () => {
 
 	test("a stop string that begins in one token and ends in another cuts inside both", async () => {
 		const reply = await generate(["", "so it", " ends. En", "d of story", " and more", ""], { stop: " End of", blockLength: 2 });
-		expect(reply).toMatchObject({ text: "so it ends.", finishReason: "stop", tokens: [1, 2, 3], endToken: null });
+		expect(reply).toMatchObject({ text: "so it ends.", finishReason: "stop", tokens: [1, 2], endToken: null });
 	});
 
 	test("what only begins a stop string stays in the response, at its end too", async () => {
@@ -140,9 +148,50 @@ describe("a stop string", () => {
 		expect([reply.text, reply.safety.cost]).toEqual(["on a die", 1]);
 	});
 
-	test("costs of tokens count those that spell the stop string", async () => {
+	test("costs of tokens count those that spell the stop string, which the reply and a cost function leave out", async () => {
 		const reply = await generate(["", "a", "b", ""], { stop: "b", strategy: "sample" }, { tokenCosts: [0, 1, 2, 4] });
-		expect([reply.text, reply.safety.cost]).toEqual(["a", 3]);
+		expect([reply.text, reply.tokens, reply.safety.cost]).toEqual(["a", [1], 3]);
+		const seen: number[][] = [];
+		const cost: CostModel = (all) => all.map(({ tokens }) => seen.push([...tokens]) && 0);
+		for (const [stop, text, tokens] of [
+			["bcd", "ax", [1, 2]],
+			["cd", "axb", [1, 2]],
+			["xbcd", "a", [1]],
+			["axb", "", []],
+		] as const) {
+			const cut = await generate(["", "a", "xb", "c", "d and more", ""], { stop }, cost);
+			expect([cut.text, cut.tokens, seen.at(-1)]).toEqual([text, tokens, tokens]);
+		}
+	});
+
+	test("with a discount, what was held back costs no less than it costs without a stop string", async () => {
+		const discounted = fc.record({
+			given: cases({ maxVocabulary: 6, maxLength: 10 }),
+			discount: fc.constantFrom(0.5, 0.9),
+			seed: fc.nat(),
+		});
+		let nLate = 0;
+		await fc.assert(
+			fc.asyncProperty(discounted, async ({ given: { problem, stop }, discount, seed }) => {
+				await using guard = await InferenceGuard.load({ model: problem.model, cost: lexicon, budget: 100, discount });
+				const options = { prompt: [promptToken], maxTokens: problem.maxTokens, strategy: "sample" as const, seed };
+				const plain = await guard.generate(options);
+				const held = await guard.generate({ ...options, stop });
+				if (held.text !== plain.text) return;
+				expect(held.safety.cost).toBeGreaterThanOrEqual(plain.safety.cost - 1e-9);
+				nLate += held.safety.z.some((z, t) => z !== plain.safety.z[t]) ? 1 : 0;
+			}),
+			{ numRuns: 200 },
+		);
+		expect(nLate).toBeGreaterThan(10);
+	});
+
+	test("the exact critic, which does not know it, refuses it", async () => {
+		const model = { pieces: ["a", "b"], logits: [[0, 0], [0, 0]], oracle: true }; // biome-ignore format: a table
+		await using guard = await InferenceGuard.load({ model, cost: { tokenCosts: [0, 1] } });
+		const options = { prompt: [0], maxTokens: 3, stop: "b" };
+		await expect(guard.generate(options)).rejects.toMatchObject({ code: "INVALID_OPTION", message: expect.stringMatching(/^stop: /) });
+		expect((await guard.generate({ ...options, estimator: "models" })).outcome).not.toBe("refused");
 	});
 
 	test.each([[[]], [""], [["a", ""]], ["a".repeat(257)], [Array(17).fill("a")], ["a\ud800"], [7]])("stop: %j is refused", async (stop) => {

@@ -20,8 +20,8 @@ export interface ConstraintReport {
 	cost: number;
 	budget: number;
 	/**
-	 * Safety state before the first token and after each token, the one that ended the turn included: `z[t]` is the remaining budget
-	 * (Sauté RL). `z[0]` is the budget, less the cost of a `prefill`.
+	 * Safety state before the first token and after each sampled token, including the one that ended the turn and those that a stop string
+	 * cuts off: `z[t]` is the remaining budget (Sauté RL). `z[0]` is the budget, less the cost of a `prefill`.
 	 */
 	z: number[];
 	/**
@@ -48,7 +48,10 @@ export interface CriticNote {
 export interface Reply {
 	/** The response, without a `prefill`. Its claim, with the prefill, is: within budget under the cost models given to `load`. */
 	text: string;
-	/** Token ids of the response, without the end-of-generation token, but with those that spell a stop string. */
+	/**
+	 * Token ids of the response, without the end-of-generation token, and without those whose whole text a stop string cuts off. With
+	 * `stop` the last token may spell more than the end of `text`.
+	 */
 	tokens: number[];
 	/** The token that ended the turn; null if none did. */
 	endToken: number | null;

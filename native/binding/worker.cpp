@@ -315,7 +315,8 @@ std::vector<double> worker::ask(job & j, const char * kind, size_t index, const 
     }
     question_asked question = { index, {} };
     for (const text_view & view : texts) {
-        question.candidates.push_back({ *view.text, *view.tokens, view.finished });
+        const std::vector<token_id> spelling(view.tokens->begin(), view.tokens->end() - std::ptrdiff_t(view.n_cut));
+        question.candidates.push_back({ *view.text, spelling, view.finished });
     }
     report(j, kind, std::move(question));
     const auto is_over = [&] {

@@ -1,6 +1,9 @@
 #include "safety/ledger.h"
 
 #include "random_values.h"
+#include "safety/guard_session.h"
+#include "safety/lexicon.h"
+#include "safety/log_likelihood.h"
 #include "safety/token_costs.h"
 #include "support/error.h"
 
@@ -65,7 +68,7 @@ TEST_CASE("a response may go on, and may end, as its budgets say") {
         CHECK(paid.z(0) == terms.budget);
         for (size_t t = 0; t < one.costs.size(); ++t) {
             const bool ends = t + 1 == one.costs.size();
-            paid.charge_token(token_id(t), "", ends);
+            paid.charge_token(token_id(t), "", ends, /*holds =*/false);
             const double with_end = sum + weight * (one.costs[t] + one.of_end);
             sum                   = ends ? with_end : sum + weight * one.costs[t];
             weight *= terms.discount;
@@ -86,6 +89,67 @@ TEST_CASE("a response may go on, and may end, as its budgets say") {
     }
 }
 
+TEST_CASE("text that was held back is charged at the weight of the first token that held it, and tokens at their own") {
+    for (const bool of_text : { true, false }) {
+        std::vector<constraint> constraints(1);
+        if (of_text) {
+            constraints[0].per_token = std::make_unique<lexicon>(
+                std::vector<lexicon_term>{
+                    { "*a*", 1 }
+            },
+                SPELLING_STRICT);
+        } else {
+            constraints[0].per_token = std::make_unique<token_costs>(std::vector<double>{ 0, 1 });
+        }
+        constraints[0].terms.budget   = 8;
+        constraints[0].terms.discount = 0.5;
+        ledger paid(constraints, std::vector<cost_state>(1), std::vector<double>(1));
+        paid.charge_token(0, "", false, /*holds =*/false);
+        paid.charge_token(0, "", false, /*holds =*/true);
+        paid.charge_token(0, "", false, /*holds =*/true);
+        paid.charge_token(1, "a", false, /*holds =*/false);
+        CHECK(paid.cost(0) == (of_text ? 0.5 : 0.125));
+        paid.charge_token(1, "a", true, /*holds =*/false);
+        CHECK(paid.cost(0) == (of_text ? 0.5 + 0.0625 : 0.125 + 0.0625));
+    }
+}
+
+TEST_CASE("a prefill over a budget that no later cost can bring back ends the response") {
+    for (const bool anytime : { true, false }) {
+        for (const bool floored : { true, false }) {
+            std::vector<constraint> constraints(1);
+            constraints[0].terms.budget  = 1;
+            constraints[0].terms.floored = floored;
+            constraints[0].terms.anytime = anytime;
+            const auto may_begin         = [&](double cost) {
+                return ledger(constraints, std::vector<cost_state>(1), { cost }).within_budgets();
+            };
+            CHECK(may_begin(1));
+            CHECK(may_begin(2) == (!anytime && !floored));
+        }
+    }
+}
+
+TEST_CASE("a prefill's text is charged once, whether it has tokens of its own or not") {
+    std::vector<constraint> constraints(2);
+    constraints[0].per_token = std::make_unique<lexicon>(
+        std::vector<lexicon_term>{
+            { "*a*", 1 }
+    },
+        SPELLING_STRICT);
+    constraints[1].per_token = std::make_unique<token_costs>(std::vector<double>{ 1, 2 });
+    const log_likelihood_reward reward;
+    for (const std::vector<token_id> & tokens : {
+             std::vector<token_id>{},
+             { 0 },
+             { 0, 1 }
+    }) {
+        const guard_session session(constraints, reward, {}, "", { "aa", tokens, {} });
+        CHECK(session.prefill_costs()[0] == 2);
+        CHECK(session.prefill_costs()[1] == std::vector<double>{ 0, 1, 3 }[tokens.size()]);
+    }
+}
+
 TEST_CASE("what was over a budget once is not within it again, but at its end") {
     for (const bool anytime : { true, false }) {
         std::vector<constraint> constraints(1);
@@ -94,10 +158,10 @@ TEST_CASE("what was over a budget once is not within it again, but at its end") 
         constraints[0].terms.floored = false;
         constraints[0].terms.anytime = anytime;
         ledger paid(constraints, std::vector<cost_state>(1), std::vector<double>(1));
-        paid.charge_token(0, "", false);
+        paid.charge_token(0, "", false, /*holds =*/false);
         CHECK(paid.within_budgets() == !anytime);
         CHECK(!paid.may_end());
-        paid.charge_token(1, "", true);
+        paid.charge_token(1, "", true, /*holds =*/false);
         CHECK(paid.within_budgets() == !anytime);
         CHECK(paid.may_end() == !anytime);
     }

@@ -33,8 +33,10 @@ struct text_view {
     bool                          finished;
     double                        log_likelihood;  // sum over the tokens, under the base model
     text_progress *               progress =
-        nullptr;  // the model's state after an earlier part of the text; null: the text is read from its start
-    const residual_sum * residual = nullptr;  // over the tokens decoded so far, all or all but the last; null: not read
+        nullptr;       // the model's state after an earlier part of the text; null: the text is read from its start
+    const residual_sum * residual =
+        nullptr;       // over the prefill and the tokens decoded so far, all or all but the last; null: not read
+    size_t n_cut = 0;  // of the last tokens, those whose whole text a stop string cuts off
 };
 
 // the state of one reading of a text
@@ -79,7 +81,10 @@ class token_cost_model {
     // the state after a text that costs nothing
     virtual cost_state state_behind(std::string_view before) const { return {}; }
 
-    // the cost of a token that adds `text` to the response
+    // Whether it charges the text, not the tokens that spell it.
+    virtual bool charges_text() const = 0;
+
+    // the cost of a token (-1: none) that adds `text` to the response
     virtual double charge(cost_state & state, token_id token, std::string_view text) const = 0;
 
     // the additional cost if the text ended here: hits that are still undecided

@@ -1,11 +1,12 @@
 // ledger.h owns what a response has paid under every constraint, and the decision that follows. Token cost models
-// charge each token as it comes, and the last one also with the cost of ending. A whole-text model charges the last
+// charge each token as it comes, and the last one also with the cost of ending. Text that is held back is charged with
+// the token that releases it, at the discount of the first token that held it. A whole-text model charges the last
 // token, once the text is finished. The search, the re-check of an answer and the committed part of a stream all decide
 // by this ledger:
 //
-//              | may go on                | may end
-//   anytime    | z >= 0 at every token    | and z >= 0 including the cost of ending
-//   terminal   | always                   | cost <= budget including the cost of ending
+//              | may begin, after the prefill        | may go on             | may end
+//   anytime    | z >= 0                              | z >= 0 at every token | and z >= 0 including the cost of ending
+//   terminal   | cost <= budget, if no cost is < 0   | always                | cost <= budget including the cost of ending
 #pragma once
 
 #include "safety/cost_model.h"
@@ -30,8 +31,8 @@ class ledger {
         }
     }
 
-    // Charges a token for the text that it adds and, if it ends the response, for the end.
-    void charge_token(token_id token, std::string_view added, bool ends) {
+    // Charges a token for the text that it adds and, if it ends the response, for the end. holds: text is held back.
+    void charge_token(token_id token, std::string_view added, bool ends, bool holds) {
         could_end = true;
         for (size_t c = 0; c < states.size(); ++c) {
             const constraint & limit  = (*constraints)[c];
@@ -48,7 +49,8 @@ class ledger {
             if (ends) {
                 states[c] = ended;
             } else {
-                states[c].charge(limit.terms, cost);
+                const bool keeps_text = holds && limit.per_token && limit.per_token->charges_text();
+                states[c].charge(limit.terms, cost, keeps_text);
             }
             const bool may_end_here = is_within(limit, ended);
             could_end               = could_end && may_end_here;

@@ -54,8 +54,11 @@ class lexicon : public token_cost_model,
     lexicon(const std::vector<lexicon_term> & terms, spelling_rule rule);
 
     cost_state state_behind(std::string_view before) const override;
-    double     charge(cost_state & state, token_id token, std::string_view text) const override;
-    double     charge_end(const cost_state & state) const override;
+
+    bool charges_text() const override { return true; }
+
+    double charge(cost_state & state, token_id token, std::string_view text) const override;
+    double charge_end(const cost_state & state) const override;
 
     // scores are sums of the weights of all hits
     std::unique_ptr<scoring_session> open(const session_scope & scope) const override;

@@ -22,13 +22,16 @@ struct safety_state {
     double cost              = 0;      // sum of gamma^k c_k so far
     double weight            = 1;      // gamma^t, or the next double above it
     double least_weight      = 1;      // gamma^t, or the next double below it
-    double last_weight       = 1;      // gamma^(t-1), or the next double above it
-    double last_least_weight = 1;
+    double last_weight       = 1;      // of the last token, or of the first whose text was held back up to it
+    double last_least_weight = 1;      // gamma^(t-1), or the next double below it
+    bool   holds             = false;  // text of the last token is held back
     bool   exceeded          = false;  // z was below 0 at some step
 
-    void charge(const budget_terms & terms, double c) {
-        last_weight       = weight;
+    // Charges the next token. `keeps_text`: some of its text is held back, and charged with a later token.
+    void charge(const budget_terms & terms, double c, bool keeps_text = false) {
+        last_weight       = holds ? last_weight : weight;
         last_least_weight = least_weight;
+        holds             = keeps_text;
         weight            = product_up(weight, terms.cost_discount());
         least_weight      = -product_up(-least_weight, terms.cost_discount());
         cost              = cost_with(terms, c);

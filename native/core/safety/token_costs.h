@@ -9,6 +9,8 @@ class token_costs : public token_cost_model {
   public:
     explicit token_costs(std::vector<double> costs) : costs(std::move(costs)) {}
 
+    bool charges_text() const override { return false; }
+
     double charge(cost_state &, token_id token, std::string_view) const override {
         return size_t(token) < costs.size() ? costs[token] : 0;
     }

@@ -177,7 +177,8 @@ measurement estimator::measure(const std::vector<token_id> & tokens, const whole
         if (is_last) {
             whole.end.close(whole.text);
         }
-        whole.paid.charge_token(tokens[t], std::string_view(whole.text).substr(n_text), is_last);
+        whole.paid.charge_token(tokens[t], std::string_view(whole.text).substr(n_text), is_last,
+                                !whole.end.held.empty());
         for (size_t c = 0; c < models.constraints.size() && is_last; ++c) {
             if (models.constraints[c].whole_text) {
                 whole.paid.charge_whole(c, judge_whole(c, whole));
@@ -196,8 +197,9 @@ measurement estimator::measure(const std::vector<token_id> & tokens, const whole
 measurement estimator::measure_finished(const path & finished) {
     stopwatch watch(timings.cost);
     return measure(finished.tokens, [&](size_t c, const response & whole) {
-        const text_view           view  = { &whole.text, &whole.tokens,         true, finished.log_likelihood,
-                                            nullptr,     &finished.residual.sum };
+        const text_view view = {
+            &whole.text, &whole.tokens, true, finished.log_likelihood, nullptr, &finished.residual.sum, finished.n_cut()
+        };
         const std::vector<double> costs = models.session->cost(c).scores({ view });
         expect_count(1, costs.size(), "costs");
         return costs[0];
@@ -228,11 +230,11 @@ void report_answer(search_result & result, search_outcome outcome, const path & 
     result.notes      = p.notes;
     result.reward     = p.reward;
     result.has_reward = p.finished();
-    result.tokens     = p.tokens;
     result.residual   = p.residual.sum;
     std::vector<double> log_likelihoods;
-    for (const token_end & end : p.ends) {
-        log_likelihoods.push_back(end.log_likelihood);
+    for (size_t t = 0; t + p.n_cut() < p.tokens.size(); ++t) {
+        result.tokens.push_back(p.tokens[t]);
+        log_likelihoods.push_back(p.ends[t].log_likelihood);
     }
     report_log_likelihoods(result, log_likelihoods);
     if (p.finish == FINISH_END) {

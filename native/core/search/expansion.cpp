@@ -51,6 +51,7 @@ path expander::empty_path(const random_stream & random) const {
 
 void expander::append(response & p, token_id token, double log_likelihood) const {
     const size_t n_text = p.text.size();
+    const size_t begins = n_text + p.end.held.size();
     p.tokens.push_back(token);
     p.log_likelihood += log_likelihood;
     if (models.model.is_end(token)) {
@@ -64,8 +65,9 @@ void expander::append(response & p, token_id token, double log_likelihood) const
         p.end.close(p.text);
     }
     const std::string_view added(p.text.data() + n_text, p.text.size() - n_text);
-    p.paid.charge_token(token, added, p.finished());
-    p.ends.push_back({ p.text.size(), p.log_likelihood, p.end.held.empty() && p.paid.may_end() });
+    const bool             holds = !p.end.held.empty();
+    p.paid.charge_token(token, added, p.finished(), holds);
+    p.ends.push_back({ begins, p.text.size(), p.log_likelihood, !holds && p.paid.may_end() });
 }
 
 void expander::free_sequence(path & p) {

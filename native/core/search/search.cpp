@@ -541,7 +541,7 @@ class search_run {
             response committed;
             committed.tokens = edge.committed();
             for (size_t t = 0; t < committed.tokens.size(); ++t) {
-                committed.ends.push_back({ 0, edge.log_likelihoods()[t], true });
+                committed.ends.push_back({ 0, 0, edge.log_likelihoods()[t], true });
             }
             committed.notes       = edge.notes();
             restarts_from         = prefix_of(committed, committed.tokens.size());

@@ -159,7 +159,7 @@ struct rejected_text {
 struct search_result {
     search_outcome                   outcome = OUTCOME_REFUSED;
     std::string                      text;            // with the prefill
-    std::vector<token_id>            tokens;          // without the end-of-generation token
+    std::vector<token_id>            tokens;          // that spell the text, without the end-of-generation token
     token_id                         end_token = -1;  // that ended the turn; -1: none
     finish_reason                    finish    = FINISH_NONE;
     std::vector<double>              cost;            // [constraint]

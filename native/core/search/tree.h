@@ -26,6 +26,7 @@ enum finish_reason {
 
 // the end of one token of a path
 struct token_end {
+    size_t begins;          // byte of the text at which the token's own text begins
     size_t n_text;          // bytes of text
     double log_likelihood;  // of all tokens so far
     bool   may_stop_here;   // no stop string may have begun, and every token cost model accepts the text as finished
@@ -102,7 +103,15 @@ struct response {
 
     bool finished() const { return finish != FINISH_NONE; }
 
-    text_view view() const { return { &text, &tokens, finished(), log_likelihood, nullptr, &residual.sum }; }
+    // The number of last tokens whose whole text a stop string cuts off.
+    size_t n_cut() const {
+        const auto is_kept = [&](const token_end & end) {
+            return end.begins < text.size();
+        };
+        return finish == FINISH_STRING ? size_t(std::find_if(ends.rbegin(), ends.rend(), is_kept) - ends.rbegin()) : 0;
+    }
+
+    text_view view() const { return { &text, &tokens, finished(), log_likelihood, nullptr, &residual.sum, n_cut() }; }
 
     bool starts_with(const std::vector<token_id> & prefix) const {
         return prefix.size() <= tokens.size() && std::equal(prefix.begin(), prefix.end(), tokens.begin());
