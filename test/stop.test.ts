@@ -2,6 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type CostModel, embeddedDefault, type GenerateOptions, InferenceGuard, type Reply } from "../lib/index.js";
+import { checkGenerateOptions } from "../lib/options/generate.js";
+import { plainSettings, resolveSearch, settingsHash } from "../lib/options/resolve.js";
 import { constrainedOptimum, cutAtStop, type Problem, problems, promptToken, textOf } from "./tabular.js";
 
 const stopStrings = fc
@@ -184,6 +186,12 @@ describe("a stop string", () => {
 			{ numRuns: 200 },
 		);
 		expect(nLate).toBeGreaterThan(10);
+	});
+
+	test("the order and the repetition of stop strings mean nothing", () => {
+		const hashOf = (stop: string[]) => settingsHash(plainSettings(resolveSearch(checkGenerateOptions({ prompt: "", stop }), undefined)));
+		expect(hashOf(["b", "a", "b"])).toBe(hashOf(["a", "b"]));
+		expect(hashOf(["a"])).not.toBe(hashOf(["a", "b"]));
 	});
 
 	test("the exact critic, which does not know it, refuses it", async () => {

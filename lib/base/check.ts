@@ -201,10 +201,11 @@ export const range = (lowest: number) =>
 		.tuple([real(lowest), real(lowest)], expected("a range [lowest, highest]"))
 		.refine(([low, high]) => low <= high, expected("a range [lowest, highest] with lowest <= highest"));
 
-/** One text, or a list of them. */
+/** One text, or a list of them, whose order and repetitions mean nothing. */
 export function texts(most: number, longest: number) {
 	const message = expected(`a text of 1 to ${longest} characters without lone surrogates, or a list of 1 to ${most} of them`);
 	const isSound = (text: string) => text.length > 0 && text.length <= longest && text.isWellFormed();
 	const one = z.string(message).refine(isSound, message);
-	return z.union([one.transform((text) => [text]), z.array(one, message).min(1, message).max(most, message)], message);
+	const list = z.array(one, message).min(1, message).max(most, message);
+	return z.union([one.transform((text) => [text]), list], message).transform((texts) => [...new Set(texts)].sort());
 }
