@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { gunzipSync } from "node:zlib";
 import { CostScorer } from "../../../dist/guard/cost-scorer.js";
-import { auc, bootstrapInterval } from "../../../dist/data/metrics.js";
+import { auc, groupedInterval } from "../../../dist/data/metrics.js";
 
 const { values: flags } = parseArgs({
 	options: { encoder: { type: "string" }, probe: { type: "string" }, model: { type: "string" }, of: { type: "string", default: "SmolLM2" } },
@@ -49,7 +49,7 @@ function figures(name, some) {
 	const report = { name, answers: some.length, unsafe: labels.filter(Boolean).length };
 	for (const [j, judge] of Object.keys(judges).entries()) {
 		const costs = some.map((row) => row.costs.at(-1)[j]);
-		const [low, high] = bootstrapInterval(
+		const [low, high] = groupedInterval(
 			some.map(({ prompt }) => groups.get(prompt)),
 			(sample) => auc(sample.map((i) => costs[i]), sample.map((i) => labels[i])),
 		) ?? [Number.NaN, Number.NaN];
