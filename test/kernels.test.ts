@@ -28,6 +28,7 @@ interface Attention extends AttentionShape {
 }
 
 interface ProductShape {
+	type: string;
 	columns: number;
 	rows: number;
 	inputs: number;
@@ -39,7 +40,7 @@ interface ProductShape {
 interface Product {
 	/** [stack, input, row] */
 	output: Float32Array;
-	/** [row, column], as q8_0 keeps them */
+	/** [row, column], as the type keeps them */
 	weights: Float32Array;
 	buffer: string;
 }
@@ -224,8 +225,9 @@ describe("attention", () => {
 	});
 });
 
-describe("products with q8_0 weights", () => {
+describe.each(["q8_0", "q4_1", "q5_0", "q5_1"])("products with %s weights", (type) => {
 	const shapes = fc.record({
+		type: fc.constant(type),
 		columns: fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 9, max: 70 })).map((blocks) => 32 * blocks),
 		rows: fc.oneof(
 			fc.integer({ min: 1, max: 6 }).map((pairs) => 32 * pairs),
@@ -246,23 +248,27 @@ describe("products with q8_0 weights", () => {
 		return { w, x: numbers(stacks * inputs * columns, () => blocks[Math.floor(at++ / 32) % 7]!) };
 	}
 
+	const blocksOf = (numbers: Float32Array) =>
+		Array.from({ length: numbers.length / 32 }, (_, block) => numbers.subarray(32 * block, 32 * (block + 1)));
+
+	/** What the rounding of inputs to the nearest of 127 steps explains at most for a block, by an input of one. Size and sum of steps are half precision. */
+	function explainedBy(weights: Float32Array) {
+		const minimum = type.endsWith("_1") ? Math.min(...weights) : 0; // the other types have none
+		return weights.reduce((sum, w) => sum + (Math.abs(w) * 0.5) / 127 + (Math.abs(w - minimum) + Math.abs(minimum)) * 2 ** -11, 0);
+	}
+
 	/** Largest and mean square distance from double precision, in units of what the rounding of inputs to eight bits explains at most. */
 	function distance({ columns, rows }: ProductShape, x: Float32Array, { output, weights }: Product) {
+		const ofWeights = Float64Array.from(blocksOf(weights), explainedBy);
+		const ofInputs = Float64Array.from(blocksOf(x), (block) => block.reduce((largest, input) => Math.max(largest, Math.abs(input)), 0));
+		const blocks = columns / 32;
 		let [worst, squares] = [0, 0];
 		for (const [at, value] of output.entries()) {
 			const row = at % rows;
-			const from = Math.floor(at / rows) * columns;
+			const input = Math.floor(at / rows);
 			let [expected, explained] = [0, 0];
-			for (let block = 0; block < columns; block += 32) {
-				let [largest, sizes] = [0, 0];
-				for (let i = block; i < block + 32; i++) {
-					const weight = weights[row * columns + i]!;
-					expected += weight * x[from + i]!;
-					largest = Math.max(largest, Math.abs(x[from + i]!));
-					sizes += Math.abs(weight);
-				}
-				explained += sizes * largest * (0.5 / 127 + 2 ** -11); // to the nearest of 127 steps, whose size is half precision
-			}
+			for (let i = 0; i < columns; i++) expected += weights[row * columns + i]! * x[input * columns + i]!;
+			for (let block = 0; block < blocks; block++) explained += ofWeights[row * blocks + block]! * ofInputs[input * blocks + block]!;
 			const error = Math.abs(value - expected) / explained;
 			worst = Number.isNaN(error) ? Number.POSITIVE_INFINITY : Math.max(worst, error);
 			squares += error ** 2;
@@ -270,7 +276,7 @@ describe("products with q8_0 weights", () => {
 		return { worst, mean: Math.sqrt(squares / output.length) };
 	}
 
-	test("products with q8_0 weights are exact but for the rounding of their inputs", () => {
+	test("products are exact but for the rounding of their inputs", () => {
 		fc.assert(
 			fc.property(shapes, fc.nat(), (shape, seed) => {
 				const { w, x } = numbersOf(shape, seed);
@@ -278,12 +284,12 @@ describe("products with q8_0 weights", () => {
 				expect(worst).toBeLessThan(1);
 				expect(mean).toBeLessThan(0.4);
 			}),
-			{ numRuns: 150 },
+			{ numRuns: 50 },
 		);
 	});
 
-	test("products with packed q8_0 weights have the same bits alone and with one thread", (context) => {
-		const packed = { columns: 64, rows: 32, inputs: 1, stacks: 1, threads: 1, apart: false };
+	test("packed products have the same bits alone and with one thread", (context) => {
+		const packed = { type, columns: 64, rows: 32, inputs: 1, stacks: 1, threads: 1, apart: false };
 		const { buffer } = kernels.multiply(packed, new Float32Array(32 * 64), new Float32Array(64));
 		if (!kernels.packsForVnni) return context.skip(`this build keeps such weights in ${buffer}`);
 		expect(buffer).toBe("CPU_VNNI");
@@ -297,7 +303,7 @@ describe("products with q8_0 weights", () => {
 				const alone = kernels.multiply({ ...packedShape, inputs: 1, stacks: 1, threads: 1, apart: false }, w, own).output;
 				expect(kernels.multiply(packedShape, w, x).output.slice(input * rows, (input + 1) * rows)).toEqual(alone);
 			}),
-			{ numRuns: 100 },
+			{ numRuns: 50 },
 		);
 	});
 });

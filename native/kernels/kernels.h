@@ -9,7 +9,7 @@ struct ggml_backend_buffer_type;
 // it looks for a place for weights.
 void register_kernels();
 
-// The entries: attention of many sequences that share a prompt, which stores no weights; and products with packed q8_0
+// The entries: attention of many sequences that share a prompt, which stores no weights; and products with packed
 // weights, null if this build does not use them.
 ggml_backend_buffer_type * shared_attention();
-ggml_backend_buffer_type * packed_q8_0();
+ggml_backend_buffer_type * packed_products();

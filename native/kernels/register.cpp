@@ -3,8 +3,8 @@
 
 void register_kernels() {
     std::vector<ggml_backend_buffer_type_t> & entries = ggml_backend_cpu_get_extra_buffer_types();
-    if (packed_q8_0() != nullptr) {
-        entries.insert(entries.begin(), packed_q8_0());  // the first entry that accepts weights stores them
+    if (packed_products() != nullptr) {
+        entries.insert(entries.begin(), packed_products());  // the first entry that accepts weights stores them
     }
     entries.push_back(shared_attention());
 }

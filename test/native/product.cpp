@@ -1,5 +1,5 @@
-// multiply(shape, weights, inputs) runs ggml's product of a q8_0 matrix on the CPU, with the weights placed as
-// llama.cpp would, and returns { output: [input, row], weights: as rounded, buffer: where they are stored }. Weights
+// multiply(shape, weights, inputs) runs ggml's product of a quantised matrix on the CPU, with the weights placed
+// as llama.cpp would, and returns { output: [input, row], weights: as rounded, buffer: where they are stored }. Weights
 // are [row, column]; inputs are [input, column] or, with `apart`, have unused numbers between them. Inputs are not
 // checked.
 #include "ggml-backend.h"
@@ -9,6 +9,7 @@
 
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace {
@@ -19,6 +20,14 @@ using buffer_ptr  = std::unique_ptr<ggml_backend_buffer, decltype(&ggml_backend_
 context_ptr make_context() {
     return { ggml_init({ 16 * ggml_tensor_overhead() + ggml_graph_overhead(), nullptr, /*no_alloc =*/true }),
              ggml_free };
+}
+
+ggml_type type_named(const std::string & name) {
+    int type = 0;
+    while (type < GGML_TYPE_COUNT && name != ggml_type_name(ggml_type(type))) {
+        ++type;
+    }
+    return ggml_type(type);
 }
 
 // The first of the CPU's buffer types that can multiply a weight that it stores.
@@ -46,15 +55,16 @@ Napi::Value multiply(const Napi::CallbackInfo & info) {
     const auto         number = [&](const char * name) {
         return shape.Get(name).As<Napi::Number>().Int64Value();
     };
-    const int64_t n_columns = number("columns");
-    const int64_t n_rows    = number("rows");
-    const int64_t n_inputs  = number("inputs");
-    const int64_t n_stacks  = number("stacks");
-    const bool    apart     = shape.Get("apart").As<Napi::Boolean>();
+    const int64_t   n_columns = number("columns");
+    const int64_t   n_rows    = number("rows");
+    const int64_t   n_inputs  = number("inputs");
+    const int64_t   n_stacks  = number("stacks");
+    const ggml_type kept      = type_named(shape.Get("type").As<Napi::String>());
+    const bool      apart     = shape.Get("apart").As<Napi::Boolean>();
 
     const context_ptr of_weight = make_context();
     const context_ptr of_rest   = make_context();
-    ggml_tensor *     weight    = ggml_new_tensor_2d(of_weight.get(), GGML_TYPE_Q8_0, n_columns, n_rows);
+    ggml_tensor *     weight    = ggml_new_tensor_2d(of_weight.get(), kept, n_columns, n_rows);
     const int64_t     stride    = apart ? n_columns + 7 : n_columns;
     ggml_tensor *     numbers   = ggml_new_tensor_3d(of_rest.get(), GGML_TYPE_F32, stride, n_inputs, n_stacks);
     ggml_tensor *     inputs =
@@ -68,8 +78,7 @@ Napi::Value multiply(const Napi::CallbackInfo & info) {
         ggml_backend_alloc_ctx_tensors_from_buft(of_rest.get(), ggml_backend_cpu_buffer_type()),
         ggml_backend_buffer_free);
     std::vector<uint8_t> rounded(ggml_nbytes(weight));
-    ggml_quantize_chunk(GGML_TYPE_Q8_0, info[1].As<Napi::Float32Array>().Data(), rounded.data(), 0, n_rows, n_columns,
-                        nullptr);
+    ggml_quantize_chunk(kept, info[1].As<Napi::Float32Array>().Data(), rounded.data(), 0, n_rows, n_columns, nullptr);
     ggml_backend_tensor_set(weight, rounded.data(), 0, rounded.size());
     const auto given = info[2].As<Napi::Float32Array>();
     for (int64_t i = 0; i < n_inputs * n_stacks; ++i) {
@@ -87,7 +96,7 @@ Napi::Value multiply(const Napi::CallbackInfo & info) {
     Napi::Float32Array output = Napi::Float32Array::New(info.Env(), size_t(ggml_nelements(product)));
     ggml_backend_tensor_get(product, output.Data(), 0, ggml_nbytes(product));
     Napi::Float32Array weights = Napi::Float32Array::New(info.Env(), size_t(n_columns * n_rows));
-    ggml_get_type_traits(GGML_TYPE_Q8_0)->to_float(rounded.data(), weights.Data(), n_columns * n_rows);
+    ggml_get_type_traits(kept)->to_float(rounded.data(), weights.Data(), n_columns * n_rows);
     Napi::Object result = Napi::Object::New(info.Env());
     result.Set("output", output);
     result.Set("weights", weights);
