@@ -125,6 +125,8 @@ namespace ig {
 
 class every_token : public token_cost_model {
   public:
+    bool charges_text() const override { return false; }
+
     double charge(cost_state &, token_id, std::string_view) const override { return 1; }
 
     double charge_end(const cost_state &) const override { return 0; }
