@@ -1,12 +1,12 @@
 // packed_products.cpp owns the products of q8_0, q4_1, q5_0 and q5_1 weights on CPUs with AVX-512 VNNI but without AMX
 // tiles. ggml packs q8_0 weights only on ARM and for AMX, the others at most for AMX; elsewhere it processes the blocks
-// of one weight row after another, which is as slow for each of 16 sequences as for each of four. Here, a weight matrix
-// is stored in groups of 16 rows, so that one instruction multiplies four values of each row by four of an input. A
-// group holds the values of all blocks, followed by their scales (and minima). Its bytes are those of the file in
-// another order: four bytes of every row in turn, and then the fifth bits, those of one instruction side by side. A
-// byte of q8_0 has 128 added (the instruction needs one unsigned operand). The bytes of the other types hold four bits
-// of two values each, one of the block's first half and one of its second. Inputs are rounded as ggml rounds them. A
-// result depends neither on other rows nor on the number of threads.
+// of one weight row after another (q5_0: of a few), which is as slow for each of 16 sequences as for each of four.
+// Here, a weight matrix is stored in groups of 16 rows, so that one instruction multiplies four values of each row by
+// four of an input. A group holds the values of all blocks, followed by their scales (and minima). Its bytes are those
+// of the file in another order: four bytes of every row in turn, and then the fifth bits, those of one instruction side
+// by side. A byte of q8_0 has 128 added (the instruction needs one unsigned operand). The bytes of the other types hold
+// four bits of two values each, one of the block's first half and one of its second. Inputs are rounded as ggml rounds
+// them. A result depends neither on other rows nor on the number of threads.
 #include "kernels.h"
 
 #if defined(__AVX512VNNI__) && !defined(__AMX_INT8__)
